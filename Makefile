@@ -1,0 +1,25 @@
+# Each target is one line that calls a script or a tool. HOSTS=1 make lab makes a lab of one host.
+.PHONY: demo test lab lab-down lint bootstrap lock
+HOSTS ?= 2
+
+demo: bootstrap
+	@lab/demo
+
+test: bootstrap
+	@tests/run
+
+lint: bootstrap
+	@tests/run lint
+
+lab: bootstrap
+	@.venv/bin/python lab/lab.py up --hosts $(HOSTS)
+
+lab-down: bootstrap
+	@.venv/bin/python lab/lab.py down
+
+bootstrap:
+	@lab/bootstrap
+
+# Writes the lock files anew: versions and hashes, no index address.
+lock: bootstrap
+	@lab/lock

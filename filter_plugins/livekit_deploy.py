@@ -1,0 +1,28 @@
+"""Filters of this project: what the whole inventory says, judged before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+
+# ansible-core finds the project's module_utils for modules only: a plugin has to extend the path itself.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+from ansible.module_utils.livekit_deploy.inventory import inventory_problems  # noqa: E402  the path comes first
+
+
+def livekit_inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
+    """All reasons not to deploy: `hostvars | livekit_inventory_problems(groups['agent_hosts'])`, --limit or not."""
+    return inventory_problems(hostvars, [str(host) for host in group_hosts])
+
+
+class FilterModule:
+    """What ansible-core looks for in a file of filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"livekit_inventory_problems": livekit_inventory_problems}

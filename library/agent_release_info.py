@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Read the releases of an application on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: agent_release_info
+short_description: Read the release record, its drift, the containers and the workers of a host
+description:
+  - Reads what serves on a host, from the release record and from the Docker Engine, and whether both still agree.
+  - Also tells what a host lacks that C(provision.yml) would install, and how far its clock is from the controller's.
+options:
+  app:
+    description: Name of the application; its releases are in C(<root>/<app>).
+    type: str
+    required: true
+  root:
+    description: Directory that holds the applications.
+    type: path
+    default: /opt
+  job_ids:
+    description: Report the workers' requests for these jobs.
+    type: list
+    elements: str
+    default: []
+  rooms:
+    description: Report the workers' requests for these rooms.
+    type: list
+    elements: str
+    default: []
+  log_patterns:
+    description: Regular expressions to look for in each worker's log.
+    type: list
+    elements: str
+    default: []
+  controller_time:
+    description: The controller's clock in seconds since the epoch when the task started; for RV(clock_skew_seconds).
+    type: float
+attributes:
+  check_mode:
+    description: Only reads, so check mode changes nothing.
+    support: full
+  diff_mode:
+    description: Nothing to show.
+    support: none
+author:
+  - The livekit-agent-deploy authors (@livekit-agent-deploy)
+"""
+
+EXAMPLES = r"""
+- name: Read what serves on the host
+  agent_release_info:
+    app: sidekick
+  register: __sidekick
+"""
+
+RETURN = r"""
+missing:
+  description: What the host lacks to take a release; empty when it was provisioned.
+  returned: always
+  type: list
+  elements: str
+clock_skew_seconds:
+  description: The host's clock minus the controller's, in seconds; includes the time to reach the host. None without O(controller_time).
+  returned: always
+  type: float
+release:
+  description: The record of the serving release, or none.
+  returned: always
+  type: dict
+drift:
+  description: What differs between the record and the host, one sentence each.
+  returned: always
+  type: list
+  elements: str
+services:
+  description: The containers of the serving release by compose service, with C(running), C(image) and C(env) (the agent name variables).
+  returned: always
+  type: dict
+leftovers:
+  description: Ids of other releases that still have containers, or were left unfinished by a run that was killed.
+  returned: always
+  type: list
+  elements: str
+workers:
+  description: A reading of each worker container, as M(livekit_worker_info) returns it.
+  returned: always
+  type: list
+  elements: dict
+time:
+  description: The host's clock in seconds since the epoch.
+  returned: always
+  type: float
+"""
+
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import engine
+from ansible.module_utils.livekit_deploy.host import Host, upstream_path
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "app": {"type": "str", "required": True},
+    "root": {"type": "path", "default": "/opt"},
+    "job_ids": {"type": "list", "elements": "str", "default": []},
+    "rooms": {"type": "list", "elements": "str", "default": []},
+    "log_patterns": {"type": "list", "elements": "str", "default": []},
+    "controller_time": {"type": "float"},
+}
+EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "leftovers": [], "workers": []}
+
+
+def lacking(module: AnsibleModule, directory: str, upstream: str) -> list[str]:
+    """What ``provision.yml`` would have made and is not there."""
+    wanted = {"Docker": ["docker", "version"], "Docker Compose 2": ["docker", "compose", "version"], "nginx": ["nginx", "-v"]}
+    missing = [what for what, argv in wanted.items() if not module.get_bin_path(argv[0]) or module.run_command(argv)[0] != 0]
+    return missing + [path for path in (directory, os.path.dirname(upstream)) if not os.path.isdir(path)]
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    p = module.params
+    directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
+    skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
+    result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
+    result["missing"] = lacking(module, directory, upstream)
+    if not result["missing"]:
+        host = Host(module.run_command, p["app"], directory, upstream)
+        try:
+            result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
+        except engine.EngineError as error:
+            module.fail_json(msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Ansible module: from what was observed on hosts and server to checks and verdicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import verdict
+
+DOCUMENTATION = r"""
+---
+module: deployment_verdict_info
+short_description: Decide for every host whether its worker gets the jobs of its agent name
+description:
+  - Turns the readings of M(livekit_worker_info) and the probes of M(livekit_dispatch) into named checks
+    and one verdict a host.
+  - Does no I/O, so it is the same in check mode. It never fails because of a verdict; assert RV(ok) after it.
+  - What is not proven is not good, so a missing reading or a missing probe is a failed check.
+author: ["livekit-agent-deploy contributors"]
+options:
+  hosts:
+    description:
+      - What is known of each host, by inventory name.
+      - "C(agent_name), C(pool) (default: the host itself) and C(release): what should be."
+      - "C(readings): two results of M(livekit_worker_info), at least 2 s apart."
+      - "C(services): C(fastapi) and C(agent-worker), each with C(running) and C(env)."
+      - "C(drift): a list of differences to the release record, empty when there are none."
+      - "C(error): why the host could not be read; not given when it could."
+    type: dict
+    required: true
+  probes:
+    description: "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview) and C(nobody)."
+    type: dict
+    required: true
+  log_patterns:
+    description:
+      - Regular expressions that must have matched a line of a worker that logged the preview's room.
+      - The same texts as given to M(livekit_worker_info).
+    type: list
+    elements: str
+    default: []
+  check_preview:
+    description: Whether previews were sent. If not, the check says "not checked" and holds.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    description: Only computes.
+"""
+
+EXAMPLES = r"""
+- name: Decide from readings and probes
+  deployment_verdict_info:
+    hosts:
+      node-a:
+        agent_name: support-a
+        pool: node-a
+        release: 20260102T030405Z-0a1b2c3d
+        readings: "{{ [__reading_1, __reading_2] }}"
+        services: "{{ __release.services }}"
+        drift: "{{ __release.drift }}"
+    probes: "{{ __probes.probes }}"
+    log_patterns: ["calling tool"]
+  delegate_to: localhost
+  run_once: true
+  register: __verdict
+"""
+
+RETURN = r"""
+report:
+  description: Verdict and checks of each host, by inventory name.
+  type: dict
+  returned: success
+  contains:
+    agent_name: {description: Agent name in the inventory., type: str}
+    release: {description: Release in the record., type: str}
+    worker_ids: {description: Ids of the serving worker., type: list, elements: str}
+    verdict: {description: "V(reached) when every check holds, else V(unreachable).", type: str}
+    reason: {description: Why., type: str}
+    probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe.", type: dict}
+    checks:
+      description: "C(name), C(ok), C(found), C(expected) and C(remedy) of each check."
+      type: list
+      elements: dict
+ok:
+  description: Every host is reached, and there is at least one.
+  type: bool
+  returned: success
+failed_hosts:
+  description: Hosts that are not.
+  type: list
+  elements: str
+  returned: success
+"""
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "hosts": {"type": "dict", "required": True},
+    "probes": {"type": "dict", "required": True},
+    "log_patterns": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "check_preview": {"type": "bool", "default": True},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    p = module.params
+    try:
+        answer = verdict.judge(p["hosts"], p["probes"], p["log_patterns"], p["check_preview"])
+    except Exception as error:
+        module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
+    module.exit_json(changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()

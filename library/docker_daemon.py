@@ -1,0 +1,80 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Merge settings into the Docker Engine's configuration."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: docker_daemon
+short_description: Merge settings into the Docker Engine's configuration file
+description:
+  - Adds what is asked for and leaves everything else in C(/etc/docker/daemon.json) as it is; lists are united.
+  - Restarts nothing. Use settings that take effect on a reload, and reload the service when it says changed.
+options:
+  settings:
+    description: Settings that the file has to hold.
+    type: dict
+    required: true
+  path:
+    description: The file.
+    type: path
+    default: /etc/docker/daemon.json
+attributes:
+  check_mode:
+    description: Says whether the file would change and does not write it.
+    support: full
+  diff_mode:
+    description: Shows the file before and after.
+    support: full
+author:
+  - The livekit-agent-deploy authors (@livekit-agent-deploy)
+"""
+
+EXAMPLES = r"""
+- name: Let the Engine use a registry without TLS
+  docker_daemon:
+    settings:
+      insecure-registries: ["192.0.2.10:5000"]
+  notify: Reload Docker
+"""
+
+RETURN = r"""
+settings:
+  description: The whole configuration as it is afterwards.
+  returned: always
+  type: dict
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy.host import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.merge import merged
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "settings": {"type": "dict", "required": True},
+    "path": {"type": "path", "default": "/etc/docker/daemon.json"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    path = Path(module.params["path"])
+    before = read_text(path)
+    try:
+        present = json.loads(before) if before and before.strip() else {}
+    except ValueError as error:
+        module.fail_json(msg=f"found: {path} is no JSON ({error}), expected an object. Correct it by hand: the Engine cannot read it either")
+    wanted = merged(present, module.params["settings"])
+    changed = wanted != present
+    after = json.dumps(wanted, indent=2) + "\n" if changed else before or ""
+    if changed and not module.check_mode:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_atomically(path, after, 0o644)
+    module.exit_json(changed=changed, settings=wanted, diff={"before": before or "", "after": after})
+
+
+if __name__ == "__main__":
+    main()

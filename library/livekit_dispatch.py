@@ -1,0 +1,281 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Ansible module: send any number of probe dispatches at the same time and tell who took them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.livekit_deploy import client, dispatch
+
+DOCUMENTATION = r"""
+---
+module: livekit_dispatch
+short_description: Send dispatches to LiveKit agent names and tell which worker takes each
+description:
+  - Sends all probes at the same time and waits until each is answered, or until the server's search window has passed
+    (no job 10 s after the dispatch was created means that it never comes; an open-source server does not try again).
+  - Every probe has a room of its own with a name that is never used again.
+    Dispatch, job and room are deleted at the end, also after an error.
+    What cannot be deleted the server removes when the room has been empty for half a minute.
+  - "C(changed) is always false: a probe leaves nothing."
+  - A probe that fails never fails the module or other probes; look at RV(probes[].outcome).
+  - In check mode nothing is sent and the results are empty, because a worker without the probe hook starts a real job.
+  - Runs on the controller, which needs the Python package C(livekit-api).
+requirements: [livekit-api >= 1.0]
+author: ["livekit-agent-deploy contributors"]
+options:
+  url:
+    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted.
+    type: str
+    required: true
+  api_key:
+    description: API key.
+    type: str
+    required: true
+  api_secret:
+    description: Secret of the API key.
+    type: str
+    required: true
+  window_seconds:
+    description:
+      - The server's search window, how long a dispatch may stay without a job before the result is V(nobody).
+      - Shorter than 6 s gives false results, because the server's list may show a job only after 5 s.
+    type: float
+    default: 10.0
+  timeout_seconds:
+    description: How long to wait for a single answer of the server.
+    type: float
+    default: 5.0
+  probes:
+    description: The probes to send.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      id:
+        description: Name of the result.
+        type: str
+        required: true
+      kind:
+        description:
+          - V(probe) carries metadata that a worker with the probe hook answers without starting a job.
+          - V(plain) is a dispatch like any other; the worker that takes it runs its entrypoint.
+          - V(preview) lets the application's own API create room and dispatch; it waits until the agent is in the room.
+        type: str
+        choices: [probe, plain, preview]
+        default: probe
+      expect:
+        description:
+          - V(job) ends as soon as a worker has the job.
+          - V(nobody) is started first, waits out the whole window and is read last.
+        type: str
+        choices: [job, nobody]
+        default: job
+      agent_name:
+        description:
+          - Agent name to dispatch to.
+          - With O(probes[].expect=nobody) a random name is made when it is left out.
+          - A preview needs it only if the API's answer has no agent name.
+        type: str
+      deployment:
+        description: LiveKit deployment label of the workers to reach. Empty is the usual one.
+        type: str
+      mode:
+        description:
+          - V(answer) is answered by whichever worker of the name is asked first.
+          - V(pass) is passed on by every worker with the hook, so that only a worker without it takes the job.
+          - V(answer_if) is answered only by the worker whose O(probes[].instance) and O(probes[].release) match.
+        type: str
+        choices: [answer, pass, answer_if]
+        default: answer
+      instance:
+        description: "Instance that shall answer: C(<inventory_hostname>/<release>)."
+        type: str
+      release:
+        description: Release that shall answer.
+        type: str
+      metadata:
+        description: Metadata to send instead of the module's own.
+        type: str
+      count:
+        description: How many dispatches to send. Above 1 the results are C(<id>/1), C(<id>/2) and so on.
+        type: int
+        default: 1
+      spacing_seconds:
+        description: Time between the dispatches of one probe.
+        type: float
+        default: 0.0
+      window_seconds:
+        description: Search window of this probe, if another than O(window_seconds).
+        type: float
+      deadline_seconds:
+        description: Until when the agent of a preview must be in the room.
+        type: float
+        default: 20.0
+      request:
+        description: The request that makes the application dispatch, for a preview.
+        type: dict
+        suboptions:
+          url:
+            description: Address.
+            type: str
+            required: true
+          method:
+            description: HTTP method.
+            type: str
+            default: POST
+          headers:
+            description: HTTP headers. Treated as secret.
+            type: dict
+          body:
+            description: Body; a dict or a list is sent as JSON.
+            type: raw
+          validate_certs:
+            description: Check the certificate.
+            type: bool
+            default: true
+          room_key:
+            description: Key of the room's name in the JSON answer; dots go deeper.
+            type: str
+            default: room
+          dispatch_key:
+            description: Key of the dispatch id in the JSON answer; may be missing there.
+            type: str
+            default: dispatch_id
+          agent_name_key:
+            description: Key of the agent name in the JSON answer; may be missing there.
+            type: str
+            default: agent_name
+attributes:
+  check_mode:
+    support: full
+    description: Sends nothing and returns no results.
+"""
+
+EXAMPLES = r"""
+- name: Ask who serves two names, and that nobody serves a random one
+  livekit_dispatch:
+    url: wss://livekit.example.com
+    api_key: "{{ livekit_api_key }}"
+    api_secret: "{{ livekit_api_secret }}"
+    probes:
+      - {id: nobody, expect: nobody}
+      - {id: node-a/directed, agent_name: support-a, mode: answer_if, instance: node-a/20260102T030405Z-0a1b2c3d}
+      - {id: node-b/exclusive, agent_name: support-b, mode: pass, expect: nobody}
+      - {id: node-a/plain, kind: plain, agent_name: support-a, count: 5, spacing_seconds: 0.5}
+      - {id: node-a/preview, kind: preview, request: {url: "http://192.0.2.10/v1/preview"}}
+  delegate_to: localhost
+  run_once: true
+  register: __probes
+"""
+
+RETURN = r"""
+probes:
+  description: What became of each probe, by id.
+  type: dict
+  returned: success
+  contains:
+    kind: {description: Kind of the probe., type: str}
+    expect: {description: What was expected., type: str}
+    outcome: {description: "V(taken), V(nobody) or V(error).", type: str}
+    reason: {description: What happened, in one sentence., type: str}
+    error_kind: {description: Cause of an error in one word; null without., type: str}
+    agent_name: {description: Name the dispatch went to., type: str}
+    room: {description: Room of the dispatch; it is gone., type: str}
+    nonce: {description: Random text in the metadata and in the room's name., type: str}
+    dispatch_id: {description: Id of the dispatch., type: str}
+    job_id: {description: Id of the job., type: str}
+    worker_id: {description: Worker that has the job; null with LiveKit servers before 1.9.1., type: str}
+    status:
+      description: "State of the job: V(JS_SUCCESS) = answered by the hook, V(JS_RUNNING) = a job started."
+      type: str
+    latency_seconds:
+      description: From the creation of the dispatch until the job was seen in the server's list.
+      type: float
+    in_room: {description: The agent of the job is in the room and stays; only for a preview., type: bool}
+    seconds: {description: From the start of the probe to its result., type: float}
+waits:
+  description: What the run had to wait for.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    what: {description: Cause., type: str}
+    seconds: {description: How long., type: float}
+seconds:
+  description: How long everything took, with the clean-up.
+  type: float
+  returned: success
+"""
+
+REQUEST: dict[str, dict[str, Any]] = {
+    "url": {"type": "str", "required": True},
+    "method": {"type": "str", "default": "POST"},
+    "headers": {"type": "dict", "no_log": True},
+    "body": {"type": "raw"},
+    "validate_certs": {"type": "bool", "default": True},
+    "room_key": {"type": "str", "default": "room", "no_log": False},
+    "dispatch_key": {"type": "str", "default": "dispatch_id", "no_log": False},
+    "agent_name_key": {"type": "str", "default": "agent_name", "no_log": False},
+}
+PROBE: dict[str, dict[str, Any]] = {
+    "id": {"type": "str", "required": True},
+    "kind": {"type": "str", "choices": ["probe", "plain", "preview"], "default": "probe"},
+    "expect": {"type": "str", "choices": ["job", "nobody"], "default": "job"},
+    "agent_name": {"type": "str"},
+    "deployment": {"type": "str"},
+    "mode": {"type": "str", "choices": ["answer", "pass", "answer_if"], "default": "answer"},
+    "instance": {"type": "str"},
+    "release": {"type": "str"},
+    "metadata": {"type": "str"},
+    "count": {"type": "int", "default": 1},
+    "spacing_seconds": {"type": "float", "default": 0.0},
+    "window_seconds": {"type": "float"},
+    "deadline_seconds": {"type": "float", "default": 20.0},
+    "request": {"type": "dict", "options": REQUEST},
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "url": {"type": "str", "required": True},
+    "api_key": {"type": "str", "required": True, "no_log": False},
+    "api_secret": {"type": "str", "required": True, "no_log": True},
+    "window_seconds": {"type": "float", "default": 10.0},
+    "timeout_seconds": {"type": "float", "default": 5.0},
+    "probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE},
+}
+
+
+def run(params: dict[str, Any]) -> dict[str, Any]:
+    started = time.monotonic()
+    specs = dispatch.specs_of(params["probes"], params["window_seconds"])
+    results = asyncio.run(
+        dispatch.send(params["url"], params["api_key"], params["api_secret"], specs, params["timeout_seconds"])
+    )
+    waits = dispatch.waits_of(results, params["window_seconds"])
+    return {"probes": results, "waits": waits, "seconds": round(time.monotonic() - started, 3)}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if client.IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("livekit-api"))
+    if problems := dispatch.problems_of(module.params["probes"]):
+        module.fail_json(msg="; ".join(problems))
+    if module.check_mode or not module.params["probes"]:
+        module.exit_json(changed=False, probes={}, waits=[], seconds=0.0)
+    try:
+        answer = run(module.params)
+    except client.LiveKitError as trouble:
+        module.fail_json(msg=str(trouble), **trouble.as_dict())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        module.fail_json(msg="interrupted; dispatches and rooms of the probes were deleted")
+    except Exception as error:
+        module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
+    module.exit_json(changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()

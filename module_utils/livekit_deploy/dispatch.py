@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes of a LiveKit server, any number at the same time: who takes a dispatch to this agent name?
+
+The first half decides and does no I/O; the second half asks the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import secrets
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible.module_utils.livekit_deploy import client
+from ansible.module_utils.livekit_deploy.client import Connection, LiveKitError
+
+SERVER_FLOOR_SECONDS = 0.21  # the server asks no worker earlier
+POLLS_PER_SECOND = 500  # of all probes together
+COLD_SECONDS = 1.0
+STAY_SECONDS = 0.5  # an agent that fails right after it joined is gone by then
+LEAVE_SECONDS = 3.0
+ABOUT = (
+    "Harmless routing check of a deployment: it proves which LiveKit worker serves this agent name. "
+    "No call is on this room and nobody waits in it. If your worker got this job, it is registered under "
+    "an agent name that the sender believes to be its own: one of you should choose another name."
+)
+
+PREVIEW_REMEDY = "read the log of the API container and of the proxy in front of it"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One dispatch to send and what is expected of it."""
+
+    id: str
+    kind: str
+    expect: str
+    agent_name: str
+    nonce: str
+    metadata: str = ""
+    wanted: str = ""
+    deployment: str = ""
+    start_after: float = 0.0
+    window: float = 10.0
+    deadline: float = 20.0
+    request: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def room(self) -> str:
+        return f"livekit-deploy-{self.kind}-{self.nonce}"
+
+    @property
+    def empty_timeout(self) -> int:
+        """The server's own clean-up, should ours never happen; longer than the window, or the answer is lost."""
+        return math.ceil(self.window) + 20
+
+
+def metadata_of(probe: dict[str, Any], nonce: str) -> str:
+    """What the worker that is asked can read."""
+    if probe.get("metadata"):
+        return str(probe["metadata"])
+    if probe["kind"] != "probe":
+        return json.dumps({"livekit_deploy_dispatch": 1, "nonce": nonce, "about": ABOUT})
+    wanted = {key: probe[key] for key in ("release", "instance") if probe.get(key)}
+    return json.dumps(
+        {"livekit_deploy_probe": 1, "nonce": nonce, "mode": probe.get("mode") or "answer", **wanted, "about": ABOUT}
+    )
+
+
+def problems_of(probes: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with the probes as given; nothing is sent while there is any."""
+    found = [
+        f"probe id {name!r} is used twice"
+        for name, times in Counter(spec.id for spec in specs_of(probes, 0)).items()
+        if times > 1
+    ]
+    for probe in probes:
+        name, kind, mode = probe["id"], probe["kind"], probe.get("mode") or "answer"
+        if kind == "preview" and not (probe.get("request") or {}).get("url"):
+            found.append(f"{name}: a preview needs request.url")
+        if kind != "preview" and probe.get("expect") != "nobody" and not probe.get("agent_name"):
+            found.append(
+                f"{name}: agent_name is missing or empty (an empty name would reach every worker without a name)"
+            )
+        if kind == "probe" and mode == "answer_if" and not (probe.get("instance") or probe.get("release")):
+            found.append(f"{name}: mode answer_if needs instance or release")
+        if (probe.get("count") or 1) < 1:
+            found.append(f"{name}: count must be at least 1")
+        if kind == "preview" and probe.get("expect") == "nobody":
+            found.append(f"{name}: a preview cannot expect nobody")
+    return found
+
+
+def specs_of(probes: list[dict[str, Any]], window: float) -> list[Spec]:
+    """The dispatches to send, those that wait out the whole window first."""
+    specs = [spec for probe in probes for spec in expanded(probe, window)]
+    return sorted(specs, key=lambda spec: spec.expect != "nobody")
+
+
+def expanded(probe: dict[str, Any], window: float) -> list[Spec]:
+    """A count above 1 gives the ids `<id>/1`, `<id>/2` and so on."""
+    count = probe.get("count") or 1
+    return [
+        replace(
+            one_spec(probe, window),
+            id=f"{probe['id']}/{number + 1}" if count > 1 else probe["id"],
+            start_after=number * (probe.get("spacing_seconds") or 0.0),
+        )
+        for number in range(count)
+    ]
+
+
+def one_spec(probe: dict[str, Any], window: float) -> Spec:
+    nonce = secrets.token_hex(8)
+    name = probe.get("agent_name") or ("" if probe["kind"] == "preview" else f"nobody-{secrets.token_hex(8)}")
+    return Spec(
+        id=probe["id"],
+        kind=probe["kind"],
+        expect=probe.get("expect") or "job",
+        agent_name=name,
+        nonce=nonce,
+        metadata=metadata_of(probe, nonce),
+        wanted=(probe.get("instance") or probe.get("release") or "") if probe.get("mode") == "answer_if" else "",
+        deployment=probe.get("deployment") or "",
+        window=probe.get("window_seconds") or window,
+        deadline=probe.get("deadline_seconds") or 20.0,
+        request=probe.get("request") or {},
+    )
+
+
+def find_dispatch(dispatches: list[dict[str, Any]], agent_name: str, dispatch_id: str = "") -> dict[str, Any] | None:
+    """Our dispatch: by id where it is known, else by name (a room may have one with the name "" as well)."""
+    for dispatch in dispatches:
+        if dispatch["id"] == dispatch_id if dispatch_id else dispatch["agent_name"] == agent_name:
+            return dispatch
+    return None
+
+
+def find_job(dispatch: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The job a worker took; a job listed as pending without a worker is not taken yet."""
+    jobs = (dispatch or {}).get("jobs") or []
+    taken = [job for job in jobs if job["worker_id"] or job["status"] != "JS_PENDING"]
+    return next((job for job in taken if job["worker_id"]), taken[0] if taken else None)
+
+
+def poll_delay(elapsed: float, active: int, expect: str = "job") -> float:
+    """Seconds until the next look: short while an answer is likely, longer when many probes look."""
+    usual = 1.0 if expect == "nobody" else 0.1 if elapsed < 1.0 else 0.25
+    return max(usual, active / POLLS_PER_SECOND)
+
+
+def blank(spec: Spec) -> dict[str, Any]:
+    """A result before anything is known."""
+    empty = dict.fromkeys(("dispatch_id", "job_id", "worker_id", "status", "latency_seconds", "in_room", "error_kind"))
+    known = {"kind": spec.kind, "expect": spec.expect, "agent_name": spec.agent_name or None, "nonce": spec.nonce}
+    room = None if spec.kind == "preview" else spec.room
+    return {
+        **known,
+        "room": room,
+        **empty,
+        "outcome": "error",
+        "reason": "interrupted before an answer",
+        "seconds": 0.0,
+    }
+
+
+def taken_text(name: str, job: dict[str, Any], latency: float) -> str:
+    worker = job["worker_id"] or "a worker whose id this server does not tell (LiveKit servers before 1.9.1)"
+    how = "answered by" if job["status"] == "JS_SUCCESS" else "taken by"
+    return f"job {job['id']} for {name!r} {how} {worker}, in the server's list after {latency:.2f} s"
+
+
+def nobody_text(name: str, window: float, wanted: str = "") -> str:
+    directed = f", directed at {wanted}," if wanted else ""
+    return f"no worker took a dispatch to {name!r}{directed} within {window:g} s; the server does not offer it again"
+
+
+def waits_of(results: dict[str, dict[str, Any]], window: float) -> list[dict[str, Any]]:
+    """What the run had to wait for, once for each cause."""
+    slow = [r["latency_seconds"] for r in results.values() if (r["latency_seconds"] or 0) > COLD_SECONDS]
+    empty = [r["seconds"] for r in results.values() if r["outcome"] == "nobody"]
+    waits = [{"what": "dispatch list cold", "seconds": max(slow)}] if slow else []
+    return waits + ([{"what": "search window", "seconds": round(max([window, *empty]), 1)}] if empty else [])
+
+
+def value_at(data: Any, path: str) -> str:
+    """A text of a JSON answer by its key; dots go deeper."""
+    for key in path.split("."):
+        data = data.get(key) if isinstance(data, dict) else None
+    return str(data) if isinstance(data, str | int) and not isinstance(data, bool) else ""
+
+
+def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, str, str]:
+    """Room, dispatch id and agent name of the application's answer, or a LiveKitError."""
+    where, begin = client.shown_url(request["url"]), " ".join(text[:160].split())
+    expected = f"a JSON object with {request['room_key']!r}, HTTP 200"
+    if not 200 <= status < 300:
+        raise LiveKitError("preview", f"{where} answers HTTP {status}: {begin or 'empty'}", expected, PREVIEW_REMEDY)
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise LiveKitError(
+            "preview", f"{where} answers no JSON: {begin or 'empty'}", expected, PREVIEW_REMEDY
+        ) from None
+    room, dispatch, name = (value_at(data, request[key]) for key in ("room_key", "dispatch_key", "agent_name_key"))
+    if not room:
+        raise LiveKitError(
+            "preview",
+            f"no {request['room_key']!r} in the answer of {where}",
+            expected,
+            "set the preview's room_key to the key the API uses",
+        )
+    return room, dispatch, name
+
+
+# What follows asks the server.
+
+
+@dataclass
+class Probe:
+    """One dispatch under way, and what became of it."""
+
+    spec: Spec
+    result: dict[str, Any]
+    crowd: list[int]  # how many probes are looking; shared
+    identity: str = ""
+    created: float = 0.0
+    may_exist: bool = False
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.created
+
+    def fail(self, reason: str, kind: str = "") -> None:
+        self.result.update(outcome="error", reason=reason, error_kind=kind)
+
+
+async def run_probe(connection: Connection, probe: Probe) -> None:
+    """Send one dispatch, see what becomes of it, leave nothing behind."""
+    await asyncio.sleep(probe.spec.start_after)
+    started = time.monotonic()
+    try:
+        await (ask_application if probe.spec.kind == "preview" else create)(connection, probe)
+        await watch(connection, probe)
+    except LiveKitError as trouble:
+        probe.fail(str(trouble), trouble.kind)
+    except Exception as error:  # one probe never fails the others
+        probe.fail(f"unexpected {type(error).__name__}: {error}", "unexpected")
+    finally:
+        probe.result["seconds"] = round(time.monotonic() - started, 3)
+        await clean_up(connection, probe)
+
+
+async def create(connection: Connection, probe: Probe) -> None:
+    spec = probe.spec
+    probe.may_exist = True
+    await connection.create_room(spec.room, spec.empty_timeout, spec.agent_name, spec.metadata, spec.deployment)
+    probe.created = time.monotonic()
+
+
+async def ask_application(connection: Connection, probe: Probe) -> None:
+    """Let the application's own API create room and dispatch, as its users do."""
+    request, result = probe.spec.request, probe.result
+    status, text = await http_text(connection, request, probe.spec.deadline)
+    probe.created = time.monotonic()
+    room, dispatch, name = read_preview(request, status, text)
+    probe.may_exist = True
+    result.update(room=room, dispatch_id=dispatch or None, agent_name=name or result["agent_name"], in_room=False)
+
+
+async def http_text(connection: Connection, request: dict[str, Any], timeout: float) -> tuple[int, str]:
+    body = request.get("body")
+    content: dict[str, Any] = {"data": body} if isinstance(body, str) else {} if body is None else {"json": body}
+    verify: dict[str, Any] = {} if request.get("validate_certs", True) else {"ssl": False}
+    limit = client.aiohttp.ClientTimeout(total=timeout)
+    try:
+        async with connection.session.request(
+            request["method"], request["url"], headers=request.get("headers"), timeout=limit, **content, **verify
+        ) as answer:
+            return answer.status, await answer.text(errors="replace")
+    except (client.aiohttp.ClientError, OSError, ValueError) as error:
+        trouble = client.trouble_of_connection(
+            request["url"], error, "the application's API, which answers with a room"
+        )
+        raise LiveKitError(trouble.kind, trouble.found, trouble.expected, PREVIEW_REMEDY) from None
+
+
+async def watch(connection: Connection, probe: Probe) -> None:
+    """Look until a worker has the job, at most the server's search window; a preview: until its agent is there."""
+    job = await watch_list(connection, probe)
+    if not job:
+        return
+    probe.identity = job["identity"]
+    latency = round(probe.elapsed, 3)
+    result = probe.result
+    result.update(job_id=job["id"], worker_id=job["worker_id"] or None, status=job["status"], latency_seconds=latency)
+    result.update(outcome="taken", reason=taken_text(result["agent_name"], job, latency))
+    if probe.spec.kind == "preview":
+        await watch_room(connection, probe)
+
+
+async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | None:
+    """The job, or None when a look at the end of the window shows none. A look that fails proves nothing."""
+    spec, result = probe.spec, probe.result
+    if not (result["agent_name"] or result["dispatch_id"]):
+        raise LiveKitError(
+            "preview",
+            "the answer names neither dispatch nor agent",
+            "one of both",
+            "set dispatch_key or agent_name_key",
+        )
+    await asyncio.sleep(max(0.0, SERVER_FLOOR_SECONDS - probe.elapsed))
+    async with looking(probe):
+        while True:
+            late = probe.elapsed >= spec.window
+            try:
+                dispatches = await client.read(
+                    lambda: connection.list_dispatch(result["room"]), client.READ_TRIES if late else 1
+                )
+                found = find_dispatch(dispatches, result["agent_name"] or "", result["dispatch_id"] or "")
+                result["dispatch_id"] = found["id"] if found else result["dispatch_id"]
+                if (job := find_job(found)) or late:
+                    break
+            except LiveKitError as trouble:
+                if late or not trouble.passing:
+                    raise
+            await asyncio.sleep(
+                min(poll_delay(probe.elapsed, probe.crowd[0], spec.expect), max(0.01, spec.window - probe.elapsed))
+            )
+    if not job:
+        result.update(
+            outcome="nobody",
+            reason=nobody_text(result["agent_name"] or result["dispatch_id"], spec.window, spec.wanted),
+        )
+    return job
+
+
+async def watch_room(connection: Connection, probe: Probe) -> None:
+    """Is the agent of this job in the room, and does it stay?"""
+    result, seen_at = probe.result, 0.0
+    async with looking(probe):
+        while probe.elapsed < probe.spec.deadline or seen_at:
+            present = probe.identity in await client.read(lambda: connection.participants(result["room"]))
+            if present and seen_at and time.monotonic() - seen_at >= STAY_SECONDS:
+                result.update(in_room=True, reason=f"{result['reason']}, {probe.identity} is in the room")
+                return
+            if seen_at and not present:
+                result["reason"] += (
+                    f", but {probe.identity} left the room at once: read the worker's log for an exception"
+                )
+                return
+            seen_at = seen_at or (time.monotonic() if present else 0.0)
+            await asyncio.sleep(poll_delay(probe.elapsed, probe.crowd[0]))
+    result["reason"] += (
+        f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: "
+        "read the worker's log for an exception"
+    )
+
+
+@asynccontextmanager
+async def looking(probe: Probe) -> AsyncIterator[None]:
+    probe.crowd[0] += 1
+    try:
+        yield
+    finally:
+        probe.crowd[0] -= 1
+
+
+async def clean_up(connection: Connection, probe: Probe) -> None:
+    """Dispatch, then the job where one runs, then the room. What fails here the server's own time-out removes."""
+    room = probe.result["room"]
+    if not probe.may_exist:
+        return
+    with suppress(LiveKitError):
+        await end_job(connection, probe, room)
+    with suppress(LiveKitError):
+        await connection.delete_room(room)
+
+
+async def end_job(connection: Connection, probe: Probe, room: str) -> None:
+    """End the dispatch and let a running agent leave: one that joins after the room's end makes the room again."""
+    result, identity = probe.result, probe.identity
+    running = bool(identity) and result["status"] != "JS_SUCCESS"
+    seen = bool(result["in_room"])
+    if running and probe.spec.kind == "plain":  # ended while it starts, a worker logs errors
+        seen = await presence(connection, room, identity, True)
+    if not result["dispatch_id"] and result["error_kind"] is None:
+        found = find_dispatch(await connection.list_dispatch(room), result["agent_name"] or "")
+        result["dispatch_id"] = found["id"] if found else None
+    if result["dispatch_id"]:
+        await connection.delete_dispatch(room, result["dispatch_id"])
+    if running and (seen or await presence(connection, room, identity, True)):
+        await presence(connection, room, identity, False)
+
+
+async def presence(connection: Connection, room: str, identity: str, wanted: bool) -> bool:
+    """Wait until the agent is in the room, or until it is not; false when that takes too long."""
+    end = time.monotonic() + LEAVE_SECONDS
+    while (identity in await connection.participants(room)) is not wanted:
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+async def send(
+    url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0
+) -> dict[str, dict[str, Any]]:
+    """All probes at the same time; the results by id."""
+    crowd = [0]
+    probes = [Probe(spec, blank(spec), crowd) for spec in specs]
+    async with client.connect(url, key, secret, timeout_seconds) as connection:
+        # return_exceptions: when cancelled, wait for the clean-up of every probe
+        task = asyncio.gather(*(run_probe(connection, probe) for probe in probes), return_exceptions=True)
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await task
+    return {probe.spec.id: probe.result for probe in probes}

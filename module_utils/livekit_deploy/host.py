@@ -1,0 +1,308 @@
+"""Releases on one host: directory, record, gate, containers, proxy. Reads and writes; the decisions are in ``release``."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.livekit_deploy import engine, release, worker
+
+
+class ReleaseError(Exception):
+    """A step could not be done; the text says found, expected and what to do."""
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace a file whole: a reader, or a crash, sees the old text or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class Host:
+    """The releases of one application on this host.
+
+    ``root`` is the directory of the application (``/opt/<app>``), ``upstream`` the include file of the proxy that names the
+    serving API, ``run`` runs an argument list (see ``engine.Run``).
+    """
+
+    def __init__(self, run: engine.Run, app: str, root: str, upstream: str) -> None:
+        self.run = run
+        self.app = app
+        self.root = Path(root)
+        self.releases = self.root / "releases"
+        self.link = self.root / "current"
+        self.upstream = Path(upstream)
+
+    # --- records ---
+
+    def directory(self, release_id: str) -> Path:
+        return self.releases / release_id
+
+    def record(self, release_id: str) -> dict[str, Any] | None:
+        text = read_text(self.directory(release_id) / "release.json")
+        return json.loads(text) if text else None
+
+    def save(self, record: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        record = {**record, **changes}
+        write_atomically(self.directory(record["id"]) / "release.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+        return record
+
+    def records(self) -> list[dict[str, Any]]:
+        """All recorded releases, oldest first; the id starts with the time of its making."""
+        if not self.releases.is_dir():
+            return []
+        names = sorted(p.name for p in self.releases.iterdir() if release.ID_PATTERN.fullmatch(p.name))
+        return [found for name in names if (found := self.record(name))]
+
+    def current(self) -> dict[str, Any] | None:
+        return self.record(os.readlink(self.link).rsplit("/", 1)[-1]) if self.link.is_symlink() else None
+
+    def point_to(self, release_id: str | None) -> None:
+        """Make ``current`` the link to a release, atomically; None removes it."""
+        if release_id is None:
+            self.link.unlink(missing_ok=True)
+            return
+        partial = self.root / ".current.partial"
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(f"releases/{release_id}")
+        partial.replace(self.link)
+
+    # --- the standby gate ---
+
+    def set_gate(self, release_id: str, text: str) -> None:
+        gate = self.directory(release_id) / "gate"
+        gate.mkdir(mode=0o755, exist_ok=True)
+        # The worker is no root in its container: it may read this, and nothing else of the release.
+        gate.chmod(0o755)
+        write_atomically(gate / "state", text, 0o644)
+
+    def gate(self, release_id: str) -> str | None:
+        text = read_text(self.directory(release_id) / "gate/state")
+        return text.strip() if text else None
+
+    # --- containers ---
+
+    def services(self, release_id: str, found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The containers of a release by compose service."""
+        project = release.project(self.app, release_id)
+        mine = [c for c in found if engine.labels(c).get(engine.PROJECT_LABEL) == project]
+        return {engine.labels(c)[engine.SERVICE_LABEL]: self.service(c) for c in mine}
+
+    @staticmethod
+    def service(container: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": container["Id"],
+            "container": container["Name"].lstrip("/"),
+            "running": container["State"]["Running"],
+            "image": container["Config"]["Image"],
+            "config_hash": engine.labels(container).get(engine.CONFIG_LABEL),
+            "env": worker.names(container),
+        }
+
+    def drift(self, record: dict[str, Any], services: dict[str, dict[str, Any]]) -> list[str]:
+        directory = self.directory(record["id"])
+        drift = release.file_drift(record, {name: read_text(directory / name) for name in record.get("files", {})})
+        drift += release.container_drift(record, services)
+        if self.gate(record["id"]) == "closed":
+            drift.append("the standby gate is closed")
+        if read_text(self.upstream) != upstream_text(self.app, record["api_port"]):
+            drift.append(f"{self.upstream} does not name this release's API")
+        return drift
+
+    def info(self, **selection: Any) -> dict[str, Any]:
+        """Record, drift, containers, leftovers and worker readings, as the Engine tells them now."""
+        found = engine.containers(self.run)
+        record = self.current()
+        services = self.services(record["id"], found) if record else {}
+        others = [r for r in self.records() if not record or r["id"] != record["id"]]
+        return {
+            "release": record,
+            "services": services,
+            "drift": self.drift(record, services) if record else [],
+            "leftovers": [r["id"] for r in others if self.services(r["id"], found) or r["state"] in ("staged", "standby")],
+            **worker.readings(self.run, found=found, **selection),
+        }
+
+    # --- steps ---
+
+    def stage(self, record: dict[str, Any], files: dict[str, str]) -> bool:
+        """Write a release's directory with its gate closed; True if anything was written."""
+        directory = self.directory(record["id"])
+        present = self.record(record["id"])
+        hashes = {name: release.sha256(text) for name, text in files.items()}
+        if present and present.get("files") == hashes and not release.file_drift(present, {n: read_text(directory / n) for n in files}):
+            return False
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_atomically(directory / name, text)
+        self.set_gate(record["id"], release.GATE_CLOSED)
+        self.save(record, state="staged", files=hashes, staged_at=now())
+        return True
+
+    def proxy_to(self, port: int) -> None:
+        """Point the proxy at an API port; on a refused configuration the file is put back as it was."""
+        before = read_text(self.upstream)
+        text = upstream_text(self.app, port)
+        if before == text:
+            return
+        write_atomically(self.upstream, text, 0o644)
+        refused = reload_proxy(self.run)
+        if refused:
+            if before is not None:
+                write_atomically(self.upstream, before, 0o644)
+            raise ReleaseError(f"found: {refused}. Expected: nginx accepts {self.upstream}; the old one is back in its place")
+
+    def serve(self, release_id: str) -> bool:
+        """Switch to a release that runs: its gate opens, the proxy follows, the old gate closes. Never are both closed."""
+        new, old = self.record(release_id), self.current()
+        if not new:
+            raise ReleaseError(f"found no release {release_id} in {self.releases}, expected it staged. Run deploy.yml")
+        if old and old["id"] == release_id and new["state"] == "serving":
+            return False
+        services = self.services(release_id, engine.containers(self.run))
+        self.set_gate(release_id, release.GATE_OPEN)
+        try:
+            self.proxy_to(new["api_port"])
+        except ReleaseError:
+            self.set_gate(release_id, release.GATE_CLOSED)
+            raise
+        hashes = {name: found["config_hash"] for name, found in services.items()}
+        previous = new.get("previous") or (old["id"] if old and old["id"] != release_id else None)
+        self.save(new, state="serving", served_at=now(), config_hashes=hashes, previous=previous)
+        self.point_to(release_id)
+        if old and old["id"] != release_id:
+            self.set_gate(old["id"], release.GATE_CLOSED)
+            self.save(old, state="draining")
+        return True
+
+    def abandon(self, release_id: str) -> dict[str, Any]:
+        """Take back a release that failed: the one before it serves (again), what the failed one started goes.
+
+        Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
+        """
+        failed = self.record(release_id)
+        services = self.services(release_id, engine.containers(self.run))
+        log = [f"{s['container']}: {line}" for s in services.values() for line in engine.log_lines(self.run, s["id"], 8)]
+        current = self.current()
+        if failed and current and current["id"] == release_id:
+            self.switch_back(failed)
+            draining = self.drain(release_id, 5.0)
+        else:
+            self.down(release_id)
+            draining = False
+        if not draining:
+            self.remove(release_id)
+        now_serving = self.current()
+        return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if draining else []}
+
+    def switch_back(self, failed: dict[str, Any]) -> None:
+        """The same switch the other way; without a release before it nothing serves afterwards."""
+        before = self.record(failed["previous"]) if failed.get("previous") else None
+        if before:
+            self.set_gate(before["id"], release.GATE_OPEN)
+            self.proxy_to(before["api_port"])
+            self.save(before, state="serving")
+        self.set_gate(failed["id"], release.GATE_CLOSED)
+        self.save(failed, state="abandoned")
+        self.point_to(before["id"] if before else None)
+
+    def drain(self, release_id: str, wait_seconds: float) -> bool:
+        """Let a worker finish its calls and stop the API; True while it is still busy after ``wait_seconds``.
+
+        One signal only: a second SIGTERM kills running calls at once (livekit-agents 1.8.9). No restart policy undoes a SIGTERM
+        sent through Docker (Engine 26.1, measured).
+        """
+        record = self.record(release_id) or {}
+        services = self.services(release_id, engine.containers(self.run))
+        api, agent = services.get("fastapi"), services.get("agent-worker")
+        if agent and agent["running"] and not record.get("drain_started_at"):
+            engine.docker(self.run, "kill", "--signal", "TERM", agent["id"])
+            record = self.save(record, drain_started_at=now())
+        if api and api["running"]:
+            engine.docker(self.run, "stop", api["id"])
+        deadline = time.monotonic() + wait_seconds
+        while agent and agent["running"]:
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.2)
+            agent = self.services(release_id, engine.containers(self.run)).get("agent-worker")
+        self.down(release_id)
+        return False
+
+    def down(self, release_id: str) -> None:
+        """Remove a release's containers and network."""
+        engine.docker(self.run, "compose", "--project-name", release.project(self.app, release_id), "down", "--timeout", "5")
+
+    def remove(self, release_id: str) -> None:
+        """Remove a release's directory and what we wrote into it; a file of somebody else's stays and keeps the directory."""
+        directory = self.directory(release_id)
+        record = self.record(release_id) or {}
+        for name in [*record.get("files", {}), "gate/state", "release.json"]:
+            (directory / name).unlink(missing_ok=True)
+        for path in (directory / "gate", directory):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+    def retire(self, wait_seconds: float, keep: int) -> dict[str, list[str]]:
+        """Drain and stop every release but the serving one, and remove the oldest beyond ``keep``."""
+        serving = self.current()
+        done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": []}
+        found = engine.containers(self.run)
+        for record in self.records():
+            if serving and record["id"] == serving["id"]:
+                continue
+            if record["state"] in ("staged", "standby"):
+                # Left by a run that was killed: its gate was never open, so it has no calls.
+                self.down(record["id"])
+                self.remove(record["id"])
+                done["removed"].append(record["id"])
+            elif self.services(record["id"], found):
+                if self.drain(record["id"], wait_seconds):
+                    done["draining"].append(record["id"])
+                else:
+                    self.save(self.record(record["id"]) or record, state="retired")
+                    done["retired"].append(record["id"])
+        old = [r["id"] for r in self.records() if not serving or r["id"] != serving["id"]]
+        for release_id in [r for r in old if r not in done["draining"]][: max(0, len(old) - keep)]:
+            self.remove(release_id)
+            done["removed"].append(release_id)
+        return done
+
+
+def upstream_text(app: str, port: int | None) -> str:
+    """The proxy's include: where the API of the serving release listens; None before the first release."""
+    # nginx wants at least one server; `down` makes it answer 502 until there is a release.
+    server = f"127.0.0.1:{port}" if port else "127.0.0.1:9 down"
+    return f"upstream {app} {{\n    server {server};\n}}\n"
+
+
+def reload_proxy(run: engine.Run) -> str | None:
+    """Test nginx's configuration and reload it, never restart it; what it refused, or None."""
+    for argv in (["nginx", "-t", "-q"], ["systemctl", "reload", "nginx"]):
+        status, out, err = run(argv)
+        if status != 0:
+            return f"`{' '.join(argv)}` says: {(err or out).strip()}"
+    return None
+
+
+def upstream_path(app: str) -> str:
+    return f"/etc/nginx/livekit-agent-deploy/{app}.upstream.conf"

@@ -1,0 +1,80 @@
+"""Which probes a run sends, and what its hosts observed: built from the variables that the hosts' tasks registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# The newest of these that a host has is its first reading: after a switch the old one no longer holds.
+READINGS = ("__verification_read", "__agent_release_switched", "__agent_release_state")
+WITNESS = "__verification_witness"
+
+
+def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | None:
+    """A registered result that has ``key``; None when the task did not run, was skipped or failed."""
+    found = variables.get(name)
+    return found if isinstance(found, Mapping) and found.get(key) is not None else None  # type: ignore[return-value]
+
+
+def reading_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return next((found for name in READINGS if (found := registered(variables, name, "workers"))), {})
+
+
+def standby_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
+    """One directed probe for each host whose new worker is registered, with its gate still closed."""
+    probes = []
+    for host in hosts:
+        found = registered(hostvars[host], "__livekit_agent_worker", "workers")
+        if found and len(found["workers"]) == 1:
+            worker = found["workers"][0]
+            probes.append(directed(host, worker["agent_name"], worker["instance"]))
+    return probes
+
+
+def directed(host: str, agent_name: str, instance: str) -> dict[str, Any]:
+    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance}
+
+
+def verification_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], preview: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All probes of a verification: that a random name finds nobody, and for each host a directed one and a preview.
+
+    ``preview`` has ``enabled``, ``port``, ``path``, ``deadline_seconds``; a host's own ``verification_preview_url`` comes first.
+    """
+    probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
+    for host in hosts:
+        variables = hostvars[host]
+        release = reading_of(variables).get("release")
+        if not release:
+            continue
+        probes.append(directed(host, str(variables["livekit_agent_name"]), f"{host}/{release['id']}"))
+        if preview["enabled"]:
+            address = variables.get("ansible_host") or host
+            url = variables.get("verification_preview_url") or f"http://{address}:{preview['port']}{preview['path']}"
+            probes.append(
+                {
+                    "id": f"{host}/preview",
+                    "kind": "preview",
+                    "deadline_seconds": preview["deadline_seconds"],
+                    "request": {"url": str(url)},
+                }
+            )
+    return probes
+
+
+def observations(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What ``deployment_verdict_info`` decides on, for each host."""
+    result = {}
+    for host in hosts:
+        variables = hostvars[host]
+        first = reading_of(variables)
+        witness = registered(variables, WITNESS, "workers")
+        release = first.get("release")
+        result[host] = {
+            "agent_name": str(variables["livekit_agent_name"]),
+            "pool": str(variables.get("livekit_agent_pool") or host),
+            "release": release["id"] if release else None,
+            "readings": [first, *([witness] if witness else [])],
+            "services": first.get("services", {}),
+            "drift": first.get("drift", []),
+        }
+    return result

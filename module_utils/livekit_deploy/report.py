@@ -1,0 +1,244 @@
+"""What a run of a playbook proved: the document for machines and the table for people.
+
+Pure: the callback plugin tells what happens, this keeps it and renders it. Every document is true at the moment it is
+rendered, because the run may be killed right after.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# What counts as delivered. An unknown verdict is never good.
+GOOD_VERDICTS = frozenset({"reached"})
+UNREACHABLE = "unreachable"
+WIDTH = 100
+SHORTEST_REDACTED = 8  # a shorter one is no secret, and taking it out would garble the text
+PROBE_KEYS = ("job_id", "worker_id", "latency_seconds")
+CHECK_KEYS = ("name", "ok", "found", "expected", "remedy")
+HEADINGS = ("host", "agent name", "release", "worker id", "latency", "verdict")
+
+
+@dataclass
+class HostState:
+    """What is known of one host so far."""
+
+    agent_name: str | None = None
+    row: Mapping[str, Any] | None = None
+    failure: str = ""
+    unreachable: bool = False
+
+
+@dataclass
+class Report:
+    """One run of one playbook."""
+
+    playbook: str
+    started: str
+    finished: str | None = None
+    complete: bool = False
+    interruption: str = ""
+    step: str = ""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, HostState] = field(default_factory=dict)
+    waits: list[dict[str, Any]] = field(default_factory=list)
+    verified: bool = False
+
+    def expect(self, host: str, agent_name: str | None) -> None:
+        """A host of the play: it has a row from now on, whatever happens."""
+        state = self.hosts.setdefault(host, HostState())
+        state.agent_name = state.agent_name or agent_name
+
+    def fail(self, hosts: Iterable[str], message: str, final: bool) -> None:
+        """A task failed. A `final` message (of a fail or assert task) sums up; any other adds to the first."""
+        for host in hosts:
+            state = self.hosts.get(host)
+            if state is None:
+                self.elsewhere.setdefault(host, message)
+            elif final or not state.failure:
+                state.failure = message
+            elif message not in state.failure:
+                state.failure = f"{state.failure}\nthen: {message}"
+
+    def lose(self, host: str, message: str) -> None:
+        """Ansible could not reach the host."""
+        for prefix in ("Task failed: ", "Failed to connect to the host via ssh: "):
+            message = message.removeprefix(prefix)
+        self.fail([host], f"host unreachable over SSH: {message}", final=True)
+        if host in self.hosts:
+            self.hosts[host].unreachable = True
+
+    def add_rows(self, rows: Mapping[str, Any]) -> None:
+        for host, row in rows.items():
+            if isinstance(row, Mapping):
+                self.hosts.setdefault(str(host), HostState()).row = row
+                self.verified = True
+
+    def add_waits(self, waits: Iterable[Any]) -> None:
+        for wait in waits:
+            if isinstance(wait, Mapping):
+                self.waits.append({"what": wait.get("what"), "seconds": wait.get("seconds")})
+
+    def end(self, finished: str, failed: Iterable[str], dropped: Iterable[str]) -> None:
+        """The playbook is over. `failed` did not pass a task; `dropped` left a play early or never began one."""
+        self.finished, self.complete = finished, True
+        failed, dropped = set(failed), set(dropped)
+        said = {**self.elsewhere, **{name: state.failure for name, state in self.hosts.items()}}
+        self.elsewhere = {name: said.get(name, "") for name in failed - set(self.hosts)}  # others were rescued
+        first = next((f"{name}: {message}" for name, message in said.items() if name in failed), "")
+        for name, state in self.hosts.items():
+            if name not in failed | dropped:
+                state.failure, state.unreachable = "", False  # rescued or ignored
+            elif name in failed:
+                state.failure = state.failure or "failed, and no task said why"
+            elif not state.failure and first:
+                state.failure = f"stopped before the end because of {first}"
+
+    def interrupt(self, finished: str, cause: str) -> None:
+        """The run ends here, and not because the playbook did."""
+        if self.finished is None:
+            self.finished, self.interruption = finished, cause
+
+    @property
+    def ok(self) -> bool:
+        """All of it: the end reached, at least one host, none failed, every verdict good."""
+        return (
+            self.complete
+            and bool(self.hosts)
+            and not self.elsewhere
+            and not any(state.failure for state in self.hosts.values())
+            and all(row_is_good(state.row) for state in self.hosts.values() if state.row is not None)
+        )
+
+    def document(self, playbook: str = "") -> dict[str, Any]:
+        return {
+            "playbook": playbook or self.playbook,
+            "started": self.started,
+            "finished": self.finished,
+            "ok": self.ok,
+            "waits": list(self.waits),
+            "hosts": {name: self._row(state) for name, state in self.hosts.items()},
+        }
+
+    def _row(self, state: HostState) -> dict[str, Any]:
+        row = state.row or {}
+        probe = row.get("probe") or {}
+        return {
+            "agent_name": row.get("agent_name") or state.agent_name,
+            "release": row.get("release"),
+            "worker_ids": list(row.get("worker_ids") or []),
+            "verdict": row.get("verdict") or (UNREACHABLE if state.unreachable else None),
+            "reason": self._reason(state),
+            "probe": {key: probe.get(key) for key in PROBE_KEYS},
+            "checks": [{key: check.get(key) for key in CHECK_KEYS} for check in row.get("checks") or []],
+        }
+
+    def _reason(self, state: HostState) -> str | None:
+        """Why the host is not known to be good; None when it is."""
+        said = (state.row or {}).get("reason")
+        if said and not row_is_good(state.row):
+            return str(said)
+        if state.failure:
+            return state.failure
+        where = f"; last task: {self.step}" if self.step else ""
+        if self.finished is None:
+            return f"the run has not finished{where}"
+        return f"{self.interruption}{where}" if self.interruption else said or None
+
+
+def row_is_good(row: Mapping[str, Any] | None) -> bool:
+    """A row without a verdict (a playbook that proves nothing) is good when no check failed."""
+    if row is None:
+        return False
+    verdict = row.get("verdict")
+    return (verdict is None or verdict in GOOD_VERDICTS) and all(check.get("ok") for check in row.get("checks") or [])
+
+
+def failure_message(result: Mapping[str, Any], task: str, sums_up: bool) -> str:
+    """What a failed task says; with the task's name before it unless the task was written to say it."""
+    failed_items = [item for item in result.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
+    message = next((_text(item.get("msg")) for item in failed_items if item.get("msg")), "") or _text(result.get("msg"))
+    message = message or _text(result.get("stderr")) or _text(result.get("censored")) or "failed without a message"
+    return message if sums_up else f"{task}: {message}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "\n".join(_text(item) for item in value)
+    return "" if value is None else str(value).strip()
+
+
+def redacted(value: Any, secrets: Sequence[str]) -> Any:
+    """The same document with each secret's text taken out, wherever a message may have carried it."""
+    if isinstance(value, str):
+        for secret in secrets:
+            if len(secret) >= SHORTEST_REDACTED:
+                value = value.replace(secret, "********")
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): redacted(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(item, secrets) for item in value]
+    return value
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def table(document: Mapping[str, Any]) -> list[str]:
+    """The document as lines of text: a row a host, and under it what is wrong and what to do."""
+    hosts = document["hosts"]
+    if not hosts:
+        return ["No host of the group agent_hosts was in this run: nothing was done and nothing was proven."]
+    cells = [HEADINGS, *(_cells(name, row) for name, row in hosts.items())]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    told: dict[tuple[str, ...], list[str]] = {}
+    for name, row in hosts.items():
+        told.setdefault(tuple(_explanation(row)), []).append(name)
+    for explanation, names in told.items():
+        if explanation:  # what is the same for many hosts is told once
+            lines += ["", f"{', '.join(names)}: {explanation[0]}", *explanation[1:]]
+    return lines
+
+
+def _cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    latency = row["probe"]["latency_seconds"]
+    worker = row["probe"]["worker_id"] or ", ".join(row["worker_ids"])
+    verdict = row["verdict"] or ("failed" if row["reason"] else "-")
+    return (
+        name,
+        row["agent_name"] or "-",
+        row["release"] or "-",
+        worker or "-",
+        f"{latency:.2f} s" if isinstance(latency, int | float) else "-",
+        verdict,
+    )
+
+
+def _explanation(row: Mapping[str, Any]) -> list[str]:
+    """The verdict and what is behind it, a line each; nothing for a host with nothing to explain."""
+    failed = [check for check in row["checks"] if not check["ok"]]
+    if not failed and not row["reason"]:
+        return []
+    lines = [row["verdict"] or "failed"]
+    if row["reason"]:
+        lines += _labelled("reason", row["reason"], "  ")
+    for check in failed:
+        lines.append(f"  check {check['name']} failed")
+        for label, key in (("found", "found"), ("expected", "expected"), ("to do", "remedy")):
+            lines += _labelled(label, check[key], "    ")
+    return lines
+
+
+def _labelled(label: str, value: Any, indent: str) -> list[str]:
+    """`label  text`, the text wrapped beside its label."""
+    text = _text(value) if value not in (None, "") else "-"
+    first = f"{indent}{label:<10}"
+    rest = " " * len(first)
+    wrap = textwrap.TextWrapper(WIDTH - len(first), break_long_words=False, break_on_hyphens=False)
+    pieces = [piece for line in text.splitlines() for piece in wrap.wrap(line) or [""]] or ["-"]
+    return [f"{rest if number else first}{piece}" for number, piece in enumerate(pieces)]

@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From observations to checks and a verdict for every host. Pure; what is missing is a failed check.
+
+Ids and nonces are compared, never clocks: only two readings of one host are compared by their time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
+SERVICES = ("fastapi", "agent-worker")
+MIN_SECONDS_BETWEEN_READINGS = 2.0
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    ok: bool
+    found: str
+    expected: str
+    remedy: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "found": self.found,
+            "expected": self.expected,
+            "remedy": "" if self.ok else self.remedy,
+        }
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host's observations, with everything that may be missing made empty."""
+
+    name: str
+    agent_name: str
+    pool: str
+    release: str
+    readings: list[dict[str, Any]]
+    services: dict[str, Any]
+    drift: list[str] | None
+    directed: dict[str, Any]
+    preview: dict[str, Any]
+    error: str = ""
+    pool_hosts: list[Host] = field(default_factory=list)
+
+    @property
+    def deploy_command(self) -> str:
+        return f"ansible-playbook deploy.yml --limit {self.name}"
+
+    def serving(self, number: int) -> list[dict[str, Any]]:
+        """The running workers of one reading that may take jobs of this host's application or name."""
+        if number >= len(self.readings):
+            return []
+        running = [w for w in workers_of(self.readings[number]) if w.get("running") and not w.get("draining")]
+        app = next((app_of(w) for w in running if w.get("release") == self.release), None)
+        return [
+            w
+            for w in running
+            if self.agent_name in names_of(w) or w.get("release") == self.release or (app and app_of(w) == app)
+        ]
+
+    def worker(self, number: int = 1) -> dict[str, Any]:
+        """The worker of this release; where there is none, the only one that serves."""
+        serving = self.serving(number)
+        of_release = [w for w in serving if w.get("release") == self.release]
+        return (of_release or serving or [{}])[0]
+
+    def all_workers(self) -> list[dict[str, Any]]:
+        return [worker for reading in self.readings for worker in workers_of(reading)]
+
+    @property
+    def container(self) -> str:
+        return str(self.worker().get("container") or self.worker(0).get("container") or "<worker container>")
+
+    @property
+    def log_command(self) -> str:
+        return f"on {self.name}: docker logs --tail 100 {self.container}"
+
+    @property
+    def has_directed_job(self) -> bool:
+        """The hook answered the directed probe and this worker's log has the job: its id is known without the log.
+
+        The log alone is no proof: a worker that passes a request on has it in its log too.
+        """
+        answered = self.directed.get("outcome") == "taken" and self.directed.get("status") == "JS_SUCCESS"
+        has_id = bool(self.directed.get("worker_id"))
+        return answered and has_id and asked_for_job(self.worker(), self.directed.get("job_id"))
+
+    @property
+    def worker_id(self) -> str:
+        """Id in the log; where the registration line has rotated away, the id that answered the directed probe."""
+        logged = self.worker().get("worker_id") or self.worker(0).get("worker_id")
+        return str(logged or (self.directed["worker_id"] if self.has_directed_job else ""))
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def workers_of(reading: Any) -> list[dict[str, Any]]:
+    return [mapping(worker) for worker in sequence(mapping(reading).get("workers"))]
+
+
+def app_of(worker: dict[str, Any]) -> str:
+    """The application a worker's Compose project belongs to: the project's name without the release."""
+    project, release = worker.get("project") or "", worker.get("release") or ""
+    return project.removesuffix(f"-{release}") if project and release else ""
+
+
+def names_of(worker: dict[str, Any]) -> set[str]:
+    env = mapping(worker.get("env"))
+    return {str(name) for name in (worker.get("agent_name"), *(env.get(key) for key in NAME_VARIABLES)) if name}
+
+
+def asked_for_job(worker: dict[str, Any], job_id: str | None) -> bool:
+    return bool(job_id) and any(
+        mapping(request).get("job_id") == job_id for request in sequence(worker.get("requests"))
+    )
+
+
+def asked_for_room(worker: dict[str, Any], room: str | None) -> bool:
+    return bool(room) and any(mapping(request).get("room") == room for request in sequence(worker.get("requests")))
+
+
+def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
+    data = mapping(given)
+    drift = data.get("drift")
+    return Host(
+        name=name,
+        agent_name=str(data.get("agent_name") or ""),
+        pool=str(data.get("pool") or name),
+        release=str(data.get("release") or ""),
+        readings=[mapping(reading) for reading in sequence(data.get("readings"))][:2],
+        services=mapping(data.get("services")),
+        drift=[str(item) for item in drift] if isinstance(drift, list | tuple) else None,
+        directed=mapping(probes.get(f"{name}/directed")),
+        preview=mapping(probes.get(f"{name}/preview")),
+        error=str(data.get("error") or ""),
+    )
+
+
+def check_environment(host: Host) -> Check:
+    expected = f"both containers run with {' and '.join(NAME_VARIABLES)} = {host.agent_name!r}"
+    wrong = [] if host.agent_name else ["the inventory gives no agent name"]
+    for service in SERVICES:
+        state = mapping(host.services.get(service))
+        if not state.get("running"):
+            wrong.append(f"{service} is not running" if state else f"{service} was not read")
+            continue
+        env = mapping(state.get("env"))
+        wrong += [
+            f"{service} has {key} {env[key]!r}" if env.get(key) else f"{service} has no {key}"
+            for key in NAME_VARIABLES
+            if env.get(key) != host.agent_name
+        ]
+    remedy = f"{host.deploy_command} (a restart keeps the old environment; a deployment makes new containers)"
+    return Check("environment", not wrong, "; ".join(wrong) or expected, expected, remedy)
+
+
+def check_name_in_effect(host: Host) -> Check:
+    name, expected = host.worker().get("agent_name"), f"the worker is registered as {host.agent_name!r}"
+    remedy = (
+        "remove the agent name from the worker's code and from LIVEKIT_AGENT_NAME_OVERRIDE, "
+        "so that LIVEKIT_AGENT_NAME decides (livekit-agents >= 1.5.7)"
+    )
+    if name:
+        return Check(
+            "name_in_effect",
+            bool(host.agent_name) and name == host.agent_name,
+            f"registered as {name!r}",
+            expected,
+            remedy,
+        )
+    if not host.worker():
+        return Check("name_in_effect", False, "no serving worker in the second reading", expected, host.deploy_command)
+    proven = host.has_directed_job and host.directed.get("agent_name") == host.agent_name != ""
+    found = "the log no longer has the registration line"
+    found += (
+        f"; the directed probe to {host.agent_name!r} was answered here"
+        if proven
+        else " and no directed probe was answered here"
+    )
+    return Check("name_in_effect", proven, found, expected, f'{host.log_command}; look for "registered worker"')
+
+
+def check_registered(host: Host) -> Check:
+    expected = "exactly one serving worker with the same worker id at two readings 2 s apart, connected at the second"
+    trouble = trouble_of_readings(host) or trouble_of_ids(host)
+    if trouble:
+        return Check(
+            "registered",
+            False,
+            trouble,
+            expected,
+            f'{host.log_command}; look for "registered worker" and "failed to connect"',
+        )
+    logged = host.worker().get("worker_id")
+    since = host.worker().get("registered_since") if logged else None
+    source = (
+        ""
+        if logged
+        else " (the registration line has rotated away; the id is from an earlier reading or the directed probe)"
+    )
+    return Check("registered", True, f"{host.worker_id} since {since or 'unknown'}{source}", expected, "")
+
+
+def trouble_of_readings(host: Host) -> str:
+    """What forbids comparing the two readings; empty when nothing does."""
+    if len(host.readings) < 2:
+        return f"{len(host.readings)} of 2 readings of the workers" + (f": {host.error}" if host.error else "")
+    times = [moment for reading in host.readings if isinstance(moment := reading.get("time"), int | float)]
+    if len(times) < 2:
+        return "a reading without a time"
+    if times[1] - times[0] < MIN_SECONDS_BETWEEN_READINGS:
+        return f"readings only {times[1] - times[0]:.1f} s apart"
+    for number, word in enumerate(("first", "second")):
+        serving = host.serving(number)
+        if len(serving) != 1:
+            who = ", ".join(f"{w.get('container')} (release {w.get('release')})" for w in serving)
+            return f"{len(serving)} serving workers at the {word} reading" + (f": {who}" if who else "")
+    return ""
+
+
+def trouble_of_ids(host: Host) -> str:
+    first, second = host.worker(0), host.worker(1)
+    if first.get("container_id") != second.get("container_id"):
+        return f"another container at the second reading: {first.get('container')}, then {second.get('container')}"
+    if not second.get("connected"):
+        return f"a connection failure after the latest registration of {second.get('worker_id') or 'the worker'}"
+    ids = (first.get("worker_id"), second.get("worker_id"))
+    if ids[1] and ids[0] != ids[1]:
+        reconnects = f", {second.get('reconnects')} reconnects" if second.get("reconnects") else ""
+        return f"worker id {ids[0] or 'unknown'} at the first and {ids[1]} at the second reading{reconnects}"
+    if not any(ids) and not host.has_directed_job:
+        return "no worker id: the log has no registration line and the worker answered no directed probe"
+    return ""
+
+
+def check_directed_probe(host: Host) -> Check:
+    probe, worker = host.directed, host.worker()
+    target, who = f"{host.name}/{host.release}", host.worker_id or "its worker"
+    expected = f"a probe directed at {target} is answered by {who}, whose log has the job"
+    found, remedy = trouble_of_directed(host, probe, worker)
+    if found:
+        return Check("directed_probe", False, found, expected, remedy)
+    return Check(
+        "directed_probe",
+        True,
+        f"job {probe['job_id']} answered by {probe['worker_id']}, in the log of {host.container}",
+        expected,
+        "",
+    )
+
+
+def trouble_of_directed(host: Host, probe: dict[str, Any], worker: dict[str, Any]) -> tuple[str, str]:
+    """Found and remedy; empty when the probe proves what it should."""
+    outcome, job, taker = probe.get("outcome"), probe.get("job_id"), probe.get("worker_id")
+    logged = asked_for_job(worker, job)
+    if not probe:
+        return "no directed probe was sent", f"ansible-playbook verify.yml --limit {host.name}"
+    if outcome == "error":
+        return str(probe.get("reason") or "the probe failed"), "see what was found, and run verify.yml again"
+    if outcome != "taken" or not job:
+        return not_answered(host, probe, worker)
+    if not taker:
+        text = "and this host's log has it" if logged else "and this host's log does not have it"
+        return (
+            f"job {job} is listed without a worker id (LiveKit servers before 1.9.1 tell none), {text}",
+            "upgrade the LiveKit server to 1.9.1 or newer",
+        )
+    if host.worker_id and taker != host.worker_id:
+        text = f"job {job} was taken by {taker}; the worker here is {host.worker_id}"
+        return (
+            text + (", which was asked too" if logged else ""),
+            f"find out who {taker} is: another worker has the name {host.agent_name!r}; give one of them another",
+        )
+    if not logged:
+        return (
+            f"job {job} of {taker} is not in the log of {host.container}",
+            f"{host.log_command}; the worker must log at INFO",
+        )
+    return "", ""
+
+
+def not_answered(host: Host, probe: dict[str, Any], worker: dict[str, Any]) -> tuple[str, str]:
+    reason = str(probe.get("reason") or "no worker took the probe")
+    if asked_for_room(worker, probe.get("room")):
+        found = f"{reason}; the worker here was asked (room {probe.get('room')} is in its log) and did not answer it"
+        return (
+            found,
+            "install the probe hook, set LIVEKIT_DEPLOY_INSTANCE to <host>/<release>, answer requests within 2.8 s",
+        )
+    return (
+        f"{reason}; the worker here was not asked",
+        f"{host.log_command}; compare its LIVEKIT_URL, agent name and load with the inventory",
+    )
+
+
+def check_preview(host: Host, patterns: list[str], wanted: bool) -> Check:
+    expected = "the agent of a preview is in the room and a host of the pool has the room in its log" + (
+        f", with {patterns}" if patterns else ""
+    )
+    if not wanted:
+        return Check("preview", True, "not checked", expected, "")
+    found, remedy = trouble_of_preview(host, patterns)
+    if found:
+        return Check("preview", False, found, expected, remedy)
+    logged_by = ", ".join(name for name, _ in preview_workers(host))
+    text = f"job {host.preview.get('job_id')} in room {host.preview.get('room')}, logged by {logged_by}"
+    return Check("preview", True, text + (f", with {patterns}" if patterns else ""), expected, "")
+
+
+def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
+    """Hosts and workers of the pool that logged the preview's room, at the second reading."""
+    room, members = host.preview.get("room"), host.pool_hosts or [host]
+    return [
+        (m.name, w)
+        for m in members
+        for reading in m.readings[1:2]
+        for w in workers_of(reading)
+        if asked_for_room(w, room)
+    ]
+
+
+def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
+    """Found and remedy; empty when the preview proves what it should."""
+    probe, name = host.preview, host.preview.get("agent_name")
+    reason = str(probe.get("reason") or "no answer")
+    if not probe:
+        return "no preview was sent", f"ansible-playbook verify.yml --limit {host.name}"
+    if probe.get("outcome") == "error":
+        return reason, f"on {host.name}: curl -i the preview address, and docker compose logs fastapi"
+    if name != host.agent_name or not name:
+        return (
+            f"the API dispatches to {name!r}",
+            f"let the API use LIVEKIT_AGENT_NAME ({host.agent_name!r}), then {host.deploy_command}",
+        )
+    if probe.get("outcome") != "taken" or not probe.get("in_room"):
+        return reason, f"{host.log_command}; look for an exception in the entrypoint"
+    members = host.pool_hosts or [host]
+    ids = {i for m in members for i in (m.worker_id, *(w.get("worker_id") for w in m.all_workers())) if i}
+    taker = probe.get("worker_id")
+    if taker and taker not in ids:
+        return (
+            f"job {probe.get('job_id')} was taken by {taker}, no worker of pool {host.pool!r}",
+            f"find out who {taker} is, or give this pool a name of its own",
+        )
+    workers = preview_workers(host)
+    if not workers:
+        return (
+            f"no host of pool {host.pool!r} has room {probe.get('room')} in its log",
+            f"{host.log_command}; the worker must log at INFO",
+        )
+    missing = [p for p in patterns if not any(mapping(w.get("log_matches")).get(p) for _, w in workers)]
+    return (
+        (f"the log has no line that matches {missing}", f"{host.log_command}; correct the worker or the patterns")
+        if missing
+        else ("", "")
+    )
+
+
+def check_nobody(probe: dict[str, Any]) -> Check:
+    expected = "a dispatch to a random agent name finds nobody"
+    if not probe:
+        return Check("nobody", False, "no such probe was sent", expected, "ansible-playbook verify.yml")
+    ok = probe.get("outcome") == "nobody"
+    found = str(probe.get("reason") or ("nobody" if ok else "no answer"))
+    remedy = f"find out who {probe.get('worker_id')} is: it takes any name, so no other check proves anything"
+    return Check(
+        "nobody",
+        ok,
+        found,
+        expected,
+        remedy if probe.get("outcome") == "taken" else "see what was found, and run verify.yml again",
+    )
+
+
+def check_drift(host: Host) -> Check:
+    expected = f"files and containers are those of release {host.release or '(none)'}"
+    if host.drift is None or not host.release:
+        return Check(
+            "drift",
+            False,
+            "the release was not read" if host.drift is None else "no release",
+            expected,
+            host.deploy_command,
+        )
+    found, running = list(host.drift), host.worker().get("release")
+    if running != host.release:
+        found.append(f"the serving worker is of release {running}" if host.worker() else "no serving worker")
+    return Check(
+        "drift",
+        not found,
+        "; ".join(found) or expected,
+        expected,
+        f"{host.deploy_command} (makes a new release), after a look at what was edited by hand",
+    )
+
+
+def checks_of(host: Host, nobody: dict[str, Any], patterns: list[str], preview: bool) -> list[Check]:
+    """All checks, the cause before what follows from it."""
+    before = [check_environment(host), check_name_in_effect(host), check_registered(host), check_directed_probe(host)]
+    return [*before, check_preview(host, patterns, preview), check_nobody(nobody), check_drift(host)]
+
+
+def reason_of(checks: list[Check]) -> str:
+    failed = [check for check in checks if not check.ok]
+    if not failed:
+        return f"all {len(checks)} checks hold"
+    others = f" (also: {', '.join(check.name for check in failed[1:])})" if failed[1:] else ""
+    return f"{failed[0].name}: {failed[0].found}{others}"
+
+
+def report_of(host: Host, checks: list[Check]) -> dict[str, Any]:
+    good = all(check.ok for check in checks) and not host.error
+    return {
+        "agent_name": host.agent_name,
+        "release": host.release,
+        "worker_ids": [host.worker_id] if host.worker_id else [],
+        "verdict": "reached" if good else "unreachable",
+        "reason": host.error or reason_of(checks),
+        "probe": {key: host.directed.get(key) for key in ("job_id", "worker_id", "latency_seconds")},
+        "checks": [check.as_dict() for check in checks],
+    }
+
+
+def judge(hosts: Any, probes: Any, patterns: Any = (), preview: bool = True) -> dict[str, Any]:
+    """The report of all hosts. No host at all is not ok: nothing was proven."""
+    answers = mapping(probes)
+    known = [host_of(str(name), data, answers) for name, data in mapping(hosts).items()]
+    report = {}
+    for host in known:
+        host.pool_hosts.extend(
+            other for other in known if other.pool == host.pool and other.agent_name == host.agent_name
+        )
+        checks = checks_of(host, mapping(answers.get("nobody")), [str(p) for p in sequence(patterns)], preview)
+        report[host.name] = report_of(host, checks)
+    failed = sorted(name for name, entry in report.items() if entry["verdict"] != "reached")
+    return {"report": report, "ok": bool(report) and not failed, "failed_hosts": failed}

@@ -1,0 +1,99 @@
+"""What a livekit-agents worker's log says about its registration and its job requests.
+
+``start`` logs one JSON object a line (livekit-agents 1.8.9, measured). Older releases have fewer fields, and an application may
+print lines of its own in between, so everything that is no JSON object is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+REGISTERED = "registered worker"
+REQUESTED = "received job request"
+DRAINING = "draining worker"
+STARTING = "starting worker"
+FAILED = "worker failed"
+DISCONNECTED = "failed to connect to livekit"
+
+
+def event_of(line: str) -> dict[str, Any] | None:
+    """The JSON object on a log line, or None for any other line."""
+    start = line.find("{")
+    if start < 0:
+        return None
+    try:
+        event = json.loads(line[start:])
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def job_request(event: dict[str, Any]) -> dict[str, str | None]:
+    """The fields of a "received job request" line that name the job."""
+    return {
+        "job_id": event.get("job_id"),
+        "dispatch_id": event.get("dispatch_id"),
+        "room": event.get("room") or event.get("room_name"),
+        "agent_name": event.get("agent_name"),
+        "time": event.get("timestamp"),
+    }
+
+
+def read(lines: Iterable[str], patterns: Iterable[str] = ()) -> dict[str, Any]:
+    """Fold a worker's log into one reading.
+
+    Returns ``agent_name``, ``worker_id``, ``registered_since`` (ISO 8601), ``url`` and ``deployment`` of the latest registration (None where its
+    line is not in the log), ``connected`` (no connection failure after it), ``reconnects`` (registrations after the first),
+    ``draining``, ``sdk_version``, ``requests`` (all job requests) and ``log_matches`` (pattern -> seen).
+    """
+    state: dict[str, Any] = {
+        "agent_name": None,
+        "worker_id": None,
+        "registered_since": None,
+        "url": None,
+        "deployment": None,
+        "connected": False,
+        "draining": False,
+        "sdk_version": None,
+    }
+    registrations = 0
+    requests = []
+    wanted = {pattern: re.compile(pattern) for pattern in patterns}
+    matches = dict.fromkeys(wanted, False)
+    for line in lines:
+        for pattern, compiled in wanted.items():
+            matches[pattern] = matches[pattern] or bool(compiled.search(line))
+        event = event_of(line)
+        message = event.get("message") if event else None
+        if not event or not isinstance(message, str):
+            continue
+        if message == REGISTERED:
+            registrations += 1
+        elif message == REQUESTED:
+            requests.append(job_request(event))
+        state.update(changes(message, event))
+    return {**state, "reconnects": max(0, registrations - 1), "requests": requests, "log_matches": matches}
+
+
+def changes(message: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What one log line changes in the reading."""
+    if message == REGISTERED:
+        return {
+            "agent_name": event.get("agent_name"),
+            "worker_id": event.get("id"),
+            "registered_since": event.get("timestamp"),
+            "url": event.get("url"),
+            "deployment": event.get("deployment"),
+            "connected": True,
+        }
+    if message == STARTING:
+        # A container that was restarted starts over: what the process before it said no longer holds.
+        return {"sdk_version": event.get("version"), "connected": False, "draining": False, "worker_id": None}
+    if message.startswith(DISCONNECTED) or message == FAILED:
+        return {"connected": False}
+    if message == DRAINING:
+        return {"draining": True}
+    return {}

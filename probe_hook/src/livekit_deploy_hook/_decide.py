@@ -1,0 +1,94 @@
+"""What to do with one job request: a pure function of its metadata, this instance and the gate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+MARKER = "livekit_deploy_probe"
+VERSION = 1
+DIRECTIONS = ("release", "instance")
+
+
+class Gate(Enum):
+    """Whether this worker takes real calls."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Decision(Enum):
+    """What happens to one job request."""
+
+    ANSWER = "answer"
+    """``reject(terminate=True)``: the search ends here, the job is listed with our worker id."""
+    PASS = "pass"  # noqa: S105 - the word is a decision, no password
+    """``reject(terminate=False)``: the server asks every other worker of the name."""
+    APPLICATION = "application"
+    """Not a probe: the application's own ``on_request`` decides."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A dispatch that carries the marker. Fields are as sent, of any JSON type."""
+
+    version: Any
+    nonce: Any
+    mode: Any
+    directions: dict[str, Any]
+    """The given ones of ``release`` and ``instance``; ``null`` counts as not given."""
+
+
+def parse_probe(metadata: str) -> Probe | None:
+    """Return the probe in a dispatch's metadata, or None if the dispatch is not a probe.
+
+    Every JSON object with the marker key is a probe, whatever its version and mode: nobody
+    writes that key by accident, and a probe must never become a real job.
+    """
+    try:
+        message = json.loads(metadata)
+    except (ValueError, RecursionError):  # RecursionError: thousands of nested brackets
+        return None
+    if not isinstance(message, dict) or MARKER not in message:
+        return None
+    return Probe(
+        version=message[MARKER],
+        nonce=message.get("nonce"),
+        mode=message.get("mode"),
+        directions={k: message[k] for k in DIRECTIONS if message.get(k) is not None},
+    )
+
+
+def release_of(instance: str) -> str:
+    """Return the release of ``<inventory_hostname>/<release>``: what follows the last slash."""
+    return instance.rpartition("/")[2]
+
+
+def is_directed_at(probe: Probe, instance: str) -> bool:
+    """Tell whether every given field names this instance, and at least one is given."""
+    ours = {"instance": instance, "release": release_of(instance)}
+    # A worker without an instance has empty fields; an empty field sent must not match them.
+    return bool(probe.directions) and all(value == ours[key] and value != "" for key, value in probe.directions.items())
+
+
+def decide(metadata: str, instance: str, gate: Gate) -> Decision:
+    """Decide one job request.
+
+    Args:
+        metadata: the dispatch's metadata, any text.
+        instance: ``<inventory_hostname>/<release>`` of this worker, or "" if it has none.
+        gate: the gate now.
+    """
+    probe = parse_probe(metadata)
+    if probe is None:
+        return Decision.APPLICATION if gate is Gate.OPEN else Decision.PASS
+    # bool is an int in Python, and true is no version.
+    if type(probe.version) is not int or probe.version != VERSION:
+        return Decision.PASS
+    if probe.mode == "answer_if" and is_directed_at(probe, instance):
+        return Decision.ANSWER
+    if probe.mode == "answer" and gate is Gate.OPEN:
+        return Decision.ANSWER
+    return Decision.PASS

@@ -1,0 +1,227 @@
+"""What a report says at each moment of a run, and how the table shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy.report import Report, failure_message, redacted, row_is_good, table
+
+GOOD_ROW: dict[str, Any] = {
+    "agent_name": "sidekick-a",
+    "release": "20261122T192505Z-1a2b3c4d",
+    "worker_ids": ["AW_a"],
+    "verdict": "reached",
+    "reason": None,
+    "probe": {"job_id": "AJ_1", "worker_id": "AW_a", "latency_seconds": 0.2134},
+    "checks": [{"name": "registered", "ok": True, "found": "AW_a", "expected": "AW_a", "remedy": ""}],
+}
+BAD_CHECK = {"name": "registered", "ok": False, "found": "nothing", "expected": "a worker id", "remedy": "look there"}
+BAD_ROW = {**GOOD_ROW, "verdict": "unreachable", "reason": "nobody answered", "checks": [BAD_CHECK]}
+
+
+@pytest.fixture
+def run() -> Report:
+    report = Report("deploy", "2026-11-22T19:25:05Z")
+    report.expect("a", "sidekick-a")
+    report.expect("b", None)
+    return report
+
+
+def end(report: Report, failed: tuple[str, ...] = (), dropped: tuple[str, ...] = ()) -> dict[str, Any]:
+    report.end("2026-11-22T19:26:00Z", failed, dropped)
+    return report.document()
+
+
+def test_the_first_version_has_a_row_for_each_host_and_is_not_ok(run: Report) -> None:
+    run.step = "Gather facts"
+    document = run.document()
+    assert (document["finished"], document["ok"]) == (None, False)
+    assert document["hosts"]["a"] == {
+        "agent_name": "sidekick-a",
+        "release": None,
+        "worker_ids": [],
+        "verdict": None,
+        "reason": "the run has not finished; last task: Gather facts",
+        "probe": {"job_id": None, "worker_id": None, "latency_seconds": None},
+        "checks": [],
+    }
+
+
+def test_a_run_with_good_rows_that_reached_its_end_is_ok(run: Report) -> None:
+    run.add_rows({"a": GOOD_ROW, "b": GOOD_ROW})
+    assert run.document()["ok"] is False
+    document = end(run)
+    assert document["ok"] is True
+    assert document["hosts"]["a"] == GOOD_ROW
+
+
+def test_a_playbook_that_proves_nothing_is_ok_when_nothing_failed(run: Report) -> None:
+    assert end(run)["ok"] is True
+
+
+def test_a_run_without_hosts_is_not_ok() -> None:
+    assert end(Report("deploy", "now"))["ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("row", "good"),
+    [
+        (GOOD_ROW, True),
+        ({**GOOD_ROW, "verdict": None}, True),
+        (BAD_ROW, False),
+        ({**GOOD_ROW, "verdict": "never-heard-of"}, False),
+        ({**GOOD_ROW, "checks": [BAD_CHECK]}, False),
+    ],
+)
+def test_one_row_that_is_not_good_makes_the_run_not_ok(run: Report, row: Any, good: bool) -> None:
+    run.add_rows({"a": GOOD_ROW, "b": row})
+    assert row_is_good(row) is good
+    assert end(run)["ok"] is good
+
+
+def test_a_failed_host_has_the_message_as_reason(run: Report) -> None:
+    run.fail(["b"], "Pull: no such image", final=False)
+    document = end(run, failed=("b",))
+    assert document["ok"] is False
+    assert [document["hosts"][name]["reason"] for name in "ab"] == [None, "Pull: no such image"]
+
+
+def test_a_rescued_failure_is_forgotten(run: Report) -> None:
+    run.fail(["b"], "Pull: no such image", final=False)
+    assert end(run)["hosts"]["b"]["reason"] is None
+
+
+def test_the_message_after_a_rescue_replaces_what_was_rescued(run: Report) -> None:
+    run.fail(["b"], "Pull: no such image", final=False)
+    run.fail(["b"], "The image does not exist; the old release still serves.", final=True)
+    assert end(run, failed=("b",))["hosts"]["b"]["reason"] == "The image does not exist; the old release still serves."
+
+
+def test_a_failing_clean_up_does_not_hide_the_first_failure(run: Report) -> None:
+    run.fail(["b"], "Pull: no such image", final=False)
+    run.fail(["b"], "Abandon: disk full", final=False)
+    assert end(run, failed=("b",))["hosts"]["b"]["reason"] == "Pull: no such image\nthen: Abandon: disk full"
+
+
+def test_a_host_dropped_with_a_failed_one_says_so(run: Report) -> None:
+    run.fail(["a"], "Pull: no such image", final=False)
+    reason = end(run, failed=("a",), dropped=("a", "b"))["hosts"]["b"]["reason"]
+    assert reason == "stopped before the end because of a: Pull: no such image"
+
+
+def test_a_host_dropped_by_a_rescued_task_that_ran_once_is_not_ok(run: Report) -> None:
+    run.fail(["a", "b"], "Ask: no answer", final=False)
+    document = end(run, dropped=("b",))
+    assert document["ok"] is False
+    assert [document["hosts"][name]["reason"] for name in "ab"] == [None, "Ask: no answer"]
+
+
+def test_a_failure_outside_the_group_makes_the_run_not_ok(run: Report) -> None:
+    run.fail(["localhost"], "Nothing is configured.", final=True)
+    document = end(run, failed=("localhost",), dropped=("a", "b"))
+    assert document["ok"] is False
+    assert document["hosts"]["a"]["reason"] == "stopped before the end because of localhost: Nothing is configured."
+
+
+def test_a_rescued_failure_outside_the_group_does_not_count(run: Report) -> None:
+    run.fail(["localhost"], "try again", final=False)
+    assert end(run)["ok"] is True
+
+
+def test_a_host_out_of_reach_is_unreachable_and_says_over_what(run: Report) -> None:
+    run.lose("b", "Task failed: Failed to connect to the host via ssh: Connection refused")
+    row = end(run, failed=("b",))["hosts"]["b"]
+    assert row["verdict"] == "unreachable"
+    assert row["reason"] == "host unreachable over SSH: Connection refused"
+
+
+def test_what_was_proven_stays_when_the_host_fails_later(run: Report) -> None:
+    run.add_rows({"a": GOOD_ROW})
+    run.fail(["a"], "Retire: disk full", final=False)
+    row = end(run, failed=("a",))["hosts"]["a"]
+    assert (row["verdict"], row["reason"]) == ("reached", "Retire: disk full")
+
+
+def test_an_interrupted_run_says_by_what_and_where(run: Report) -> None:
+    run.step = "Wait"
+    run.interrupt("2026-11-22T19:26:00Z", "the run was interrupted by SIGINT")
+    document = run.document()
+    assert (document["finished"], document["ok"]) == ("2026-11-22T19:26:00Z", False)
+    assert document["hosts"]["a"]["reason"] == "the run was interrupted by SIGINT; last task: Wait"
+
+
+def test_the_end_is_the_end_a_later_signal_changes_nothing(run: Report) -> None:
+    before = end(run)
+    run.interrupt("later", "the run was interrupted by SIGINT")
+    assert run.document() == before
+
+
+def test_waits_are_kept_in_order(run: Report) -> None:
+    run.add_waits([{"what": "registered", "seconds": 4.2, "host": "a"}, "not a wait"])
+    run.add_waits([{"what": "drained", "seconds": 2}])
+    assert run.document()["waits"] == [{"what": "registered", "seconds": 4.2}, {"what": "drained", "seconds": 2}]
+
+
+def test_the_same_document_serves_as_the_one_of_verify(run: Report) -> None:
+    run.add_rows({"a": GOOD_ROW, "b": GOOD_ROW})
+    end(run)
+    assert run.document("verify") == {**run.document(), "playbook": "verify"}
+
+
+MESSAGES = [
+    ({"msg": "no"}, False, "Pull: no"),
+    ({"msg": "no"}, True, "no"),
+    ({"msg": ["one", "two"]}, True, "one\ntwo"),
+    (
+        {"msg": "One or more items failed", "results": [{"msg": "ok"}, {"failed": True, "msg": "this"}]},
+        False,
+        "Pull: this",
+    ),
+    ({"stderr": "line\n"}, False, "Pull: line"),
+    ({"censored": "the output has been hidden"}, False, "Pull: the output has been hidden"),
+    ({}, False, "Pull: failed without a message"),
+]
+
+
+@pytest.mark.parametrize(("result", "sums_up", "expected"), MESSAGES)
+def test_what_a_failed_task_says(result: dict[str, Any], sums_up: bool, expected: str) -> None:
+    assert failure_message(result, "Pull", sums_up) == expected
+
+
+def test_a_secret_is_taken_out_wherever_it_is() -> None:
+    document = {"a": ["x s3cr3t-s3cr3t y", 1, None], "b": {"c": "s3cr3t-s3cr3t"}}
+    assert redacted(document, ["s3cr3t-s3cr3t", ""]) == {"a": ["x ******** y", 1, None], "b": {"c": "********"}}
+
+
+def test_the_table_has_a_line_for_each_host_and_explains_what_failed(run: Report) -> None:
+    run.add_rows({"a": GOOD_ROW, "b": BAD_ROW})
+    assert table(end(run)) == [
+        "host  agent name  release                    worker id  latency  verdict",
+        "----  ----------  -------------------------  ---------  -------  -----------",
+        "a     sidekick-a  20261122T192505Z-1a2b3c4d  AW_a       0.21 s   reached",
+        "b     sidekick-a  20261122T192505Z-1a2b3c4d  AW_a       0.21 s   unreachable",
+        "",
+        "b: unreachable",
+        "  reason    nobody answered",
+        "  check registered failed",
+        "    found     nothing",
+        "    expected  a worker id",
+        "    to do     look there",
+    ]
+
+
+def test_the_table_tells_once_what_is_the_same_for_all(run: Report) -> None:
+    run.fail(["a", "b"], "The key was refused.", final=True)
+    assert table(end(run, failed=("a", "b")))[-2:] == ["a, b: failed", "  reason    The key was refused."]
+
+
+def test_long_texts_are_wrapped_beside_their_label(run: Report) -> None:
+    run.fail(["b"], "word " * 60, final=True)
+    lines = table(end(run, failed=("b",)))
+    assert max(map(len, lines)) <= 100
+    assert lines[-1].startswith(" " * 12 + "word")
+
+
+def test_a_table_without_hosts_says_that_nothing_was_proven() -> None:
+    assert "nothing was proven" in table(end(Report("deploy", "now")))[0]

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks and verdicts: one clean pool, and each way in which it can be not clean."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import verdict
+
+RELEASE = "20260102T030405Z-0a1b2c3d"
+NAME = "support"
+ENV = {"AGENT_NAME": NAME, "LIVEKIT_AGENT_NAME": NAME}
+CHECKS = ["environment", "name_in_effect", "registered", "directed_probe", "preview", "nobody", "drift"]
+World = dict[str, Any]
+
+
+def worker(host: str) -> dict[str, Any]:
+    requests = [
+        {"job_id": f"AJ_{host}", "dispatch_id": "AD_1", "room": f"probe-{host}", "time": None},
+        {"job_id": f"AJ_{host}_preview", "dispatch_id": "AD_2", "room": f"preview-{host}", "time": None},
+    ]
+    known = {"container": f"sidekick-{RELEASE}-agent-worker-1", "container_id": f"c-{host}", "release": RELEASE}
+    state = {"running": True, "connected": True, "reconnects": 0, "draining": False, "load": 0.0, "active_jobs": 0}
+    identity = {"agent_name": NAME, "worker_id": f"AW_{host}", "registered_since": "2026-01-02T03:04:05Z"}
+    project = {"project": f"sidekick-{RELEASE}", "instance": f"{host}/{RELEASE}", "env": dict(ENV)}
+    return {**known, **state, **identity, **project, "requests": requests, "log_matches": {"tool call": True}}
+
+
+def host(name: str) -> dict[str, Any]:
+    readings = [{"time": 100.0, "workers": [worker(name)]}, {"time": 110.0, "workers": [worker(name)]}]
+    readings[0]["workers"][0]["requests"] = []  # type: ignore[index]
+    services = {service: {"running": True, "env": dict(ENV)} for service in ("fastapi", "agent-worker")}
+    return {
+        "agent_name": NAME,
+        "pool": "both",
+        "release": RELEASE,
+        "readings": readings,
+        "services": services,
+        "drift": [],
+    }
+
+
+def probes(name: str) -> dict[str, Any]:
+    taken = {"outcome": "taken", "agent_name": NAME, "worker_id": f"AW_{name}", "latency_seconds": 0.21, "reason": "ok"}
+    directed = {**taken, "job_id": f"AJ_{name}", "room": f"probe-{name}", "status": "JS_SUCCESS"}
+    preview = {**taken, "job_id": f"AJ_{name}_preview", "room": f"preview-{name}", "status": "JS_RUNNING"}
+    return {f"{name}/directed": directed, f"{name}/preview": {**preview, "in_room": True}}
+
+
+@pytest.fixture
+def world() -> World:
+    answers = {**probes("a"), **probes("b"), "nobody": {"outcome": "nobody", "reason": "nobody within 10 s"}}
+    return {"hosts": {"a": host("a"), "b": host("b")}, "probes": answers, "patterns": ["tool call"], "preview": True}
+
+
+def failed_checks(world: World, name: str = "a") -> list[str]:
+    return [check["name"] for check in verdict.judge(**world)["report"][name]["checks"] if not check["ok"]]
+
+
+def check(world: World, wanted: str, name: str = "a") -> dict[str, Any]:
+    checks = verdict.judge(**world)["report"][name]["checks"]
+    return next(entry for entry in checks if entry["name"] == wanted)
+
+
+def put(world: World, path: str, value: Any) -> None:
+    """Set one value of the world; path as a/b/0/c with host a's parts first."""
+    *way, last = path.split("|")
+    place: Any = world
+    for key in way:
+        place = place[int(key)] if isinstance(place, list) else place[key]
+    place[int(last) if isinstance(place, list) else last] = value
+
+
+R1, R2 = "hosts|a|readings|0|workers|0|", "hosts|a|readings|1|workers|0|"
+DIRECTED, PREVIEW = "probes|a/directed|", "probes|a/preview|"
+
+SINGLE_FAULTS = [
+    ("hosts|a|services|fastapi|env|AGENT_NAME", "old", "environment", "fastapi has AGENT_NAME 'old'"),
+    ("hosts|a|services|agent-worker|env|LIVEKIT_AGENT_NAME", None, "environment", "agent-worker has no LIVEKIT_AGENT"),
+    ("hosts|a|services|fastapi|running", False, "environment", "fastapi is not running"),
+    ("hosts|a|services|agent-worker", None, "environment", "agent-worker was not read"),
+    (R2 + "agent_name", "hard-coded", "name_in_effect", "registered as 'hard-coded'"),
+    ("hosts|a|readings|1|time", 101.9, "registered", "readings only 1.9 s apart"),
+    ("hosts|a|readings|1|time", None, "registered", "a reading without a time"),
+    (R1 + "worker_id", "AW_before", "registered", "worker id AW_before at the first and AW_a at the second"),
+    (R1 + "worker_id", None, "registered", "worker id unknown at the first"),
+    (R1 + "container_id", "c-other", "registered", "another container at the second reading"),
+    (R1 + "running", False, "registered", "0 serving workers at the first reading"),
+    (R2 + "connected", False, "registered", "a connection failure after the latest registration of AW_a"),
+    (DIRECTED + "worker_id", "AW_foreign", "directed_probe", "taken by AW_foreign; the worker here is AW_a, which was"),
+    (DIRECTED + "worker_id", None, "directed_probe", "listed without a worker id"),
+    (DIRECTED + "job_id", "AJ_other", "directed_probe", "AJ_other of AW_a is not in the log"),
+    (DIRECTED + "outcome", "error", "directed_probe", "ok"),
+    (DIRECTED + "outcome", "nobody", "directed_probe", "was asked (room probe-a is in its log) and did not answer"),
+    ("probes|a/directed", None, "directed_probe", "no directed probe was sent"),
+    (PREVIEW + "in_room", False, "preview", "ok"),
+    (PREVIEW + "outcome", "error", "preview", "ok"),
+    (PREVIEW + "outcome", "nobody", "preview", "ok"),
+    (PREVIEW + "agent_name", "other", "preview", "the API dispatches to 'other'"),
+    (PREVIEW + "worker_id", "AW_foreign", "preview", "was taken by AW_foreign, no worker of pool 'both'"),
+    (PREVIEW + "room", "elsewhere", "preview", "no host of pool 'both' has room elsewhere in its log"),
+    ("probes|a/preview", None, "preview", "no preview was sent"),
+    (R2 + "log_matches", {"tool call": False}, "preview", "no line that matches ['tool call']"),
+    (R2 + "log_matches", None, "preview", "no line that matches ['tool call']"),
+    ("probes|nobody", {"outcome": "taken", "worker_id": "AW_x", "reason": "taken by AW_x"}, "nobody", "taken by AW_x"),
+    ("probes|nobody", {"outcome": "error", "reason": "refused"}, "nobody", "refused"),
+    ("probes|nobody", None, "nobody", "no such probe was sent"),
+    ("hosts|a|drift", ["compose.yml was edited"], "drift", "compose.yml was edited"),
+    ("hosts|a|drift", None, "drift", "the release was not read"),
+    (R2 + "release", "20250101T000000Z-ffffffff", "drift", "the serving worker is of release 2025"),
+]
+
+
+def test_a_clean_pool_is_reached(world: World) -> None:
+    answer = verdict.judge(**world)
+    assert answer["ok"]
+    assert answer["failed_hosts"] == []
+    entry = answer["report"]["a"]
+    assert (entry["verdict"], entry["worker_ids"], entry["reason"]) == ("reached", ["AW_a"], "all 7 checks hold")
+    assert entry["probe"] == {"job_id": "AJ_a", "worker_id": "AW_a", "latency_seconds": 0.21}
+    assert [c["name"] for c in entry["checks"]] == CHECKS
+    assert all(isinstance(c[key], str) for c in entry["checks"] for key in ("found", "expected", "remedy"))
+
+
+@pytest.mark.parametrize(("path", "value", "name", "found"), SINGLE_FAULTS)
+def test_one_fault_fails_one_check_and_the_host(world: World, path: str, value: Any, name: str, found: str) -> None:
+    put(world, path, value)
+    answer = verdict.judge(**world)
+    entry = check(world, name)
+    assert failed_checks(world) == [name]
+    assert found in entry["found"]
+    assert entry["expected"]
+    assert entry["remedy"]
+    assert answer["report"]["a"]["verdict"] == "unreachable"
+    assert answer["report"]["a"]["reason"].startswith(f"{name}: ")
+    assert not answer["ok"]
+    assert "a" in answer["failed_hosts"]
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    assert {fault[2] for fault in SINGLE_FAULTS} == set(CHECKS)
+
+
+def test_a_fault_of_one_host_leaves_the_other_reached(world: World) -> None:
+    put(world, DIRECTED + "worker_id", "AW_b")
+    answer = verdict.judge(**world)
+    assert answer["failed_hosts"] == ["a"]
+    assert answer["report"]["b"]["verdict"] == "reached"
+
+
+def test_a_preview_may_be_served_by_another_host_of_the_pool(world: World) -> None:
+    world["hosts"]["a"]["readings"][1]["workers"][0]["requests"].pop()
+    world["probes"]["a/preview"]["worker_id"] = "AW_b"
+    world["hosts"]["b"]["readings"][1]["workers"][0]["requests"].append({"job_id": "x", "room": "preview-a"})
+    assert failed_checks(world) == []
+    assert "logged by b" in check(world, "preview")["found"]
+
+
+def test_a_preview_served_by_a_host_of_another_pool_fails(world: World) -> None:
+    world["hosts"]["b"]["pool"] = "elsewhere"
+    world["probes"]["a/preview"]["worker_id"] = "AW_b"
+    assert failed_checks(world) == ["preview"]
+
+
+def test_a_preview_that_was_not_asked_for_is_not_checked(world: World) -> None:
+    del world["probes"]["a/preview"]
+    world["preview"] = False
+    assert check(world, "preview")["found"] == "not checked"
+    assert failed_checks(world) == []
+
+
+def test_a_draining_old_worker_does_not_count(world: World) -> None:
+    old = {**worker("a"), "container_id": "c-old", "release": "20250101T000000Z-ffffffff", "draining": True}
+    for reading in world["hosts"]["a"]["readings"]:
+        reading["workers"].append(copy.deepcopy(old))
+    assert failed_checks(world) == []
+
+
+SECOND_WORKERS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("old release of the same application", {"release": "r0", "project": "sidekick-r0", "agent_name": "x", "env": {}}, ["registered"]),
+    ("same name in effect", {"release": None, "project": None, "env": {}}, ["registered"]),
+    ("same name in the environment", {"release": None, "project": None, "agent_name": None}, ["registered"]),
+    ("another application", {"release": "r0", "project": "else-r0", "agent_name": "x", "env": {}}, []),
+    ("stopped", {"running": False}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "failed"), [pytest.param(c, f, id=i) for i, c, f in SECOND_WORKERS])
+def test_exactly_one_worker_serves(world: World, change: dict[str, Any], failed: list[str]) -> None:
+    for reading in world["hosts"]["a"]["readings"]:
+        reading["workers"].append({**worker("a"), "container_id": "c-2", **change})
+    assert failed_checks(world) == failed
+
+
+def rotate(world: World) -> None:
+    for reading in world["hosts"]["a"]["readings"]:
+        reading["workers"][0].update(worker_id=None, agent_name=None, registered_since=None)
+
+
+def test_a_rotated_registration_line_is_replaced_by_the_directed_probe(world: World) -> None:
+    rotate(world)
+    assert failed_checks(world) == []
+    assert check(world, "registered")["found"].startswith("AW_a since unknown")
+    assert verdict.judge(**world)["report"]["a"]["worker_ids"] == ["AW_a"]
+
+
+NO_REPLACEMENT: list[tuple[str, Callable[[World], None]]] = [
+    ("no probe", lambda world: world["probes"].pop("a/directed")),
+    ("a worker without the hook took it", lambda world: put(world, DIRECTED + "status", "JS_RUNNING")),
+    ("not in this log", lambda world: put(world, R2 + "requests", [])),
+]
+
+
+@pytest.mark.parametrize("change", [pytest.param(c, id=i) for i, c in NO_REPLACEMENT])
+def test_a_rotated_registration_line_is_not_replaced_without_proof(world: World, change: Callable[[World], None]) -> None:
+    rotate(world)
+    change(world)
+    assert {"name_in_effect", "registered"} <= set(failed_checks(world))
+    assert verdict.judge(**world)["report"]["a"]["worker_ids"] == []
+
+
+def test_a_line_that_rotated_away_between_the_readings_keeps_its_id(world: World) -> None:
+    world["hosts"]["a"]["readings"][1]["workers"][0].update(worker_id=None, registered_since=None)
+    assert failed_checks(world) == []
+    put(world, DIRECTED + "worker_id", "AW_new")
+    assert "directed_probe" in failed_checks(world)
+
+
+def test_a_host_that_could_not_be_read_says_why(world: World) -> None:
+    world["hosts"]["a"] = {"agent_name": NAME, "error": "no SSH connection"}
+    entry = verdict.judge(**world)["report"]["a"]
+    assert (entry["verdict"], entry["reason"]) == ("unreachable", "no SSH connection")
+
+
+def test_an_error_alone_makes_a_host_unreachable(world: World) -> None:
+    world["hosts"]["a"]["error"] = "the play failed"
+    assert verdict.judge(**world)["failed_hosts"] == ["a"]
+
+
+BROKEN: list[Any] = [None, [], "text", 7, {}, {"readings": [None, None]}, {"readings": [{"workers": [None, {}]}, {"workers": None}]},
+                     {"services": [], "drift": "x", "readings": {}}, {"agent_name": None, "services": {"fastapi": {"running": True, "env": None}}}]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", BROKEN)
+def test_missing_input_fails_every_check_of_a_host_and_never_raises(given: Any) -> None:
+    answer = verdict.judge({"a": given}, None, None, True)
+    assert [c["ok"] for c in answer["report"]["a"]["checks"]] == [False] * len(CHECKS)
+    assert answer["failed_hosts"] == ["a"]
+
+
+@pytest.mark.parametrize("hosts", [None, {}, []])
+def test_no_host_is_not_ok(hosts: Any) -> None:
+    assert verdict.judge(hosts, {}) == {"report": {}, "ok": False, "failed_hosts": []}
+
+
+def test_a_host_without_an_agent_name_is_never_reached(world: World) -> None:
+    world["hosts"]["a"]["agent_name"] = ""
+    assert {"environment", "name_in_effect", "preview"} <= set(failed_checks(world))

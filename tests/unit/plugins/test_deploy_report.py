@@ -1,0 +1,226 @@
+"""The callback in real runs of ansible-playbook: each way a run can end leaves a report that is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PLAYBOOK = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml"]
+SECRET = "not-to-be-seen-in-any-report-0123"
+CONFIG = f"""
+[defaults]
+callback_plugins = {ROOT}/callback_plugins
+callbacks_enabled = deploy_report
+library = library
+host_key_checking = False
+retry_files_enabled = False
+"""
+HOSTS = f"""
+agent_hosts:
+  vars:
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+    livekit_api_secret: {SECRET}
+    livekit_agent_name: "sidekick-{{{{ inventory_hostname }}}}"
+  hosts:
+    a: {{ansible_connection: local}}
+    b: {{ansible_connection: local}}
+    gone: {{ansible_host: 127.0.0.1, ansible_port: 1}}
+"""
+VERDICT_MODULE = """
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule(argument_spec={"rows": {"type": "dict"}, "fails": {"type": "bool", "default": False}})
+result = {"report": module.params["rows"], "waits": [{"what": "registered", "seconds": 4.2}]}
+module.fail_json(msg="not proven", **result) if module.params["fails"] else module.exit_json(**result)
+"""
+PING = "{name: Ping, ansible.builtin.ping: {}}"
+Run = Callable[..., dict[str, Any]]
+
+
+def write_project(folder: Path, tasks: list[str], hosts: str = "a:b") -> None:
+    (folder / "library").mkdir(exist_ok=True)
+    (folder / "library" / "verdict.py").write_text(VERDICT_MODULE)
+    (folder / "ansible.cfg").write_text(CONFIG)
+    (folder / "hosts.yml").write_text(HOSTS)
+    lines = "".join(f"    - {task}\n" for task in tasks)
+    (folder / "deploy.yml").write_text(f"- hosts: {hosts}\n  gather_facts: false\n  tasks:\n{lines}")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "LIVEKIT_DEPLOY_REPORTS": str(folder / "out"), "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
+
+
+def read(folder: Path, name: str = "deploy") -> dict[str, Any]:
+    return dict(json.loads((folder / "out" / f"{name}.json").read_text()))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a play of these tasks; its report, with `output` and `code` added."""
+
+    def start(*tasks: str, hosts: str = "a:b", arguments: tuple[str, ...] = ()) -> dict[str, Any]:
+        write_project(tmp_path, list(tasks), hosts)
+        done = subprocess.run(
+            [*PLAYBOOK, "deploy.yml", *arguments],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return {**read(tmp_path), "output": done.stdout, "code": done.returncode}
+
+    return start
+
+
+def rows(**verdicts: str) -> str:
+    return json.dumps({host: {"verdict": verdict, "agent_name": f"from-{host}"} for host, verdict in verdicts.items()})
+
+
+def test_a_run_that_proves_all_hosts_is_ok(run: Run, tmp_path: Path) -> None:
+    done = run(f"{{verdict: {{rows: {rows(a='reached', b='reached')}}}, run_once: true, delegate_to: localhost}}")
+    assert (done["ok"], done["code"], done["playbook"]) == (True, 0, "deploy")
+    assert done["waits"] == [{"what": "registered", "seconds": 4.2}]
+    assert [row["agent_name"] for row in done["hosts"].values()] == ["from-a", "from-b"]
+    assert read(tmp_path, "verify") == {**read(tmp_path), "playbook": "verify"}
+
+
+def test_a_report_is_taken_from_a_module_that_fails(run: Run) -> None:
+    done = run(f"{{verdict: {{rows: {rows(a='reached', b='unreachable')}, fails: true}}, run_once: true}}")
+    assert (done["ok"], done["hosts"]["b"]["verdict"]) == (False, "unreachable")
+
+
+def test_a_run_that_verified_nothing_leaves_the_report_of_verify_alone(run: Run, tmp_path: Path) -> None:
+    assert run(PING)["ok"] is True
+    assert not (tmp_path / "out" / "verify.json").exists()
+
+
+def test_all_hosts_unreachable_leaves_a_row_for_each(run: Run) -> None:
+    done = run(PING, hosts="gone")
+    assert (done["ok"], done["code"]) == (False, 4)
+    row = done["hosts"]["gone"]
+    assert (row["agent_name"], row["verdict"]) == ("sidekick-gone", "unreachable")
+    assert row["reason"].startswith("host unreachable over SSH: ")
+    assert "Connection refused" in row["reason"]
+
+
+def test_a_failed_host_is_told_apart_from_the_others(run: Run) -> None:
+    done = run("{name: Pull, ansible.builtin.command: 'false', when: inventory_hostname == 'b'}")
+    assert [done["hosts"][host]["reason"] for host in "ab"] == [
+        None,
+        "Pull: The command exited with a non-zero return code.",
+    ]
+
+
+def test_a_task_that_fails_once_is_the_reason_of_all_hosts(run: Run) -> None:
+    done = run("{name: Refuse, ansible.builtin.fail: {msg: [one, two]}, run_once: true}")
+    assert [row["reason"] for row in done["hosts"].values()] == ["one\ntwo", "one\ntwo"]
+
+
+def test_a_rescued_host_that_is_failed_at_last_has_the_final_message(run: Run) -> None:
+    done = run("{block: [{ansible.builtin.command: 'false'}], rescue: [{ansible.builtin.fail: {msg: The old serves}}]}")
+    assert done["hosts"]["a"]["reason"] == "The old serves"
+
+
+def test_a_rescued_and_an_ignored_failure_do_not_count(run: Run) -> None:
+    failing = "{ansible.builtin.command: 'false'"
+    done = run(f"{{block: [{failing}}}], rescue: [{PING}]}}", f"{failing}, ignore_errors: true}}")
+    assert (done["ok"], done["hosts"]["a"]["reason"]) == (True, None)
+
+
+def test_a_rescued_task_that_ran_once_drops_the_other_hosts_and_is_not_ok(run: Run) -> None:
+    done = run(f"{{block: [{{ansible.builtin.command: 'false', run_once: true}}], rescue: [{PING}]}}")
+    assert done["ok"] is False
+    assert done["hosts"]["b"]["reason"]
+
+
+def test_only_hosts_within_the_limit_have_a_row(run: Run) -> None:
+    assert list(run(PING, arguments=("--limit", "b"))["hosts"]) == ["b"]
+
+
+def test_hosts_of_a_play_that_never_began_have_a_row(tmp_path: Path) -> None:
+    first = "- hosts: localhost\n  tasks: [{ansible.builtin.fail: {msg: Nothing is configured}}]\n"
+    write_project(tmp_path, [PING])
+    (tmp_path / "both.yml").write_text(first + (tmp_path / "deploy.yml").read_text())
+    subprocess.run([*PLAYBOOK, "both.yml"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+    hosts = read(tmp_path, "both")["hosts"]
+    assert {row["reason"] for row in hosts.values()} == {
+        "stopped before the end because of localhost: Nothing is configured"
+    }
+
+
+def test_a_playbook_that_has_nothing_to_do_with_the_group_writes_nothing(tmp_path: Path) -> None:
+    write_project(tmp_path, [PING], hosts="localhost")
+    subprocess.run([*PLAYBOOK, "deploy.yml"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_secret_in_a_message_does_not_reach_the_report(run: Run, tmp_path: Path) -> None:
+    done = run("{ansible.builtin.fail: {msg: 'with {{ livekit_api_secret }}'}}")
+    assert done["hosts"]["a"]["reason"] == "with ********"
+    assert SECRET not in (tmp_path / "out" / "deploy.json").read_text()
+
+
+def test_the_report_is_readable_by_all_and_nothing_else_is_left(run: Run, tmp_path: Path) -> None:
+    run(PING)
+    (path,) = (tmp_path / "out").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_the_table_comes_last(run: Run) -> None:
+    output = run(f"{{verdict: {{rows: {rows(a='reached', b='unreachable')}}}, run_once: true}}")["output"]
+    assert "agent name" in output.split("PLAY RECAP")[1]
+    assert output.rstrip().endswith("Report: out/deploy.json, out/verify.json")
+
+
+def interrupt(folder: Path, number: signal.Signals) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Send the signal while a task waits on both hosts."""
+    write_project(folder, ["{name: Wait, ansible.builtin.command: 'sh -c \"touch begun-$PPID; sleep 5\"'}"])
+    with subprocess.Popen(
+        [*PLAYBOOK, "deploy.yml"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not list(folder.glob("begun-*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+    return subprocess.CompletedProcess([], process.returncode, output), read(folder)
+
+
+def test_a_run_stopped_with_ctrl_c_says_so_in_report_and_table(tmp_path: Path) -> None:
+    process, document = interrupt(tmp_path, signal.SIGINT)
+    assert process.returncode == 99
+    assert (document["ok"], bool(document["finished"])) == (False, True)
+    assert document["hosts"]["a"]["reason"] == "the run was interrupted by SIGINT; last task: Wait"
+    assert "a, b: failed" in process.stdout
+
+
+def test_a_run_stopped_with_sigterm_says_so(tmp_path: Path) -> None:
+    process, document = interrupt(tmp_path, signal.SIGTERM)
+    assert process.returncode == -signal.SIGTERM
+    assert (document["ok"], bool(document["finished"])) == (False, True)
+    assert document["hosts"]["b"]["reason"] == "the run was interrupted by SIGTERM; last task: Wait"
+
+
+def test_a_killed_run_leaves_a_report_that_says_it_has_not_finished(tmp_path: Path) -> None:
+    _process, document = interrupt(tmp_path, signal.SIGKILL)
+    assert (document["ok"], document["finished"]) == (False, None)
+    assert document["hosts"]["a"]["reason"] == "the run has not finished; last task: Wait"
+
+
+def test_a_run_that_breaks_off_with_an_error_says_that_it_ended_early(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.yml").write_text("- no_such_module_at_all: {}\n  bad: [\n")
+    done = run(PING, "{ansible.builtin.include_tasks: broken.yml}")
+    assert (done["ok"], done["code"] != 0) == (False, True)
+    assert all(row["reason"] for row in done["hosts"].values())
