@@ -16,5 +16,6 @@ class FilterModule:
         return {
             "livekit_standby_probes": probes.standby_probes,
             "livekit_verification_probes": probes.verification_probes,
+            "livekit_tagged_images": probes.tagged_images,
             "livekit_observations": probes.observations,
         }

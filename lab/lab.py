@@ -174,9 +174,9 @@ def application_images() -> dict[str, str]:
     """Build the reference application once on the controller; returns service -> local tag."""
     python = derived_image("python", base_image())
     builder = derived_image("python-build", python, [("ca.crt", ca_bundle())])
-    sources = [ROOT / "examples/sidekick", ROOT / "probe_hook/src", ROOT / ".dockerignore"]
     tags = {}
     for service in SERVICES:
+        sources = [ROOT / "examples/sidekick" / service, ROOT / "probe_hook/src", ROOT / ".dockerignore"]
         tag = f"{PREFIX}/sidekick-{service}:{digest_of(*sources, python, builder)}"
         if not inspect("image", tag):
             dockerfile = ROOT / "examples/sidekick" / service / "Dockerfile"
@@ -515,6 +515,8 @@ def up(count: int) -> None:
     write_lab_json(hosts, other, address, net)
     text = json.dumps(inventory_document(hosts, images, address), indent=2) + "\n"
     write_if_changed(STATE / "inventory/hosts.yml", text)
+    somebody = {"other_hosts": {"hosts": {other: {"ansible_host": address_of(host_containers()[other])}}}}
+    write_if_changed(STATE / "inventory-other/hosts.yml", json.dumps(somebody, indent=2) + "\n")
     say(f"ready in {time.monotonic() - started:.1f} s: {', '.join(hosts)}, {other}; see build/lab.json")
 
 

@@ -78,6 +78,10 @@ services:
   description: The containers of the serving release by compose service, with C(running), C(image) and C(env) (the agent name variables).
   returned: always
   type: dict
+states:
+  description: State of each recorded release by id, V(staged), V(serving), V(draining) or V(retired).
+  returned: always
+  type: dict
 leftovers:
   description: Ids of other releases that still have containers, or were left unfinished by a run that was killed.
   returned: always
@@ -110,7 +114,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "log_patterns": {"type": "list", "elements": "str", "default": []},
     "controller_time": {"type": "float"},
 }
-EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "leftovers": [], "workers": []}
+EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "workers": []}
 
 
 def lacking(module: AnsibleModule, directory: str, upstream: str) -> list[str]:

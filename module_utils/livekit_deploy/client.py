@@ -82,7 +82,7 @@ def why_unauthorized(text: str) -> str:
     return "secret" if "signature" in lowered or "cryptographic" in lowered or "invalid token" in lowered else "key"
 
 
-def trouble_of_unauthorized(url: str, text: str) -> LiveKitError:
+def error_of_unauthorized(url: str, text: str) -> LiveKitError:
     kind = why_unauthorized(text)
     found, expected, remedy = {
         "key": (
@@ -104,11 +104,11 @@ def trouble_of_unauthorized(url: str, text: str) -> LiveKitError:
     return LiveKitError(kind, f"{shown_url(url)} {found}", expected, remedy)
 
 
-def trouble_of_answer(url: str, status: int, content_type: str, body: bytes) -> LiveKitError:
+def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> LiveKitError:
     """What an HTTP answer that is no success of the LiveKit API says."""
     text = body[:2000].decode("utf-8", "replace")
     if status == 401:
-        return trouble_of_unauthorized(url, text)
+        return error_of_unauthorized(url, text)
     code, message = twirp_error(text) if "json" in content_type else ("", "")
     if not code:
         what = f"{shown_url(url)} answers HTTP {status} ({content_type or 'no content type'})"
@@ -146,7 +146,7 @@ def twirp_error(text: str) -> tuple[str, str]:
     return data["code"], str(data.get("msg", ""))
 
 
-def trouble_of_connection(
+def error_of_connection(
     url: str, error: BaseException, expected: str = "a LiveKit server that answers"
 ) -> LiveKitError:
     """What a failed connection says; the kinds are unreachable, dns, timeout, tls."""
@@ -219,13 +219,13 @@ class Connection:
                         await response.read(),
                     )
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise trouble_of_connection(self.url, error) from None
+                raise error_of_connection(self.url, error) from None
         if status != 200 or "protobuf" not in kind:
-            raise trouble_of_answer(self.url, status, kind, body)
+            raise error_of_answer(self.url, status, kind, body)
         try:
             return answer.FromString(body)
         except DecodeError:
-            raise trouble_of_answer(self.url, status, "an answer that cannot be read", b"") from None
+            raise error_of_answer(self.url, status, "an answer that cannot be read", b"") from None
 
     async def list_rooms(self) -> int:
         answer = await self.post(

@@ -286,9 +286,7 @@ async def http_text(connection: Connection, request: dict[str, Any], timeout: fl
         ) as answer:
             return answer.status, await answer.text(errors="replace")
     except (client.aiohttp.ClientError, OSError, ValueError) as error:
-        trouble = client.trouble_of_connection(
-            request["url"], error, "the application's API, which answers with a room"
-        )
+        trouble = client.error_of_connection(request["url"], error, "the application's API, which answers with a room")
         raise LiveKitError(trouble.kind, trouble.found, trouble.expected, PREVIEW_REMEDY) from None
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, release, worker
+from ansible.module_utils.livekit_deploy import engine, release, worker, worker_log
 
 
 class ReleaseError(Exception):
@@ -133,9 +133,11 @@ class Host:
         found = engine.containers(self.run)
         record = self.current()
         services = self.services(record["id"], found) if record else {}
-        others = [r for r in self.records() if not record or r["id"] != record["id"]]
+        records = self.records()
+        others = [r for r in records if not record or r["id"] != record["id"]]
         return {
             "release": record,
+            "states": {r["id"]: r["state"] for r in records},
             "services": services,
             "drift": self.drift(record, services) if record else [],
             "leftovers": [r["id"] for r in others if self.services(r["id"], found) or r["state"] in ("staged", "standby")],
@@ -201,7 +203,11 @@ class Host:
         """
         failed = self.record(release_id)
         services = self.services(release_id, engine.containers(self.run))
-        log = [f"{s['container']}: {line}" for s in services.values() for line in engine.log_lines(self.run, s["id"], 8)]
+        log = [
+            f"{name}: {worker_log.short(line)}"
+            for name, service in services.items()
+            for line in engine.log_lines(self.run, service["id"], 6)
+        ]
         current = self.current()
         if failed and current and current["id"] == release_id:
             self.switch_back(failed)

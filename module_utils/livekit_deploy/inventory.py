@@ -66,7 +66,7 @@ HARMLESS_ERROR = re.compile(
 )
 COPY_THE_EXAMPLE = (
     "Copy inventory/example, which is documentation, to inventory/<yours>, put your hosts and server there "
-    "and pass -i inventory/<yours>."
+    "and pass -i inventory/<yours>/hosts.yml."
 )
 
 

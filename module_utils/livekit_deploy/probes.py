@@ -20,6 +20,12 @@ def reading_of(variables: Mapping[str, Any]) -> dict[str, Any]:
     return next((found for name in READINGS if (found := registered(variables, name, "workers"))), {})
 
 
+def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    """The images of all hosts that are named by a tag and not by a digest."""
+    images = {str(hostvars[host][name]) for host in hosts for name in ("livekit_agent_image", "agent_api_image")}
+    return sorted(image for image in images if "@sha256:" not in image)
+
+
 def standby_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
     """One directed probe for each host whose new worker is registered, with its gate still closed."""
     probes = []
@@ -61,6 +67,12 @@ def verification_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], previ
     return probes
 
 
+def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:
+    """A reading without the workers that are recorded as draining: the switch closed their gate, and they are stopped last."""
+    workers = [w for w in reading["workers"] if states.get(w.get("release") or "") != "draining"]
+    return {"time": reading.get("time"), "workers": workers}
+
+
 def observations(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What ``deployment_verdict_info`` decides on, for each host."""
     result = {}
@@ -69,11 +81,12 @@ def observations(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str,
         first = reading_of(variables)
         witness = registered(variables, WITNESS, "workers")
         release = first.get("release")
+        readings = [in_charge(reading, first.get("states", {})) for reading in (first, witness) if reading]
         result[host] = {
             "agent_name": str(variables["livekit_agent_name"]),
             "pool": str(variables.get("livekit_agent_pool") or host),
             "release": release["id"] if release else None,
-            "readings": [first, *([witness] if witness else [])],
+            "readings": readings,
             "services": first.get("services", {}),
             "drift": first.get("drift", []),
         }

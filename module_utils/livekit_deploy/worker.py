@@ -69,7 +69,7 @@ def reading(
         "sdk_version": answer.get("sdk_version") or log["sdk_version"],
         "requests_total": len(log["requests"]),
         "requests": selected(log["requests"], job_ids, rooms),
-        "last_lines": lines[-5:],
+        "last_lines": [worker_log.short(line) for line in lines[-5:]],
     }
 
 

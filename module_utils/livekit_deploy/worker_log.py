@@ -97,3 +97,12 @@ def changes(message: str, event: dict[str, Any]) -> dict[str, Any]:
     if message == DRAINING:
         return {"draining": True}
     return {}
+
+
+def short(line: str, limit: int = 240) -> str:
+    """A log line fit for a message: of a JSON line its level, message and the end of a traceback."""
+    event = event_of(line)
+    if event and "message" in event:
+        trace = str(event.get("exc_info") or "").strip().splitlines()
+        line = ": ".join([str(event.get("level", "")), str(event["message"]), *trace[-1:]])
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -37,6 +37,7 @@ DIRECTED = [
     pytest.param(probe("answer_if", release=None), PASS, PASS, id="only null given"),
     pytest.param(probe("answer_if", instance=INSTANCE.upper()), PASS, PASS, id="case matters"),
     pytest.param(probe("answer_if", release=""), PASS, PASS, id="empty release"),
+    pytest.param(probe("answer_if", instance=INSTANCE, release=""), PASS, PASS, id="empty release is given"),
     pytest.param(probe("answer_if", instance=[INSTANCE]), PASS, PASS, id="not text"),
     pytest.param(probe("answer_if", instance=False), PASS, PASS, id="false is given"),
 ]

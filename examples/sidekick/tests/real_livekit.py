@@ -171,7 +171,7 @@ def send(url: str, agent_name: str, metadata: str = "", until: float = NOBODY_SE
             agents = [RoomAgentDispatch(agent_name=agent_name, metadata=metadata)]
             await api.room.create_room(CreateRoomRequest(name=room, empty_timeout=30, agents=agents))
             sent = await _find_job(api, room, agent_name, until)
-            await api.room.delete_room(DeleteRoomRequest(room=room))
+            await _clean_up(api, room)
         return sent
 
     return asyncio.run(run())
@@ -184,6 +184,17 @@ async def _find_job(api: LiveKitAPI, room: str, agent_name: str, until: float) -
             return Sent(room, job.id, job.state.worker_id, seconds)
         await asyncio.sleep(0.05)
     return Sent(room, "", "", seconds)
+
+
+async def _clean_up(api: LiveKitAPI, room: str) -> None:
+    """End the job before its room: an agent that joins late would make a deleted room anew and stay there."""
+    for dispatch in await api.agent_dispatch.list_dispatch(room):
+        await api.agent_dispatch.delete_dispatch(dispatch.id, room)
+    for _ in range(50):
+        if not await api.agent_dispatch.list_dispatch(room):
+            break
+        await asyncio.sleep(0.1)
+    await api.room.delete_room(DeleteRoomRequest(room=room))
 
 
 async def _jobs(api: LiveKitAPI, room: str, agent_name: str) -> list[Any]:

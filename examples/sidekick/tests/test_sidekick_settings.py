@@ -61,7 +61,7 @@ def test_a_missing_value_is_refused_without_printing_the_secret(monkeypatch: pyt
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert variable.lower() in str(caught.value).lower()
-    assert SECRET not in str(caught.value)
+    assert SECRET[-8:] not in str(caught.value)  # pydantic would cut the middle and show the end
 
 
 @pytest.mark.parametrize("variable", ["LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"])

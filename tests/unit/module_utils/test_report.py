@@ -124,6 +124,11 @@ def test_a_failure_outside_the_group_makes_the_run_not_ok(run: Report) -> None:
     assert document["hosts"]["a"]["reason"] == "stopped before the end because of localhost: Nothing is configured."
 
 
+def test_a_failure_outside_the_group_counts_also_when_all_hosts_went_on(run: Report) -> None:
+    run.fail(["localhost"], "Clean up: disk full", final=False)
+    assert end(run, failed=("localhost",))["ok"] is False
+
+
 def test_a_rescued_failure_outside_the_group_does_not_count(run: Report) -> None:
     run.fail(["localhost"], "try again", final=False)
     assert end(run)["ok"] is True

@@ -179,13 +179,15 @@ def test_a_draining_old_worker_does_not_count(world: World) -> None:
     assert failed_checks(world) == []
 
 
+OTHER_NAME: dict[str, Any] = {"agent_name": "x", "env": {}}
+UNMANAGED: dict[str, Any] = {"release": None, "project": None}
 SECOND_WORKERS: list[tuple[str, dict[str, Any], list[str]]] = [
-    ("old release of the same application", {"release": "r0", "project": "sidekick-r0", "agent_name": "x", "env": {}}, ["registered"]),
-    ("same name in effect", {"release": None, "project": None, "env": {}}, ["registered"]),
-    ("same name in the environment", {"release": None, "project": None, "agent_name": None}, ["registered"]),
-    ("another application", {"release": "r0", "project": "else-r0", "agent_name": "x", "env": {}}, []),
+    ("old release of this application", {"release": "r0", "project": "sidekick-r0", **OTHER_NAME}, ["registered"]),
+    ("same name in effect", {**UNMANAGED, "env": {}}, ["registered"]),
+    ("same name in the environment", {**UNMANAGED, "agent_name": None}, ["registered"]),
+    ("another application", {"release": "r0", "project": "else-r0", **OTHER_NAME}, []),
     ("stopped", {"running": False}, []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "failed"), [pytest.param(c, f, id=i) for i, c, f in SECOND_WORKERS])
@@ -215,7 +217,9 @@ NO_REPLACEMENT: list[tuple[str, Callable[[World], None]]] = [
 
 
 @pytest.mark.parametrize("change", [pytest.param(c, id=i) for i, c in NO_REPLACEMENT])
-def test_a_rotated_registration_line_is_not_replaced_without_proof(world: World, change: Callable[[World], None]) -> None:
+def test_a_rotated_registration_line_is_not_replaced_without_proof(
+    world: World, change: Callable[[World], None]
+) -> None:
     rotate(world)
     change(world)
     assert {"name_in_effect", "registered"} <= set(failed_checks(world))
@@ -240,8 +244,17 @@ def test_an_error_alone_makes_a_host_unreachable(world: World) -> None:
     assert verdict.judge(**world)["failed_hosts"] == ["a"]
 
 
-BROKEN: list[Any] = [None, [], "text", 7, {}, {"readings": [None, None]}, {"readings": [{"workers": [None, {}]}, {"workers": None}]},
-                     {"services": [], "drift": "x", "readings": {}}, {"agent_name": None, "services": {"fastapi": {"running": True, "env": None}}}]  # fmt: skip
+BROKEN: list[Any] = [
+    None,
+    [],
+    "text",
+    7,
+    {},
+    {"readings": [None, None]},
+    {"readings": [{"workers": [None, {}]}, {"workers": None}]},
+    {"services": [], "drift": "x", "readings": {}},
+    {"agent_name": None, "services": {"fastapi": {"running": True, "env": None}}},
+]
 
 
 @pytest.mark.parametrize("given", BROKEN)

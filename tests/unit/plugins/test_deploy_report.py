@@ -139,6 +139,13 @@ def test_a_rescued_and_an_ignored_failure_do_not_count(run: Run) -> None:
     assert (done["ok"], done["hosts"]["a"]["reason"]) == (True, None)
 
 
+def test_an_ignored_failure_is_no_part_of_a_later_reason(run: Run) -> None:
+    done = run(
+        "{ansible.builtin.command: 'false', ignore_errors: true}", "{name: Pull, ansible.builtin.command: 'false'}"
+    )
+    assert done["hosts"]["a"]["reason"].count("\n") == 0
+
+
 def test_a_rescued_task_that_ran_once_drops_the_other_hosts_and_is_not_ok(run: Run) -> None:
     done = run(f"{{block: [{{ansible.builtin.command: 'false', run_once: true}}], rescue: [{PING}]}}")
     assert done["ok"] is False

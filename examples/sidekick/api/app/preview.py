@@ -93,7 +93,7 @@ async def _ask[T](call: Awaitable[T], room: str) -> T:
     except ServerError as error:
         raise PreviewError(502, "livekit_refuses", _refusal(error), room) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        message = f"LiveKit is unreachable: {error or type(error).__name__}"
+        message = f"LiveKit is unreachable: {str(error) or type(error).__name__}"
         raise PreviewError(503, "livekit_unreachable", message, room) from error
 
 

@@ -1,0 +1,142 @@
+"""Each role's defaults, argument specs and README against each other; the last part shows that each test can fail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLES = sorted(path for path in (Path(__file__).resolve().parents[2] / "roles").glob("*") if path.is_dir())
+# What belongs to no single role: the server, and who is who on it. All are described in inventory/example.
+SHARED = {
+    "livekit_url",
+    "livekit_url_allow_insecure",
+    "livekit_api_url",
+    "livekit_api_key",
+    "livekit_api_secret",
+    "livekit_server_nodes",
+    "livekit_agent_name",
+    "livekit_agent_shared_name",
+    "livekit_agent_pool",
+    "livekit_agent_image",
+    "agent_api_image",
+    "agent_release_allow_tags",
+}
+each_role = pytest.mark.parametrize("role", ROLES, ids=[role.name for role in ROLES])
+
+
+def read(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+def documented(role: Path) -> dict[str, Any]:
+    """The options of all entry points of the role."""
+    specs = read(role / "meta" / "argument_specs.yml").get("argument_specs") or {}
+    return {name: option for spec in specs.values() for name, option in (spec.get("options") or {}).items()}
+
+
+def differences(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in defaults.items():
+        if name not in options:
+            yield f"{name} is not in meta/argument_specs.yml"
+        elif "default" not in options[name]:
+            yield f"{name} has no default in meta/argument_specs.yml, defaults/main.yml has {value!r}"
+        elif options[name]["default"] != value or type(options[name]["default"]) is not type(value):
+            yield f"{name} is {options[name]['default']!r} in meta/argument_specs.yml, {value!r} in defaults/main.yml"
+    for name, option in options.items():
+        if "default" in option and name not in defaults:
+            yield f"{name} has a default in meta/argument_specs.yml only"
+        if not option.get("description") or not option.get("type"):
+            yield f"{name} has no description or no type"
+        if option.get("required") and "default" in option:
+            yield f"{name} is required and has a default"
+
+
+def foreign(names: Iterator[str] | Mapping[str, Any], role: str) -> list[str]:
+    """Names that neither start with the role's name nor are shared."""
+    return [name for name in names if not name.startswith(f"{role}_") and name not in SHARED]
+
+
+def unnamed(names: Mapping[str, Any], text: str) -> list[str]:
+    return [name for name in names if not re.search(rf"`{re.escape(name)}`", text)]
+
+
+@each_role
+def test_entry_points_are_described(role: Path) -> None:
+    specs = read(role / "meta" / "argument_specs.yml").get("argument_specs") or {}
+    assert "main" in specs
+    assert [name for name, spec in specs.items() if not spec.get("short_description")] == []
+
+
+@each_role
+def test_each_entry_point_has_its_tasks(role: Path) -> None:
+    specs = read(role / "meta" / "argument_specs.yml").get("argument_specs") or {}
+    assert [name for name in specs if not (role / "tasks" / f"{name}.yml").exists()] == []
+
+
+@each_role
+def test_defaults_and_argument_specs_say_the_same(role: Path) -> None:
+    assert list(differences(read(role / "defaults" / "main.yml"), documented(role))) == []
+
+
+@each_role
+def test_variables_start_with_the_name_of_the_role(role: Path) -> None:
+    assert foreign({**read(role / "defaults" / "main.yml"), **documented(role)}, role.name) == []
+
+
+@each_role
+def test_private_variables_start_with_two_underscores(role: Path) -> None:
+    names = read(role / "vars" / "main.yml")
+    assert [name for name in names if not name.startswith(f"__{role.name}_")] == []
+
+
+@each_role
+def test_the_readme_names_each_variable(role: Path) -> None:
+    assert unnamed(documented(role), (role / "README.md").read_text()) == []
+
+
+@each_role
+def test_a_molecule_scenario_exists(role: Path) -> None:
+    assert (role / "molecule" / "default" / "molecule.yml").is_file()
+
+
+# --- each comparison can fail ----------------------------------------------------------------------------------------
+
+KEEP = {"type": "int", "description": "How many are kept.", "default": 3}
+
+
+def test_equal_defaults_have_no_difference() -> None:
+    required = {"type": "str", "description": "Its name.", "required": True}
+    assert list(differences({"sample_keep": 3}, {"sample_keep": KEEP, "sample_name": required})) == []
+
+
+@pytest.mark.parametrize(
+    ("defaults", "option", "words"),
+    [
+        ({}, KEEP, "has a default in meta/argument_specs.yml only"),
+        ({"sample_keep": 4}, KEEP, "is 3 in meta/argument_specs.yml, 4 in defaults/main.yml"),
+        ({"sample_keep": "3"}, KEEP, "is 3 in meta/argument_specs.yml, '3' in defaults/main.yml"),
+        ({"sample_keep": 3}, {**KEEP, "description": ""}, "has no description or no type"),
+        ({"sample_keep": 3}, {**KEEP, "required": True}, "is required and has a default"),
+        ({"sample_keep": 3}, {"type": "int", "description": "Kept."}, "has no default in meta/argument_specs.yml"),
+    ],
+)
+def test_a_wrong_argument_spec_is_found(defaults: dict[str, Any], option: dict[str, Any], words: str) -> None:
+    (found,) = differences(defaults, {"sample_keep": option})
+    assert words in found
+
+
+def test_an_undocumented_default_is_found() -> None:
+    assert list(differences({"sample_keep": 3}, {})) == ["sample_keep is not in meta/argument_specs.yml"]
+
+
+def test_a_variable_of_another_role_is_found() -> None:
+    assert foreign({"sample_keep": 1, "other_keep": 2, "livekit_url": ""}, "sample") == ["other_keep"]
+
+
+def test_a_variable_the_readme_does_not_name_is_found() -> None:
+    assert unnamed({"sample_keep": 3, "sample_keep_all": 3}, "`sample_keep_all`: all.") == ["sample_keep"]

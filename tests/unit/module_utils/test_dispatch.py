@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The probes' decisions, and one probe's life against a server that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import client, dispatch
+from ansible.module_utils.livekit_deploy.client import LiveKitError
+from ansible.module_utils.livekit_deploy.dispatch import Probe, Spec
+
+URL = "ws://127.0.0.1:7880"
+JOB = {"id": "AJ_1", "worker_id": "AW_1", "status": "JS_SUCCESS", "identity": "agent-AJ_1"}
+
+
+def given(**changes: Any) -> dict[str, Any]:
+    return {"id": "p", "kind": "probe", "agent_name": "support", **changes}
+
+
+# --- metadata
+
+
+def metadata(**changes: Any) -> dict[str, Any]:
+    answer = json.loads(dispatch.metadata_of(given(**changes), "n1"))
+    assert answer.pop("about") == dispatch.ABOUT
+    return dict(answer)
+
+
+METADATA = [
+    ({}, {"livekit_deploy_probe": 1, "nonce": "n1", "mode": "answer"}),
+    ({"mode": "pass"}, {"livekit_deploy_probe": 1, "nonce": "n1", "mode": "pass"}),
+    (
+        {"mode": "answer_if", "instance": "a/r1", "release": "r1"},
+        {"livekit_deploy_probe": 1, "nonce": "n1", "mode": "answer_if", "instance": "a/r1", "release": "r1"},
+    ),
+    ({"kind": "plain"}, {"livekit_deploy_dispatch": 1, "nonce": "n1"}),
+]
+
+
+@pytest.mark.parametrize(("changes", "wanted"), METADATA)
+def test_metadata_says_what_is_asked(changes: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert metadata(**changes) == wanted
+
+
+def test_metadata_of_the_user_is_sent_as_it_is() -> None:
+    assert dispatch.metadata_of(given(kind="plain", metadata="user-7"), "n1") == "user-7"
+
+
+# --- what is sent
+
+
+def test_a_count_makes_spaced_dispatches_with_rooms_of_their_own() -> None:
+    specs = dispatch.specs_of([given(kind="plain", count=3, spacing_seconds=0.5)], 10.0)
+    assert [(spec.id, spec.start_after) for spec in specs] == [("p/1", 0.0), ("p/2", 0.5), ("p/3", 1.0)]
+    assert len({spec.room for spec in specs}) == 3
+    assert all(spec.nonce in spec.metadata for spec in specs)
+
+
+def test_who_waits_longest_is_started_first() -> None:
+    specs = dispatch.specs_of([given(), given(id="nobody", expect="nobody", agent_name=None)], 10.0)
+    assert [spec.id for spec in specs] == ["nobody", "p"]
+    assert specs[0].agent_name.startswith("nobody-")
+
+
+def test_a_room_outlives_the_window() -> None:
+    assert dispatch.specs_of([given()], 10.0)[0].empty_timeout > 10
+
+
+PROBLEMS = [
+    ([given()], None),
+    ([given(), given()], "probe id 'p' is used twice"),
+    ([given(count=2), given(id="p/2")], "probe id 'p/2' is used twice"),
+    ([given(agent_name="")], "agent_name is missing or empty"),
+    ([given(agent_name=None, expect="nobody")], None),
+    ([given(mode="answer_if")], "answer_if needs instance or release"),
+    ([given(mode="answer_if", instance="a/r")], None),
+    ([given(count=-1)], "count must be at least 1"),
+    ([given(kind="preview")], "a preview needs request.url"),
+    ([given(kind="preview", request={"url": "http://a"}, agent_name=None)], None),
+    ([given(kind="preview", request={"url": "http://a"}, expect="nobody")], "a preview cannot expect nobody"),
+]
+
+
+@pytest.mark.parametrize(("probes", "problem"), PROBLEMS)
+def test_probes_that_make_no_sense_are_refused(probes: list[dict[str, Any]], problem: str | None) -> None:
+    found = dispatch.problems_of(probes)
+    assert problem in "; ".join(found) if problem else found == []
+
+
+# --- the server's list
+
+
+def listed(name: str = "support", id_: str = "AD_1", jobs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {"id": id_, "agent_name": name, "jobs": [JOB] if jobs is None else jobs}
+
+
+PENDING = {**JOB, "id": "AJ_0", "worker_id": "", "status": "JS_PENDING"}
+NO_ID = {**JOB, "id": "AJ_2", "worker_id": "", "status": "JS_RUNNING"}
+JOBS = [
+    ("empty list", [], "", None),
+    ("another name", [listed("")], "", None),
+    ("the unnamed dispatch beside ours", [listed("", "AD_0", [NO_ID]), listed()], "", "AJ_1"),
+    ("no job yet", [listed(jobs=[])], "", None),
+    ("pending without a worker", [listed(jobs=[PENDING])], "", None),
+    ("server that tells no worker id", [listed(jobs=[NO_ID])], "", "AJ_2"),
+    ("one with a worker id first", [listed(jobs=[PENDING, NO_ID, JOB])], "", "AJ_1"),
+    ("by id", [listed(), listed("other", "AD_2", [NO_ID])], "AD_2", "AJ_2"),
+    ("id not listed", [listed()], "AD_9", None),
+]
+
+
+@pytest.mark.parametrize(("dispatches", "id_", "wanted"), [pytest.param(*row[1:], id=row[0]) for row in JOBS])
+def test_the_job_in_the_list(dispatches: list[dict[str, Any]], id_: str, wanted: str | None) -> None:
+    job = dispatch.find_job(dispatch.find_dispatch(dispatches, "support", id_))
+    assert (job["id"] if job else None) == wanted
+
+
+DELAYS = [(0.3, 1, "job", 0.1), (3.0, 1, "job", 0.25), (3.0, 1, "nobody", 1.0), (0.3, 200, "job", 0.4)]
+
+
+@pytest.mark.parametrize(("elapsed", "active", "expect", "wanted"), DELAYS)
+def test_looks_are_frequent_at_first_and_rare_in_a_crowd(
+    elapsed: float, active: int, expect: str, wanted: float
+) -> None:
+    assert dispatch.poll_delay(elapsed, active, expect) == wanted
+
+
+def ended(latency: float | None, outcome: str, seconds: float = 0.3) -> dict[str, Any]:
+    return {"latency_seconds": latency, "outcome": outcome, "seconds": seconds}
+
+
+COLD, WINDOW = {"what": "dispatch list cold", "seconds": 5.1}, {"what": "search window", "seconds": 10.0}
+WAITS = [
+    ([], []),
+    ([ended(0.21, "taken")], []),
+    ([ended(5.1, "taken"), ended(4.0, "taken")], [COLD]),
+    ([ended(None, "nobody", 10.01)], [WINDOW]),
+    ([ended(None, "error", 9.0)], []),
+    ([ended(5.1, "taken"), ended(None, "nobody", 10.01)], [COLD, WINDOW]),
+]
+
+
+@pytest.mark.parametrize(("results", "wanted"), WAITS)
+def test_waits_are_told_once_for_each_cause(results: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    assert dispatch.waits_of({str(i): r for i, r in enumerate(results)}, 10.0) == wanted
+
+
+# --- the application's answer
+
+REQUEST = {
+    "url": "http://a/v1/preview?key=1",
+    "room_key": "room",
+    "dispatch_key": "dispatch_id",
+    "agent_name_key": "agent_name",
+}
+DEEP = {**REQUEST, "room_key": "data.room.name"}
+ANSWERS = [
+    (REQUEST, 200, '{"room":"r","dispatch_id":"d","agent_name":"n"}', ("r", "d", "n")),
+    (REQUEST, 201, '{"room":"r"}', ("r", "", "")),
+    (DEEP, 200, '{"data":{"room":{"name":"r"}}}', ("r", "", "")),
+    (REQUEST, 502, "bad gateway", "http://a/v1/preview answers HTTP 502: bad gateway"),
+    (REQUEST, 500, "", "answers HTTP 500: empty"),
+    (REQUEST, 200, "<html>", "answers no JSON: <html>"),
+    (REQUEST, 200, '{"rooms":1}', "no 'room' in the answer"),
+    (REQUEST, 200, '["room"]', "no 'room' in the answer"),
+    (REQUEST, 200, '{"room":{"a":1}}', "no 'room' in the answer"),
+]
+
+
+@pytest.mark.parametrize(("request_", "status", "text", "wanted"), ANSWERS)
+def test_the_answer_of_the_application(request_: dict[str, Any], status: int, text: str, wanted: Any) -> None:
+    if isinstance(wanted, tuple):
+        assert dispatch.read_preview(request_, status, text) == wanted
+    else:
+        with pytest.raises(LiveKitError, match=r"HTTP 200|room_key") as caught:
+            dispatch.read_preview(request_, status, text)
+        assert wanted in caught.value.found
+
+
+# --- what the server's answers mean
+
+UNKNOWN_KEY, BAD_SECRET = "invalid API key: k", "invalid token: eyJh.x.y, error: token signature is invalid"
+HTTP = [
+    (401, "text/plain", UNKNOWN_KEY, "key", False),
+    (401, "text/plain", BAD_SECRET, "secret", False),
+    (401, "text/plain", "invalid token: eyJh.x.y, error: token is not valid yet (nbf)", "clock", False),
+    (403, "application/json", '{"code":"permission_denied","msg":"no"}', "permission", False),
+    (500, "application/json", '{"code":"internal","msg":"marshaling: size mismatch"}', "internal", True),
+    (503, "application/json", '{"code":"unavailable","msg":"no response from servers"}', "unavailable", True),
+    (404, "application/json", '{"code":"not_found","msg":"no room"}', "not_found", False),
+    (404, "text/plain", "404 page not found", "not_livekit", False),
+    (200, "text/html", "<html>", "not_livekit", False),
+    (502, "text/html", "<html>", "not_livekit", True),
+    (500, "application/json", '["code"]', "not_livekit", False),
+]
+
+
+@pytest.mark.parametrize(("status", "content", "body", "kind", "passing"), HTTP)
+def test_an_answer_that_is_no_success(status: int, content: str, body: str, kind: str, passing: bool) -> None:
+    error = client.error_of_answer(URL, status, content, body.encode())
+    assert (error.kind, error.passing) == (kind, passing)
+    assert error.found
+    assert error.expected
+    assert error.remedy
+    assert "eyJh" not in str(error)
+
+
+CONNECTIONS = [
+    (TimeoutError(), "timeout"),
+    (ConnectionRefusedError(111, "refused"), "unreachable"),
+    (socket.gaierror(-2, "unknown"), "dns"),
+    (OSError(113, "no route"), "unreachable"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), CONNECTIONS)
+def test_a_connection_that_fails(error: Exception, kind: str) -> None:
+    assert client.error_of_connection(URL, error).kind == kind
+
+
+ADDRESSES = [
+    ("ws://a:7880", "http://a:7880"),
+    ("WSS://a/", "https://a"),
+    ("https://a/base/", "https://a/base"),
+    ("ftp://a", None),
+    ("a:7880", None),
+    ("ws://", None),
+    ("ws://a:b", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("url", "wanted"), ADDRESSES)
+def test_addresses(url: str, wanted: str | None) -> None:
+    if wanted:
+        assert client.http_url(url) == wanted
+    else:
+        with pytest.raises(LiveKitError):
+            client.http_url(url)
+
+
+def test_a_shown_address_has_no_password() -> None:
+    assert client.shown_url("ws://user:pass@a:7880/x?token=1") == "ws://a:7880/x"
+
+
+# --- the life of a probe
+
+
+class Server:
+    """Answers as told; keeps the calls."""
+
+    def __init__(self, lists: list[Any], present: list[set[str]] | None = None) -> None:
+        self.lists, self.present, self.calls = lists, present or [set()], list[str]()
+
+    def next_of(self, answers: list[Any]) -> Any:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def create_room(self, *_: Any) -> None:
+        self.calls.append("create_room")
+
+    async def list_dispatch(self, _room: str) -> Any:
+        return self.next_of(self.lists)
+
+    async def participants(self, _room: str) -> Any:
+        return self.next_of(self.present)
+
+    async def delete_dispatch(self, _room: str, id_: str) -> None:
+        self.calls.append(f"delete_dispatch {id_}")
+
+    async def delete_room(self, _room: str) -> None:
+        self.calls.append("delete_room")
+
+
+def failure(passing: bool) -> LiveKitError:
+    return LiveKitError("internal", "size mismatch", "no error", "again", passing=passing)
+
+
+async def live(server: Any, **changes: Any) -> dict[str, Any]:
+    spec = Spec(
+        **{
+            "id": "p",
+            "kind": "probe",
+            "expect": "job",
+            "agent_name": "support",
+            "nonce": "n1",
+            "window": 0.5,
+            **changes,
+        }
+    )
+    probe = Probe(spec, dispatch.blank(spec), [0])
+    await dispatch.run_probe(server, probe)
+    return probe.result
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(dispatch, "STAY_SECONDS", 0.05)
+    monkeypatch.setattr(dispatch, "SERVER_FLOOR_SECONDS", 0.01)
+
+
+GONE, KEPT = ["create_room", "delete_dispatch AD_1", "delete_room"], ["create_room", "delete_room"]
+LIVES: list[tuple[str, Callable[[], Server], str, list[str]]] = [
+    ("job seen", lambda: Server([[listed()]]), "taken", GONE),
+    ("job seen late", lambda: Server([[listed(jobs=[])], [listed(jobs=[])], [listed()]]), "taken", GONE),
+    ("passing error first", lambda: Server([failure(True), [listed()]]), "taken", GONE),
+    ("no job in the window", lambda: Server([[listed(jobs=[])]]), "nobody", GONE),
+    ("only passing errors", lambda: Server([failure(True)]), "error", KEPT),
+    ("errors at the end prove nothing", lambda: Server([[listed(jobs=[])], failure(True)]), "error", GONE),
+    ("refused", lambda: Server([failure(False)]), "error", KEPT),
+    ("surprise", lambda: Server([RuntimeError("boom")]), "error", KEPT),
+]
+
+
+@pytest.mark.parametrize(("server", "outcome", "calls"), [pytest.param(*row[1:], id=row[0]) for row in LIVES])
+async def test_the_life_of_a_probe(server: Callable[[], Server], outcome: str, calls: list[str]) -> None:
+    made = server()
+    result = await live(made)
+    assert (result["outcome"], made.calls) == (outcome, calls)
+    assert result["reason"]
+
+
+async def test_a_running_job_is_ended_and_gone_before_its_room() -> None:
+    running = [listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]
+    server = Server([running], [set(), {"agent-AJ_1"}, {"agent-AJ_1"}, set()])
+    assert (await live(server, kind="plain"))["status"] == "JS_RUNNING"
+    assert server.calls == GONE
+    assert server.present == [set()]
+
+
+async def test_a_cancelled_probe_cleans_up() -> None:
+    server = Server([[listed(jobs=[])]])
+    task = asyncio.create_task(live(server, expect="nobody", window=60.0))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert server.calls == GONE
+
+
+AGENT = {"agent-AJ_1"}
+ROOMS = [
+    ("joins and stays", [set(), AGENT], True, "is in the room"),
+    ("never joins", [set()], False, "did not join the room within 0.4 s"),
+    ("joins and fails", [AGENT, set()], False, "left the room at once"),
+    ("somebody else is there", [{"user"}], False, "did not join"),
+]
+
+
+@pytest.mark.parametrize(("present", "in_room", "reason"), [pytest.param(*row[1:], id=row[0]) for row in ROOMS])
+async def test_a_preview_waits_for_its_agent(
+    monkeypatch: pytest.MonkeyPatch, present: list[set[str]], in_room: bool, reason: str
+) -> None:
+    async def answer(*_: Any) -> tuple[int, str]:
+        return 200, '{"room":"r","dispatch_id":"AD_1","agent_name":"support"}'
+
+    monkeypatch.setattr(dispatch, "http_text", answer)
+    server = Server([[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], list(present))
+    result = await live(server, kind="preview", request=REQUEST, deadline=0.4)
+    assert (result["outcome"], result["in_room"], result["room"]) == ("taken", in_room, "r")
+    assert reason in result["reason"]
+    assert server.calls == GONE[1:]
+
+
+async def test_one_failing_probe_does_not_fail_the_others() -> None:
+    good, bad = Server([[listed()]]), Server([RuntimeError("boom")])
+    results = await asyncio.gather(live(good), live(bad))
+    assert [result["outcome"] for result in results] == ["taken", "error"]
+
+
+async def test_reads_are_repeated_only_on_passing_errors() -> None:
+    server = Server([failure(True), failure(True), ["ok"]])
+    assert await client.read(lambda: server.list_dispatch("r")) == ["ok"]
+    with pytest.raises(LiveKitError):
+        await client.read(lambda: Server([failure(False), ["ok"]]).list_dispatch("r"))
