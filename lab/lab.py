@@ -30,8 +30,7 @@ LAB = ROOT / "lab"
 BUILD = ROOT / "build"
 STATE = BUILD / "lab"
 CACHE = Path(
-    os.environ.get("LIVEKIT_DEPLOY_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livekit-agent-deploy"
+    os.environ.get("LIVEKIT_DEPLOY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livekit-agent-deploy"
 )
 LABEL = "livekit-agent-deploy.lab"
 ROLE = "livekit-agent-deploy.role"
@@ -43,7 +42,31 @@ SHARED_NAME = "sidekick-agent-staging"
 SERVICES = ("api", "worker")
 # `--privileged` needs CAP_SYS_RESOURCE, which a controller in a virtual machine of its own may lack; this set boots
 # systemd and runs an inner Engine.
-CAPABILITIES = ["AUDIT_CONTROL", "AUDIT_READ", "BLOCK_SUSPEND", "DAC_READ_SEARCH", "IPC_LOCK", "IPC_OWNER", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "NET_ADMIN", "NET_BROADCAST", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM"]
+CAPABILITIES = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "BLOCK_SUSPEND",
+    "DAC_READ_SEARCH",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "NET_ADMIN",
+    "NET_BROADCAST",
+    "SYSLOG",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+]
 
 
 class LabError(Exception):
@@ -228,8 +251,7 @@ def network() -> ipaddress.IPv4Network:
                 break
         else:
             raise LabError(f"found: none of the networks {', '.join(SUBNETS)} is free. Remove a Docker network that uses one")
-    found = inspect("network", name)
-    assert found
+    found = inspect("network", name) or {}
     return ipaddress.IPv4Network(found["IPAM"]["Config"][0]["Subnet"])
 
 
@@ -316,7 +338,7 @@ def livekit(net: ipaddress.IPv4Network) -> None:
     address = str(net[3])
     config = {
         "port": 7880,
-        "bind_addresses": ["0.0.0.0"],
+        "bind_addresses": ["0.0.0.0"],  # noqa: S104 - its own network namespace; nothing is published
         "keys": {livekit_keys()["api_key"]: livekit_keys()["api_secret"]},
         "rtc": {"tcp_port": 7881, "udp_port": 7882, "node_ip": address, "use_external_ip": False},
         "logging": {"level": "info", "json": True},
@@ -406,7 +428,7 @@ def write_ssh_files() -> None:
 
 
 def inventory_document(hosts: list[str], images: dict[str, str], registry_address: str) -> dict[str, Any]:
-    secret = "{{ (lookup('ansible.builtin.file', inventory_dir ~ '/../../lab.json') | from_json).livekit.%s }}"
+    lookup = "{{ (lookup('ansible.builtin.file', inventory_dir ~ '/../../lab.json') | from_json).livekit.%s }}"
     return {
         "all": {
             "vars": {
@@ -415,9 +437,9 @@ def inventory_document(hosts: list[str], images: dict[str, str], registry_addres
                 # The lab builds its own images and names them by content, so a tag cannot float here.
                 "agent_release_allow_tags": True,
                 "agent_release_app": "sidekick",
-                "livekit_url": secret % "url",
-                "livekit_api_key": secret % "api_key",
-                "livekit_api_secret": secret % "api_secret",
+                "livekit_url": lookup % "url",
+                "livekit_api_key": lookup % "api_key",
+                "livekit_api_secret": lookup % "api_secret",
                 "livekit_agent_shared_name": SHARED_NAME,
                 "livekit_agent_image": f"{registry_address}/{images['worker']}",
                 "agent_api_image": f"{registry_address}/{images['api']}",

@@ -98,8 +98,8 @@ time:
   type: float
 """
 
-import os
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -121,7 +121,7 @@ def lacking(module: AnsibleModule, directory: str, upstream: str) -> list[str]:
     """What ``provision.yml`` would have made and is not there."""
     wanted = {"Docker": ["docker", "version"], "Docker Compose 2": ["docker", "compose", "version"], "nginx": ["nginx", "-v"]}
     missing = [what for what, argv in wanted.items() if not module.get_bin_path(argv[0]) or module.run_command(argv)[0] != 0]
-    return missing + [path for path in (directory, os.path.dirname(upstream)) if not os.path.isdir(path)]
+    return missing + [str(path) for path in (Path(directory), Path(upstream).parent) if not path.is_dir()]
 
 
 def main() -> None:
@@ -136,7 +136,9 @@ def main() -> None:
         try:
             result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
         except engine.EngineError as error:
-            module.fail_json(msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host")
+            module.fail_json(
+                msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
+            )
     module.exit_json(**result)
 
 

@@ -66,7 +66,9 @@ def main() -> None:
     try:
         present = json.loads(before) if before and before.strip() else {}
     except ValueError as error:
-        module.fail_json(msg=f"found: {path} is no JSON ({error}), expected an object. Correct it by hand: the Engine cannot read it either")
+        module.fail_json(
+            msg=f"found: {path} is no JSON ({error}), expected an object. Correct it by hand: the Engine cannot read it either"
+        )
     wanted = merged(present, module.params["settings"])
     changed = wanted != present
     after = json.dumps(wanted, indent=2) + "\n" if changed else before or ""

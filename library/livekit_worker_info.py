@@ -118,7 +118,9 @@ def main() -> None:
             module.exit_json(changed=False, **wait_registered(module, p["registered_as"], p["wait_seconds"], **selection))
         module.exit_json(changed=False, **worker.readings(module.run_command, **selection))
     except engine.EngineError as error:
-        module.fail_json(msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host")
+        module.fail_json(
+            msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
+        )
 
 
 if __name__ == "__main__":

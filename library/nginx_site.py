@@ -78,7 +78,9 @@ def main() -> None:
             path.unlink()
         else:
             write_atomically(path, before, 0o644)
-        module.fail_json(msg=f"found: {refused}. Expected: nginx accepts the site; the file is as it was before. Check the api_proxy variables")
+        module.fail_json(
+            msg=f"found: {refused}. Expected: nginx accepts the site; the file is as it was before. Check the api_proxy variables"
+        )
     module.exit_json(**result)
 
 

@@ -74,7 +74,7 @@ class Host:
         return [found for name in names if (found := self.record(name))]
 
     def current(self) -> dict[str, Any] | None:
-        return self.record(os.readlink(self.link).rsplit("/", 1)[-1]) if self.link.is_symlink() else None
+        return self.record(self.link.readlink().name) if self.link.is_symlink() else None
 
     def point_to(self, release_id: str | None) -> None:
         """Make ``current`` the link to a release, atomically; None removes it."""

@@ -45,8 +45,8 @@ def job_request(event: dict[str, Any]) -> dict[str, str | None]:
 def read(lines: Iterable[str], patterns: Iterable[str] = ()) -> dict[str, Any]:
     """Fold a worker's log into one reading.
 
-    Returns ``agent_name``, ``worker_id``, ``registered_since`` (ISO 8601), ``url`` and ``deployment`` of the latest registration (None where its
-    line is not in the log), ``connected`` (no connection failure after it), ``reconnects`` (registrations after the first),
+    Returns ``agent_name``, ``worker_id``, ``registered_since`` (ISO 8601), ``url`` and ``deployment`` of the latest registration (None
+    where its line is not in the log), ``connected`` (no connection failure after it), ``reconnects`` (registrations after the first),
     ``draining``, ``sdk_version``, ``requests`` (all job requests) and ``log_matches`` (pattern -> seen).
     """
     state: dict[str, Any] = {
