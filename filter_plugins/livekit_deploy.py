@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import ansible.module_utils
+import yaml
 
 # ansible-core finds the project's module_utils for modules only: a plugin has to extend the path itself.
-_MODULE_UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
+_ROOT = Path(__file__).resolve().parents[1]
+_MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
 
 def livekit_inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
@@ -21,8 +24,17 @@ def livekit_inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterabl
     return inventory_problems(hostvars, [str(host) for host in group_hosts])
 
 
+def livekit_argument_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
+    """What the inventory defines and no role knows, or with another type: one task instead of one a role and host."""
+    specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
+    return argument_problems(hostvars, [str(host) for host in group_hosts], specs)
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"livekit_inventory_problems": livekit_inventory_problems}
+        return {
+            "livekit_inventory_problems": livekit_inventory_problems,
+            "livekit_argument_problems": livekit_argument_problems,
+        }

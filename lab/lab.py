@@ -3,6 +3,7 @@
     lab.py up [--hosts N]      make or repair the lab; does nothing where all is there
     lab.py down                remove what the lab made; keep the cache of built parts
     lab.py purge               down, and remove the cached images and files too
+    lab.py server              build the LiveKit server if need be, print its path
     lab.py host-up NAME ...    add bare hosts (Molecule and tests), print them as JSON
     lab.py host-down NAME ...  remove them
 
@@ -444,7 +445,11 @@ def inventory_document(hosts: list[str], images: dict[str, str], registry_addres
                 "livekit_agent_image": f"{registry_address}/{images['worker']}",
                 "agent_api_image": f"{registry_address}/{images['api']}",
                 # A nearly idle worker refuses about one dispatch in 150 with the default load function.
-                "livekit_agent_env": {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"},
+                "livekit_agent_env": {
+                    "SIDEKICK_LOAD": "0",
+                    "SIDEKICK_LOAD_THRESHOLD": "inf",
+                    "SIDEKICK_DRAIN_TIMEOUT_SECONDS": "120",
+                },
                 "livekit_agent_drain_timeout_seconds": 120,
             }
         },
@@ -580,6 +585,7 @@ def main() -> int:
     commands.add_parser("up").add_argument("--hosts", type=int, default=2)
     commands.add_parser("down")
     commands.add_parser("purge")
+    commands.add_parser("server")
     for name in ("host-up", "host-down"):
         commands.add_parser(name).add_argument("names", nargs="+")
     args = parser.parse_args()
@@ -591,6 +597,8 @@ def main() -> int:
                 down()
             case "purge":
                 purge()
+            case "server":
+                print(livekit_binary())
             case "host-up":
                 host_up(args.names)
             case "host-down":

@@ -13,6 +13,7 @@ import yaml
 ROLES = sorted(path for path in (Path(__file__).resolve().parents[2] / "roles").glob("*") if path.is_dir())
 # What belongs to no single role: the server, and who is who on it. All are described in inventory/example.
 SHARED = {
+    "agent_release_app",
     "livekit_url",
     "livekit_url_allow_insecure",
     "livekit_api_url",

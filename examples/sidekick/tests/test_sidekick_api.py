@@ -8,12 +8,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
-pytest.importorskip("fastapi", reason="the application's requirements are not installed")
-pytest.importorskip("livekit.api", reason="the application's requirements are not installed")
-
 import aiohttp
+import pytest
 from app import preview
 from app.main import create_app
 from app.settings import Settings

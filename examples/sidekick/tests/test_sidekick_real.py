@@ -1,7 +1,7 @@
 """The hook, the worker and the API against a real LiveKit server on loopback.
 
 The worker is started as its image starts it. Needs the application's requirements and the server's
-binary (LIVEKIT_SERVER, else the one in the cache); about 2 minutes, most of it waiting for nobody.
+binary (LIVEKIT_SERVER); about 2 minutes, most of it waiting for nobody.
 """
 
 from __future__ import annotations
@@ -14,22 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("livekit.agents", reason="the application's requirements are not installed")
-pytest.importorskip("fastapi", reason="the application's requirements are not installed")
-pytest.importorskip("pydantic_settings", reason="the application's requirements are not installed")
-
 import faults
+import pytest
 import real_livekit as real
 from app.main import create_app
 from app.settings import Settings
 from fastapi.testclient import TestClient
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not real.SERVER_BINARY.exists(), reason=f"no LiveKit server at {real.SERVER_BINARY}"),
-]
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")

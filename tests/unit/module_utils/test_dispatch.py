@@ -124,9 +124,7 @@ DELAYS = [(0.3, 1, "job", 0.1), (3.0, 1, "job", 0.25), (3.0, 1, "nobody", 1.0), 
 
 
 @pytest.mark.parametrize(("elapsed", "active", "expect", "wanted"), DELAYS)
-def test_looks_are_frequent_at_first_and_rare_in_a_crowd(
-    elapsed: float, active: int, expect: str, wanted: float
-) -> None:
+def test_looks_are_frequent_at_first_and_rare_in_a_crowd(elapsed: float, active: int, expect: str, wanted: float) -> None:
     assert dispatch.poll_delay(elapsed, active, expect) == wanted
 
 
@@ -356,9 +354,7 @@ ROOMS = [
 
 
 @pytest.mark.parametrize(("present", "in_room", "reason"), [pytest.param(*row[1:], id=row[0]) for row in ROOMS])
-async def test_a_preview_waits_for_its_agent(
-    monkeypatch: pytest.MonkeyPatch, present: list[set[str]], in_room: bool, reason: str
-) -> None:
+async def test_a_preview_waits_for_its_agent(monkeypatch: pytest.MonkeyPatch, present: list[set[str]], in_room: bool, reason: str) -> None:
     async def answer(*_: Any) -> tuple[int, str]:
         return 200, '{"room":"r","dispatch_id":"AD_1","agent_name":"support"}'
 

@@ -127,9 +127,7 @@ POOL = {"livekit_agent_pool": "p", "livekit_agent_name": "sidekick"}
 SAME_NAME = {"livekit_agent_name": "sidekick"}
 BETWEEN_HOSTS = [
     # b refused beside a, words, b allowed beside the same a
-    pytest.param(
-        SAME_NAME, SAME_NAME, "a (pool a) and b (pool b)", {"livekit_agent_name": "b"}, id="one name, two pools"
-    ),
+    pytest.param(SAME_NAME, SAME_NAME, "a (pool a) and b (pool b)", {"livekit_agent_name": "b"}, id="one name, two pools"),
     pytest.param(
         SAME_NAME,
         {**SAME_NAME, "livekit_url": "HTTPS://LiveKit.corp.test:443/"},
@@ -137,9 +135,7 @@ BETWEEN_HOSTS = [
         {**SAME_NAME, "livekit_url": "wss://livekit.corp.test:7880"},
         id="the server written in another way",
     ),
-    pytest.param(
-        POOL, {**POOL, "livekit_agent_name": "other"}, "Pool p: livekit_agent_name", POOL, id="names in a pool"
-    ),
+    pytest.param(POOL, {**POOL, "livekit_agent_name": "other"}, "Pool p: livekit_agent_name", POOL, id="names in a pool"),
     pytest.param(
         POOL,
         {**POOL, "livekit_url": "wss://livekit.corp.test:7880"},
@@ -200,9 +196,7 @@ def test_an_empty_group_says_that_nothing_is_configured() -> None:
 
 
 def test_the_example_as_it_is_gets_one_sentence_for_all_hosts() -> None:
-    (found,) = problems(
-        a=host("a", ansible_host="192.0.2.11", livekit_api_secret=None), b=host("b", ansible_host="192.0.2.12")
-    )
+    (found,) = problems(a=host("a", ansible_host="192.0.2.11", livekit_api_secret=None), b=host("b", ansible_host="192.0.2.12"))
     assert "a (ansible_host 192.0.2.11), b (ansible_host 192.0.2.12)" in found
 
 

@@ -217,9 +217,7 @@ NO_REPLACEMENT: list[tuple[str, Callable[[World], None]]] = [
 
 
 @pytest.mark.parametrize("change", [pytest.param(c, id=i) for i, c in NO_REPLACEMENT])
-def test_a_rotated_registration_line_is_not_replaced_without_proof(
-    world: World, change: Callable[[World], None]
-) -> None:
+def test_a_rotated_registration_line_is_not_replaced_without_proof(world: World, change: Callable[[World], None]) -> None:
     rotate(world)
     change(world)
     assert {"name_in_effect", "registered"} <= set(failed_checks(world))

@@ -140,9 +140,7 @@ def test_a_rescued_and_an_ignored_failure_do_not_count(run: Run) -> None:
 
 
 def test_an_ignored_failure_is_no_part_of_a_later_reason(run: Run) -> None:
-    done = run(
-        "{ansible.builtin.command: 'false', ignore_errors: true}", "{name: Pull, ansible.builtin.command: 'false'}"
-    )
+    done = run("{ansible.builtin.command: 'false', ignore_errors: true}", "{name: Pull, ansible.builtin.command: 'false'}")
     assert done["hosts"]["a"]["reason"].count("\n") == 0
 
 
@@ -162,9 +160,7 @@ def test_hosts_of_a_play_that_never_began_have_a_row(tmp_path: Path) -> None:
     (tmp_path / "both.yml").write_text(first + (tmp_path / "deploy.yml").read_text())
     subprocess.run([*PLAYBOOK, "both.yml"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
     hosts = read(tmp_path, "both")["hosts"]
-    assert {row["reason"] for row in hosts.values()} == {
-        "stopped before the end because of localhost: Nothing is configured"
-    }
+    assert {row["reason"] for row in hosts.values()} == {"stopped before the end because of localhost: Nothing is configured"}
 
 
 def test_a_playbook_that_has_nothing_to_do_with_the_group_writes_nothing(tmp_path: Path) -> None:
@@ -194,9 +190,7 @@ def test_the_table_comes_last(run: Run) -> None:
 def interrupt(folder: Path, number: signal.Signals) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Send the signal while a task waits on both hosts."""
     write_project(folder, ["{name: Wait, ansible.builtin.command: 'sh -c \"touch begun-$PPID; sleep 5\"'}"])
-    with subprocess.Popen(
-        [*PLAYBOOK, "deploy.yml"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([*PLAYBOOK, "deploy.yml"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not list(folder.glob("begun-*")) and time.monotonic() < deadline:
             time.sleep(0.1)

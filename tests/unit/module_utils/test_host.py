@@ -1,0 +1,263 @@
+"""Releases on a host: directories, records, gates and the proxy, with a stand-in for the Engine's and nginx's command lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import engine, release
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
+
+OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
+
+
+class Machine:
+    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.containers: list[dict[str, Any]] = []
+        self.commands: list[list[str]] = []
+        self.nginx_accepts = True
+        self.drains = True
+        self.at_reload: Callable[[], None] = lambda: None
+
+    def start(self, release_id: str) -> None:
+        for service in release.SERVICES:
+            labels = {
+                engine.PROJECT_LABEL: release.project("app", release_id),
+                engine.SERVICE_LABEL: service,
+                engine.CONFIG_LABEL: f"{service}-hash",
+            }
+            state = {"Running": True, "ExitCode": 0, "StartedAt": "then"}
+            self.containers.append(
+                {
+                    "Id": f"{release_id}-{service}",
+                    "Name": f"/{release_id}-{service}",
+                    "State": state,
+                    "Config": {"Image": "i", "Env": [], "Labels": labels},
+                    "NetworkSettings": {"Networks": {}},
+                }
+            )
+
+    def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        self.commands.append(list(argv))
+        match list(argv):
+            case ["docker", "ps", *_]:
+                return 0, "\n".join(c["Id"] for c in self.containers), ""
+            case ["docker", "inspect", *_]:
+                return 0, json.dumps(self.containers), ""
+            case ["docker", "logs", *_]:
+                return 0, "last words", ""
+            case ["docker", "kill", *_, container]:
+                self.stop(container, self.drains)
+            case ["docker", "compose", "--project-name", project, "down", *_]:
+                self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
+            case ["nginx", *_]:
+                return (0, "", "") if self.nginx_accepts else (1, "", "bad upstream")
+            case ["systemctl", "reload", "nginx"]:
+                self.at_reload()
+        return 0, "", ""
+
+    def stop(self, container_id: str, ends: bool) -> None:
+        for container in self.containers:
+            if container["Id"] == container_id and ends:
+                container["State"]["Running"] = False
+
+    def asked(self, *start: str) -> list[list[str]]:
+        return [c for c in self.commands if c[: len(start)] == list(start)]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def host(tmp_path: Path, machine: Machine) -> Host:
+    (tmp_path / "app/releases").mkdir(parents=True)
+    upstream = tmp_path / "upstream.conf"
+    upstream.write_text(upstream_text("app", None))
+    return Host(machine.run, "app", str(tmp_path / "app"), str(upstream))
+
+
+def stage(host: Host, machine: Machine, release_id: str, port: int) -> None:
+    host.stage({"id": release_id, "api_port": port, "hash": release_id[-8:]}, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
+    machine.start(release_id)
+
+
+@pytest.fixture
+def served(host: Host, machine: Machine) -> Host:
+    """A host whose OLD release serves, with NEW beside it behind its gate."""
+    stage(host, machine, OLD, 18101)
+    host.serve(OLD)
+    stage(host, machine, NEW, 18102)
+    return host
+
+
+def test_staged_release_has_its_gate_closed(host: Host, machine: Machine) -> None:
+    stage(host, machine, NEW, 18102)
+    assert (host.gate(NEW), host.record(NEW)["state"]) == ("closed", "staged")  # type: ignore[index]
+
+
+def test_staging_the_same_twice_changes_nothing(host: Host, machine: Machine) -> None:
+    stage(host, machine, NEW, 18102)
+    record = {"id": NEW, "api_port": 18102, "hash": NEW[-8:]}
+    assert host.stage(record, {"compose.yml": f"# {NEW}", "fastapi.env": "A='1'\n"}) is False
+
+
+def test_secrets_are_readable_by_their_owner_only(host: Host, machine: Machine) -> None:
+    stage(host, machine, NEW, 18102)
+    modes = {name: (host.directory(NEW) / name).stat().st_mode & 0o777 for name in ("compose.yml", "fastapi.env", "release.json")}
+    assert set(modes.values()) == {0o600}
+
+
+def test_gate_is_readable_by_the_worker(host: Host, machine: Machine) -> None:
+    stage(host, machine, NEW, 18102)
+    gate = host.directory(NEW) / "gate"
+    assert (gate.stat().st_mode & 0o777, (gate / "state").stat().st_mode & 0o777) == (0o755, 0o644)
+
+
+def test_first_release_serves(host: Host, machine: Machine) -> None:
+    stage(host, machine, OLD, 18101)
+    host.serve(OLD)
+    current = host.current() or {}
+    assert (current["id"], current["state"], current["previous"], host.gate(OLD)) == (OLD, "serving", None, "open")
+
+
+def test_switch_points_the_proxy_to_the_new_api(served: Host) -> None:
+    served.serve(NEW)
+    assert "127.0.0.1:18102" in served.upstream.read_text()
+
+
+def test_both_gates_are_open_while_the_proxy_switches(served: Host, machine: Machine) -> None:
+    seen: list[tuple[str | None, str | None]] = []
+    machine.at_reload = lambda: seen.append((served.gate(OLD), served.gate(NEW)))
+    served.serve(NEW)
+    assert seen == [("open", "open")]
+
+
+def test_old_gate_is_closed_after_the_switch(served: Host) -> None:
+    served.serve(NEW)
+    assert (served.gate(OLD), served.gate(NEW)) == ("closed", "open")
+
+
+def test_switch_is_recorded_in_both_releases(served: Host) -> None:
+    served.serve(NEW)
+    states = {record["id"]: (record["state"], record.get("previous")) for record in served.records()}
+    assert states == {OLD: ("draining", None), NEW: ("serving", OLD)}
+
+
+def test_serving_what_serves_changes_nothing(served: Host) -> None:
+    assert served.serve(OLD) is False
+
+
+def test_serving_needs_a_staged_release(served: Host) -> None:
+    with pytest.raises(ReleaseError, match="found no release"):
+        served.serve("20260103T000000Z-00000003")
+
+
+def test_refused_proxy_configuration_leaves_the_old_release_serving(served: Host, machine: Machine) -> None:
+    machine.nginx_accepts = False
+    with pytest.raises(ReleaseError, match="bad upstream"):
+        served.serve(NEW)
+    found = (served.current() or {})["id"], served.gate(OLD), served.gate(NEW), "18101" in served.upstream.read_text()
+    assert found == (OLD, "open", "closed", True)
+
+
+def test_abandoned_before_the_switch_leaves_no_trace(served: Host, machine: Machine) -> None:
+    answer = served.abandon(NEW)
+    left = [c["Id"] for c in machine.containers if c["Id"].startswith(NEW)]
+    assert (answer["serving"], left, served.directory(NEW).exists()) == (OLD, [], False)
+
+
+def test_abandoned_answers_the_last_words(served: Host) -> None:
+    assert "fastapi: last words" in served.abandon(NEW)["log"]
+
+
+def test_abandoned_after_the_switch_lets_the_old_one_serve_again(served: Host) -> None:
+    served.serve(NEW)
+    served.abandon(NEW)
+    record = served.record(OLD) or {}
+    found = (served.current() or {})["id"], record["state"], served.gate(OLD), "18101" in served.upstream.read_text()
+    assert found == (OLD, "serving", "open", True)
+
+
+def test_abandoned_after_the_switch_drains_what_may_have_calls(served: Host, machine: Machine) -> None:
+    served.serve(NEW)
+    served.abandon(NEW)
+    assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", f"{NEW}-agent-worker"]]
+
+
+def test_abandoned_first_release_leaves_nothing_serving(host: Host, machine: Machine) -> None:
+    stage(host, machine, NEW, 18102)
+    host.serve(NEW)
+    assert (host.abandon(NEW)["serving"], host.current(), machine.containers) == (None, None, [])
+
+
+def test_retire_stops_the_old_release_and_keeps_its_files(served: Host, machine: Machine) -> None:
+    served.serve(NEW)
+    answer = served.retire(1.0, keep=3)
+    assert (answer["retired"], (served.record(OLD) or {})["state"], len(machine.containers)) == ([OLD], "retired", 2)
+
+
+def test_retire_leaves_a_busy_worker_draining(served: Host, machine: Machine) -> None:
+    machine.drains = False
+    served.serve(NEW)
+    assert served.retire(0.1, keep=0)["draining"] == [OLD]
+    assert served.directory(OLD).exists()
+
+
+def test_busy_worker_never_gets_a_second_signal(served: Host, machine: Machine) -> None:
+    machine.drains = False
+    served.serve(NEW)
+    served.retire(0.1, keep=3)
+    served.retire(0.1, keep=3)
+    assert len(machine.asked("docker", "kill")) == 1
+
+
+def test_retire_removes_what_a_killed_run_left(served: Host, machine: Machine) -> None:
+    assert served.retire(1.0, keep=3)["removed"] == [NEW]
+    assert [c["Id"] for c in machine.containers] == [f"{OLD}-fastapi", f"{OLD}-agent-worker"]
+
+
+def test_retire_removes_the_oldest_beyond_those_to_keep(served: Host) -> None:
+    served.serve(NEW)
+    assert served.retire(1.0, keep=0)["removed"] == [OLD]
+    assert not served.directory(OLD).exists()
+
+
+def test_file_of_somebody_else_keeps_a_removed_release_directory(served: Host) -> None:
+    note = served.directory(NEW) / "note.txt"
+    note.write_text("mine")
+    served.abandon(NEW)
+    assert [p.name for p in served.directory(NEW).iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("compose.yml", "compose.yml was edited by hand"), ("fastapi.env", "fastapi.env was edited by hand")],
+)
+def test_edited_file_is_drift(served: Host, name: str, sentence: str) -> None:
+    (served.directory(OLD) / name).write_text("edited")
+    assert served.info()["drift"] == [sentence]
+
+
+def test_closed_gate_of_the_serving_release_is_drift(served: Host) -> None:
+    served.set_gate(OLD, release.GATE_CLOSED)
+    assert served.info()["drift"] == ["the standby gate is closed"]
+
+
+def test_proxy_that_points_elsewhere_is_drift(served: Host) -> None:
+    served.upstream.write_text(upstream_text("app", 1))
+    assert served.info()["drift"] == [f"{served.upstream} does not name this release's API"]
+
+
+def test_untouched_release_has_no_drift(served: Host) -> None:
+    assert served.info()["drift"] == []
+
+
+def test_leftovers_name_what_a_killed_run_left(served: Host) -> None:
+    assert served.info()["leftovers"] == [NEW]
