@@ -122,9 +122,7 @@ def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> Li
         )
     found = f"{shown_url(url)} answers {code}: {message} (HTTP {status})"
     if status == 403:
-        return LiveKitError(
-            "permission", found, "a key that may create rooms and dispatches", "use an API key with full rights"
-        )
+        return LiveKitError("permission", found, "a key that may create rooms and dispatches", "use an API key with full rights")
     passing = code in PASSING_CODES or status in (502, 503, 504)
     return LiveKitError(
         code,
@@ -146,9 +144,7 @@ def twirp_error(text: str) -> tuple[str, str]:
     return data["code"], str(data.get("msg", ""))
 
 
-def error_of_connection(
-    url: str, error: BaseException, expected: str = "a LiveKit server that answers"
-) -> LiveKitError:
+def error_of_connection(url: str, error: BaseException, expected: str = "a LiveKit server that answers") -> LiveKitError:
     """What a failed connection says; the kinds are unreachable, dns, timeout, tls."""
     where = shown_url(url)
     cause = getattr(error, "os_error", None) or error
@@ -161,14 +157,8 @@ def error_of_connection(
             passing=True,
         )
     if isinstance(cause, socket.gaierror):
-        return LiveKitError(
-            "dns", f"the host name of {where} does not resolve", expected, "correct the URL or the name service"
-        )
-    if (
-        isinstance(cause, ssl.SSLError)
-        or "ssl" in type(error).__name__.lower()
-        or "certificate" in type(error).__name__.lower()
-    ):
+        return LiveKitError("dns", f"the host name of {where} does not resolve", expected, "correct the URL or the name service")
+    if isinstance(cause, ssl.SSLError) or "ssl" in type(error).__name__.lower() or "certificate" in type(error).__name__.lower():
         return LiveKitError(
             "tls",
             f"no TLS connection to {where}: {cause}",
@@ -210,9 +200,7 @@ class Connection:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
         async with self.gate:
             try:
-                async with self.session.post(
-                    address, data=message.SerializeToString(), headers=headers, allow_redirects=False
-                ) as response:
+                async with self.session.post(address, data=message.SerializeToString(), headers=headers, allow_redirects=False) as response:
                     status, kind, body = (
                         response.status,
                         response.headers.get("Content-Type", ""),
@@ -228,14 +216,10 @@ class Connection:
             raise error_of_answer(self.url, status, "an answer that cannot be read", b"") from None
 
     async def list_rooms(self) -> int:
-        answer = await self.post(
-            "RoomService", "ListRooms", api.ListRoomsRequest(), api.ListRoomsResponse, room_list=True
-        )
+        answer = await self.post("RoomService", "ListRooms", api.ListRoomsRequest(), api.ListRoomsResponse, room_list=True)
         return len(answer.rooms)
 
-    async def create_room(
-        self, room: str, empty_timeout: int, agent_name: str, metadata: str, deployment: str = ""
-    ) -> None:
+    async def create_room(self, room: str, empty_timeout: int, agent_name: str, metadata: str, deployment: str = "") -> None:
         """A room of its own with one dispatch. Not repeated on trouble: a room's name is never used twice."""
         agent = api.RoomAgentDispatch(agent_name=agent_name, metadata=metadata, deployment=deployment)
         request = api.CreateRoomRequest(name=room, empty_timeout=empty_timeout, departure_timeout=5, agents=[agent])
@@ -244,29 +228,21 @@ class Connection:
     async def list_dispatch(self, room: str) -> list[dict[str, Any]]:
         """The room's dispatches as plain data."""
         request = api.ListAgentDispatchRequest(room=room)
-        answer = await self.post(
-            "AgentDispatchService", "ListDispatch", request, api.ListAgentDispatchResponse, room_admin=True, room=room
-        )
+        answer = await self.post("AgentDispatchService", "ListDispatch", request, api.ListAgentDispatchResponse, room_admin=True, room=room)
         return [plain_dispatch(dispatch) for dispatch in answer.agent_dispatches]
 
     async def delete_dispatch(self, room: str, dispatch_id: str) -> None:
         request = api.DeleteAgentDispatchRequest(dispatch_id=dispatch_id, room=room)
-        await self.post(
-            "AgentDispatchService", "DeleteDispatch", request, api.AgentDispatch, room_admin=True, room=room
-        )
+        await self.post("AgentDispatchService", "DeleteDispatch", request, api.AgentDispatch, room_admin=True, room=room)
 
     async def participants(self, room: str) -> set[str]:
         """Identities of all who are in the room."""
         request = api.ListParticipantsRequest(room=room)
-        answer = await self.post(
-            "RoomService", "ListParticipants", request, api.ListParticipantsResponse, room_admin=True, room=room
-        )
+        answer = await self.post("RoomService", "ListParticipants", request, api.ListParticipantsResponse, room_admin=True, room=room)
         return {participant.identity for participant in answer.participants}
 
     async def delete_room(self, room: str) -> None:
-        await self.post(
-            "RoomService", "DeleteRoom", api.DeleteRoomRequest(room=room), api.DeleteRoomResponse, room_create=True
-        )
+        await self.post("RoomService", "DeleteRoom", api.DeleteRoomRequest(room=room), api.DeleteRoomResponse, room_create=True)
 
 
 def plain_dispatch(dispatch: Any) -> dict[str, Any]:

@@ -69,26 +69,18 @@ def metadata_of(probe: dict[str, Any], nonce: str) -> str:
     if probe["kind"] != "probe":
         return json.dumps({"livekit_deploy_dispatch": 1, "nonce": nonce, "about": ABOUT})
     wanted = {key: probe[key] for key in ("release", "instance") if probe.get(key)}
-    return json.dumps(
-        {"livekit_deploy_probe": 1, "nonce": nonce, "mode": probe.get("mode") or "answer", **wanted, "about": ABOUT}
-    )
+    return json.dumps({"livekit_deploy_probe": 1, "nonce": nonce, "mode": probe.get("mode") or "answer", **wanted, "about": ABOUT})
 
 
 def problems_of(probes: list[dict[str, Any]]) -> list[str]:
     """What is wrong with the probes as given; nothing is sent while there is any."""
-    found = [
-        f"probe id {name!r} is used twice"
-        for name, times in Counter(spec.id for spec in specs_of(probes, 0)).items()
-        if times > 1
-    ]
+    found = [f"probe id {name!r} is used twice" for name, times in Counter(spec.id for spec in specs_of(probes, 0)).items() if times > 1]
     for probe in probes:
         name, kind, mode = probe["id"], probe["kind"], probe.get("mode") or "answer"
         if kind == "preview" and not (probe.get("request") or {}).get("url"):
             found.append(f"{name}: a preview needs request.url")
         if kind != "preview" and probe.get("expect") != "nobody" and not probe.get("agent_name"):
-            found.append(
-                f"{name}: agent_name is missing or empty (an empty name would reach every worker without a name)"
-            )
+            found.append(f"{name}: agent_name is missing or empty (an empty name would reach every worker without a name)")
         if kind == "probe" and mode == "answer_if" and not (probe.get("instance") or probe.get("release")):
             found.append(f"{name}: mode answer_if needs instance or release")
         if (probe.get("count") or 1) < 1:
@@ -206,9 +198,7 @@ def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, 
     try:
         data = json.loads(text)
     except ValueError:
-        raise LiveKitError(
-            "preview", f"{where} answers no JSON: {begin or 'empty'}", expected, PREVIEW_REMEDY
-        ) from None
+        raise LiveKitError("preview", f"{where} answers no JSON: {begin or 'empty'}", expected, PREVIEW_REMEDY) from None
     room, dispatch, name = (value_at(data, request[key]) for key in ("room_key", "dispatch_key", "agent_name_key"))
     if not room:
         raise LiveKitError(
@@ -319,9 +309,7 @@ async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | N
         while True:
             late = probe.elapsed >= spec.window
             try:
-                dispatches = await client.read(
-                    lambda: connection.list_dispatch(result["room"]), client.READ_TRIES if late else 1
-                )
+                dispatches = await client.read(lambda: connection.list_dispatch(result["room"]), client.READ_TRIES if late else 1)
                 found = find_dispatch(dispatches, result["agent_name"] or "", result["dispatch_id"] or "")
                 result["dispatch_id"] = found["id"] if found else result["dispatch_id"]
                 if (job := find_job(found)) or late:
@@ -329,9 +317,7 @@ async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | N
             except LiveKitError as trouble:
                 if late or not trouble.passing:
                     raise
-            await asyncio.sleep(
-                min(poll_delay(probe.elapsed, probe.crowd[0], spec.expect), max(0.01, spec.window - probe.elapsed))
-            )
+            await asyncio.sleep(min(poll_delay(probe.elapsed, probe.crowd[0], spec.expect), max(0.01, spec.window - probe.elapsed)))
     if not job:
         result.update(
             outcome="nobody",
@@ -350,15 +336,12 @@ async def watch_room(connection: Connection, probe: Probe) -> None:
                 result.update(in_room=True, reason=f"{result['reason']}, {probe.identity} is in the room")
                 return
             if seen_at and not present:
-                result["reason"] += (
-                    f", but {probe.identity} left the room at once: read the worker's log for an exception"
-                )
+                result["reason"] += f", but {probe.identity} left the room at once: read the worker's log for an exception"
                 return
             seen_at = seen_at or (time.monotonic() if present else 0.0)
             await asyncio.sleep(poll_delay(probe.elapsed, probe.crowd[0]))
     result["reason"] += (
-        f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: "
-        "read the worker's log for an exception"
+        f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: read the worker's log for an exception"
     )
 
 
@@ -408,9 +391,7 @@ async def presence(connection: Connection, room: str, identity: str, wanted: boo
     return True
 
 
-async def send(
-    url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0
-) -> dict[str, dict[str, Any]]:
+async def send(url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0) -> dict[str, dict[str, Any]]:
     """All probes at the same time; the results by id."""
     crowd = [0]
     probes = [Probe(spec, blank(spec), crowd) for spec in specs]

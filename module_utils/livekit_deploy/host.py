@@ -160,8 +160,8 @@ class Host:
         self.save(record, state="staged", files=hashes, staged_at=now())
         return True
 
-    def proxy_to(self, port: int) -> None:
-        """Point the proxy at an API port; on a refused configuration the file is put back as it was."""
+    def proxy_to(self, port: int | None) -> None:
+        """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was."""
         before = read_text(self.upstream)
         text = upstream_text(self.app, port)
         if before == text:
@@ -225,7 +225,8 @@ class Host:
         before = self.record(failed["previous"]) if failed.get("previous") else None
         if before:
             self.set_gate(before["id"], release.GATE_OPEN)
-            self.proxy_to(before["api_port"])
+        self.proxy_to(before["api_port"] if before else None)
+        if before:
             self.save(before, state="serving")
         self.set_gate(failed["id"], release.GATE_CLOSED)
         self.save(failed, state="abandoned")

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 SECRET_MIN_BYTES = 32
 REQUIRED = (
+    "agent_release_app",
     "livekit_url",
     "livekit_api_key",
     "livekit_api_secret",
@@ -47,23 +48,17 @@ LOCAL_NETWORKS = [
     )
 ]
 DOCUMENTATION_NETWORKS = [
-    ipaddress.ip_network(network)
-    for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
+    ipaddress.ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 ]
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
-PLACEHOLDER = re.compile(
-    r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE
-)
+PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
+APP = re.compile(r"^[a-z0-9][a-z0-9-]{0,31}\Z")
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 # Registry with an optional port, path, tag: what `docker pull` takes, without the digest.
-REFERENCE = re.compile(
-    r"^(?P<path>[A-Za-z0-9.\-\[\]:]+(?:/[a-z0-9._\-/]+)+|[a-z0-9._\-]+)(?::(?P<tag>[A-Za-z0-9_][\w.\-]{0,127}))?$"
-)
+REFERENCE = re.compile(r"^(?P<path>[A-Za-z0-9.\-\[\]:]+(?:/[a-z0-9._\-/]+)+|[a-z0-9._\-]+)(?::(?P<tag>[A-Za-z0-9_][\w.\-]{0,127}))?$")
 # The only text of a templating error that cannot quote a value.
-HARMLESS_ERROR = re.compile(
-    r"'[\w.\[\]]+' is undefined|no vault secrets? (were )?found|Decryption failed", re.IGNORECASE
-)
+HARMLESS_ERROR = re.compile(r"'[\w.\[\]]+' is undefined|no vault secrets? (were )?found|Decryption failed", re.IGNORECASE)
 COPY_THE_EXAMPLE = (
     "Copy inventory/example, which is documentation, to inventory/<yours>, put your hosts and server there "
     "and pass -i inventory/<yours>/hosts.yml."
@@ -136,9 +131,7 @@ def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]
             value = _plain(variables[variable])
         except KeyError:
             continue
-        except (
-            Exception
-        ) as error:  # templating errors have no common public type, and each is the user's to see as a sentence
+        except Exception as error:  # templating errors have no common public type, and each is the user's to see as a sentence
             problems[variable] = _unreadable(name, variable, error)
             continue
         kind_problem = _store(variable, value, values, flags)
@@ -182,10 +175,7 @@ def _unreadable(host: str, variable: str, error: BaseException) -> str:
     detail = next(iter(str(error).splitlines()), "") or type(error).__name__
     if variable in CREDENTIALS and not HARMLESS_ERROR.search(detail):
         detail = type(error).__name__  # a templating error may quote the value it failed on
-    return (
-        f"{host}: {variable} cannot be read ({detail}), expected a value. Define what it refers to, or correct the "
-        "expression."
-    )
+    return f"{host}: {variable} cannot be read ({detail}), expected a value. Define what it refers to, or correct the expression."
 
 
 # --- one host --------------------------------------------------------------------------------------------------------
@@ -197,6 +187,7 @@ def host_problems(host: Host) -> Iterator[str]:
         if variable not in host.unreadable and not host.get(variable).strip():
             yield f"{host.name}: {_missing(variable)}"
     for check, variables in (
+        (_app_problem, ("agent_release_app",)),
         (_name_problem, NAMES),
         (_url_problem, URLS),
         (_image_problem, IMAGES),
@@ -211,33 +202,29 @@ def host_problems(host: Host) -> Iterator[str]:
 
 def _missing(variable: str) -> str:
     if variable == "livekit_agent_name":
-        return (
-            "livekit_agent_name is empty: an agent without a name joins every new room. Give it a name in the "
-            "inventory."
-        )
+        return "livekit_agent_name is empty: an agent without a name joins every new room. Give it a name in the inventory."
     return f"{variable} is not set, expected a value. Set it in {WHERE_TO_SET[variable]}."
+
+
+def _app_problem(_host: Host, app: str) -> str:
+    if APP.match(app):
+        return ""
+    return f"is {app!r}, expected small letters, digits and hyphens: it names directories, compose projects and the proxy's upstream."
 
 
 def _name_problem(_host: Host, name: str) -> str:
     if re.search(r"\s", name) or not name.isprintable():
-        return (
-            f"is {name!r}, expected a name without white space: LiveKit compares names byte by byte. Remove the white "
-            "space."
-        )
+        return f"is {name!r}, expected a name without white space: LiveKit compares names byte by byte. Remove the white space."
     return ""
 
 
 def _url_problem(host: Host, url: str) -> str:
     parts = _split(url)
     if parts is None:
-        return (
-            f"is {without_credentials(url)!r}, expected ws://, wss://, http:// or https:// and a host. Correct it in "
-            "the inventory."
-        )
+        return f"is {without_credentials(url)!r}, expected ws://, wss://, http:// or https:// and a host. Correct it in the inventory."
     if parts.username or parts.password:
         return (
-            f"is {without_credentials(url)!r} with credentials before the host, expected none. Use livekit_api_key "
-            "and livekit_api_secret."
+            f"is {without_credentials(url)!r} with credentials before the host, expected none. Use livekit_api_key and livekit_api_secret."
         )
     if parts.scheme not in SECURE and not is_local(parts.hostname or "") and not host.allows_insecure:
         return (
@@ -251,23 +238,14 @@ def _image_problem(host: Host, image: str) -> str:
     reference, at, digest = image.partition("@")
     parsed = REFERENCE.match(reference)
     if parsed is None or (at and not DIGEST.match(digest)):
-        return (
-            f"is {image!r}, expected an image reference like registry/name@sha256:<64 hex digits>. Correct it in the "
-            "inventory."
-        )
+        return f"is {image!r}, expected an image reference like registry/name@sha256:<64 hex digits>. Correct it in the inventory."
     if at:
         return ""
     if parsed["tag"] in (None, "latest"):
         found = "has no tag" if parsed["tag"] is None else "floats with :latest"
-        return (
-            f"is {image!r} and {found}, expected a digest (name@sha256:…). Pin it: `docker buildx imagetools inspect` "
-            "prints the digest."
-        )
+        return f"is {image!r} and {found}, expected a digest (name@sha256:…). Pin it: `docker buildx imagetools inspect` prints the digest."
     if not host.allows_tags:
-        return (
-            f"is {image!r}, expected a digest (name@sha256:…). Pin it, or set agent_release_allow_tags: true to allow "
-            "a tag."
-        )
+        return f"is {image!r}, expected a digest (name@sha256:…). Pin it, or set agent_release_allow_tags: true to allow a tag."
     return ""
 
 
@@ -276,9 +254,7 @@ def _credential_problem(_host: Host, value: str) -> str:
     if PLACEHOLDER.search(value):
         return "is a placeholder, expected a real value. Put the one of your LiveKit server into the vault."
     if re.search(r"\s", value):
-        return (
-            "has white space in it, expected none. Remove it from the vault: a new line at the end is enough to fail."
-        )
+        return "has white space in it, expected none. Remove it from the vault: a new line at the end is enough to fail."
     return ""
 
 
@@ -349,11 +325,7 @@ def _shadowed(hosts: list[Host]) -> list[str]:
     """A live name that is what another pool is rolled back to."""
     problems = []
     for host in (host for host in hosts if host.agent_name):
-        others = [
-            other
-            for other in hosts
-            if other.pool != host.pool and _folded(other.shared_name) == _folded(host.agent_name)
-        ]
+        others = [other for other in hosts if other.pool != host.pool and _folded(other.shared_name) == _folded(host.agent_name)]
         if others:
             problems.append(
                 f"{host.name}: livekit_agent_name {host.agent_name!r} is the livekit_agent_shared_name of "
@@ -461,7 +433,4 @@ def _nothing_configured(found: list[tuple[str, str, str]]) -> list[str]:
     if not found:
         return []
     listed = ", ".join(f"{host} ({variable} {value})" for host, variable, value in found)
-    return [
-        f"Nothing is configured: documentation addresses are in force on {listed}, expected real ones. "
-        f"{COPY_THE_EXAMPLE}"
-    ]
+    return [f"Nothing is configured: documentation addresses are in force on {listed}, expected real ones. {COPY_THE_EXAMPLE}"]

@@ -7,6 +7,7 @@ from typing import Any
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
 READINGS = ("__verification_read", "__agent_release_switched", "__agent_release_state")
+BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
 
 
@@ -68,8 +69,8 @@ def verification_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], previ
 
 
 def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:
-    """A reading without the workers that are recorded as draining: the switch closed their gate, and they are stopped last."""
-    workers = [w for w in reading["workers"] if states.get(w.get("release") or "") != "draining"]
+    """A reading without the workers whose gate is closed by record: they are not in charge of a call, and they are stopped last."""
+    workers = [w for w in reading["workers"] if states.get(w.get("release") or "") not in BEHIND_THE_GATE]
     return {"time": reading.get("time"), "workers": workers}
 
 

@@ -19,6 +19,8 @@ Specs = Mapping[str, Mapping[str, Any]]
 JUDGED = {*inventory.REQUIRED, *inventory.OPTIONAL, *inventory.FLAGS}
 # ansible-core would make these of anything; the roles use the value as it is.
 AS_WRITTEN: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": list, "path": str, "str": (str, int, float)}
+# ansible-core's own classes are made of these.
+PLAIN = (bool, int, float, str, list, dict)
 TYPE_KEYS = ("type", "elements", "choices")
 
 
@@ -56,10 +58,13 @@ def wrong_type(variables: Mapping[str, Any], name: str, option: Mapping[str, Any
     spec = {name: {key: option[key] for key in TYPE_KEYS if key in option}}
     try:
         value = variables[name]
+        if value is not None and not isinstance(value, PLAIN):
+            return ""  # ansible-core's mark for what is undefined here: it may refer to what only the role knows
         as_written = value is not None and isinstance(value, AS_WRITTEN.get(option["type"], object))
         if as_written and not ArgumentSpecValidator(spec).validate({name: value}).error_messages:
             return ""
     except Exception:
-        return ""  # it cannot be templated here: it may refer to what only the role knows
+        return ""  # an expression that fails here is the role's to tell
     expected = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
-    return f"has a value of type {type(value).__name__} that is no {expected}, expected {expected}"
+    found = next((kind.__name__ for kind in PLAIN if isinstance(value, kind)), "nothing")
+    return f"has a value of type {found} that is no {expected}, expected {expected}"

@@ -58,11 +58,7 @@ class Host:
             return []
         running = [w for w in workers_of(self.readings[number]) if w.get("running") and not w.get("draining")]
         app = next((app_of(w) for w in running if w.get("release") == self.release), None)
-        return [
-            w
-            for w in running
-            if self.agent_name in names_of(w) or w.get("release") == self.release or (app and app_of(w) == app)
-        ]
+        return [w for w in running if self.agent_name in names_of(w) or w.get("release") == self.release or (app and app_of(w) == app)]
 
     def worker(self, number: int = 1) -> dict[str, Any]:
         """The worker of this release; where there is none, the only one that serves."""
@@ -122,9 +118,7 @@ def names_of(worker: dict[str, Any]) -> set[str]:
 
 
 def asked_for_job(worker: dict[str, Any], job_id: str | None) -> bool:
-    return bool(job_id) and any(
-        mapping(request).get("job_id") == job_id for request in sequence(worker.get("requests"))
-    )
+    return bool(job_id) and any(mapping(request).get("job_id") == job_id for request in sequence(worker.get("requests")))
 
 
 def asked_for_room(worker: dict[str, Any], room: str | None) -> bool:
@@ -184,11 +178,7 @@ def check_name_in_effect(host: Host) -> Check:
         return Check("name_in_effect", False, "no serving worker in the second reading", expected, host.deploy_command)
     proven = host.has_directed_job and host.directed.get("agent_name") == host.agent_name != ""
     found = "the log no longer has the registration line"
-    found += (
-        f"; the directed probe to {host.agent_name!r} was answered here"
-        if proven
-        else " and no directed probe was answered here"
-    )
+    found += f"; the directed probe to {host.agent_name!r} was answered here" if proven else " and no directed probe was answered here"
     return Check("name_in_effect", proven, found, expected, f'{host.log_command}; look for "registered worker"')
 
 
@@ -205,11 +195,7 @@ def check_registered(host: Host) -> Check:
         )
     logged = host.worker().get("worker_id")
     since = host.worker().get("registered_since") if logged else None
-    source = (
-        ""
-        if logged
-        else " (the registration line has rotated away; the id is from an earlier reading or the directed probe)"
-    )
+    source = "" if logged else " (the registration line has rotated away; the id is from an earlier reading or the directed probe)"
     return Check("registered", True, f"{host.worker_id} since {since or 'unknown'}{source}", expected, "")
 
 
@@ -322,13 +308,7 @@ def check_preview(host: Host, patterns: list[str], wanted: bool) -> Check:
 def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
     """Hosts and workers of the pool that logged the preview's room, at the second reading."""
     room, members = host.preview.get("room"), host.pool_hosts or [host]
-    return [
-        (m.name, w)
-        for m in members
-        for reading in m.readings[1:2]
-        for w in workers_of(reading)
-        if asked_for_room(w, room)
-    ]
+    return [(m.name, w) for m in members for reading in m.readings[1:2] for w in workers_of(reading) if asked_for_room(w, room)]
 
 
 def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
@@ -362,9 +342,7 @@ def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
         )
     missing = [p for p in patterns if not any(mapping(w.get("log_matches")).get(p) for _, w in workers)]
     return (
-        (f"the log has no line that matches {missing}", f"{host.log_command}; correct the worker or the patterns")
-        if missing
-        else ("", "")
+        (f"the log has no line that matches {missing}", f"{host.log_command}; correct the worker or the patterns") if missing else ("", "")
     )
 
 
@@ -439,9 +417,7 @@ def judge(hosts: Any, probes: Any, patterns: Any = (), preview: bool = True) -> 
     known = [host_of(str(name), data, answers) for name, data in mapping(hosts).items()]
     report = {}
     for host in known:
-        host.pool_hosts.extend(
-            other for other in known if other.pool == host.pool and other.agent_name == host.agent_name
-        )
+        host.pool_hosts.extend(other for other in known if other.pool == host.pool and other.agent_name == host.agent_name)
         checks = checks_of(host, mapping(answers.get("nobody")), [str(p) for p in sequence(patterns)], preview)
         report[host.name] = report_of(host, checks)
     failed = sorted(name for name, entry in report.items() if entry["verdict"] != "reached")

@@ -47,7 +47,7 @@ def reading(
     """Everything known of one worker container; ``requests`` only those with one of the job ids or rooms."""
     labels, state = engine.labels(container), container["State"]
     lines = engine.log_lines(run, container["Id"])
-    log = worker_log.read(lines, patterns)
+    log = worker_log.read(lines, patterns, {*job_ids, *rooms})
     answer = own_answer(container) if state["Running"] else {}
     instance = engine.environment(container).get(INSTANCE_VARIABLE)
     return {
@@ -73,11 +73,17 @@ def reading(
     }
 
 
-def is_worker(container: dict[str, Any]) -> bool:
-    """A worker is a container of the compose service ``agent-worker``, or any that carries an agent name for LiveKit."""
+def may_be_worker(container: dict[str, Any]) -> bool:
+    """The compose service ``agent-worker``, or a container of somebody else's that carries an agent name for LiveKit."""
     environment = engine.environment(container)
     by_name = "LIVEKIT_AGENT_NAME" in environment and INSTANCE_VARIABLE not in environment
     return engine.labels(container).get(engine.SERVICE_LABEL) == WORKER_SERVICE or by_name
+
+
+def is_worker(container: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether a container is a worker, with its reading: an API carries the name too, but never starts a worker."""
+    ours = engine.labels(container).get(engine.SERVICE_LABEL) == WORKER_SERVICE
+    return ours or bool(found["worker_id"] or found["sdk_version"])
 
 
 def readings(
@@ -95,9 +101,10 @@ def readings(
     if found is None:
         found = engine.containers(run, f"{engine.PROJECT_LABEL}={project}" if project else None)
     workers = []
-    for container in filter(is_worker, found):
+    for container in filter(may_be_worker, found):
         try:
-            workers.append(reading(run, container, job_ids, rooms, patterns))
+            one = reading(run, container, job_ids, rooms, patterns)
+            workers += [one] if is_worker(container, one) else []
         except engine.EngineError as error:
             if "No such container" not in str(error):
                 raise

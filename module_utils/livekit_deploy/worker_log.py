@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 REGISTERED = "registered worker"
@@ -42,12 +42,15 @@ def job_request(event: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
-def read(lines: Iterable[str], patterns: Iterable[str] = ()) -> dict[str, Any]:
+def read(lines: Iterable[str], patterns: Iterable[str] = (), after: Collection[str] = ()) -> dict[str, Any]:
     """Fold a worker's log into one reading.
 
     Returns ``agent_name``, ``worker_id``, ``registered_since`` (ISO 8601), ``url`` and ``deployment`` of the latest registration (None
     where its line is not in the log), ``connected`` (no connection failure after it), ``reconnects`` (registrations after the first),
     ``draining``, ``sdk_version``, ``requests`` (all job requests) and ``log_matches`` (pattern -> seen).
+
+    With ``after`` (job ids and rooms) a pattern counts only once one of these jobs was requested: what an earlier call logged proves
+    nothing.
     """
     state: dict[str, Any] = {
         "agent_name": None,
@@ -63,9 +66,10 @@ def read(lines: Iterable[str], patterns: Iterable[str] = ()) -> dict[str, Any]:
     requests = []
     wanted = {pattern: re.compile(pattern) for pattern in patterns}
     matches = dict.fromkeys(wanted, False)
+    counting = not after
     for line in lines:
         for pattern, compiled in wanted.items():
-            matches[pattern] = matches[pattern] or bool(compiled.search(line))
+            matches[pattern] = matches[pattern] or (counting and bool(compiled.search(line)))
         event = event_of(line)
         message = event.get("message") if event else None
         if not event or not isinstance(message, str):
@@ -74,6 +78,7 @@ def read(lines: Iterable[str], patterns: Iterable[str] = ()) -> dict[str, Any]:
             registrations += 1
         elif message == REQUESTED:
             requests.append(job_request(event))
+            counting = counting or bool({requests[-1]["job_id"], requests[-1]["room"]} & set(after))
         state.update(changes(message, event))
     return {**state, "reconnects": max(0, registrations - 1), "requests": requests, "log_matches": matches}
 

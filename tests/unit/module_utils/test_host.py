@@ -195,6 +195,7 @@ def test_abandoned_first_release_leaves_nothing_serving(host: Host, machine: Mac
     stage(host, machine, NEW, 18102)
     host.serve(NEW)
     assert (host.abandon(NEW)["serving"], host.current(), machine.containers) == (None, None, [])
+    assert host.upstream.read_text() == upstream_text("app", None)
 
 
 def test_retire_stops_the_old_release_and_keeps_its_files(served: Host, machine: Machine) -> None:

@@ -16,6 +16,7 @@ def host(name: str = "a", **changes: Any) -> dict[str, Any]:
     """A host that may be deployed, with the given variables changed; None takes one away."""
     variables = {
         "ansible_host": "10.0.0.11",
+        "agent_release_app": "sidekick",
         "livekit_url": "wss://livekit.corp.test",
         "livekit_api_key": "APIabcdef",
         "livekit_api_secret": SECRET,
@@ -57,6 +58,9 @@ class Raising:
 
 ONE_HOST = [
     # variable changed, refused value, words of the sentence, allowed value
+    ("agent_release_app", None, "agent_release_app is not set", "sidekick-2"),
+    ("agent_release_app", "../sidekick", "expected small letters", "sidekick"),
+    ("agent_release_app", "Sidekick", "expected small letters", "sidekick"),
     ("livekit_url", None, "livekit_url is not set", "wss://livekit.corp.test"),
     ("livekit_url", "", "livekit_url is not set", "https://livekit.corp.test"),
     ("livekit_url", "livekit.corp.test", "expected ws://", "wss://livekit.corp.test:7880/"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems
 
-SPECS = {
+SPECS: dict[str, Any] = {
     "sample": {
         "argument_specs": {
             "main": {
@@ -35,13 +35,13 @@ def problems(**variables: Any) -> list[str]:
 TYPES = [
     # variable, refused, words, allowed
     ("sample_keep", "three", "a: sample_keep has a value of type str that is no int, expected int", 3),
-    ("sample_keep", None, "of type NoneType", "3"),
+    ("sample_keep", None, "of type nothing", "3"),
     ("sample_keep", 2.5, "that is no int", 2),
     ("sample_ports", [1, "two"], "expected list of int", [1, 2]),
     ("sample_ports", "1,2", "of type str", []),
     ("sample_secret_env", "A=1", "that is no dict", {"A": "1"}),
     ("sample_memory", ["2g"], "of type list", "2g"),
-    ("sample_memory", None, "of type NoneType", 2000000000),
+    ("sample_memory", None, "of type nothing", 2000000000),
     ("sample_preview", "perhaps", "that is no bool", "no"),
     ("other_path", ["/opt"], "that is no path", "/opt"),
 ]

@@ -38,16 +38,17 @@ def test_ended_container_is_not_connected_whatever_its_log_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("found", "log", "expected"),
     [
-        pytest.param(container(), True, id="the compose service"),
-        pytest.param(container("agent", ["LIVEKIT_AGENT_NAME=x"]), True, id="somebody else's with an agent name"),
-        pytest.param(container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), False, id="our API"),
-        pytest.param(container("web"), False, id="another service"),
+        pytest.param(container(), "", 1, id="the compose service, whatever it says"),
+        pytest.param(container("agent", ["LIVEKIT_AGENT_NAME=x"]), REGISTERED, 1, id="somebody else's that registered"),
+        pytest.param(container("api", ["LIVEKIT_AGENT_NAME=x"]), "INFO: Uvicorn running", 0, id="somebody else's API"),
+        pytest.param(container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), "", 0, id="our API"),
+        pytest.param(container("web"), REGISTERED, 0, id="a container without an agent name"),
     ],
 )
-def test_worker_is_told_from_other_containers(found: dict[str, Any], expected: bool) -> None:
-    assert worker.is_worker(found) is expected
+def test_worker_is_told_from_other_containers(found: dict[str, Any], log: str, expected: int) -> None:
+    assert len(worker.readings(engine_with(log), found=[found])["workers"]) == expected
 
 
 def reading(**changes: Any) -> dict[str, Any]:

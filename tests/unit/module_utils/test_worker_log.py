@@ -56,6 +56,19 @@ def test_reading_tells_which_patterns_appear() -> None:
 
 
 @pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param({"new-room"}, False, id="said only before this call"),
+        pytest.param({"old-room"}, True, id="said after it"),
+        pytest.param(set(), True, id="no call named"),
+    ],
+)
+def test_pattern_of_an_earlier_call_proves_nothing(after: set[str], expected: bool) -> None:
+    lines = [line("received job request", room="old-room"), line("tool call"), line("received job request", room="new-room")]
+    assert worker_log.read(lines, ["tool call"], after)["log_matches"] == {"tool call": expected}
+
+
+@pytest.mark.parametrize(
     ("raw", "expected"),
     [
         (line("hello"), "INFO: hello"),

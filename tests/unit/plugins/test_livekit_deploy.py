@@ -15,6 +15,7 @@ CONFIG = f"[defaults]\nfilter_plugins = {ROOT}/filter_plugins\n"
 HOSTS = """
 agent_hosts:
   vars:
+    agent_release_app: sidekick
     livekit_url: ws://10.0.0.1:7880
     livekit_api_key: APIkey
     livekit_api_secret: "{{ vault_secret }}"
@@ -36,7 +37,9 @@ PLAYBOOK = """
       ansible.builtin.copy:
         dest: "{{ playbook_dir }}/found.json"
         mode: "0600"
-        content: "{{ hostvars | livekit_inventory_problems(groups['agent_hosts']) | to_json }}"
+        content: >-
+          {{ ((hostvars | livekit_inventory_problems(groups['agent_hosts']))
+             + (hostvars | livekit_argument_problems(groups['agent_hosts']))) | to_json }}
 """
 
 
@@ -60,6 +63,9 @@ CASES = [
     (", livekit_agent_name: sidekick-a", "'sidekick-a' is used by a (pool a) and b (pool b)"),
     (", livekit_agent_image: ", "b: livekit_agent_image is not set"),
     (", livekit_url_allow_insecure: '{{ 1 }}x'", "b: livekit_url_allow_insecure is '1x', expected true or false"),
+    (", agent_release_kep: 3", "b: agent_release_kep is no variable of this project"),
+    (", livekit_agent_memory: [2g]", "b: livekit_agent_memory has a value of type list that is no str"),
+    (", agent_api_ports: '{{ [1, 1 * 2] }}x'", "b: agent_api_ports has a value of type str that is no list of int"),
 ]
 
 
@@ -67,6 +73,13 @@ CASES = [
 def test_a_problem_of_a_host_outside_the_limit_is_found(tmp_path: Path, b: str, words: str) -> None:
     (found,) = problems(tmp_path, b, "-e", GOOD_SECRET)
     assert words in found
+
+
+def test_a_value_that_refers_to_what_only_a_role_knows_is_accepted(tmp_path: Path) -> None:
+    values = (
+        ", livekit_agent_env: {A: '{{ agent_api_container_port }}'}, agent_api_ports: '{{ __later }}', agent_release_keep: '{{ 1 + 2 }}'"
+    )
+    assert problems(tmp_path, values, "-e", GOOD_SECRET) == []
 
 
 def test_a_missing_secret_is_named_for_each_host(tmp_path: Path) -> None:
