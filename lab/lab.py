@@ -417,6 +417,8 @@ def write_if_changed(path: Path, text: str) -> None:
 def write_ssh_files() -> None:
     entries, known = [], []
     for name, found in sorted(host_containers().items()):
+        if not found["State"]["Running"]:
+            continue  # stopped, or being removed by somebody else: it answers nobody
         address = address_of(found)
         entries.append(f"Host {name} {address}\n  HostName {address}\n  HostKeyAlias {address}\n")
         key = docker("exec", f"{PREFIX}-{name}", "cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import aiohttp
 from livekit import api
+
+from tests.e2e.harness import ROOT
 
 # The server searches for 8 s at most and never offers a dispatch again.
 IN_TIME_SECONDS = 10.0
@@ -19,6 +23,7 @@ IN_TIME_SECONDS = 10.0
 REAL_EVERY = 5
 ANSWERED = {"metadata": '{"livekit_deploy_probe": 1, "nonce": "call", "mode": "answer"}'}
 LOOK_EVERY_SECONDS = 0.5
+SPACING_SECONDS = 0.2
 
 
 @dataclass
@@ -35,40 +40,49 @@ class Call:
 
 @dataclass
 class CallStream:
-    """Posts previews at an even pace from a thread of its own, and asks the LiveKit server who has each job.
+    """Calls at an even pace from a process of its own: a thread beside ansible-runner, which forks, could lock it up.
 
-    The server is asked and no log is read, because a log goes with its container while the stream runs.
+    The LiveKit server is asked who has each job and no log is read, because a log goes with its container while the stream runs.
     """
 
     url: str
     livekit: Mapping[str, str]
-    spacing: float = 0.2
     calls: list[Call] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.send()), daemon=True)
-
     def __enter__(self) -> CallStream:
-        self.thread.start()
+        command = [sys.executable, "-m", "tests.e2e.calls"]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"url": self.url, "livekit": dict(self.livekit)}) + "\n")
+        self.process.stdin.flush()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop sending and wait until the fate of the last call is known."""
-        self.ended.set()
-        self.thread.join(timeout=60)
-        assert not self.thread.is_alive(), "the calls did not come to an end"
+        """End of its input ends the sending; the fate of the last call is waited for."""
+        said, _nothing = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+        self.calls = [Call(**call) for call in json.loads(said)]
+
+
+@dataclass
+class Sender:
+    """The other process: sends until the end of its input, then prints what became of the calls."""
+
+    url: str
+    livekit: Mapping[str, str]
+    calls: list[Call] = field(default_factory=list)
 
     async def send(self) -> None:
         livekit = api.LiveKitAPI(self.livekit["url"], self.livekit["api_key"], self.livekit["api_secret"])
         timeout = aiohttp.ClientTimeout(total=15)
+        end = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         async with livekit, aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as tasks:
             started = time.monotonic()
-            while not self.ended.is_set():
+            while not end.done():
                 call = Call(real=len(self.calls) % REAL_EVERY == 0)
                 self.calls.append(call)
                 tasks.create_task(self.one(call, session, livekit))
-                await asyncio.sleep(max(0.0, started + len(self.calls) * self.spacing - time.monotonic()))
+                await asyncio.sleep(max(0.0, started + len(self.calls) * SPACING_SECONDS - time.monotonic()))
 
     async def one(self, call: Call, session: aiohttp.ClientSession, livekit: api.LiveKitAPI) -> None:
         try:
@@ -112,3 +126,9 @@ async def joined(livekit: api.LiveKitAPI, room: str) -> bool:
             return True
         await asyncio.sleep(LOOK_EVERY_SECONDS)
     return False
+
+
+if __name__ == "__main__":
+    sender = Sender(**json.loads(sys.stdin.readline()))
+    asyncio.run(sender.send())
+    json.dump([asdict(call) for call in sender.calls], sys.stdout)

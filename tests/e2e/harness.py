@@ -263,7 +263,8 @@ class Lab:
             limit=limit or None,
             verbosity=verbosity or None,
             quiet=True,
-            settings={"runner_mode": "subprocess", "suppress_env_files": False},
+            # Without one ansible-runner takes the signals over for good, and Ctrl-C would end one playbook and not the tests.
+            cancel_callback=lambda: False,
             envvars={"LIVEKIT_DEPLOY_REPORTS": str(own_reports), **self.environment, **environment},
         )
         run = read_run(done, Path(environment.get("LIVEKIT_DEPLOY_REPORTS", own_reports)))
