@@ -251,9 +251,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 def run(params: dict[str, Any]) -> dict[str, Any]:
     started = time.monotonic()
     specs = dispatch.specs_of(params["probes"], params["window_seconds"])
-    results = asyncio.run(
-        dispatch.send(params["url"], params["api_key"], params["api_secret"], specs, params["timeout_seconds"])
-    )
+    results = asyncio.run(dispatch.send(params["url"], params["api_key"], params["api_secret"], specs, params["timeout_seconds"]))
     waits = dispatch.waits_of(results, params["window_seconds"])
     return {"probes": results, "waits": waits, "seconds": round(time.monotonic() - started, 3)}
 

@@ -52,7 +52,15 @@ def test_worker_is_told_from_other_containers(found: dict[str, Any], log: str, e
 
 
 def reading(**changes: Any) -> dict[str, Any]:
-    good: dict[str, Any] = {"running": True, "restarts": 0, "exit_code": None, "worker_id": "AW_1", "agent_name": "a", "connected": True, "last_lines": []}
+    good: dict[str, Any] = {
+        "running": True,
+        "restarts": 0,
+        "exit_code": None,
+        "worker_id": "AW_1",
+        "agent_name": "a",
+        "connected": True,
+        "last_lines": [],
+    }
     return {**good, **changes}
 
 
