@@ -42,15 +42,30 @@ def directed(host: str, agent_name: str, instance: str) -> dict[str, Any]:
     return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance}
 
 
-def verification_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], preview: Mapping[str, Any]) -> list[dict[str, Any]]:
+def through_probes(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run."""
+    instances: dict[str, list[str]] = {}
+    readings = [(host, reading_of(hostvars[host])) for host in hosts]
+    readings += [(str(entry["__verification_host"]), dict(entry)) for entry in others]
+    for host, found in readings:
+        if found.get("release"):
+            instances.setdefault(str(hostvars[host]["livekit_agent_name"]), []).append(f"{host}/{found['release']['id']}")
+    common = {"mode": "pass", "expect": "nobody"}
+    return [{"id": f"{name}/through", "agent_name": name, "instances": ours, **common} for name, ours in sorted(instances.items())]
+
+
+def verification_probes(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], preview: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """All probes of a verification: that a random name finds nobody, for each name one that our workers pass on, and for each host a
     directed one and a preview.
 
     ``preview`` has ``enabled``, ``port``, ``path``, ``deadline_seconds``; a host's own ``verification_preview_url`` comes first.
     """
     probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
-    names = {str(hostvars[host]["livekit_agent_name"]) for host in hosts if reading_of(hostvars[host]).get("release")}
-    probes += [{"id": f"{name}/through", "mode": "pass", "agent_name": name, "expect": "nobody"} for name in sorted(names)]
+    probes += through_probes(hostvars, hosts, others)
     for host in hosts:
         variables = hostvars[host]
         release = reading_of(variables).get("release")

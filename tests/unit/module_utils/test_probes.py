@@ -92,3 +92,9 @@ def test_host_outside_the_run_that_could_not_be_read_is_said_so() -> None:
     hostvars = {"a": host(__verification_read=reading(release=None)), "b": host()}
     found = probes.observations(hostvars, ["a"], [{"__verification_host": "b", "unreachable": True}])["b"]
     assert (found["outside"], found["readable"]) == (True, False)
+
+
+def test_instances_of_the_whole_pool_pass_the_probe_on() -> None:
+    hostvars = {"a": host(__verification_read=reading(release={"id": "id1"})), "b": host()}
+    found = probes.through_probes(hostvars, ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}])
+    assert [probe["instances"] for probe in found] == [["a/id1", "b/id2"]]
