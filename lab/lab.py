@@ -514,7 +514,8 @@ def other_is_running(name: str) -> bool:
 
 
 def prepare() -> tuple[str, ipaddress.IPv4Network]:
-    run(["bash", str(LAB / "bootstrap"), "docker"])
+    said = run(["bash", str(LAB / "bootstrap"), "docker"]).stdout
+    print(said, end="", file=sys.stderr, flush=True)
     replace_other_checkout()
     ssh_key()
     return derived_image("host", base_image()), network()

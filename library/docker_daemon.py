@@ -69,12 +69,17 @@ def main() -> None:
         module.fail_json(
             msg=f"found: {path} is no JSON ({error}), expected an object. Correct it by hand: the Engine cannot read it either"
         )
+    if not isinstance(present, dict):
+        module.fail_json(
+            msg=f"found: {path} is JSON but no object, expected an object. Correct it by hand: the Engine cannot use it either"
+        )
     wanted = merged(present, module.params["settings"])
     changed = wanted != present
     after = json.dumps(wanted, indent=2) + "\n" if changed else before or ""
     if changed and not module.check_mode:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_atomically(path, after, 0o644)
+        # One that others may not read can hold the password of a proxy.
+        write_atomically(path, after, 0o644 if before is None else path.stat().st_mode & 0o777)
     module.exit_json(changed=changed, settings=wanted, diff={"before": before or "", "after": after})
 
 

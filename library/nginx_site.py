@@ -78,8 +78,10 @@ def main() -> None:
             path.unlink()
         else:
             write_atomically(path, before, 0o644)
+        if not has_upstream:
+            upstream.unlink()
         module.fail_json(
-            msg=f"found: {refused}. Expected: nginx accepts the site; the file is as it was before. Check the api_proxy variables"
+            msg=f"found: {refused}. Expected: nginx accepts the site; the files are as they were before. Check the api_proxy variables"
         )
     module.exit_json(**result)
 

@@ -42,9 +42,7 @@ def directed(host: str, agent_name: str, instance: str) -> dict[str, Any]:
     return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance}
 
 
-def through_probes(
-    hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
-) -> list[dict[str, Any]]:
+def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
     """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run."""
     instances: dict[str, list[str]] = {}
     readings = [(host, reading_of(hostvars[host])) for host in hosts]

@@ -109,6 +109,8 @@ def short(line: str, limit: int = 240) -> str:
     """A log line fit for a message: of a JSON line its level, message and the end of a traceback."""
     event = event_of(line)
     if event and "message" in event:
-        trace = str(event.get("exc_info") or "").strip().splitlines()
-        line = ": ".join([str(event.get("level", "")), str(event["message"]), *trace[-1:]])
+        # The traceback of a job's entrypoint is part of the message (livekit-agents 1.8.9), any other is in exc_info.
+        message = str(event["message"]).strip().splitlines() or [""]
+        trace = [*message[1:], *str(event.get("exc_info") or "").strip().splitlines()]
+        line = ": ".join([str(event.get("level", "")), message[0], *trace[-1:]])
     return line if len(line) <= limit else line[: limit - 1] + "…"

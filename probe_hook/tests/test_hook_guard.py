@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import pickle
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,3 +161,11 @@ def test_a_long_nonce_is_cut_in_the_log(gate: Path, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO, "livekit_deploy_hook")
     ask(json.dumps({"livekit_deploy_probe": 1, "nonce": "x" * 9999, "mode": "pass"}), gate)
     assert len(caplog.records[0].__dict__["nonce"]) == 128
+
+
+def test_a_guarded_handler_can_be_pickled(gate: Path) -> None:
+    """`dev` with reload (livekit-agents before 1.6) sends the server to a child process."""
+    handler = pickle.loads(pickle.dumps(guard(instance=INSTANCE, gate_path=str(gate))))  # noqa: S301 - our own bytes
+    request = FakeRequest(probe("answer"))
+    asyncio.run(handler(request))
+    assert request.answers == [("reject", True)]

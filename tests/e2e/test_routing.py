@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +59,7 @@ def registered_id(other: Machine, container: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def incident(deployed: Lab) -> Iterator[Incident]:
+def incident(deployed: Lab) -> Incident:
     lab = deployed
     other = lab.machine(lab.document["other_host"]["name"], lab.document["other_host"]["address"])
     other.sh(f"cat >/tmp/without_hook.py <<'EOF'\n{WITHOUT_THE_HOOK}\nEOF")
@@ -73,7 +72,7 @@ def incident(deployed: Lab) -> Iterator[Incident]:
         verified = lab.play("playbooks/verify.yml")
     finally:
         other.sh("docker rm -f foreign-hooked foreign-plain; rm -f /tmp/without_hook.py")
-    yield Incident(foreign, verified, lab.play("playbooks/verify.yml"))
+    return Incident(foreign, verified, lab.play("playbooks/verify.yml"))
 
 
 BOTH = pytest.mark.parametrize("host", ["staging-1", "staging-2"], ids=["with the hook", "without the hook"])

@@ -5,6 +5,8 @@ Two lines in a worker::
     from livekit_deploy_hook import guard
 
     @server.rtc_session(on_request=guard(my_on_request))
+
+Or none: ``python -m livekit_deploy_hook agent.py start``.
 """
 
 from ._decide import Decision, Gate, Probe, decide, parse_probe

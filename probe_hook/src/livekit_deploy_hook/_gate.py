@@ -23,13 +23,13 @@ class GateFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._warned = False
 
     def read(self) -> Gate:
         """Return the gate as the file has it now."""
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 state = file.read(_READ_AT_MOST).strip()
         except FileNotFoundError:
             return Gate.OPEN
@@ -48,5 +48,5 @@ class GateFile:
             self._warned = True
             logger.warning(
                 "gate file is not usable, the gate counts as open",
-                extra={"gate": str(self._path), "problem": problem},
+                extra={"gate": str(self.path), "problem": problem},
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, overload
 
 from ._decide import Decision, decide, parse_probe
@@ -41,6 +42,23 @@ class Request(Protocol):
 R = TypeVar("R", bound=Request)
 
 
+@dataclass(frozen=True)
+class Guard:
+    """What ``guard()`` returns: a class and no closure, because `dev` with reload pickles the handler."""
+
+    application: Callable[[Any], Awaitable[None]]
+    instance: str
+    gate: GateFile
+
+    async def __call__(self, request: Any) -> None:
+        decision = decide(request.job.metadata, self.instance, self.gate.read())
+        if decision is Decision.APPLICATION:
+            await self.application(request)
+            return
+        await request.reject(terminate=decision is Decision.ANSWER)
+        _log(request, decision, self.instance)
+
+
 @overload
 def guard(
     on_request: None = None, *, instance: str | None = None, gate_path: str | None = None
@@ -72,17 +90,7 @@ def guard(
     if instance is None:
         instance = os.environ.get(INSTANCE_ENV, "")
     gate = GateFile(gate_path or os.environ.get(GATE_ENV) or DEFAULT_GATE_PATH)
-    application = on_request or _accept
-
-    async def guarded(request: Any) -> None:
-        decision = decide(request.job.metadata, instance, gate.read())
-        if decision is Decision.APPLICATION:
-            await application(request)
-            return
-        await request.reject(terminate=decision is Decision.ANSWER)
-        _log(request, decision, instance)
-
-    return guarded
+    return Guard(on_request or _accept, instance, gate)
 
 
 async def _accept(request: Request) -> None:

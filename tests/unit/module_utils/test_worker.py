@@ -52,16 +52,8 @@ def test_worker_is_told_from_other_containers(found: dict[str, Any], log: str, e
 
 
 def reading(**changes: Any) -> dict[str, Any]:
-    good: dict[str, Any] = {
-        "running": True,
-        "restarts": 0,
-        "exit_code": None,
-        "worker_id": "AW_1",
-        "agent_name": "a",
-        "connected": True,
-        "last_lines": [],
-    }
-    return {**good, **changes}
+    good: dict[str, Any] = {"running": True, "restarts": 0, "exit_code": None, "worker_id": "AW_1", "connected": True}
+    return {**good, "agent_name": "a", "last_lines": [], **changes}
 
 
 @pytest.mark.parametrize(

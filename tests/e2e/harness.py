@@ -1,0 +1,334 @@
+"""What the end-to-end tests stand on: run a playbook as a user would, read what it did, look at a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = "sidekick"
+NGINX = 80
+API_PORTS = (18101, 18102)
+OF_THE_LAB = re.compile(r"lkad-(livekit|registry|(staging|other)-\d+)")
+RESULTS = {
+    "runner_on_ok": "ok",
+    "runner_item_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_item_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+Inventory = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result of a task, on the host that executed it. Skipped ones are no results."""
+
+    host: str
+    for_host: str
+    task: str
+    status: str
+    changed: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a playbook and all it said."""
+
+    rc: int
+    stdout: str
+    results: list[Result]
+    stats: Mapping[str, Mapping[str, int]]
+    reports: Mapping[str, dict[str, Any]]
+    transcript: str = field(repr=False)
+    """Standard output, reports and every event, as text: where a secret must not be."""
+
+    @property
+    def said(self) -> str:
+        """What the user reads, output and reports, in one line."""
+        return " ".join([self.stdout, json.dumps(self.reports, ensure_ascii=False)]).replace("\n", " ")
+
+    @property
+    def changed(self) -> dict[str, int]:
+        return {host: count for host, count in self.stats.get("changed", {}).items() if count}
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report of the playbook itself."""
+        return self.reports["deploy"] if "deploy" in self.reports else next(iter(self.reports.values()))
+
+    def on(self, host: str) -> list[Result]:
+        return [result for result in self.results if result.host == host]
+
+    def hosts(self) -> set[str]:
+        return {result.host for result in self.results}
+
+    def row(self, host: str) -> dict[str, Any]:
+        row: dict[str, Any] = self.report["hosts"][host]
+        return row
+
+    def reason(self, host: str) -> str:
+        return " ".join(str(self.row(host)["reason"]).split())
+
+    def seconds(self, what: str) -> float:
+        return max((wait["seconds"] for wait in self.report["waits"] if wait["what"] == what), default=0.0)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container on a host, as its Engine tells."""
+
+    id: str
+    started_at: str
+    service: str
+    project: str
+    release: str
+    image: str
+    inspected: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Changes when the container is made anew, and when it is only restarted."""
+        return self.id, self.started_at
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = self.inspected["HostConfig"]
+        return settings
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.inspected["Config"]
+        return config
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(pair.split("=", 1) for pair in self.config["Env"])
+
+
+def text_of(command: Iterable[str], check: bool = True, **options: Any) -> str:
+    done = subprocess.run(list(command), capture_output=True, text=True, check=False, **options)
+    assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host of the lab, over SSH, as root."""
+
+    name: str
+    address: str
+    ssh_config: Path
+
+    def sh(self, script: str, check: bool = True) -> str:
+        ssh = ["ssh", "-F", str(self.ssh_config), self.name]
+        return text_of([*ssh, f"sudo sh -c {shlex.quote(script)}"], check=check, timeout=120)
+
+    def containers(self, every: bool = False) -> list[Container]:
+        """The running containers, or all of them."""
+        ids = self.sh(f"docker ps --no-trunc -q {'-a' if every else ''}").split()
+        found = json.loads(self.sh(f"docker inspect {' '.join(ids)}")) if ids else []
+        return sorted((container_of(data) for data in found), key=lambda c: (c.project, c.service))
+
+    def identities(self) -> list[tuple[str, str]]:
+        return [container.identity for container in self.containers()]
+
+    def service(self, name: str) -> Container:
+        """The running container of a compose service of the release that serves."""
+        serving = (self.serving() or "").lower()
+        found = [c for c in self.containers() if c.service == name and c.release == serving]
+        assert len(found) == 1, f"{self.name} runs {len(found)} containers of {name} of release {serving}: {found}"
+        return found[0]
+
+    def serving(self) -> str | None:
+        """The id of the release `current` points to."""
+        return Path(self.sh(f"readlink /opt/{APP}/current || true")).name or None
+
+    def releases(self) -> list[str]:
+        return self.sh(f"ls -A /opt/{APP}/releases").split()
+
+    def record(self, release: str) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(self.sh(f"cat /opt/{APP}/releases/{release}/release.json"))
+        return record
+
+    def networks(self) -> list[str]:
+        return self.sh(f"docker network ls --format '{{{{.Name}}}}' --filter name={APP}-").split()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a failed deployment must leave as it was; two states of one host are equal or differ visibly."""
+        return {
+            "serving": self.serving(),
+            "releases": self.releases(),
+            "containers": [(c.service, *c.identity) for c in self.containers(every=True)],
+            "networks": self.networks(),
+            "gates": self.sh(f"cd /opt/{APP}/releases && grep -r . */gate/state || true").splitlines(),
+            "upstream": self.sh(f"cat /etc/nginx/livekit-agent-deploy/{APP}.upstream.conf"),
+        }
+
+
+def container_of(data: Mapping[str, Any]) -> Container:
+    labels = data["Config"]["Labels"] or {}
+    project = labels.get("com.docker.compose.project", "")
+    return Container(
+        id=data["Id"],
+        started_at=data["State"]["StartedAt"],
+        service=labels.get("com.docker.compose.service", ""),
+        project=project,
+        release=project.removeprefix(f"{APP}-"),
+        image=data["Config"]["Image"],
+        inspected=data,
+    )
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The lab of this checkout, and the playbooks run against it."""
+
+    document: Mapping[str, Any]
+    scratch: Path
+    environment: Mapping[str, str]
+    varied: set[str] = field(default_factory=set)
+    """Hosts that may serve something else than the inventory says."""
+
+    @property
+    def inventory(self) -> Path:
+        return ROOT / self.document["inventory"]
+
+    @property
+    def secret(self) -> str:
+        return str(self.document["livekit"]["api_secret"])
+
+    @property
+    def livekit_host(self) -> str:
+        return str(self.document["livekit"]["url"]).split("/")[2].split(":")[0]
+
+    @cached_property
+    def machines(self) -> list[Machine]:
+        return [self.machine(host["name"], host["address"]) for host in self.document["hosts"]]
+
+    def machine(self, name: str, address: str) -> Machine:
+        return Machine(name, address, ROOT / self.document["ssh_config"])
+
+    def newcomer(self, name: str, address: str, **values: Any) -> Inventory:
+        """A host that is not in the lab's inventory, for ``inventory_of``; the variables of that one name files beside it."""
+        livekit = {f"livekit_{key}": value for key, value in self.document["livekit"].items()}
+        ssh = f"-F {ROOT / self.document['ssh_config']}"
+        own = {"ansible_host": address, "ansible_ssh_common_args": ssh, "livekit_agent_name": f"sidekick-{name}"}
+        return {name: {**livekit, **own, **values}}
+
+    def inventory_of(self, name: str, hosts: Inventory, **everywhere: Any) -> Path:
+        """An inventory file that comes after the lab's and so adds to it or overrides it."""
+        path = self.scratch / f"{name}.yml"
+        document = {"agent_hosts": {"hosts": hosts}, "all": {"vars": everywhere}}
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(document, indent=2))
+        return path
+
+    def play(
+        self,
+        playbook: str,
+        *,
+        extra_vars: Mapping[str, Any] | None = None,
+        limit: str = "",
+        inventory: Path | list[Path] | None = None,
+        verbosity: int = 0,
+        **environment: str,
+    ) -> Run:
+        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the lab's."""
+        work = self.scratch / f"run-{len(list(self.scratch.glob('run-*'))) + 1:03d}"
+        own_reports = work / "reports"
+        work.mkdir()
+        inventories = inventory if isinstance(inventory, list) else [self.inventory, *([inventory] if inventory else [])]
+        done = ansible_runner.run(
+            private_data_dir=str(work),
+            project_dir=str(ROOT),
+            playbook=playbook,
+            inventory=[str(path) for path in inventories] or None,
+            extravars=dict(extra_vars or {}) or None,
+            limit=limit or None,
+            verbosity=verbosity or None,
+            quiet=True,
+            settings={"runner_mode": "subprocess", "suppress_env_files": False},
+            envvars={"LIVEKIT_DEPLOY_REPORTS": str(own_reports), **self.environment, **environment},
+        )
+        run = read_run(done, Path(environment.get("LIVEKIT_DEPLOY_REPORTS", own_reports)))
+        self.check(run.transcript, run.said)
+        touched = run.hosts() - {"localhost"}
+        if playbook == "deploy.yml":
+            as_it_says = run.rc == 0 and not (extra_vars or inventory)
+            (self.varied.difference_update if as_it_says else self.varied.update)(touched)
+        return run
+
+    def check(self, transcript: str, said: str) -> None:
+        """What holds for every run, whatever it is for. An event may hold a log line with a traceback, what is said may not."""
+        assert self.secret not in transcript, "the API secret is in the output, in an event or in a report"
+        assert "Traceback (most recent call last)" not in said, "a traceback is in the output or in a report"
+
+
+def read_run(done: Any, reports: Path) -> Run:
+    events = list(done.events)
+    stdout = COLOUR.sub("", done.stdout.read())
+    texts = {path.stem: path.read_text() for path in sorted(reports.glob("*.json"))} if reports.is_dir() else {}
+    return Run(
+        rc=done.rc,
+        stdout=stdout,
+        results=[result for event in events if (result := result_of(event))],
+        stats=done.stats or {},
+        reports={name: json.loads(text) for name, text in texts.items()},
+        transcript="\n".join([stdout, *texts.values(), *(json.dumps(event) for event in events)]),
+    )
+
+
+def result_of(event: Mapping[str, Any]) -> Result | None:
+    """An event that is a result; of a loop each item is one, and so is the loop."""
+    status = RESULTS.get(event["event"])
+    if not status:
+        return None
+    data = event["event_data"]
+    answer = data.get("res") or {}
+    executed_by = (answer.get("_ansible_delegated_vars") or {}).get("ansible_delegated_host") or data["host"]
+    changed = bool(answer.get("changed"))
+    return Result(executed_by, data["host"], data["task"], status, changed, str(answer.get("msg", "")))
+
+
+def lab_command(*arguments: str) -> str:
+    """Run lab/lab.py; standard output and error together."""
+    command = [sys.executable, str(ROOT / "lab/lab.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def docker(*arguments: str) -> str:
+    return text_of([*as_root(), "docker", *arguments])
+
+
+def as_root() -> list[str]:
+    return [] if os.geteuid() == 0 else ["sudo"]
+
+
+def lab_containers() -> dict[str, tuple[str, str]]:
+    """Id and start time of the containers that `lab.py up` makes, by name; not of hosts added beside them."""
+    listed = docker("ps", "-a", "--filter", f"label=livekit-agent-deploy.lab={ROOT}", "--format", "{{.Names}}").split()
+    names = [name for name in listed if OF_THE_LAB.fullmatch(name)]
+    found = json.loads(docker("inspect", *names)) if names else []
+    return {data["Name"].lstrip("/"): (data["Id"], data["State"]["StartedAt"]) for data in found}
+
+
+def results_by_host(run: Run) -> Counter[str]:
+    return Counter(result.host for result in run.results)

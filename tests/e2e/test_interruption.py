@@ -1,0 +1,111 @@
+"""Ctrl-C in the middle of a deployment: the report is true, the old release serves, the next deployment clears up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import ROOT, Container, Lab, Machine, Run
+
+CHANGE = {"livekit_agent_memory": "1600m"}
+NAME = "staging-1"
+IN_THE_MIDDLE = "Wait until it is registered under its name"
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    rc: int
+    output: str
+    report: dict[str, Any]
+    before: list[Container]
+    after: list[Container]
+    serving: str | None
+    upstream: bool
+
+
+@pytest.fixture(scope="module")
+def interrupted(serving: Lab, first: Machine) -> Interrupted:
+    reports = serving.scratch / "interrupted"
+    before = first.containers()
+    state = first.state()
+    command = ["ansible-playbook", "-i", str(serving.inventory), "deploy.yml", "--limit", NAME, "-e", json.dumps(CHANGE)]
+    environment = {**os.environ, **serving.environment, "LIVEKIT_DEPLOY_REPORTS": str(reports)}
+    log = serving.scratch / "interrupted.log"
+    with log.open("w") as output:
+        run = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True, preexec_fn=heed_sigint
+        )
+        wait_for_text(log, IN_THE_MIDDLE)
+        time.sleep(1)
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all of its foreground processes
+        rc = run.wait(timeout=30)
+    said = log.read_text()
+    report = json.loads((reports / "deploy.json").read_text())
+    serving.check(said, said + json.dumps(report))
+    after = first.state()
+    same = (after["upstream"], state["serving"]) == (state["upstream"], after["serving"])
+    return Interrupted(rc, said, report, before, first.containers(), first.serving(), same)
+
+
+def heed_sigint() -> None:
+    """As in a terminal. What a shell runs in its background ignores the signal, and so would a child of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def wait_for_text(path: Any, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while text not in path.read_text():
+        assert time.monotonic() < deadline, path.read_text()
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def next_run(interrupted: Interrupted, lab: Lab) -> Run:
+    assert interrupted.rc != 0
+    return lab.play("deploy.yml", extra_vars=CHANGE, limit=NAME)
+
+
+def test_an_interrupted_run_does_not_exit_with_0(interrupted: Interrupted) -> None:
+    assert interrupted.rc != 0
+
+
+def test_the_report_of_an_interrupted_run_is_there_and_not_ok(interrupted: Interrupted) -> None:
+    assert interrupted.report["ok"] is False
+    assert interrupted.report["finished"]
+    assert interrupted.report["hosts"][NAME]["verdict"] is None
+
+
+def test_the_report_says_where_the_run_was_interrupted(interrupted: Interrupted) -> None:
+    reason = interrupted.report["hosts"][NAME]["reason"]
+    # Ansible lets the task end that runs, and stops before the next one.
+    assert "the run was interrupted by SIGINT; last task: agent_release : prove |" in reason
+
+
+def test_the_old_release_serves_on_from_the_same_containers(interrupted: Interrupted) -> None:
+    assert interrupted.before
+    assert {c.identity for c in interrupted.before} <= {c.identity for c in interrupted.after}
+    assert interrupted.upstream
+
+
+def test_the_run_was_interrupted_in_the_middle(interrupted: Interrupted) -> None:
+    """Without this the next tests prove nothing: a new worker was left running behind its gate."""
+    assert [c.service for c in interrupted.after if c.release != str(interrupted.serving).lower()] == ["agent-worker"]
+
+
+def test_the_next_deployment_is_green(next_run: Run) -> None:
+    assert next_run.rc == 0, next_run.stdout
+    assert next_run.row(NAME)["verdict"] == "exclusive"
+
+
+def test_the_next_deployment_removes_what_the_interrupted_one_left(next_run: Run, interrupted: Interrupted, first: Machine) -> None:
+    left = {c.release for c in interrupted.after} - {str(interrupted.serving).lower()}
+    assert [container.service for container in first.containers(every=True)] == ["agent-worker", "fastapi"]
+    assert {container.release for container in first.containers()} == {next_run.row(NAME)["release"].lower()}
+    assert not left & {release.lower() for release in first.releases()}

@@ -1,0 +1,231 @@
+"""What goes wrong on the way: told with found, expected and what to do, nothing half-done, the old release serves on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Lab, Run
+
+NAMES = ["staging-1", "staging-2"]
+# A fault is chosen by the worker's environment; the rest is what the lab's inventory has.
+PLAIN = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"}
+OTHER_SECRET = "x" * 20 + "-not-the-servers-secret"
+
+
+def with_fault(fault: str, **more: Any) -> dict[str, Any]:
+    return {"livekit_agent_env": {**PLAIN, "SIDEKICK_FAULT": fault}, **more}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A run that was to fail, and what the hosts were before and after it."""
+
+    run: Run
+    seconds: float
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+
+def trouble(lab: Lab, **options: Any) -> Trouble:
+    before = [machine.state() for machine in lab.machines]
+    started = time.monotonic()
+    run = lab.play("deploy.yml", **options)
+    seconds = time.monotonic() - started
+    return Trouble(run, seconds, before, [machine.state() for machine in lab.machines])
+
+
+def assert_told(run: Run, host: str, *words: str) -> None:
+    """The host's reason has the words; the run failed and says so in the report, the table and the exit status."""
+    assert run.rc != 0
+    assert run.report["ok"] is False
+    row = run.row(host)
+    failed = [text for check in row["checks"] if not check["ok"] for text in ("expected", check["expected"], check["remedy"])]
+    reason = " ".join([run.reason(host), *failed])
+    assert [word for word in words if word not in reason] == [], reason
+    assert "expected" in reason.lower(), reason
+    assert words[0] in " ".join(run.stdout.split())
+
+
+# --- before anything is touched --------------------------------------------------------------------------------------
+
+
+def server_troubles(lab: Lab) -> dict[str, tuple[dict[str, str], list[str]]]:
+    return {
+        "server unreachable": ({"livekit_url": f"ws://{lab.livekit_host}:7999"}, [f"{lab.livekit_host}:7999"]),
+        "wrong key": ({"livekit_api_key": "nobodys-key"}, ["livekit_api_key"]),
+        "wrong secret": ({"livekit_api_secret": OTHER_SECRET}, ["livekit_api_secret"]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["server unreachable", "wrong key", "wrong secret"])
+def test_what_the_server_refuses_is_told_at_once_and_no_host_is_contacted(lab: Lab, kind: str) -> None:
+    extra_vars, words = server_troubles(lab)[kind]
+    started = time.monotonic()
+    run = lab.play("deploy.yml", extra_vars=extra_vars)
+    assert time.monotonic() - started < 10
+    for name in NAMES:
+        assert_told(run, name, *words)
+    assert run.hosts() == {"localhost"}
+    assert OTHER_SECRET not in run.transcript
+
+
+def test_a_tag_the_registry_does_not_have_is_told_before_anything_is_touched(lab: Lab) -> None:
+    image = f"{lab.document['registry']}/sidekick-api:gone"
+    found = trouble(lab, extra_vars={"agent_api_image": image})
+    for name in NAMES:
+        assert_told(found.run, name, f"no image {image}", "agent_api_image")
+    assert found.after == found.before
+
+
+def test_a_digest_the_registry_does_not_have_leaves_nothing_behind(lab: Lab) -> None:
+    image = f"{lab.document['registry']}/sidekick-worker@sha256:{'0' * 64}"
+    found = trouble(lab, extra_vars={"livekit_agent_image": image}, limit="staging-1")
+    assert_told(found.run, "staging-1", image, "Push them, or correct livekit_agent_image")
+    assert found.after == found.before
+
+
+def test_an_api_that_is_not_healthy_is_told_and_leaves_nothing_behind(lab: Lab) -> None:
+    extra_vars = {"agent_api_health_path": "/nowhere", "agent_api_start_timeout_seconds": 3, "agent_api_memory": "500m"}
+    found = trouble(lab, extra_vars=extra_vars, limit="staging-1")
+    assert_told(found.run, "staging-1", "404", "HTTP 200 of /nowhere", "agent_api_health_path")
+    assert found.after == found.before
+
+
+# --- a worker that is not what it should be --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_faults(lab: Lab, deployed: Lab) -> Trouble:
+    """Both hosts at once, each with a fault of its own."""
+    hosts = {
+        "staging-1": with_fault("hardcoded_name"),
+        "staging-2": with_fault("never_registers", livekit_agent_register_timeout_seconds=8),
+    }
+    return trouble(deployed, inventory=lab.inventory_of("two-faults", hosts))
+
+
+def test_a_worker_that_hard_codes_another_name_is_told(two_faults: Trouble) -> None:
+    words = ["'hardcoded-by-fault'", "'sidekick-agent-staging-staging-1'", "Remove the name from the worker's code"]
+    assert_told(two_faults.run, "staging-1", *words)
+
+
+def test_a_worker_that_never_registers_is_told_with_its_last_lines(two_faults: Trouble) -> None:
+    assert_told(two_faults.run, "staging-2", "has not registered", "failed to connect to livekit")
+
+
+def test_a_worker_that_never_registers_is_not_waited_for_longer_than_asked(two_faults: Trouble) -> None:
+    assert two_faults.seconds < 40
+
+
+def test_the_reason_says_what_serves_now(two_faults: Trouble) -> None:
+    for name, before in zip(NAMES, two_faults.before, strict=True):
+        assert f"Serving now: {before['serving']}" in two_faults.run.reason(name)
+
+
+def test_a_worker_that_cannot_register_leaves_the_host_as_it_was(two_faults: Trouble) -> None:
+    assert two_faults.after == two_faults.before
+
+
+@pytest.fixture(scope="module")
+def failed_after_the_switch(lab: Lab, deployed: Lab) -> Trouble:
+    """The first host's new worker passes the directed probe and fails real calls; nothing changes on the second."""
+    extra_vars = {"verification_preview_deadline_seconds": 8}
+    inventory = lab.inventory_of("entrypoint", {"staging-1": with_fault("entrypoint_raises")})
+    return trouble(deployed, inventory=inventory, extra_vars=extra_vars)
+
+
+def test_an_entrypoint_that_raises_fails_in_the_preview(failed_after_the_switch: Trouble) -> None:
+    assert_told(failed_after_the_switch.run, "staging-1", "preview", "did not join the room", "look for an exception in the entrypoint")
+    row = failed_after_the_switch.run.row("staging-1")
+    assert [check["name"] for check in row["checks"] if not check["ok"]] == ["preview"]
+
+
+def test_the_exception_of_the_entrypoint_is_shown(failed_after_the_switch: Trouble) -> None:
+    assert "SIDEKICK_FAULT=entrypoint_raises" in " ".join(failed_after_the_switch.run.stdout.split())
+
+
+def test_the_old_release_serves_again_from_the_same_containers(failed_after_the_switch: Trouble) -> None:
+    assert failed_after_the_switch.after == failed_after_the_switch.before
+
+
+def test_a_host_with_nothing_to_change_is_proven_beside_one_that_fails(failed_after_the_switch: Trouble) -> None:
+    row = failed_after_the_switch.run.row("staging-2")
+    assert (row["verdict"], failed_after_the_switch.run.changed.get("staging-2")) == ("exclusive", None)
+
+
+# --- hosts that are away, hosts that differ --------------------------------------------------------------------------
+
+
+def ghost(lab: Lab, number: int) -> dict[str, Any]:
+    """A host at an address of the lab's network that nobody has."""
+    return lab.newcomer(f"ghost-{number}", f"{lab.livekit_host.rpartition('.')[0]}.{250 - number}")
+
+
+@pytest.fixture(scope="module")
+def one_away(lab: Lab, deployed: Lab) -> Trouble:
+    """The first host changes, the second does not, and a third one is unreachable."""
+    hosts = {"staging-1": {"livekit_agent_memory": "1400m"}, **ghost(lab, 1)}
+    return trouble(deployed, inventory=lab.inventory_of("one-away", hosts))
+
+
+def test_a_host_that_is_away_fails_the_run_and_is_told(one_away: Trouble) -> None:
+    assert one_away.run.rc != 0
+    assert one_away.run.report["ok"] is False
+    assert one_away.run.row("ghost-1")["verdict"] == "unreachable"
+    assert "host unreachable over SSH" in one_away.run.reason("ghost-1")
+
+
+def test_the_other_hosts_are_deployed_and_proven_without_the_one_that_is_away(one_away: Trouble) -> None:
+    assert [one_away.run.row(name)["verdict"] for name in NAMES] == ["exclusive", "exclusive"]
+    assert one_away.after[0]["serving"] != one_away.before[0]["serving"]
+
+
+def test_an_unchanged_host_beside_a_changed_one_before_it_in_the_order_is_left_alone(one_away: Trouble) -> None:
+    assert one_away.after[1] == one_away.before[1]
+
+
+@pytest.fixture(scope="module")
+def second_only(one_away: Trouble, lab: Lab) -> Trouble:
+    """The other order: the first host stays as the change before left it, the second one changes."""
+    assert one_away.after
+    hosts = {"staging-1": {"livekit_agent_memory": "1400m"}, "staging-2": {"livekit_agent_memory": "1300m"}}
+    return trouble(lab, inventory=lab.inventory_of("second-only", hosts))
+
+
+def test_a_changed_host_after_an_unchanged_one_in_the_order_is_deployed(second_only: Trouble) -> None:
+    assert second_only.run.rc == 0, second_only.run.stdout
+    assert second_only.after[1]["serving"] == second_only.run.row("staging-2")["release"] != second_only.before[1]["serving"]
+
+
+def test_the_unchanged_host_before_it_is_left_alone(second_only: Trouble) -> None:
+    assert second_only.after[0] == second_only.before[0]
+
+
+@pytest.fixture(scope="module")
+def all_away(lab: Lab) -> Run:
+    inventory = lab.inventory_of("all-away", {**ghost(lab, 1), **ghost(lab, 2)})
+    return lab.play("deploy.yml", inventory=inventory, limit="ghost-1:ghost-2")
+
+
+def test_the_report_is_there_when_every_host_is_away(all_away: Run) -> None:
+    assert all_away.rc != 0
+    assert (all_away.report["ok"], sorted(all_away.report["hosts"])) == (False, ["ghost-1", "ghost-2"])
+    assert all_away.report["finished"]
+
+
+def test_each_host_that_is_away_has_its_reason(all_away: Run) -> None:
+    for name in ("ghost-1", "ghost-2"):
+        assert "host unreachable over SSH" in all_away.reason(name)
+        assert all_away.row(name)["agent_name"] == f"sidekick-{name}"
+
+
+# --- after all of it -------------------------------------------------------------------------------------------------
+
+
+def test_verification_is_green_after_all_that_without_any_repair(lab: Lab) -> None:
+    run = lab.play("playbooks/verify.yml")
+    assert run.rc == 0, run.stdout

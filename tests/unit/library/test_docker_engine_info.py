@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The module docker_engine_info as Ansible runs it, with the answers of the host's programs made up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import docker_engine_info
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+
+Answers = dict[str, tuple[int, str]]
+ENGINE: Answers = {
+    "docker version --format {{.Server.Version}}": (0, "26.1.5\n"),
+    "docker compose version --short": (0, "2.26.1\n"),
+    "systemd-detect-virt --container": (1, "none\n"),
+    "systemctl is-active --quiet chrony": (0, ""),
+}
+
+
+def read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answers: Answers) -> dict[str, Any]:
+    programs = {command.split()[0] for command in answers}
+
+    def run_command(_module: AnsibleModule, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+        status, out = answers.get(" ".join(argv), (1, ""))
+        return status, out, ""
+
+    monkeypatch.setattr(AnsibleModule, "run_command", run_command)
+    monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda _module, name: f"/usr/bin/{name}" if name in programs else None)
+    with patch_module_args({}), pytest.raises(SystemExit):
+        docker_engine_info.main()
+    found = dict(json.loads(capsys.readouterr().out))
+    return {name: found[name] for name in ("changed", "version", "compose_version", "container", "time_synchronized")}
+
+
+def test_a_host_that_has_it_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {"version": "26.1.5", "compose_version": "2.26.1", "container": False, "time_synchronized": True}
+    assert read(capsys, monkeypatch, ENGINE) == {"changed": False, **expected}
+
+
+def test_a_bare_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {"version": "", "compose_version": "", "container": False, "time_synchronized": False}
+    assert read(capsys, monkeypatch, {}) == {"changed": False, **expected}
+
+
+DIFFERENT = [
+    ("docker version --format {{.Server.Version}}", (1, "permission denied"), "version", ""),
+    ("docker compose version --short", (125, "unknown command"), "compose_version", ""),
+    ("systemd-detect-virt --container", (0, "docker\n"), "container", True),
+    ("systemctl is-active --quiet chrony", (3, ""), "time_synchronized", False),
+]
+
+
+@pytest.mark.parametrize(("command", "answer", "name", "expected"), DIFFERENT)
+def test_one_answer_that_differs(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    answer: tuple[int, str],
+    name: str,
+    expected: Any,
+) -> None:
+    assert read(capsys, monkeypatch, {**ENGINE, command: answer})[name] == expected
+
+
+@pytest.mark.parametrize("service", docker_engine_info.TIME_SERVICES)
+def test_each_service_that_keeps_the_clock_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    assert read(capsys, monkeypatch, {f"systemctl is-active --quiet {service}": (0, "")})["time_synchronized"]
