@@ -140,9 +140,7 @@ class CallbackModule(CallbackBase):
         if self.report is None:
             return
         self._note_dropped()
-        self.report.end(
-            now(), failed={*stats.failures, *stats.dark}, dropped=self.dropped.union(*self.not_begun.values())
-        )
+        self.report.end(now(), failed={*stats.failures, *stats.dark}, dropped=self.dropped.union(*self.not_begun.values()))
         self._write()
         self._show()
 
@@ -250,9 +248,7 @@ class CallbackModule(CallbackBase):
             return {}
         names = [self.report.playbook, *(["verify"] if self.report.verified else [])]
         secrets = sorted(self.secrets)
-        return {
-            self._directory() / f"{name}.json": report.redacted(self.report.document(name), secrets) for name in names
-        }
+        return {self._directory() / f"{name}.json": report.redacted(self.report.document(name), secrets) for name in names}
 
     def _write(self) -> None:
         for path, document in self._documents().items():

@@ -17,5 +17,6 @@ class FilterModule:
             "livekit_standby_probes": probes.standby_probes,
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
+            "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
         }

@@ -41,7 +41,6 @@ LIVEKIT_VERSION = "v1.13.5"
 SUBNETS = ("10.213.77.0/24", "10.214.77.0/24", "10.215.77.0/24", "192.168.213.0/24")
 SHARED_NAME = "sidekick-agent-staging"
 SERVICES = ("api", "worker")
-DAEMON_PID_FILES = {"/var/run/docker.pid": "dockerd", "/var/run/docker/containerd/containerd.pid": "containerd"}
 # `--privileged` needs CAP_SYS_RESOURCE, which a controller in a virtual machine of its own may lack; this set boots
 # systemd and runs an inner Engine.
 CAPABILITIES = [
@@ -516,27 +515,9 @@ def other_is_running(name: str) -> bool:
 # --- commands ---------------------------------------------------------------------------------------------------
 
 
-def is_alive(pid: str, name: str) -> bool:
-    """Whether the process has that name and is no zombie, which nobody may ever reap where process 1 is no init."""
-    try:
-        status = (Path("/proc") / pid / "stat").read_text()
-    except OSError:
-        return False
-    return f"({name}) " in status and f"({name}) Z" not in status
-
-
-def clear_stale_pid_files() -> None:
-    """A killed daemon leaves its number behind. While anything has it, even a zombie, a new daemon waits for it in vain."""
-    for path, name in DAEMON_PID_FILES.items():
-        pid = run(as_root(["cat", path]), check=False).stdout.strip()
-        if pid and not is_alive(pid, name):
-            say(f"removing the stale {path} (process {pid} is no living {name})")
-            run(as_root(["rm", "-f", path]))
-
-
 def prepare() -> tuple[str, ipaddress.IPv4Network]:
-    clear_stale_pid_files()
-    run(["bash", str(LAB / "bootstrap"), "docker"])
+    said = run(["bash", str(LAB / "bootstrap"), "docker"]).stdout
+    print(said, end="", file=sys.stderr, flush=True)
     replace_other_checkout()
     ssh_key()
     return derived_image("host", base_image()), network()

@@ -27,11 +27,13 @@ options:
       - "C(readings): two results of M(livekit_worker_info), at least 2 s apart."
       - "C(services): C(fastapi) and C(agent-worker), each with C(running) and C(env)."
       - "C(drift): a list of differences to the release record, empty when there are none."
+      - "C(own_ids): every worker id that a worker of our releases on the host has or had."
+      - "C(outside) and C(readable): a host outside the run that shares its pool with one of the run; it gets no row of its own."
       - "C(error): why the host could not be read; not given when it could."
     type: dict
     required: true
   probes:
-    description: "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview) and C(nobody)."
+    description: "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview), C(<agent name>/through) and C(nobody)."
     type: dict
     required: true
   log_patterns:
@@ -45,6 +47,14 @@ options:
     description: Whether previews were sent. If not, the check says "not checked" and holds.
     type: bool
     default: true
+  accept_inconclusive:
+    description: Whether a routing verdict V(inconclusive) lets a host pass. V(foreign) and V(unreachable) never do.
+    type: bool
+    default: false
+  nodes:
+    description: Number of LiveKit server nodes. One probe asks one node, so with more the routing verdict is V(inconclusive).
+    type: int
+    default: 1
 attributes:
   check_mode:
     support: full
@@ -78,7 +88,15 @@ report:
     agent_name: {description: Agent name in the inventory., type: str}
     release: {description: Release in the record., type: str}
     worker_ids: {description: Ids of the serving worker., type: list, elements: str}
-    verdict: {description: "V(reached) when every check holds, else V(unreachable).", type: str}
+    verdict:
+      description:
+        - "Who gets the jobs of the name: V(exclusive) = this host, V(shared) = its pool, V(foreign) = others too, V(unreachable) = the
+          worker gets none, V(inconclusive) = not proven."
+      type: str
+    ok: {description: Every check holds., type: bool}
+    routing:
+      description: "The verdict with C(method), C(seconds), C(not_seen) (what the method cannot see) and C(foreign) (worker ids)."
+      type: dict
     reason: {description: Why., type: str}
     probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe.", type: dict}
     checks:
@@ -86,7 +104,7 @@ report:
       type: list
       elements: dict
 ok:
-  description: Every host is reached, and there is at least one.
+  description: Every check of every host holds, and there is at least one.
   type: bool
   returned: success
 failed_hosts:
@@ -101,6 +119,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "probes": {"type": "dict", "required": True},
     "log_patterns": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "check_preview": {"type": "bool", "default": True},
+    "accept_inconclusive": {"type": "bool", "default": False},
+    "nodes": {"type": "int", "default": 1},
 }
 
 
@@ -108,7 +128,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     p = module.params
     try:
-        answer = verdict.judge(p["hosts"], p["probes"], p["log_patterns"], p["check_preview"])
+        answer = verdict.judge(p["hosts"], p["probes"], p["log_patterns"], p["check_preview"], p["accept_inconclusive"], p["nodes"])
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, **answer)

@@ -87,7 +87,8 @@ options:
       mode:
         description:
           - V(answer) is answered by whichever worker of the name is asked first.
-          - V(pass) is passed on by every worker with the hook, so that only a worker without it takes the job.
+          - V(pass) is passed on by the workers of O(probes[].instances) (without them by every worker with the hook), so that another
+            worker takes the job if there is one.
           - V(answer_if) is answered only by the worker whose O(probes[].instance) and O(probes[].release) match.
         type: str
         choices: [answer, pass, answer_if]
@@ -98,6 +99,12 @@ options:
       release:
         description: Release that shall answer.
         type: str
+      instances:
+        description:
+          - With O(probes[].mode=pass) the instances that are to pass the probe on. A worker with the hook that is not among them answers
+            it, so that one of another deployment is seen.
+        type: list
+        elements: str
       metadata:
         description: Metadata to send instead of the module's own.
         type: str
@@ -231,6 +238,7 @@ PROBE: dict[str, dict[str, Any]] = {
     "mode": {"type": "str", "choices": ["answer", "pass", "answer_if"], "default": "answer"},
     "instance": {"type": "str"},
     "release": {"type": "str"},
+    "instances": {"type": "list", "elements": "str"},
     "metadata": {"type": "str"},
     "count": {"type": "int", "default": 1},
     "spacing_seconds": {"type": "float", "default": 0.0},
@@ -251,9 +259,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 def run(params: dict[str, Any]) -> dict[str, Any]:
     started = time.monotonic()
     specs = dispatch.specs_of(params["probes"], params["window_seconds"])
-    results = asyncio.run(
-        dispatch.send(params["url"], params["api_key"], params["api_secret"], specs, params["timeout_seconds"])
-    )
+    results = asyncio.run(dispatch.send(params["url"], params["api_key"], params["api_secret"], specs, params["timeout_seconds"]))
     waits = dispatch.waits_of(results, params["window_seconds"])
     return {"probes": results, "waits": waits, "seconds": round(time.monotonic() - started, 3)}
 

@@ -126,9 +126,7 @@ def main() -> None:
     except client.LiveKitError as trouble:
         answered = trouble.kind in ANSWERED and bool(p["api_key"] and p["api_secret"])
         seconds = round(time.monotonic() - started, 3)
-        module.fail_json(
-            msg=str(trouble), reachable=answered, key_accepted=False, seconds=seconds, **clock, **trouble.as_dict()
-        )
+        module.fail_json(msg=str(trouble), reachable=answered, key_accepted=False, seconds=seconds, **clock, **trouble.as_dict())
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, **clock, **found)

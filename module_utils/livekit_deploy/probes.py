@@ -42,12 +42,28 @@ def directed(host: str, agent_name: str, instance: str) -> dict[str, Any]:
     return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance}
 
 
-def verification_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], preview: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All probes of a verification: that a random name finds nobody, and for each host a directed one and a preview.
+def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run."""
+    instances: dict[str, list[str]] = {}
+    readings = [(host, reading_of(hostvars[host])) for host in hosts]
+    readings += [(str(entry["__verification_host"]), dict(entry)) for entry in others]
+    for host, found in readings:
+        if found.get("release"):
+            instances.setdefault(str(hostvars[host]["livekit_agent_name"]), []).append(f"{host}/{found['release']['id']}")
+    common = {"mode": "pass", "expect": "nobody"}
+    return [{"id": f"{name}/through", "agent_name": name, "instances": ours, **common} for name, ours in sorted(instances.items())]
+
+
+def verification_probes(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], preview: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """All probes of a verification: that a random name finds nobody, for each name one that our workers pass on, and for each host a
+    directed one and a preview.
 
     ``preview`` has ``enabled``, ``port``, ``path``, ``deadline_seconds``; a host's own ``verification_preview_url`` comes first.
     """
     probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
+    probes += through_probes(hostvars, hosts, others)
     for host in hosts:
         variables = hostvars[host]
         release = reading_of(variables).get("release")
@@ -68,27 +84,58 @@ def verification_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], previ
     return probes
 
 
+def pool_of(hostvars: Mapping[str, Any], host: str) -> str:
+    return str(hostvars[host].get("livekit_agent_pool") or host)
+
+
+def outside(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[str]:
+    """Hosts of the inventory that share a pool with one of ``hosts`` and are not among them: their worker ids are ours, too."""
+    pools = {pool_of(hostvars, host) for host in hosts}
+    return [host for host in group if host not in hosts and pool_of(hostvars, host) in pools]
+
+
 def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:
     """A reading without the workers whose gate is closed by record: they are not in charge of a call, and they are stopped last."""
     workers = [w for w in reading["workers"] if states.get(w.get("release") or "") not in BEHIND_THE_GATE]
     return {"time": reading.get("time"), "workers": workers}
 
 
-def observations(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What ``deployment_verdict_info`` decides on, for each host."""
-    result = {}
-    for host in hosts:
-        variables = hostvars[host]
-        first = reading_of(variables)
-        witness = registered(variables, WITNESS, "workers")
-        release = first.get("release")
-        readings = [in_charge(reading, first.get("states", {})) for reading in (first, witness) if reading]
+def own_ids(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
+    """Every id that a worker of one of our releases on this host has or had, so also a draining one's and those before a reconnect."""
+    workers = [worker for reading in readings for worker in reading["workers"] if (worker.get("release") or "") in states]
+    return sorted({i for worker in workers for i in [*worker.get("worker_ids", []), worker.get("worker_id")] if i})
+
+
+def observations(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, dict[str, Any]]:
+    """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading the hosts that
+    share a pool with one of them (an entry without ``workers`` could not be read)."""
+    result = {host: observed(hostvars, host) for host in hosts}
+    for entry in others:
+        host = str(entry["__verification_host"])
+        readable = entry.get("workers") is not None
+        states = (entry.get("states") or {}) if readable else {}
         result[host] = {
-            "agent_name": str(variables["livekit_agent_name"]),
-            "pool": str(variables.get("livekit_agent_pool") or host),
-            "release": release["id"] if release else None,
-            "readings": readings,
-            "services": first.get("services", {}),
-            "drift": first.get("drift", []),
+            "agent_name": str(hostvars[host]["livekit_agent_name"]),
+            "pool": pool_of(hostvars, host),
+            "outside": True,
+            "readable": readable,
+            "readings": [entry] if readable else [],
+            "own_ids": own_ids([entry], states) if readable else [],
         }
     return result
+
+
+def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
+    variables = hostvars[host]
+    first, witness = reading_of(variables), registered(variables, WITNESS, "workers")
+    release, states = first.get("release"), first.get("states", {})
+    readings = [reading for reading in (first, witness) if reading]
+    return {
+        "agent_name": str(variables["livekit_agent_name"]),
+        "pool": pool_of(hostvars, host),
+        "release": release["id"] if release else None,
+        "readings": [in_charge(reading, states) for reading in readings],
+        "own_ids": own_ids(readings, states),
+        "services": first.get("services", {}),
+        "drift": first.get("drift", []),
+    }

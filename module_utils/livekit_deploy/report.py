@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# What counts as delivered. An unknown verdict is never good.
-GOOD_VERDICTS = frozenset({"reached"})
+# Verdicts of which a row may be good; its check "routing" says whether the run accepts one that is inconclusive. An unknown verdict
+# is never good.
+GOOD_VERDICTS = frozenset({"exclusive", "shared", "inconclusive"})
 UNREACHABLE = "unreachable"
 WIDTH = 100
 SHORTEST_REDACTED = 8  # a shorter one is no secret, and taking it out would garble the text
 PROBE_KEYS = ("job_id", "worker_id", "latency_seconds")
 CHECK_KEYS = ("name", "ok", "found", "expected", "remedy")
+ROUTING_KEYS = ("method", "seconds", "not_seen", "foreign")
 HEADINGS = ("host", "agent name", "release", "worker id", "latency", "verdict")
 
 
@@ -133,6 +135,7 @@ class Report:
             "reason": self._reason(state),
             "probe": {key: probe.get(key) for key in PROBE_KEYS},
             "checks": [{key: check.get(key) for key in CHECK_KEYS} for check in row.get("checks") or []],
+            "routing": {key: row.get("routing", {}).get(key) for key in ROUTING_KEYS} if row.get("routing") else None,
         }
 
     def _reason(self, state: HostState) -> str | None:

@@ -50,6 +50,8 @@ class Evidence:
     members: tuple[Member, ...]
     through: Mapping[str, Any] = field(default_factory=dict)
     samples: Sequence[Mapping[str, Any]] = ()
+    # Directed probes and previews under the name: they say who took them, and nothing about who else could have.
+    others: Sequence[Mapping[str, Any]] = ()
     server: ServerEvidence | None = None
     nodes: int = 1
     nodes_covered: int = 1
@@ -60,7 +62,8 @@ class Evidence:
 
     @property
     def unread(self) -> list[str]:
-        return [member.host for member in self.members if not member.readable]
+        """Members whose worker id is not known, so that an unknown id may be theirs."""
+        return [member.host for member in self.members if not member.readable or not member.worker_ids]
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def decide(evidence: Evidence) -> Verdict:
 
     strangers = sorted(strangers_of(evidence))
     if strangers and evidence.unread:
-        text = f"{', '.join(strangers)} has the name {evidence.name}, and {', '.join(evidence.unread)} of the pool could not be read"
+        text = f"{', '.join(strangers)} has the name {evidence.name}; the worker id of {', '.join(evidence.unread)} is not known"
         return verdict(INCONCLUSIVE, text)
     if strangers:
         return verdict(FOREIGN, f"{', '.join(strangers)} has the name {evidence.name} and is no worker of this pool", foreign=strangers)
@@ -134,7 +137,7 @@ def decide(evidence: Evidence) -> Verdict:
 
 def strangers_of(evidence: Evidence) -> set[str]:
     """Worker ids seen under the name that no member of the pool ever had."""
-    seen = set(takers([evidence.through, *evidence.samples]))
+    seen = set(takers([evidence.through, *evidence.samples, *evidence.others]))
     seen |= evidence.server.worker_ids if evidence.server else set()
     return seen - evidence.own_ids
 
@@ -159,7 +162,7 @@ def doubt_of(evidence: Evidence) -> str:
     if not evidence.members:
         return "no host of the pool was looked at"
     if evidence.unread:
-        return f"{', '.join(evidence.unread)} of the pool could not be read"
+        return f"the worker id of {', '.join(evidence.unread)} is not known"
     if evidence.nodes_covered < evidence.nodes:
         return f"{evidence.nodes_covered} of {evidence.nodes} LiveKit nodes were asked: a worker on another one is not seen"
     if evidence.server and evidence.server.complete:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import routing
+
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
 SERVICES = ("fastapi", "agent-worker")
 MIN_SECONDS_BETWEEN_READINGS = 2.0
@@ -45,6 +47,10 @@ class Host:
     drift: list[str] | None
     directed: dict[str, Any]
     preview: dict[str, Any]
+    through: dict[str, Any]
+    own_ids: frozenset[str] = frozenset()
+    outside: bool = False
+    readable: bool = True
     error: str = ""
     pool_hosts: list[Host] = field(default_factory=list)
 
@@ -138,6 +144,10 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         drift=[str(item) for item in drift] if isinstance(drift, list | tuple) else None,
         directed=mapping(probes.get(f"{name}/directed")),
         preview=mapping(probes.get(f"{name}/preview")),
+        through=mapping(probes.get(f"{data.get('agent_name')}/through")),
+        own_ids=frozenset(str(i) for i in sequence(data.get("own_ids"))),
+        outside=bool(data.get("outside")),
+        readable=bool(data.get("readable", True)) and bool(sequence(data.get("readings"))),
         error=str(data.get("error") or ""),
     )
 
@@ -384,6 +394,41 @@ def check_drift(host: Host) -> Check:
     )
 
 
+def member_of(host: Host) -> routing.Member:
+    """A host as the routing verdict sees it. A host outside the run was read, but got no probe of its own."""
+    workers = [worker for reading in host.readings for worker in workers_of(reading)]
+    rooms = {str(mapping(request).get("room")) for worker in workers for request in sequence(worker.get("requests"))}
+    ids = host.own_ids | ({host.worker_id} if host.worker_id and host.has_directed_job else set())
+    probe = Check("directed_probe", True, "", "", "") if host.outside else check_directed_probe(host)
+    return routing.Member(host.name, host.readable, frozenset(ids), frozenset(rooms), probe.ok, probe.found)
+
+
+def route_of(host: Host, nodes: int) -> routing.Verdict:
+    """Who gets the jobs of this host's name."""
+    pool = host.pool_hosts or [host]
+    others = [probe for member in pool for probe in (member.directed, member.preview) if probe.get("agent_name") == host.agent_name]
+    members = tuple(member_of(member) for member in pool)
+    return routing.decide(routing.Evidence(host.agent_name, members, through=host.through, others=others, nodes=nodes))
+
+
+def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: bool) -> Check:
+    others = [member.name for member in host.pool_hosts if member.name != host.name]
+    whose = f"the pool of {', '.join([host.name, *others])}" if others else f"{host.name} alone"
+    expected = f"jobs of {host.agent_name!r} go to {whose}"
+    good = verdict.verdict in (routing.EXCLUSIVE, routing.SHARED)
+    ok = good or (accept_inconclusive and verdict.verdict == routing.INCONCLUSIVE)
+    found = f"{verdict.verdict}: {verdict.reason} (by {verdict.method}, {verdict.seconds} s)"
+    return Check("routing", ok, found, expected, routing_remedy(host, verdict))
+
+
+def routing_remedy(host: Host, verdict: routing.Verdict) -> str:
+    if verdict.verdict == routing.FOREIGN:
+        return f"give this pool a name of its own in the inventory and deploy, or stop the worker {', '.join(verdict.foreign)}"
+    if verdict.verdict == routing.UNREACHABLE:
+        return f"see the check directed_probe of {host.name}"
+    return "run verify.yml again; to go on all the same: -e verification_accept_inconclusive=true"
+
+
 def checks_of(host: Host, nobody: dict[str, Any], patterns: list[str], preview: bool) -> list[Check]:
     """All checks, the cause before what follows from it."""
     before = [check_environment(host), check_name_in_effect(host), check_registered(host), check_directed_probe(host)]
@@ -398,27 +443,32 @@ def reason_of(checks: list[Check]) -> str:
     return f"{failed[0].name}: {failed[0].found}{others}"
 
 
-def report_of(host: Host, checks: list[Check]) -> dict[str, Any]:
-    good = all(check.ok for check in checks) and not host.error
+def report_of(host: Host, checks: list[Check], verdict: routing.Verdict) -> dict[str, Any]:
     return {
         "agent_name": host.agent_name,
         "release": host.release,
         "worker_ids": [host.worker_id] if host.worker_id else [],
-        "verdict": "reached" if good else "unreachable",
+        "verdict": verdict.verdict,
         "reason": host.error or reason_of(checks),
         "probe": {key: host.directed.get(key) for key in ("job_id", "worker_id", "latency_seconds")},
         "checks": [check.as_dict() for check in checks],
+        "routing": verdict.as_dict(),
+        "ok": not host.error and all(check.ok for check in checks),
     }
 
 
-def judge(hosts: Any, probes: Any, patterns: Any = (), preview: bool = True) -> dict[str, Any]:
-    """The report of all hosts. No host at all is not ok: nothing was proven."""
+def judge(
+    hosts: Any, probes: Any, patterns: Any = (), preview: bool = True, accept_inconclusive: bool = False, nodes: int = 1
+) -> dict[str, Any]:
+    """The report of all hosts of the run. No host at all is not ok: nothing was proven."""
     answers = mapping(probes)
     known = [host_of(str(name), data, answers) for name, data in mapping(hosts).items()]
     report = {}
     for host in known:
         host.pool_hosts.extend(other for other in known if other.pool == host.pool and other.agent_name == host.agent_name)
+    for host in [host for host in known if not host.outside]:
         checks = checks_of(host, mapping(answers.get("nobody")), [str(p) for p in sequence(patterns)], preview)
-        report[host.name] = report_of(host, checks)
-    failed = sorted(name for name, entry in report.items() if entry["verdict"] != "reached")
+        verdict = route_of(host, nodes)
+        report[host.name] = report_of(host, [*checks, check_routing(host, verdict, accept_inconclusive)], verdict)
+    failed = sorted(name for name, entry in report.items() if not entry["ok"])
     return {"report": report, "ok": bool(report) and not failed, "failed_hosts": failed}

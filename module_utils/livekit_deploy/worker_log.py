@@ -46,8 +46,9 @@ def read(lines: Iterable[str], patterns: Iterable[str] = (), after: Collection[s
     """Fold a worker's log into one reading.
 
     Returns ``agent_name``, ``worker_id``, ``registered_since`` (ISO 8601), ``url`` and ``deployment`` of the latest registration (None
-    where its line is not in the log), ``connected`` (no connection failure after it), ``reconnects`` (registrations after the first),
-    ``draining``, ``sdk_version``, ``requests`` (all job requests) and ``log_matches`` (pattern -> seen).
+    where its line is not in the log), ``connected`` (no connection failure after it), ``worker_ids`` (of all registrations),
+    ``reconnects`` (those after the first), ``draining``, ``sdk_version``, ``requests`` (all job requests) and ``log_matches``
+    (pattern -> seen).
 
     With ``after`` (job ids and rooms) a pattern counts only once one of these jobs was requested: what an earlier call logged proves
     nothing.
@@ -62,7 +63,7 @@ def read(lines: Iterable[str], patterns: Iterable[str] = (), after: Collection[s
         "draining": False,
         "sdk_version": None,
     }
-    registrations = 0
+    ids: list[str] = []
     requests = []
     wanted = {pattern: re.compile(pattern) for pattern in patterns}
     matches = dict.fromkeys(wanted, False)
@@ -75,12 +76,12 @@ def read(lines: Iterable[str], patterns: Iterable[str] = (), after: Collection[s
         if not event or not isinstance(message, str):
             continue
         if message == REGISTERED:
-            registrations += 1
+            ids.append(str(event.get("id")))
         elif message == REQUESTED:
             requests.append(job_request(event))
             counting = counting or bool({requests[-1]["job_id"], requests[-1]["room"]} & set(after))
         state.update(changes(message, event))
-    return {**state, "reconnects": max(0, registrations - 1), "requests": requests, "log_matches": matches}
+    return {**state, "worker_ids": ids, "reconnects": max(0, len(ids) - 1), "requests": requests, "log_matches": matches}
 
 
 def changes(message: str, event: dict[str, Any]) -> dict[str, Any]:

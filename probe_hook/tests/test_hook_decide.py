@@ -46,6 +46,11 @@ UNDIRECTED = [
     pytest.param(probe("answer", release="other"), ANSWER, PASS, id="answer ignores directions"),
     pytest.param(probe("pass"), PASS, PASS, id="pass"),
     pytest.param(probe("pass", instance=INSTANCE), PASS, PASS, id="pass ignores directions"),
+    pytest.param(probe("pass", instances=["web2/x", INSTANCE]), PASS, PASS, id="one of those that pass"),
+    pytest.param(probe("pass", instances=["web2/x"]), ANSWER, PASS, id="of another deployment"),
+    pytest.param(probe("pass", instances=[]), ANSWER, PASS, id="nobody is to pass"),
+    pytest.param(probe("pass", instances=None), PASS, PASS, id="null instances are not given"),
+    pytest.param(probe("pass", instances=INSTANCE), PASS, PASS, id="instances that are no list"),
 ]
 # A marked dispatch must never start a job, even if a newer deployer wrote it.
 UNKNOWN = [

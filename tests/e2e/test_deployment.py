@@ -20,7 +20,7 @@ from tests.e2e.harness import API_PORTS, APP, NGINX, ROOT, Lab, Machine, Run, re
 CHANGE = {"livekit_agent_memory": "1500m", "agent_release_keep": 1}
 CHANGE_BUDGET, UNCHANGED_BUDGET = 16, 3
 REPORT_KEYS = ["playbook", "started", "finished", "ok", "waits", "hosts"]
-ROW_KEYS = ["agent_name", "release", "worker_ids", "verdict", "reason", "probe", "checks"]
+ROW_KEYS = ["agent_name", "release", "worker_ids", "verdict", "reason", "probe", "checks", "routing"]
 PROBE_KEYS = ["job_id", "worker_id", "latency_seconds"]
 CHECK_KEYS = ["name", "ok", "found", "expected", "remedy"]
 CHECKS = ["environment", "name_in_effect", "registered", "directed_probe", "preview", "nobody", "drift"]
@@ -94,10 +94,10 @@ def test_a_report_has_exactly_the_keys_it_is_documented_with(report: dict[str, A
     assert {tuple(check) for row in report["hosts"].values() for check in row["checks"]} == {tuple(CHECK_KEYS)}
 
 
-def test_a_report_says_that_all_hosts_were_reached_and_why(report: dict[str, Any]) -> None:
+def test_a_report_says_that_each_name_is_its_hosts_alone_and_why(report: dict[str, Any]) -> None:
     assert report["ok"] is True
     for row in report["hosts"].values():
-        assert row["verdict"] == "reached"
+        assert row["verdict"] == "exclusive"
         assert [check["name"] for check in row["checks"] if check["ok"]] == CHECKS
 
 
@@ -115,7 +115,7 @@ def test_a_report_names_its_playbook(change: Change) -> None:
 
 def test_the_table_names_each_hosts_release_and_worker(change: Change) -> None:
     for name, row in change.run.report["hosts"].items():
-        pattern = rf"^{name} +{row['agent_name']} +{row['release']} +{row['worker_ids'][0]} +\d+\.\d\d s +reached$"
+        pattern = rf"^{name} +{row['agent_name']} +{row['release']} +{row['worker_ids'][0]} +\d+\.\d\d s +exclusive$"
         assert re.search(pattern, change.run.stdout, re.MULTILINE)
 
 

@@ -103,7 +103,7 @@ def test_deploy_makes_a_new_release_of_a_host_with_drift_and_is_green(edited: Dr
     for found in (edited, replaced):
         assert found.deployed.rc == 0, found.deployed.stdout
         for old, row in zip(found.serving, found.deployed.report["hosts"].values(), strict=True):
-            assert (row["verdict"], row["release"] != old) == ("reached", True)
+            assert (row["verdict"], row["release"] != old) == ("exclusive", True)
 
 
 def test_a_new_release_after_drift_has_the_same_content(edited: Drift) -> None:

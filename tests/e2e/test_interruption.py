@@ -101,7 +101,7 @@ def test_the_run_was_interrupted_in_the_middle(interrupted: Interrupted) -> None
 
 def test_the_next_deployment_is_green(next_run: Run) -> None:
     assert next_run.rc == 0, next_run.stdout
-    assert next_run.row(NAME)["verdict"] == "reached"
+    assert next_run.row(NAME)["verdict"] == "exclusive"
 
 
 def test_the_next_deployment_removes_what_the_interrupted_one_left(next_run: Run, interrupted: Interrupted, first: Machine) -> None:

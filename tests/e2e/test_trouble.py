@@ -154,7 +154,7 @@ def test_the_old_release_serves_again_from_the_same_containers(failed_after_the_
 
 def test_a_host_with_nothing_to_change_is_proven_beside_one_that_fails(failed_after_the_switch: Trouble) -> None:
     row = failed_after_the_switch.run.row("staging-2")
-    assert (row["verdict"], failed_after_the_switch.run.changed.get("staging-2")) == ("reached", None)
+    assert (row["verdict"], failed_after_the_switch.run.changed.get("staging-2")) == ("exclusive", None)
 
 
 # --- hosts that are away, hosts that differ --------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_a_host_that_is_away_fails_the_run_and_is_told(one_away: Trouble) -> Non
 
 
 def test_the_other_hosts_are_deployed_and_proven_without_the_one_that_is_away(one_away: Trouble) -> None:
-    assert [one_away.run.row(name)["verdict"] for name in NAMES] == ["reached", "reached"]
+    assert [one_away.run.row(name)["verdict"] for name in NAMES] == ["exclusive", "exclusive"]
     assert one_away.after[0]["serving"] != one_away.before[0]["serving"]
 
 

@@ -39,6 +39,8 @@ class Probe:
     mode: Any
     directions: dict[str, Any]
     """The given ones of ``release`` and ``instance``; ``null`` counts as not given."""
+    instances: Any
+    """The instances that are to pass the probe on, None when all are."""
 
 
 def parse_probe(metadata: str) -> Probe | None:
@@ -58,6 +60,7 @@ def parse_probe(metadata: str) -> Probe | None:
         nonce=message.get("nonce"),
         mode=message.get("mode"),
         directions={k: message[k] for k in DIRECTIONS if message.get(k) is not None},
+        instances=message.get("instances"),
     )
 
 
@@ -71,6 +74,14 @@ def is_directed_at(probe: Probe, instance: str) -> bool:
     ours = {"instance": instance, "release": release_of(instance)}
     # A worker without an instance has empty fields; an empty field sent must not match them.
     return bool(probe.directions) and all(value == ours[key] and value != "" for key, value in probe.directions.items())
+
+
+def is_stranger_to(probe: Probe, instance: str) -> bool:
+    """Tell whether the probe names the instances that pass it on, and this one is not among them.
+
+    A worker of another deployment has this hook, too: if it passed the probe on like ours, nobody would see it.
+    """
+    return isinstance(probe.instances, list) and instance not in probe.instances
 
 
 def decide(metadata: str, instance: str, gate: Gate) -> Decision:
@@ -89,6 +100,6 @@ def decide(metadata: str, instance: str, gate: Gate) -> Decision:
         return Decision.PASS
     if probe.mode == "answer_if" and is_directed_at(probe, instance):
         return Decision.ANSWER
-    if probe.mode == "answer" and gate is Gate.OPEN:
+    if gate is Gate.OPEN and (probe.mode == "answer" or (probe.mode == "pass" and is_stranger_to(probe, instance))):
         return Decision.ANSWER
     return Decision.PASS

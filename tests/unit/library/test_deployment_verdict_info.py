@@ -22,7 +22,7 @@ def test_a_bad_verdict_is_a_result_not_a_failure(capsys: pytest.CaptureFixture[s
     answer = run(capsys, hosts={"a": {"agent_name": "support"}}, probes={}, log_patterns=["tool"])
     assert not answer.get("failed")
     assert (answer["ok"], answer["failed_hosts"], answer["changed"]) == (False, ["a"], False)
-    assert answer["report"]["a"]["verdict"] == "unreachable"
+    assert answer["report"]["a"]["verdict"] == "inconclusive"
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

@@ -45,7 +45,7 @@ def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
 def test_verification_probes_every_host_and_a_random_name_once() -> None:
     hostvars = {h: host(__verification_read=reading(release={"id": "id1"})) for h in ("a", "b")}
     ids = [probe["id"] for probe in probes.verification_probes(hostvars, ["a", "b"], PREVIEW)]
-    assert ids == ["nobody", "a/directed", "a/preview", "b/directed", "b/preview"]
+    assert ids == ["nobody", "name-a/through", "a/directed", "a/preview", "b/directed", "b/preview"]
 
 
 def test_preview_goes_through_the_proxy_of_the_host() -> None:
@@ -61,7 +61,7 @@ def test_host_without_a_release_gets_no_probe() -> None:
 def test_preview_that_is_switched_off_is_not_sent() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
     found = probes.verification_probes(hostvars, ["a"], {**PREVIEW, "enabled": False})
-    assert [probe["id"] for probe in found] == ["nobody", "a/directed"]
+    assert [probe["id"] for probe in found] == ["nobody", "name-a/through", "a/directed"]
 
 
 def test_worker_recorded_as_draining_does_not_count_as_serving() -> None:
@@ -74,3 +74,27 @@ def test_worker_recorded_as_draining_does_not_count_as_serving() -> None:
 def test_stray_worker_of_a_retired_release_still_counts() -> None:
     first = reading({"release": "old"}, release={"id": "new"}, states={"old": "retired", "new": "serving"})
     assert probes.observations({"a": host(__verification_read=first)}, ["a"])["a"]["readings"][0]["workers"] == [{"release": "old"}]
+
+
+def test_own_ids_are_those_of_every_release_of_ours_and_of_before_a_reconnect() -> None:
+    mine = {"release": "new", "worker_ids": ["AW_1", "AW_2"], "worker_id": "AW_2"}
+    old = {"release": "old", "worker_ids": ["AW_0"], "worker_id": "AW_0"}
+    foreign = {"release": None, "worker_ids": ["AW_x"], "worker_id": "AW_x"}
+    assert probes.own_ids([reading(mine, old, foreign)], {"new": "serving", "old": "draining"}) == ["AW_0", "AW_1", "AW_2"]
+
+
+def test_only_hosts_of_the_same_pool_outside_the_run_are_read() -> None:
+    hostvars = {"a": host(livekit_agent_pool="p"), "b": host(livekit_agent_pool="p"), "c": host()}
+    assert probes.outside(hostvars, ["a", "b", "c"], ["a"]) == ["b"]
+
+
+def test_host_outside_the_run_that_could_not_be_read_is_said_so() -> None:
+    hostvars = {"a": host(__verification_read=reading(release=None)), "b": host()}
+    found = probes.observations(hostvars, ["a"], [{"__verification_host": "b", "unreachable": True}])["b"]
+    assert (found["outside"], found["readable"]) == (True, False)
+
+
+def test_instances_of_the_whole_pool_pass_the_probe_on() -> None:
+    hostvars = {"a": host(__verification_read=reading(release={"id": "id1"})), "b": host()}
+    found = probes.through_probes(hostvars, ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}])
+    assert [probe["instances"] for probe in found] == [["a/id1", "b/id2"]]

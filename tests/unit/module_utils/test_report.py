@@ -11,10 +11,11 @@ GOOD_ROW: dict[str, Any] = {
     "agent_name": "sidekick-a",
     "release": "20261122T192505Z-1a2b3c4d",
     "worker_ids": ["AW_a"],
-    "verdict": "reached",
+    "verdict": "exclusive",
     "reason": None,
     "probe": {"job_id": "AJ_1", "worker_id": "AW_a", "latency_seconds": 0.2134},
     "checks": [{"name": "registered", "ok": True, "found": "AW_a", "expected": "AW_a", "remedy": ""}],
+    "routing": {"method": "reject-through probe", "seconds": 10.0, "not_seen": ["full"], "foreign": []},
 }
 BAD_CHECK = {"name": "registered", "ok": False, "found": "nothing", "expected": "a worker id", "remedy": "look there"}
 BAD_ROW = {**GOOD_ROW, "verdict": "unreachable", "reason": "nobody answered", "checks": [BAD_CHECK]}
@@ -45,6 +46,7 @@ def test_the_first_version_has_a_row_for_each_host_and_is_not_ok(run: Report) ->
         "reason": "the run has not finished; last task: Gather facts",
         "probe": {"job_id": None, "worker_id": None, "latency_seconds": None},
         "checks": [],
+        "routing": None,
     }
 
 
@@ -145,7 +147,7 @@ def test_what_was_proven_stays_when_the_host_fails_later(run: Report) -> None:
     run.add_rows({"a": GOOD_ROW})
     run.fail(["a"], "Retire: disk full", final=False)
     row = end(run, failed=("a",))["hosts"]["a"]
-    assert (row["verdict"], row["reason"]) == ("reached", "Retire: disk full")
+    assert (row["verdict"], row["reason"]) == ("exclusive", "Retire: disk full")
 
 
 def test_an_interrupted_run_says_by_what_and_where(run: Report) -> None:
@@ -204,7 +206,7 @@ def test_the_table_has_a_line_for_each_host_and_explains_what_failed(run: Report
     assert table(end(run)) == [
         "host  agent name  release                    worker id  latency  verdict",
         "----  ----------  -------------------------  ---------  -------  -----------",
-        "a     sidekick-a  20261122T192505Z-1a2b3c4d  AW_a       0.21 s   reached",
+        "a     sidekick-a  20261122T192505Z-1a2b3c4d  AW_a       0.21 s   exclusive",
         "b     sidekick-a  20261122T192505Z-1a2b3c4d  AW_a       0.21 s   unreachable",
         "",
         "b: unreachable",

@@ -56,6 +56,13 @@ def complete(*worker_ids: str) -> ServerEvidence:
             "inconclusive",
             id="our own id of before a reconnect is not foreign",
         ),
+        pytest.param(replace(CLEAN, others=[probe("taken", OTHER)]), "foreign", id="a preview went astray"),
+        pytest.param(replace(CLEAN, others=[probe("taken", OURS)]), "exclusive", id="a preview came home"),
+        pytest.param(
+            replace(CLEAN, members=(replace(HOST, worker_ids=frozenset()),), through=probe("taken", OTHER, 0.2)),
+            "inconclusive",
+            id="unknown id while our own is not known",
+        ),
         pytest.param(replace(CLEAN, nodes=2), "inconclusive", id="one of two nodes asked"),
         pytest.param(replace(CLEAN, nodes=2, nodes_covered=2), "exclusive", id="both nodes asked"),
         pytest.param(replace(CLEAN, members=(replace(HOST, reached=False),)), "unreachable", id="directed probe not answered"),

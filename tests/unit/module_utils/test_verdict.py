@@ -13,7 +13,7 @@ from ansible.module_utils.livekit_deploy import verdict
 RELEASE = "20260102T030405Z-0a1b2c3d"
 NAME = "support"
 ENV = {"AGENT_NAME": NAME, "LIVEKIT_AGENT_NAME": NAME}
-CHECKS = ["environment", "name_in_effect", "registered", "directed_probe", "preview", "nobody", "drift"]
+CHECKS = ["environment", "name_in_effect", "registered", "directed_probe", "preview", "nobody", "drift", "routing"]
 World = dict[str, Any]
 
 
@@ -32,6 +32,7 @@ def worker(host: str) -> dict[str, Any]:
 def host(name: str) -> dict[str, Any]:
     readings = [{"time": 100.0, "workers": [worker(name)]}, {"time": 110.0, "workers": [worker(name)]}]
     readings[0]["workers"][0]["requests"] = []  # type: ignore[index]
+    readings[1]["workers"][0]["requests"].append({"job_id": "AJ_through", "room": "through"})  # type: ignore[index]
     services = {service: {"running": True, "env": dict(ENV)} for service in ("fastapi", "agent-worker")}
     return {
         "agent_name": NAME,
@@ -40,6 +41,7 @@ def host(name: str) -> dict[str, Any]:
         "readings": readings,
         "services": services,
         "drift": [],
+        "own_ids": [f"AW_{name}"],
     }
 
 
@@ -53,11 +55,18 @@ def probes(name: str) -> dict[str, Any]:
 @pytest.fixture
 def world() -> World:
     answers = {**probes("a"), **probes("b"), "nobody": {"outcome": "nobody", "reason": "nobody within 10 s"}}
+    answers[f"{NAME}/through"] = {"outcome": "nobody", "seconds": 10.0, "room": "through", "agent_name": NAME}
     return {"hosts": {"a": host("a"), "b": host("b")}, "probes": answers, "patterns": ["tool call"], "preview": True}
 
 
 def failed_checks(world: World, name: str = "a") -> list[str]:
-    return [check["name"] for check in verdict.judge(**world)["report"][name]["checks"] if not check["ok"]]
+    """The checks that failed, but for ``routing``: what it makes of the others has tests of its own."""
+    checks = verdict.judge(**world)["report"][name]["checks"]
+    return [check["name"] for check in checks if not check["ok"] and check["name"] != "routing"]
+
+
+def verdict_of(world: World, name: str = "a") -> str:
+    return str(verdict.judge(**world)["report"][name]["verdict"])
 
 
 def check(world: World, wanted: str, name: str = "a") -> dict[str, Any]:
@@ -114,12 +123,12 @@ SINGLE_FAULTS = [
 ]
 
 
-def test_a_clean_pool_is_reached(world: World) -> None:
+def test_a_clean_pool_is_shared(world: World) -> None:
     answer = verdict.judge(**world)
     assert answer["ok"]
     assert answer["failed_hosts"] == []
     entry = answer["report"]["a"]
-    assert (entry["verdict"], entry["worker_ids"], entry["reason"]) == ("reached", ["AW_a"], "all 7 checks hold")
+    assert (entry["verdict"], entry["worker_ids"], entry["reason"]) == ("shared", ["AW_a"], "all 8 checks hold")
     assert entry["probe"] == {"job_id": "AJ_a", "worker_id": "AW_a", "latency_seconds": 0.21}
     assert [c["name"] for c in entry["checks"]] == CHECKS
     assert all(isinstance(c[key], str) for c in entry["checks"] for key in ("found", "expected", "remedy"))
@@ -134,25 +143,77 @@ def test_one_fault_fails_one_check_and_the_host(world: World, path: str, value: 
     assert found in entry["found"]
     assert entry["expected"]
     assert entry["remedy"]
-    assert answer["report"]["a"]["verdict"] == "unreachable"
     assert answer["report"]["a"]["reason"].startswith(f"{name}: ")
     assert not answer["ok"]
     assert "a" in answer["failed_hosts"]
 
 
 def test_every_check_is_shown_to_fail() -> None:
-    assert {fault[2] for fault in SINGLE_FAULTS} == set(CHECKS)
+    assert {fault[2] for fault in SINGLE_FAULTS} == set(CHECKS) - {"routing"}
 
 
-def test_a_fault_of_one_host_leaves_the_other_reached(world: World) -> None:
-    put(world, DIRECTED + "worker_id", "AW_b")
+def test_a_fault_of_one_host_leaves_the_other_good(world: World) -> None:
+    world["hosts"]["b"]["pool"] = "b"
+    world["hosts"]["a"]["drift"] = ["compose.yml was edited"]
+    assert verdict.judge(**world)["failed_hosts"] == ["a"]
+
+
+ROUTES: list[tuple[str, str, Any, str]] = [
+    ("a foreign worker took the probe", f"probes|{NAME}/through|outcome", "taken", "foreign"),
+    ("no probe was passed on", f"probes|{NAME}/through", None, "inconclusive"),
+    ("the search window was not over", f"probes|{NAME}/through|seconds", 5.0, "inconclusive"),
+    ("the directed probe found nobody", DIRECTED + "outcome", "nobody", "unreachable"),
+    ("the directed probe went astray", DIRECTED + "worker_id", "AW_foreign", "foreign"),
+    ("the preview went astray", PREVIEW + "worker_id", "AW_foreign", "foreign"),
+    ("a member could not be read", "hosts|b|readings", [], "inconclusive"),
+    ("only the files were edited", "hosts|a|drift", ["compose.yml was edited"], "shared"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), [pytest.param(*rest, id=name) for name, *rest in ROUTES])
+def test_verdict_is_about_routing(world: World, path: str, value: Any, expected: str) -> None:
+    world["probes"][f"{NAME}/through"]["worker_id"] = "AW_foreign"
+    put(world, path, value)
+    assert verdict_of(world) == expected
+
+
+def test_a_host_alone_in_its_pool_is_exclusive(world: World) -> None:
+    world["hosts"] = {"a": world["hosts"]["a"]}
+    assert verdict_of(world) == "exclusive"
+
+
+def test_a_host_outside_the_run_lends_its_worker_ids_and_gets_no_row(world: World) -> None:
+    world["hosts"]["b"] = {"agent_name": NAME, "pool": "both", "outside": True, "readable": True, "readings": [{"workers": []}]}
+    world["hosts"]["b"]["own_ids"] = ["AW_b"]
+    world["probes"]["a/preview"]["worker_id"] = "AW_b"
     answer = verdict.judge(**world)
-    assert answer["failed_hosts"] == ["a"]
-    assert answer["report"]["b"]["verdict"] == "reached"
+    assert (answer["report"]["a"]["verdict"], list(answer["report"])) == ("shared", ["a"])
+
+
+def test_a_pool_host_outside_the_run_that_cannot_be_read_leaves_it_open(world: World) -> None:
+    world["hosts"]["b"] = {"agent_name": NAME, "pool": "both", "outside": True, "readable": False}
+    assert verdict_of(world) == "inconclusive"
+
+
+def test_several_nodes_leave_it_open(world: World) -> None:
+    assert verdict.judge(**world, nodes=2)["report"]["a"]["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(("accept", "failed"), [(False, ["a", "b"]), (True, [])])
+def test_inconclusive_passes_only_when_the_run_accepts_it(world: World, accept: bool, failed: list[str]) -> None:
+    assert verdict.judge(**world, nodes=2, accept_inconclusive=accept)["failed_hosts"] == failed
+
+
+def test_foreign_never_passes(world: World) -> None:
+    world["probes"][f"{NAME}/through"] |= {"outcome": "taken", "worker_id": "AW_foreign"}
+    answer = verdict.judge(**world, accept_inconclusive=True)
+    assert answer["failed_hosts"] == ["a", "b"]
+    assert "AW_foreign" in check(world, "routing")["remedy"]
 
 
 def test_a_preview_may_be_served_by_another_host_of_the_pool(world: World) -> None:
-    world["hosts"]["a"]["readings"][1]["workers"][0]["requests"].pop()
+    asked = world["hosts"]["a"]["readings"][1]["workers"][0]["requests"]
+    asked[:] = [request for request in asked if request["room"] != "preview-a"]
     world["probes"]["a/preview"]["worker_id"] = "AW_b"
     world["hosts"]["b"]["readings"][1]["workers"][0]["requests"].append({"job_id": "x", "room": "preview-a"})
     assert failed_checks(world) == []
@@ -234,10 +295,10 @@ def test_a_line_that_rotated_away_between_the_readings_keeps_its_id(world: World
 def test_a_host_that_could_not_be_read_says_why(world: World) -> None:
     world["hosts"]["a"] = {"agent_name": NAME, "error": "no SSH connection"}
     entry = verdict.judge(**world)["report"]["a"]
-    assert (entry["verdict"], entry["reason"]) == ("unreachable", "no SSH connection")
+    assert (entry["verdict"], entry["reason"]) == ("inconclusive", "no SSH connection")
 
 
-def test_an_error_alone_makes_a_host_unreachable(world: World) -> None:
+def test_an_error_alone_fails_a_host(world: World) -> None:
     world["hosts"]["a"]["error"] = "the play failed"
     assert verdict.judge(**world)["failed_hosts"] == ["a"]
 

@@ -89,7 +89,7 @@ def rows(**verdicts: str) -> str:
 
 
 def test_a_run_that_proves_all_hosts_is_ok(run: Run, tmp_path: Path) -> None:
-    done = run(f"{{verdict: {{rows: {rows(a='reached', b='reached')}}}, run_once: true, delegate_to: localhost}}")
+    done = run(f"{{verdict: {{rows: {rows(a='exclusive', b='exclusive')}}}, run_once: true, delegate_to: localhost}}")
     assert (done["ok"], done["code"], done["playbook"]) == (True, 0, "deploy")
     assert done["waits"] == [{"what": "registered", "seconds": 4.2}]
     assert [row["agent_name"] for row in done["hosts"].values()] == ["from-a", "from-b"]
@@ -97,7 +97,7 @@ def test_a_run_that_proves_all_hosts_is_ok(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_report_is_taken_from_a_module_that_fails(run: Run) -> None:
-    done = run(f"{{verdict: {{rows: {rows(a='reached', b='unreachable')}, fails: true}}, run_once: true}}")
+    done = run(f"{{verdict: {{rows: {rows(a='exclusive', b='unreachable')}, fails: true}}, run_once: true}}")
     assert (done["ok"], done["hosts"]["b"]["verdict"]) == (False, "unreachable")
 
 
@@ -182,7 +182,7 @@ def test_the_report_is_readable_by_all_and_nothing_else_is_left(run: Run, tmp_pa
 
 
 def test_the_table_comes_last(run: Run) -> None:
-    output = run(f"{{verdict: {{rows: {rows(a='reached', b='unreachable')}}}, run_once: true}}")["output"]
+    output = run(f"{{verdict: {{rows: {rows(a='exclusive', b='unreachable')}}}, run_once: true}}")["output"]
     assert "agent name" in output.split("PLAY RECAP")[1]
     assert output.rstrip().endswith("Report: out/deploy.json, out/verify.json")
 
