@@ -15,7 +15,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy.inventory import inventory_problems  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
 
@@ -30,6 +30,11 @@ def livekit_argument_problems(hostvars: Mapping[str, Any], group_hosts: Iterable
     return argument_problems(hostvars, [str(host) for host in group_hosts], specs)
 
 
+def livekit_server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
+    """Why the hosts of this run cannot be proven together."""
+    return server_problems(hostvars, [str(host) for host in hosts])
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
@@ -37,4 +42,5 @@ class FilterModule:
         return {
             "livekit_inventory_problems": livekit_inventory_problems,
             "livekit_argument_problems": livekit_argument_problems,
+            "livekit_server_problems": livekit_server_problems,
         }

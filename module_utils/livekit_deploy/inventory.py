@@ -121,6 +121,18 @@ def inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
+def server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
+    """A run speaks to one LiveKit server: its probes go out together, and a probe on another server would prove nothing."""
+    servers: dict[str, list[str]] = {}
+    for name in hosts:
+        host, _unreadable = read_host(name, hostvars[name])
+        servers.setdefault(_server(host), []).append(name)
+    if len(servers) < 2:
+        return []
+    found = "; ".join(f"{server or 'none'} for {', '.join(names)}" for server, names in servers.items())
+    return [f"found several LiveKit servers in one run ({found}), expected one. Run once for each of them, with --limit"]
+
+
 def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]:
     """The host's settings; a variable that is not defined or fails to template becomes a sentence, not an exception."""
     values: dict[str, str] = {}

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.inventory import inventory_problems, is_documentation, is_local, normalised_url
+from ansible.module_utils.livekit_deploy.inventory import (
+    inventory_problems,
+    is_documentation,
+    is_local,
+    normalised_url,
+    server_problems,
+)
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SECRET = "k3yOfAtLeast32Bytes-Qw7Zt1Yx9Lm4Pv2"
@@ -299,3 +305,19 @@ def test_what_is_local(name: str, expected: bool) -> None:
 )
 def test_what_is_documentation(name: str, expected: bool) -> None:
     assert is_documentation(name) is expected
+
+
+def test_a_run_speaks_to_one_server() -> None:
+    hosts = {"a": host("a"), "b": host("b", livekit_url="wss://other.corp.test")}
+    (sentence,) = server_problems(hosts, ["a", "b"])
+    assert all(word in sentence for word in ("livekit.corp.test", "other.corp.test", "--limit"))
+
+
+def test_one_server_written_in_two_ways_is_one() -> None:
+    hosts = {"a": host("a"), "b": host("b", livekit_url="https://LIVEKIT.corp.test:443/")}
+    assert server_problems(hosts, ["a", "b"]) == []
+
+
+def test_hosts_of_another_server_outside_the_run_do_not_count() -> None:
+    hosts = {"a": host("a"), "b": host("b", livekit_url="wss://other.corp.test")}
+    assert server_problems(hosts, ["a"]) == []
