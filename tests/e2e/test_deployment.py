@@ -23,7 +23,7 @@ REPORT_KEYS = ["playbook", "started", "finished", "ok", "waits", "hosts"]
 ROW_KEYS = ["agent_name", "release", "worker_ids", "verdict", "reason", "probe", "checks", "routing"]
 PROBE_KEYS = ["job_id", "worker_id", "latency_seconds"]
 CHECK_KEYS = ["name", "ok", "found", "expected", "remedy"]
-CHECKS = ["environment", "name_in_effect", "registered", "directed_probe", "preview", "nobody", "drift"]
+CHECKS = ["environment", "name_in_effect", "registered", "directed_probe", "preview", "nobody", "drift", "routing"]
 COMMANDS = {"command", "shell", "raw", "script"}
 NAMES = ["staging-1", "staging-2"]
 
