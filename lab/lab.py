@@ -575,9 +575,11 @@ def down() -> None:
 
 def purge() -> None:
     down()
-    images = docker("images", "-q", "--filter", f"label={LABEL}=image").split()
-    if images:
-        docker("rmi", "-f", *sorted(set(images)))
+    left = -1
+    # An image goes only after those that were built on it, so ask again while it helps.
+    while len(images := set(docker("images", "-q", "--filter", f"label={LABEL}=image").split())) not in (0, left):
+        left = len(images)
+        docker("rmi", "-f", *images, check=False)
     shutil.rmtree(CACHE, ignore_errors=True)
     say("removed the cached images and files")
 
