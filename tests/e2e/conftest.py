@@ -7,11 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+import ansible.module_utils
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+# Where the modules find the project's own code.
+ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from tests.e2e.harness import Lab, Machine, lab_command  # noqa: E402  the path comes first
 
