@@ -106,7 +106,7 @@ def test_the_index_this_machine_uses_is_looked_for(monkeypatch: pytest.MonkeyPat
 def test_a_path_of_one_machine_is_found() -> None:
     assert MACHINE_PATH.search("see /" + "Users/me/project")
     assert MACHINE_PATH.search("cd '/" + "work/main'")
-    assert MACHINE_PATH.search("build/work/x and ~/work/x") is None
+    assert MACHINE_PATH.search(f"build/{'work'}/x and ~/{'work'}/x") is None
 
 
 def test_a_missing_make_target_is_found() -> None:
