@@ -1,4 +1,4 @@
-"""Filters of this project: what the whole inventory says, judged before anything is touched."""
+"""Filters of this project: what the whole inventory says, judged before anything is touched; which probes go out, what was observed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
+from ansible.module_utils.livekit_deploy import probes  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -43,4 +44,9 @@ class FilterModule:
             "livekit_inventory_problems": livekit_inventory_problems,
             "livekit_argument_problems": livekit_argument_problems,
             "livekit_server_problems": livekit_server_problems,
+            "livekit_standby_probes": probes.standby_probes,
+            "livekit_verification_probes": probes.verification_probes,
+            "livekit_tagged_images": probes.tagged_images,
+            "livekit_outside": probes.outside,
+            "livekit_observations": probes.observations,
         }

@@ -36,12 +36,6 @@ def env_file(values: dict[str, str]) -> str:
     return "".join(env_line(name, values[name]) + "\n" for name in sorted(values))
 
 
-def free_port(ports: list[int], current: dict[str, Any] | None) -> int:
-    """The slot of the API's two ports that the serving release does not use."""
-    used = current.get("api_port") if current else None
-    return next(port for port in ports if port != used)
-
-
 def file_drift(record: dict[str, Any], texts: dict[str, str | None]) -> list[str]:
     """What differs between the recorded files and those on disk; ``texts`` maps a file name to its text, None where it is gone."""
     drift = []
