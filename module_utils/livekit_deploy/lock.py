@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One deployment at a time on a host, and no step of one that was overtaken.
+
+Two parts. The record ``lock.json`` says who deploys, until when at the latest (the lease) and with which fencing number; the number grows
+with every owner, so that one who was overtaken is known by it. The kernel's own lock on ``.lock`` is held only while a process on this
+host changes something: it ends with that process, however it ends, and while it is held nobody takes over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+# How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
+GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A run of a playbook.
+
+    ``machine`` stands for the controller, its boot and its process namespace, so that ``process`` with its start time ``started``
+    (clock ticks since the boot) is one process for ever. ``name`` is for people.
+    """
+
+    machine: str
+    process: int
+    started: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.process}:{self.started}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run wants: to be the owner, for a purpose, until its lease ends. ``alive`` are the keys of the controller's processes."""
+
+    owner: Owner
+    purpose: str
+    lease_seconds: float
+    alive: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Record:
+    """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the epoch."""
+
+    fence: int = 0
+    owner: Owner | None = None
+    purpose: str = ""
+    taken: float = 0.0
+    lease_until: float = 0.0
+
+    @property
+    def holder(self) -> str:
+        return f"{self.owner.name} (process {self.owner.process}, {self.purpose})" if self.owner else "nobody"
+
+
+class LockError(Exception):
+    """The lock is somebody else's; the text says whose, what was expected and what to do."""
+
+
+def record_of(data: Mapping[str, Any]) -> Record:
+    owner = data.get("owner")
+    return Record(**{**data, "owner": Owner(**owner) if owner else None})
+
+
+def why_free(record: Record, owner: Owner, alive: Collection[str], now: float) -> str:
+    """Why a run may take the lock; empty when it may not. Only the owner's own machine knows whether its process still runs."""
+    if record.owner is None:
+        return "nobody has it"
+    if record.owner == owner:
+        return "it is ours"
+    if record.owner.machine == owner.machine and record.owner.key not in alive:
+        return f"process {record.owner.process} of {record.owner.name} has ended"
+    if now > record.lease_until:
+        return f"the lease of {record.holder} ended {now - record.lease_until:.0f} s ago"
+    return ""
+
+
+def held_text(record: Record, now: float) -> str:
+    until = f"taken {now - record.taken:.0f} s ago, its lease ends in {record.lease_until - now:.0f} s"
+    return f"found: {record.holder} deploys to this host ({until}), expected nobody. Wait, or set deploy_lock_wait_seconds"
+
+
+def overtaken_text(record: Record, fence: int) -> str:
+    who = f"{record.holder} has taken over" if record.owner else "another run has taken over and is done"
+    return f"found: {who} (fencing number {record.fence}), expected that this run (number {fence}) still deploys. Run it again"
+
+
+class Lock:
+    """The lock of one application on this host; ``root`` is ``/opt/<app>``."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "lock.json"
+        self.guard = root / ".lock"
+
+    def read(self) -> Record:
+        """The record; one that cannot be read is no record (the file is replaced whole, so only a hand can break it)."""
+        try:
+            return record_of(json.loads(self.path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return Record()
+
+    def write(self, record: Record) -> Record:
+        partial = self.path.with_name(".lock.json.partial")
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(asdict(record), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+        return record
+
+    @contextmanager
+    def changing(self, wait_seconds: float) -> Iterator[None]:
+        """Hold the kernel's lock: no other process of a deployment changes this host meanwhile."""
+        handle = os.open(self.guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + wait_seconds
+        try:
+            while not flocked(handle):
+                if time.monotonic() > deadline:
+                    raise LockError(f"{held_text(self.read(), time.time())}; a step of it is still at work on this host")
+                time.sleep(0.1)
+            yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def taken(self, claim: Claim, wait_seconds: float) -> Iterator[Record]:
+        """Take the lock, and be the one that changes this host. Waits for another owner up to ``wait_seconds``."""
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            with self.changing(max(0.0, deadline - time.monotonic())):
+                now, record = time.time(), self.read()
+                if why_free(record, claim.owner, claim.alive, now):
+                    yield self.write(Record(record.fence + 1, claim.owner, claim.purpose, now, now + claim.lease_seconds))
+                    return
+            if time.monotonic() > deadline:
+                raise LockError(held_text(record, now))
+            time.sleep(0.2)
+
+    @contextmanager
+    def held(self, fence: int, lease_seconds: float, wait_seconds: float = 5.0) -> Iterator[Record]:
+        """Be the one that changes this host, if the lock is still ours by its fencing number; the lease begins anew."""
+        with self.changing(wait_seconds):
+            record = self.read()
+            if record.owner is None or record.fence != fence:
+                raise LockError(overtaken_text(record, fence))
+            yield self.write(Record(fence, record.owner, record.purpose, record.taken, time.time() + lease_seconds))
+
+    def release(self, fence: int) -> None:
+        """Give the lock back; the number stays. One that is another's by now is left alone."""
+        record = self.read()
+        if record.fence == fence:
+            self.write(Record(fence))
+
+
+def flocked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,154 @@
+"""The lock of a host: who may take it, who is told no, and that one who was overtaken changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.livekit_deploy.lock import Claim, Lock, LockError, Owner, Record, why_free
+
+US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
+SIBLING = Owner("m1", 11, "110", "carl@ci")
+NOW = 1000.0
+
+FREE = [
+    ("nobody has it", Record(3), ()),
+    ("it is ours", Record(3, US, "deploy", 900.0, 1100.0), ()),
+    ("process 11 of carl@ci has ended", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100",)),
+    ("a new process has the number", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("11:999",)),
+    ("the lease of ben@laptop (process 20, deploy) ended 50 s ago", Record(3, THEM, "deploy", 800.0, 950.0), ()),
+]
+HELD = [
+    ("another machine within its lease", Record(3, THEM, "deploy", 900.0, 1100.0), ()),
+    ("another machine's process with the number of a dead one of ours", Record(3, THEM, "deploy", 900.0, 1100.0), ("10:100",)),
+    ("a living process of our machine", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("11:110",)),
+]
+
+
+@pytest.mark.parametrize(("_why", "record", "alive"), FREE, ids=[row[0] for row in FREE])
+def test_lock_can_be_taken(_why: str, record: Record, alive: tuple[str, ...]) -> None:
+    assert why_free(record, US, alive, NOW)
+
+
+@pytest.mark.parametrize(("_why", "record", "alive"), HELD, ids=[row[0] for row in HELD])
+def test_lock_is_somebody_elses(_why: str, record: Record, alive: tuple[str, ...]) -> None:
+    assert why_free(record, US, alive, NOW) == ""
+
+
+def test_reason_to_take_over_names_the_owner() -> None:
+    assert why_free(FREE[4][1], US, (), NOW) == FREE[4][0]
+
+
+def claim(owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("10:100", "11:110")) -> Claim:
+    return Claim(owner, "deploy", lease, frozenset(alive))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Lock:
+    return Lock(tmp_path)
+
+
+def take(one: Lock, wanted: Claim, wait: float = 0.0) -> int:
+    with one.taken(wanted, wait) as record:
+        return record.fence
+
+
+def test_fencing_number_grows_with_every_owner(mine: Lock) -> None:
+    first = take(mine, claim())
+    mine.release(first)
+    assert take(mine, claim(THEM)) == first + 1
+
+
+def test_second_run_is_told_whose_the_lock_is(mine: Lock) -> None:
+    take(mine, claim(THEM))
+    with pytest.raises(LockError, match=r"found: ben@laptop \(process 20, deploy\) deploys to this host"):
+        take(mine, claim())
+
+
+def test_second_run_waits_for_the_first(mine: Lock) -> None:
+    take(mine, claim(THEM, lease=0.3))
+    started = time.monotonic()
+    take(mine, claim(), wait=5.0)
+    assert 0.2 < time.monotonic() - started < 3.0
+
+
+def test_step_of_the_owner_renews_its_lease(mine: Lock) -> None:
+    fence = take(mine, claim(lease=1.0))
+    with mine.held(fence, 500.0):
+        pass
+    assert mine.read().lease_until > time.time() + 400
+
+
+def test_overtaken_owner_changes_nothing(mine: Lock) -> None:
+    old = take(mine, claim(THEM, lease=-1.0))
+    take(mine, claim())
+    with pytest.raises(LockError, match=r"anna@ci .* has taken over"), mine.held(old, 60.0):
+        pytest.fail("the step was done")
+
+
+def test_overtaken_owner_changes_nothing_after_the_other_is_done(mine: Lock) -> None:
+    old = take(mine, claim(THEM, lease=-1.0))
+    mine.release(take(mine, claim()))
+    with pytest.raises(LockError, match="another run has taken over and is done"), mine.held(old, 60.0):
+        pytest.fail("the step was done")
+
+
+def test_overtaken_owner_does_not_release_the_others_lock(mine: Lock) -> None:
+    old = take(mine, claim(THEM, lease=-1.0))
+    take(mine, claim())
+    mine.release(old)
+    assert mine.read().owner == US
+
+
+def test_record_is_for_root_only_and_whole(mine: Lock) -> None:
+    take(mine, claim())
+    assert (mine.path.stat().st_mode & 0o777, json.loads(mine.path.read_text())["owner"]["name"]) == (0o600, "anna@ci")
+
+
+def test_broken_record_is_no_record(mine: Lock) -> None:
+    mine.path.write_text("{")
+    assert mine.read() == Record()
+
+
+@contextmanager
+def process_at_work(mine: Lock) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the kernel's lock, as a step of a deployment does."""
+    take_it = f"import fcntl, time; f = open({str(mine.guard)!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+    code = f"{take_it}; print('has it', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "has it"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_nobody_takes_over_while_a_step_is_at_work(mine: Lock) -> None:
+    take(mine, claim(THEM, lease=-1.0))
+    with process_at_work(mine), pytest.raises(LockError, match="a step of it is still at work on this host"):
+        take(mine, claim(), wait=0.3)
+
+
+def test_step_that_is_paused_is_still_at_work(mine: Lock) -> None:
+    take(mine, claim(THEM, lease=-1.0))
+    with process_at_work(mine) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(LockError, match="still at work"):
+            take(mine, claim(), wait=0.3)
+
+
+def test_killed_step_leaves_no_lock(mine: Lock) -> None:
+    take(mine, claim(THEM, lease=-1.0))
+    with process_at_work(mine) as process:
+        process.kill()
+        process.wait()
+        assert take(mine, claim(), wait=5.0)
