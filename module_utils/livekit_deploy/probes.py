@@ -137,5 +137,15 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
         "readings": [in_charge(reading, states) for reading in readings],
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
-        "drift": first.get("drift", []),
+        "drift": first.get("drift"),
+        "error": trouble_of_readings(variables),
     }
+
+
+def trouble_of_readings(variables: Mapping[str, Any]) -> str:
+    """Why a reading of the host is missing, in the words of its module; empty when none is."""
+    found = {name: variables[name] for name in ("__verification_read", WITNESS) if isinstance(variables.get(name), Mapping)}
+    lost = [
+        str(result.get("msg") or "no answer") for result in found.values() if not result.get("skipped") and result.get("workers") is None
+    ]
+    return "; ".join(dict.fromkeys(lost))

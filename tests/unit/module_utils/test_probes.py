@@ -98,3 +98,14 @@ def test_instances_of_the_whole_pool_pass_the_probe_on() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"})), "b": host()}
     found = probes.through_probes(hostvars, ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}])
     assert [probe["instances"] for probe in found] == [["a/id1", "b/id2"]]
+
+
+def test_host_that_could_not_be_read_says_why_in_the_words_of_the_module() -> None:
+    hostvars = {"a": host(__verification_read={"failed": False, "msg": "no Docker"}, __verification_witness={"msg": "no Docker"})}
+    found = probes.observations(hostvars, ["a"])["a"]
+    assert (found["error"], found["drift"]) == ("no Docker", None)
+
+
+def test_reading_that_was_skipped_because_the_caller_has_it_is_no_trouble() -> None:
+    hostvars = {"a": host(__verification_read={"skipped": True}, __agent_release_state=reading(), __verification_witness=reading())}
+    assert probes.observations(hostvars, ["a"])["a"]["error"] == ""
