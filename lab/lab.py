@@ -39,6 +39,9 @@ PREFIX = "lkad"
 LIVEKIT_VERSION = "v1.13.5"
 # Tried in turn: a network of the machine or of its Engine may have one already.
 SUBNETS = ("10.213.77.0/24", "10.214.77.0/24", "10.215.77.0/24", "192.168.213.0/24")
+LIVEKIT_HOST = "livekit"
+# Instance and port. The lab's server is `main`; the other two share a Redis and are for tests of several nodes.
+LIVEKIT_INSTANCES = {"main": 7880, "a": 7980, "b": 7990}
 SHARED_NAME = "sidekick-agent-staging"
 SERVICES = ("api", "worker")
 # `--privileged` needs CAP_SYS_RESOURCE, which a controller in a virtual machine of its own may lack; this set boots
@@ -297,19 +300,21 @@ def host_containers() -> dict[str, dict[str, Any]]:
     return {c["Name"].lstrip("/").removeprefix(f"{PREFIX}-"): c for c in ours("container") if labels(c).get(ROLE) == "host"}
 
 
-def host(name: str, image: str) -> bool:
+def host(name: str, image: str, address: str = "") -> bool:
     """Converge one host, ready for SSH. An address once given to a host stays its own."""
-    existing = host_containers()
-    net = network()
-    if name in existing:
-        address = address_of(existing[name])
-    else:
-        taken = {address_of(c) for c in existing.values()}
-        address = next(str(net[n]) for n in range(20, 250) if str(net[n]) not in taken)
-    changed = container(name, "host", address, image, host_options(name))
+    changed = container(name, "host", address or host_address(name), image, host_options(name))
     wait_until(f"{name}: systemd is up", lambda: system_is_up(name), 60)
     authorize(name)
     return changed
+
+
+def host_address(name: str) -> str:
+    existing = host_containers()
+    if name in existing:
+        return address_of(existing[name])
+    taken = {address_of(c) for c in existing.values()}
+    net = network()
+    return next(str(net[n]) for n in range(20, 250) if str(net[n]) not in taken)
 
 
 def system_is_up(name: str) -> bool:
@@ -334,22 +339,27 @@ def wait_until(what: str, holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def livekit(net: ipaddress.IPv4Network) -> None:
-    image = derived_image("livekit", "", [("livekit-server", livekit_binary())])
-    address = str(net[3])
-    config = {
-        "port": 7880,
+def livekit(net: ipaddress.IPv4Network, host_image: str) -> None:
+    """A host whose LiveKit server logs to the journal. Two more servers, nodes behind one Redis, are there for a test to start."""
+    image = derived_image("livekit", host_image, [("livekit-server", livekit_binary())])
+    host(LIVEKIT_HOST, image, str(net[3]))
+    for instance in LIVEKIT_INSTANCES:
+        docker(*f"exec -i {PREFIX}-{LIVEKIT_HOST} install-livekit-config {instance}".split(), data=livekit_config(net, instance))
+    docker(*f"exec {PREFIX}-{LIVEKIT_HOST} systemctl enable --quiet --now livekit-server@main".split())
+
+
+def livekit_config(net: ipaddress.IPv4Network, instance: str) -> str:
+    port = LIVEKIT_INSTANCES[instance]
+    config: dict[str, Any] = {
+        "port": port,
         "bind_addresses": ["0.0.0.0"],  # noqa: S104 - its own network namespace; nothing is published
         "keys": {livekit_keys()["api_key"]: livekit_keys()["api_secret"]},
-        "rtc": {"tcp_port": 7881, "udp_port": 7882, "node_ip": address, "use_external_ip": False},
+        "rtc": {"tcp_port": port + 1, "udp_port": port + 2, "node_ip": str(net[3]), "use_external_ip": False},
         "logging": {"level": "info", "json": True},
     }
-    path = STATE / "livekit.yml"
-    text = json.dumps(config, indent=2)
-    if not path.exists() or path.read_text() != text:
-        write_private(path, text)
-        docker("rm", "-f", f"{PREFIX}-livekit", check=False)
-    container("livekit", "livekit", address, image, ["-v", f"{path}:/livekit.yml:ro"], ["--config", "/livekit.yml"])
+    if instance != "main":
+        config["redis"] = {"address": "127.0.0.1:6379"}
+    return json.dumps(config, indent=2)
 
 
 def livekit_keys() -> dict[str, str]:
@@ -467,11 +477,24 @@ def inventory_document(hosts: list[str], images: dict[str, str], registry_addres
     }
 
 
+def write_more_inventories(other: str, net: ipaddress.IPv4Network) -> None:
+    """What is added to the inventory with a second `-i`: somebody else's host for the demo and as a suspect, and the LiveKit server."""
+    somebody = {other: {"ansible_host": address_of(host_containers()[other])}}
+    unit = {"livekit_server_log_unit": "livekit-server@main", "livekit_url": f"ws://{net[3]}:7880"}
+    groups = {
+        "inventory-other": {"other_hosts": {"hosts": somebody}},
+        "inventory-suspects": {"suspects": {"hosts": somebody}},
+        "inventory-servers": {"livekit_servers": {"hosts": {LIVEKIT_HOST: {"ansible_host": str(net[3]), **unit}}}},
+    }
+    for directory, document in groups.items():
+        write_if_changed(STATE / directory / "hosts.yml", json.dumps(document, indent=2) + "\n")
+
+
 def write_lab_json(hosts: list[str], other: str, registry_address: str, net: ipaddress.IPv4Network) -> None:
     everyone = host_containers()
     entry = {name: {"name": name, "address": address_of(found)} for name, found in everyone.items()}
     document = {
-        "livekit": {"url": f"ws://{net[3]}:7880", **livekit_keys()},
+        "livekit": {"url": f"ws://{net[3]}:7880", **livekit_keys(), "host": entry[LIVEKIT_HOST]},
         "inventory": "build/lab/inventory/hosts.yml",
         "ssh_config": "build/lab/ssh_config",
         "registry": registry_address,
@@ -531,7 +554,7 @@ def up(count: int) -> None:
         say(f"{surplus}: not wanted any more, removing it")
         host_down([surplus])
     tags = application_images()
-    livekit(net)
+    livekit(net, host_image)
     address = registry(net)
     images = {service: push(tag, f"sidekick-{service}") for service, tag in tags.items()}
     other_image = derived_image("host-docker", host_image)
@@ -545,8 +568,7 @@ def up(count: int) -> None:
     write_lab_json(hosts, other, address, net)
     text = json.dumps(inventory_document(hosts, images, address), indent=2) + "\n"
     write_if_changed(STATE / "inventory/hosts.yml", text)
-    somebody = {"other_hosts": {"hosts": {other: {"ansible_host": address_of(host_containers()[other])}}}}
-    write_if_changed(STATE / "inventory-other/hosts.yml", json.dumps(somebody, indent=2) + "\n")
+    write_more_inventories(other, net)
     say(f"ready in {time.monotonic() - started:.1f} s: {', '.join(hosts)}, {other}; see build/lab.json")
 
 

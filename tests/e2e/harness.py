@@ -221,12 +221,22 @@ class Lab:
     def machines(self) -> list[Machine]:
         return [self.machine(host["name"], host["address"]) for host in self.document["hosts"]]
 
+    @cached_property
+    def other(self) -> Machine:
+        """The host of somebody else."""
+        return self.machine(**self.document["other_host"])
+
+    @cached_property
+    def livekit(self) -> Machine:
+        """The host of the LiveKit server."""
+        return self.machine(**self.document["livekit"]["host"])
+
     def machine(self, name: str, address: str) -> Machine:
         return Machine(name, address, ROOT / self.document["ssh_config"])
 
     def newcomer(self, name: str, address: str, **values: Any) -> Inventory:
         """A host that is not in the lab's inventory, for ``inventory_of``; the variables of that one name files beside it."""
-        livekit = {f"livekit_{key}": value for key, value in self.document["livekit"].items()}
+        livekit = {f"livekit_{key}": self.document["livekit"][key] for key in ("url", "api_key", "api_secret")}
         ssh = f"-F {ROOT / self.document['ssh_config']}"
         own = {"ansible_host": address, "ansible_ssh_common_args": ssh, "livekit_agent_name": f"sidekick-{name}"}
         return {name: {**livekit, **own, **values}}

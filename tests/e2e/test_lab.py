@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.e2e.harness import Lab, docker, lab_command, lab_containers
 
 
@@ -28,3 +30,17 @@ def test_a_stopped_host_is_started_and_not_made_anew(lab: Lab) -> None:
     assert machine.sh("hostname") == machine.name
     assert {name: made[0] for name, made in after.items()} == {name: made[0] for name, made in before.items()}
     assert {name for name in after if after[name] != before[name]} == {f"lkad-{machine.name}"}
+
+
+def test_log_of_the_livekit_server_can_be_read_from_its_start(lab: Lab) -> None:
+    unit = "livekit-server@main"
+    lines = lab.livekit.sh(f"journalctl -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID {unit})").splitlines()
+    messages = [json.loads(line)["msg"] for line in lines if line.startswith("{")]
+    assert "starting LiveKit server" in messages
+    assert "worker registered" in messages
+
+
+def test_only_the_labs_own_livekit_server_runs(lab: Lab) -> None:
+    """The two nodes behind Redis are for the tests that start them."""
+    running = lab.livekit.sh("systemctl list-units --state=active --plain --no-legend 'livekit-server@*' 'redis*'")
+    assert [line.split()[0] for line in running.splitlines()] == ["livekit-server@main.service"]
