@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import json
 import os
 import signal
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -32,8 +34,12 @@ short_description: Writes what a deployment proved as JSON and prints it as a ta
 description:
   - Writes C(build/reports/<playbook>.json) at the start of a playbook and again whenever something is known,
     so that it exists and is true also when every host is unreachable or the run is interrupted or killed.
-  - A playbook that verified something writes C(verify.json) with the same content too.
-  - A playbook that has nothing to do with the group C(agent_hosts) writes nothing.
+  - A playbook that verified something writes C(verify.json) with the same content too, and keeps the verdict of each host in
+    C(verdicts.json) until the next one; hosts that were not part of the run keep theirs.
+  - A module's result may carry C(report_documents), a dictionary of file names with a mapping (C(.json)) or a text (C(.md), C(.txt)).
+    Each is written beside the others. One with the name of the run's own report is merged over it.
+  - A module's result may carry C(report_lines), texts that are shown at the end of a complete run instead of the table.
+  - A playbook that has nothing to do with the group C(agent_hosts) and makes no documents writes nothing.
 requirements:
   - Enabled with C(callbacks_enabled = deploy_report) in ansible.cfg.
 options:
@@ -46,6 +52,7 @@ options:
 
 GROUP = "agent_hosts"
 SECRET_VARIABLE = "livekit_api_secret"  # noqa: S105  the name of a variable
+TAKEN = {"report", "waits", "report_documents", "report_lines"}  # keys of a module's result
 SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "ansible.builtin.assert"}
 
 
@@ -67,6 +74,18 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """One process at a time; the lock ends with the process that holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 class CallbackModule(CallbackBase):
     """Turns what ansible-core tells into calls of a Report, where all judgement is."""
 
@@ -86,6 +105,7 @@ class CallbackModule(CallbackBase):
         self.not_begun: dict[str, set[str]] = {}
         self.watching = False
         self.secrets: set[str] = set()
+        self.written: dict[Path, str] = {}
         self.signal_name = ""
 
     # --- what ansible-core calls -------------------------------------------------------------------------------------
@@ -215,20 +235,34 @@ class CallbackModule(CallbackBase):
         return found.get("livekit_agent_name")
 
     def _take(self, result: Mapping[str, Any]) -> bool:
-        """Keep the rows and waits in a result, or in the items of a loop; say whether there were any."""
+        """Keep what a result, or the items of a loop, has for the report; say whether there was any."""
         if self.report is None:
             return False
-        taken = False
-        for part in (result, *(result.get("results") or [])):
-            if isinstance(part, Mapping):
-                rows, waits = part.get("report"), part.get("waits")
-                if isinstance(rows, Mapping):
-                    self.report.add_rows(rows)
-                    taken = True
-                if isinstance(waits, list):
-                    self.report.add_waits(waits)
-                    taken = True
-        return taken
+        parts = [part for part in (result, *(result.get("results") or [])) if isinstance(part, Mapping) and TAKEN & part.keys()]
+        for part in parts:
+            self._take_part(self.report, part)
+        return bool(parts)
+
+    def _take_part(self, run: report.Report, part: Mapping[str, Any]) -> None:
+        rows, waits, documents, lines = (part.get(key) for key in ("report", "waits", "report_documents", "report_lines"))
+        if isinstance(rows, Mapping):
+            run.add_rows(rows)
+            self._remember(report.verdict_entries(rows, now(), run.playbook))
+        if isinstance(waits, list):
+            run.add_waits(waits)
+        if documents or lines:
+            self.concerned = True
+            self._know_secrets()
+        for problem in run.add_documents(documents) if isinstance(documents, Mapping) else []:
+            self._display.warning(problem)
+        if isinstance(lines, list):
+            run.lines += [str(line) for line in lines]
+
+    def _know_secrets(self) -> None:
+        """A document may be about any host of the inventory, also one outside --limit."""
+        if self.play is not None:
+            for name in self.play.get_variable_manager().get_vars(play=self.play).get("groups", {}).get("all", []):
+                self._known_of(str(name), self.play)
 
     def _note_dropped(self) -> None:
         """Hosts that ansible-core took out of the play, also those it never counts as failed.
@@ -242,20 +276,39 @@ class CallbackModule(CallbackBase):
     def _directory(self) -> Path:
         return Path(self.get_option("directory") or ROOT / "build" / "reports")
 
-    def _documents(self) -> dict[Path, dict[str, Any]]:
+    def _redacted(self, value: Any) -> Any:
+        return report.redacted(value, sorted(self.secrets, key=len, reverse=True))
+
+    def _files(self) -> dict[Path, str]:
         """What is to be written, by path; the first is the run's own."""
         if self.report is None or not self.concerned:
             return {}
-        names = [self.report.playbook, *(["verify"] if self.report.verified else [])]
-        secrets = sorted(self.secrets)
-        return {self._directory() / f"{name}.json": report.redacted(self.report.document(name), secrets) for name in names}
+        return {self._directory() / name: self._text(content) for name, content in self.report.files().items()}
+
+    def _text(self, content: Mapping[str, Any] | str) -> str:
+        shown = self._redacted(content)
+        return shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
     def _write(self) -> None:
-        for path, document in self._documents().items():
-            write_atomically(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        for path, text in self._files().items():
+            if self.written.get(path) != text:
+                write_atomically(path, text)
+                self.written[path] = text
+
+    def _remember(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep these verdicts for the next `status`; those of other hosts stay, also what another run writes at this moment."""
+        if not entries:
+            return
+        path = self._directory() / report.VERDICTS
+        with locked(path.parent):
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+            known, trouble = report.verdicts_of(text)
+            if trouble:
+                self._display.warning(f"{os.path.relpath(path)} is written anew: {trouble}; what it told of other hosts is lost")
+            write_atomically(path, self._text({**known, **entries}))
 
     def _show(self) -> None:
-        documents = self._documents()
-        for document in list(documents.values())[:1]:
-            shown = ", ".join(os.path.relpath(path) for path in documents)
-            self._display.display("\n".join(["", *report.table(document), "", f"Report: {shown}", ""]))
+        if self.report is None or not (files := self._files()):
+            return
+        shown = ", ".join(os.path.relpath(path) for path in files)
+        self._display.display("\n".join(["", *self._redacted(self.report.closing()), "", f"Report: {shown}", ""]))

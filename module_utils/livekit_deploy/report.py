@@ -6,6 +6,8 @@ rendered, because the run may be killed right after.
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,9 @@ PROBE_KEYS = ("job_id", "worker_id", "latency_seconds")
 CHECK_KEYS = ("name", "ok", "found", "expected", "remedy")
 ROUTING_KEYS = ("method", "seconds", "not_seen", "foreign")
 HEADINGS = ("host", "agent name", "release", "worker id", "latency", "verdict")
+# What a module may have written: a plain name in the directory of the reports.
+DOCUMENT_NAME = re.compile(r"[A-Za-z0-9][\w-]*\.(json|md|txt)")
+VERDICTS = "verdicts.json"
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Report:
     elsewhere: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, HostState] = field(default_factory=dict)
     waits: list[dict[str, Any]] = field(default_factory=list)
+    documents: dict[str, Mapping[str, Any] | str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
     verified: bool = False
 
     def expect(self, host: str, agent_name: str | None) -> None:
@@ -83,6 +90,18 @@ class Report:
             if isinstance(wait, Mapping):
                 self.waits.append({"what": wait.get("what"), "seconds": wait.get("seconds")})
 
+    def add_documents(self, documents: Mapping[str, Any]) -> list[str]:
+        """Documents that a module made, by file name; answers what is wrong with those that are not taken."""
+        problems = []
+        for name, content in documents.items():
+            if not DOCUMENT_NAME.fullmatch(str(name)) or name == VERDICTS:
+                problems.append(f"no report is written as {name!r}: expected a plain file name that ends in .json, .md or .txt")
+            elif not isinstance(content, Mapping if str(name).endswith(".json") else str):
+                problems.append(f"{name} is not written: found {type(content).__name__}, expected a mapping for .json, else a text")
+            else:
+                self.documents[str(name)] = content
+        return problems
+
     def end(self, finished: str, failed: Iterable[str], dropped: Iterable[str]) -> None:
         """The playbook is over. `failed` did not pass a task; `dropped` left a play early or never began one."""
         self.finished, self.complete = finished, True
@@ -104,15 +123,34 @@ class Report:
             self.finished, self.interruption = finished, cause
 
     @property
+    def failed(self) -> bool:
+        return bool(self.elsewhere) or any(state.failure for state in self.hosts.values())
+
+    @property
     def ok(self) -> bool:
         """All of it: the end reached, at least one host, none failed, every verdict good."""
-        return (
-            self.complete
-            and bool(self.hosts)
-            and not self.elsewhere
-            and not any(state.failure for state in self.hosts.values())
-            and all(row_is_good(state.row) for state in self.hosts.values() if state.row is not None)
-        )
+        good = all(row_is_good(state.row) for state in self.hosts.values() if state.row is not None)
+        return self.complete and bool(self.hosts) and not self.failed and good
+
+    def files(self) -> dict[str, Mapping[str, Any] | str]:
+        """Everything to write, by file name; the first is the run's own."""
+        own = f"{self.playbook}.json"
+        verify = {"verify.json": self.document("verify")} if self.verified else {}
+        return {own: self.own(), **verify, **{name: content for name, content in self.documents.items() if name != own}}
+
+    def own(self) -> dict[str, Any]:
+        """The run's own document. What a module made of it comes over ours, but not when the run was, and not that it went well."""
+        standard, made = self.document(), self.documents.get(f"{self.playbook}.json")
+        if not isinstance(made, Mapping):
+            return standard
+        ok = self.complete and not self.failed and bool(made.get("ok", standard["ok"]))
+        return {**standard, **made, **{key: standard[key] for key in ("playbook", "started", "finished")}, "ok": ok}
+
+    def closing(self) -> list[str]:
+        """What the user reads at the end: a module's own lines where the run came to its end, else the table; both when a host failed."""
+        if not self.lines or not self.complete:
+            return table(self.document())
+        return [*self.lines, "", *table(self.document())] if self.failed else list(self.lines)
 
     def document(self, playbook: str = "") -> dict[str, Any]:
         return {
@@ -157,6 +195,40 @@ def row_is_good(row: Mapping[str, Any] | None) -> bool:
         return False
     verdict = row.get("verdict")
     return (verdict is None or verdict in GOOD_VERDICTS) and all(check.get("ok") for check in row.get("checks") or [])
+
+
+def verdict_entries(rows: Mapping[str, Any], at: str, playbook: str) -> dict[str, dict[str, Any]]:
+    """What is remembered of each host whose verdict was decided, until the next one."""
+    entries = {}
+    for host, row in rows.items():
+        if not isinstance(row, Mapping) or not row.get("verdict"):
+            continue
+        routing, good = row.get("routing") or {}, row_is_good(row)
+        entries[str(host)] = {
+            "verdict": row["verdict"],
+            "ok": good,
+            "reason": (routing.get("reason") if good else None) or row.get("reason"),
+            "method": routing.get("method"),
+            "at": at,
+            "playbook": playbook,
+            "agent_name": row.get("agent_name"),
+            "release": row.get("release"),
+        }
+    return entries
+
+
+def verdicts_of(text: str | None) -> tuple[dict[str, dict[str, Any]], str]:
+    """The remembered verdicts by host, and what is wrong with the file; None is no file yet."""
+    if text is None:
+        return {}, ""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        return {}, f"it is no JSON ({error})"
+    if not isinstance(found, dict):
+        return {}, f"found {type(found).__name__}, expected an object with an entry for each host"
+    entries = {host: entry for host, entry in found.items() if isinstance(entry, dict)}
+    return entries, f"no entry can be read for {', '.join(sorted(found.keys() - entries.keys()))}" if len(entries) < len(found) else ""
 
 
 def failure_message(result: Mapping[str, Any], task: str, sums_up: bool) -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.report import Report, failure_message, redacted, row_is_good, table
+from ansible.module_utils.livekit_deploy.report import (
+    Report,
+    failure_message,
+    redacted,
+    row_is_good,
+    table,
+    verdict_entries,
+    verdicts_of,
+)
 
 GOOD_ROW: dict[str, Any] = {
     "agent_name": "sidekick-a",
@@ -232,3 +241,105 @@ def test_long_texts_are_wrapped_beside_their_label(run: Report) -> None:
 
 def test_a_table_without_hosts_says_that_nothing_was_proven() -> None:
     assert "nothing was proven" in table(end(Report("deploy", "now")))[0]
+
+
+# --- documents and lines that modules make ---------------------------------------------------------------------------
+
+
+def test_documents_of_a_module_are_written_beside_the_runs_own(run: Report) -> None:
+    assert run.add_documents({"more.json": {"a": 1}, "more.md": "# text"}) == []
+    assert list(run.files()) == ["deploy.json", "more.json", "more.md"]
+    assert run.files()["more.json"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("../evil.json", {}),
+        ("/etc/evil.json", {}),
+        ("deploy.sh", "text"),
+        (".hidden.json", {}),
+        ("verdicts.json", {}),
+        ("deploy.json", "text"),
+        ("deploy.md", {"a": 1}),
+    ],
+)
+def test_a_document_with_a_wrong_name_or_content_is_refused(run: Report, name: str, content: Any) -> None:
+    (problem,) = run.add_documents({name: content})
+    assert "expected" in problem
+    assert run.documents == {}
+
+
+def test_a_document_of_the_runs_own_name_comes_over_it_but_not_over_when_it_ran(run: Report) -> None:
+    run.add_documents({"deploy.json": {"causes": ["x"], "hosts": {"a": {}}, "playbook": "other", "started": "never", "finished": "now"}})
+    end(run)
+    own = run.files()["deploy.json"]
+    assert own == {**run.document(), "causes": ["x"], "hosts": {"a": {}}}
+
+
+def test_a_document_says_that_all_is_well_only_when_the_run_went_well(run: Report) -> None:
+    run.add_documents({"deploy.json": {"ok": True}})
+    assert run.own()["ok"] is False
+    run.add_rows({"a": BAD_ROW})
+    end(run)
+    assert run.own()["ok"] is True
+    run.fail(["a"], "no", final=True)
+    assert run.own()["ok"] is False
+
+
+def test_lines_of_a_module_come_instead_of_the_table_of_a_complete_run(run: Report) -> None:
+    run.lines = ["nothing wrong"]
+    assert run.closing()[0].startswith("host ")
+    end(run)
+    assert run.closing() == ["nothing wrong"]
+
+
+def test_a_host_that_failed_is_told_beside_the_lines_of_a_module(run: Report) -> None:
+    run.lines = ["nothing wrong"]
+    run.fail(["b"], "disk full", final=True)
+    end(run, failed=("b",))
+    assert [run.closing()[0], run.closing()[-1]] == ["nothing wrong", "  reason    disk full"]
+
+
+# --- verdicts that are remembered ------------------------------------------------------------------------------------
+
+
+def test_a_verdict_is_remembered_with_what_it_is_about() -> None:
+    assert verdict_entries({"a": {**GOOD_ROW, "routing": {"method": "sampling", "reason": "a's alone"}}}, "now", "verify") == {
+        "a": {
+            "verdict": "exclusive",
+            "ok": True,
+            "reason": "a's alone",
+            "method": "sampling",
+            "at": "now",
+            "playbook": "verify",
+            "agent_name": "sidekick-a",
+            "release": "20261122T192505Z-1a2b3c4d",
+        }
+    }
+
+
+def test_a_good_verdict_of_a_host_that_failed_a_check_is_remembered_with_the_check() -> None:
+    row = {**GOOD_ROW, "checks": [BAD_CHECK], "reason": "registered: nothing", "routing": {"reason": "a's alone"}}
+    entry = verdict_entries({"a": row}, "now", "verify")["a"]
+    assert (entry["verdict"], entry["ok"], entry["reason"]) == ("exclusive", False, "registered: nothing")
+
+
+@pytest.mark.parametrize("row", [None, {}, {"verdict": None}])
+def test_a_host_without_a_verdict_is_not_remembered(row: Any) -> None:
+    assert verdict_entries({"a": row}, "now", "deploy") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "trouble"),
+    [
+        (None, {}, ""),
+        (json.dumps({"a": {"verdict": "foreign"}}), {"a": {"verdict": "foreign"}}, ""),
+        ('{"a": {"verd', {}, "it is no JSON"),
+        ("[1]", {}, "found list"),
+        ('{"a": 1, "b": {}}', {"b": {}}, "no entry can be read for a"),
+    ],
+)
+def test_remembered_verdicts_are_read_as_far_as_they_can_be(text: str | None, known: Any, trouble: str) -> None:
+    found = verdicts_of(text)
+    assert (found[0], found[1].startswith(trouble), bool(found[1])) == (known, True, bool(trouble))

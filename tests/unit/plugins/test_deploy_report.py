@@ -39,8 +39,10 @@ agent_hosts:
 """
 VERDICT_MODULE = """
 from ansible.module_utils.basic import AnsibleModule
-module = AnsibleModule(argument_spec={"rows": {"type": "dict"}, "fails": {"type": "bool", "default": False}})
-result = {"report": module.params["rows"], "waits": [{"what": "registered", "seconds": 4.2}]}
+module = AnsibleModule(argument_spec={
+    "rows": {"type": "dict"}, "fails": {"type": "bool", "default": False}, "documents": {"type": "dict"}, "lines": {"type": "list"}})
+result = {"report": module.params["rows"], "waits": [{"what": "registered", "seconds": 4.2}],
+          "report_documents": module.params["documents"], "report_lines": module.params["lines"]}
 module.fail_json(msg="not proven", **result) if module.params["fails"] else module.exit_json(**result)
 """
 PING = "{name: Ping, ansible.builtin.ping: {}}"
@@ -64,22 +66,26 @@ def read(folder: Path, name: str = "deploy") -> dict[str, Any]:
     return dict(json.loads((folder / "out" / f"{name}.json").read_text()))
 
 
+def play(folder: Path, playbook: str = "deploy.yml", *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PLAYBOOK, playbook, *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a play of these tasks; its report, with `output` and `code` added."""
 
     def start(*tasks: str, hosts: str = "a:b", arguments: tuple[str, ...] = ()) -> dict[str, Any]:
         write_project(tmp_path, list(tasks), hosts)
-        done = subprocess.run(
-            [*PLAYBOOK, "deploy.yml", *arguments],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return {**read(tmp_path), "output": done.stdout, "code": done.returncode}
+        done = play(tmp_path, "deploy.yml", *arguments)
+        return {**read(tmp_path), "output": done.stdout, "errors": done.stderr, "code": done.returncode}
 
     return start
 
@@ -158,14 +164,14 @@ def test_hosts_of_a_play_that_never_began_have_a_row(tmp_path: Path) -> None:
     first = "- hosts: localhost\n  tasks: [{ansible.builtin.fail: {msg: Nothing is configured}}]\n"
     write_project(tmp_path, [PING])
     (tmp_path / "both.yml").write_text(first + (tmp_path / "deploy.yml").read_text())
-    subprocess.run([*PLAYBOOK, "both.yml"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+    play(tmp_path, "both.yml")
     hosts = read(tmp_path, "both")["hosts"]
     assert {row["reason"] for row in hosts.values()} == {"stopped before the end because of localhost: Nothing is configured"}
 
 
 def test_a_playbook_that_has_nothing_to_do_with_the_group_writes_nothing(tmp_path: Path) -> None:
     write_project(tmp_path, [PING], hosts="localhost")
-    subprocess.run([*PLAYBOOK, "deploy.yml"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=True)
+    assert play(tmp_path).returncode == 0
     assert not (tmp_path / "out").exists()
 
 
@@ -187,9 +193,9 @@ def test_the_table_comes_last(run: Run) -> None:
     assert output.rstrip().endswith("Report: out/deploy.json, out/verify.json")
 
 
-def interrupt(folder: Path, number: signal.Signals) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+def interrupt(folder: Path, number: signal.Signals, *before: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Send the signal while a task waits on both hosts."""
-    write_project(folder, ["{name: Wait, ansible.builtin.command: 'sh -c \"touch begun-$PPID; sleep 5\"'}"])
+    write_project(folder, [*before, "{name: Wait, ansible.builtin.command: 'sh -c \"touch begun-$PPID; sleep 5\"'}"])
     with subprocess.Popen([*PLAYBOOK, "deploy.yml"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not list(folder.glob("begun-*")) and time.monotonic() < deadline:
@@ -225,3 +231,73 @@ def test_a_run_that_breaks_off_with_an_error_says_that_it_ended_early(run: Run, 
     done = run(PING, "{ansible.builtin.include_tasks: broken.yml}")
     assert (done["ok"], done["code"] != 0) == (False, True)
     assert all(row["reason"] for row in done["hosts"].values())
+
+
+# --- documents and lines that modules make ---------------------------------------------------------------------------
+
+
+def writing(**parameters: Any) -> str:
+    return f"{{verdict: {json.dumps(parameters)}, run_once: true, delegate_to: localhost}}"
+
+
+def test_documents_are_written_and_lines_come_instead_of_the_table(run: Run, tmp_path: Path) -> None:
+    done = run(writing(documents={"deploy.json": {"causes": ["draining"]}, "deploy.md": "# Draining\n"}, lines=["Cause: draining"]))
+    assert (done["ok"], done["causes"], list(done["hosts"])) == (True, ["draining"], ["a", "b"])
+    assert (tmp_path / "out" / "deploy.md").read_text() == "# Draining\n"
+    after = done["output"].split("PLAY RECAP")[1]
+    assert "Cause: draining\n\nReport: out/deploy.json, out/deploy.md" in after
+    assert "agent name" not in after
+
+
+def test_a_secret_in_documents_and_lines_is_taken_out_also_of_a_host_outside_the_limit(run: Run, tmp_path: Path) -> None:
+    other = "other-secret-of-a-host-outside-0123"
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "b.yml").write_text(f"livekit_api_secret: {other}\n")
+    said = f"{SECRET} and {other}"
+    task = writing(documents={"deploy.json": {"x": [said]}, "deploy.md": said}, lines=[said])
+    output = run(task, arguments=("--limit", "a"))["output"].split("PLAY RECAP")[1]
+    texts = [output, *(path.read_text() for path in (tmp_path / "out").iterdir())]
+    assert [text for text in texts if SECRET in text or other in text] == []
+    assert all("******** and ********" in text for text in texts)
+
+
+def test_documents_stay_when_the_run_fails_later_and_nothing_is_called_well(run: Run, tmp_path: Path) -> None:
+    done = run(writing(documents={"deploy.json": {"ok": True}, "deploy.md": "x"}, lines=["fine"]), "{ansible.builtin.command: 'false'}")
+    assert (done["ok"], (tmp_path / "out" / "deploy.md").read_text()) == (False, "x")
+    assert "agent name" in done["output"].split("PLAY RECAP")[1].split("fine")[1]
+
+
+def test_documents_stay_when_the_run_is_interrupted_later(tmp_path: Path) -> None:
+    before = writing(documents={"deploy.json": {"causes": ["draining"]}, "deploy.md": "x"}, lines=["fine"])
+    process, document = interrupt(tmp_path, signal.SIGINT, before)
+    assert (document["causes"], document["ok"], (tmp_path / "out" / "deploy.md").read_text()) == (["draining"], False, "x")
+    assert "fine" not in process.stdout
+
+
+def test_a_document_outside_the_directory_is_not_written(run: Run, tmp_path: Path) -> None:
+    run(writing(documents={"../evil.json": {}}))
+    assert not (tmp_path / "evil.json").exists()
+
+
+# --- verdicts that are remembered ------------------------------------------------------------------------------------
+
+
+def test_the_verdict_of_each_host_is_remembered_until_its_next(run: Run, tmp_path: Path) -> None:
+    run(f"{{verdict: {{rows: {rows(a='exclusive', b='exclusive')}}}, run_once: true}}")
+    run(f"{{verdict: {{rows: {rows(b='foreign')}}}, run_once: true}}")
+    known = read(tmp_path, "verdicts")
+    assert {host: entry["verdict"] for host, entry in known.items()} == {"a": "exclusive", "b": "foreign"}
+    assert known["b"]["playbook"] == "deploy"
+
+
+def test_a_broken_file_of_verdicts_is_replaced_and_it_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "verdicts.json").write_text('{"a": {"ver')
+    errors = run(f"{{verdict: {{rows: {rows(b='foreign')}}}, run_once: true}}")["errors"]
+    assert list(read(tmp_path, "verdicts")) == ["b"]
+    assert "verdicts.json is written anew" in " ".join(errors.split())
+
+
+def test_a_run_that_proved_nothing_leaves_the_verdicts_alone(run: Run, tmp_path: Path) -> None:
+    run(PING)
+    assert not (tmp_path / "out" / "verdicts.json").exists()
