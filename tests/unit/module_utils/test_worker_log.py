@@ -44,10 +44,135 @@ def test_reading_follows_the_latest_registration(lines: list[str], expected: dic
     assert {key: found[key] for key in expected} == expected
 
 
+# --- real lines of livekit-agents 1.8.9 (trimmed), one fault each; the older form is of 1.5.7 --------------------------
+
+CLOCK = "2026-11-22T22:45:{:09.6f}+00:00"
+
+
+def at(seconds: float, message: str, **fields: Any) -> str:
+    return line(message, **fields, timestamp=CLOCK.format(seconds))
+
+
+def request(seconds: float, job_id: str = "AJ_1") -> str:
+    return at(seconds, "received job request", job_id=job_id, dispatch_id="AD_1", room="r1", agent_name="a")
+
+
+def refused(seconds: float, error: str) -> str:
+    return at(seconds, "failed to connect to livekit, retrying in 2s", level="WARNING", retry_count=2, max_retry=16, error=error)
+
+
+WRONG_KEY = "401, message='Invalid response status', url='ws://127.0.0.1:55479/agent'"
+NO_SERVER = "Cannot connect to host 127.0.0.1:401 ssl:default [Connect call failed ('127.0.0.1', 401)]"
+OLDER = line(
+    "failed to connect to livekit, retrying in 0s",
+    exc_info="Traceback (most recent call last):\n  File x\naiohttp.client_exceptions.WSServerHandshakeError: " + WRONG_KEY,
+)
+RAISED = 'Traceback (most recent call last):\n  File "agent.py", line 26, in entrypoint\nRuntimeError: boom'
+CRASH = at(5.1, "unhandled exception while running the job task\n" + RAISED, level="ERROR", exc_info=RAISED)
+FULL = at(6.2, "worker is at full capacity, marking as unavailable", load=0.9, threshold=0.5)
+NOT_FULL = at(7.2, "worker is below capacity, marking as available", load=0.1, threshold=0.5)
+NO_ANSWER = at(8, "no answer was given inside the job_request_fnc, automatically rejecting the job", agent_name="a")
+LOST = "assignment for job AJ_1 timed out"
+
+
+def failure(message: str, error: str | None, time: str | None) -> dict[str, Any]:
+    return {"last_failure": {"message": message, "time": time, "error": error}}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param([registered("AW_1")], {"failures": 0, "last_failure": None, "full": False, "guarded": False, "late": 0}, id="good"),
+        pytest.param([refused(1, WRONG_KEY), refused(3, WRONG_KEY)], {"failures": 2, "unauthorized": 2}, id="wrong key"),
+        pytest.param(
+            [refused(5.5, NO_SERVER)],
+            {"unauthorized": 0, **failure("failed to connect to livekit, retrying in 2s", NO_SERVER, CLOCK.format(5.5))},
+            id="no server there",
+        ),
+        pytest.param([OLDER], {"failures": 1, "unauthorized": 1}, id="an older release says it in a traceback"),
+        pytest.param(
+            [at(9, "worker failed", exc_info="Traceback\nRuntimeError: failed to connect to livekit after 16 attempts")],
+            failure("worker failed", "RuntimeError: failed to connect to livekit after 16 attempts", CLOCK.format(9)),
+            id="retries used up",
+        ),
+        pytest.param([registered("AW_1"), FULL], {"full": True, "connected": True}, id="full"),
+        pytest.param([FULL, NOT_FULL], {"full": False}, id="not full any more"),
+        pytest.param([FULL, line("starting worker")], {"full": False}, id="a restarted process is not full"),
+        pytest.param([CRASH], {"entrypoint_errors": 1, "last_entrypoint_error": "RuntimeError: boom"}, id="entrypoint raises"),
+        pytest.param([request(1), NO_ANSWER], {"unanswered": 1, "late": 0}, id="handler says nothing"),
+        pytest.param([at(1, "received assignment for an unknown job", job={})], {"unanswered": 1}, id="assignment nobody waits for"),
+        pytest.param([request(25.34), at(35.74, LOST)], {"unanswered": 1, "late": 1}, id="accepted 2.9 s after the request"),
+        pytest.param([request(25.34), at(33.10, LOST)], {"unanswered": 1, "late": 0}, id="accepted at once, never assigned"),
+        pytest.param([request(31.35), at(34.26, "probe answered", job_id="AJ_1")], {"late": 1, "guarded": True}, id="refused after 2.9 s"),
+        pytest.param([request(31.35), at(31.36, "probe passed on", job_id="AJ_1")], {"late": 0, "passed_on": 0}, id="passed on at once"),
+        pytest.param(
+            [request(1), at(1.1, "request passed on, gate is closed", job_id="AJ_1")], {"passed_on": 1, "guarded": True}, id="gate closed"
+        ),
+        pytest.param([at(1, "request handler is guarded")], {"guarded": True, "passed_on": 0}, id="started through the hook"),
+    ],
+)
+def test_reading_tells_what_troubles_the_worker(lines: list[str], expected: dict[str, Any]) -> None:
+    found = worker_log.read(lines)
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_token_in_an_address_is_not_repeated() -> None:
+    error = "404, message='Not Found', url='wss://x/agent?worker_token=hidden'"
+    assert worker_log.read([refused(1, error)])["last_failure"]["error"] == "404, message='Not Found', url='wss://x/agent?…'"
+
+
+def test_what_was_before_the_window_is_not_counted() -> None:
+    lines = [registered("AW_1"), request(1, "AJ_old"), CRASH, refused(6, WRONG_KEY), request(10, "AJ_new")]
+    found = worker_log.read(lines, since=worker_log.epoch(CLOCK.format(8)))
+    counted = {key: found[key] for key in ("requests_total", "entrypoint_errors", "failures", "unauthorized", "last_entrypoint_error")}
+    assert counted == {"requests_total": 1, "entrypoint_errors": 0, "failures": 0, "unauthorized": 0, "last_entrypoint_error": None}
+    assert ([r["job_id"] for r in found["requests"]], found["worker_id"], found["connected"]) == (["AJ_new"], "AW_1", False)
+
+
+def test_request_without_a_time_counts() -> None:
+    assert worker_log.read([line("received job request", job_id="AJ_1")], since=1e9)["requests_total"] == 1
+
+
+def test_newest_requests_and_registrations_are_kept() -> None:
+    lines = [request(1, f"AJ_{n}") for n in range(600)] + [registered(f"AW_{n}") for n in range(6000)]
+    found = worker_log.read(lines)
+    assert (found["requests_total"], len(found["requests"]), found["requests"][-1]["job_id"]) == (600, 500, "AJ_599")
+    assert (found["reconnects"], len(found["registrations"]), len(found["worker_ids"]), found["worker_ids"][-1]) == (
+        5999,
+        50,
+        5000,
+        "AW_5999",
+    )
+
+
+def test_request_asked_for_is_kept_however_many_followed() -> None:
+    found = worker_log.read([request(1, "AJ_wanted"), *(request(1, f"AJ_{n}") for n in range(600))], after={"AJ_wanted"})
+    assert [r["job_id"] for r in found["requests"]] == ["AJ_wanted"]
+
+
+@pytest.mark.parametrize("fields", [{"job_id": {}, "room": []}, {"job_id": None}, {"timestamp": 5}, {"timestamp": "soon"}])
+def test_field_of_another_type_is_no_trouble(fields: dict[str, Any]) -> None:
+    assert worker_log.read([line("received job request", **fields)], after={"r"}, since=1.0)["requests_total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-22T22:45:22.341152+00:00", 1795387522.341152),
+        ("2026-11-22T22:45:22Z", 1795387522.0),
+        ("2026-11-22T22:45:22", 1795387522.0),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_time_of_a_line_is_read_as_utc_unless_it_says_otherwise(text: Any, expected: float | None) -> None:
+    assert worker_log.epoch(text) == expected
+
+
 def test_reading_lists_each_job_request_with_its_ids() -> None:
-    request = line("received job request", job_id="AJ_1", dispatch_id="AD_1", room="r1", agent_name="a", timestamp="t")
+    asked = line("received job request", job_id="AJ_1", dispatch_id="AD_1", room="r1", agent_name="a", timestamp="t")
     expected = {"job_id": "AJ_1", "dispatch_id": "AD_1", "room": "r1", "agent_name": "a", "time": "t"}
-    assert worker_log.read([request])["requests"] == [expected]
+    assert worker_log.read([asked])["requests"] == [expected]
 
 
 def test_reading_tells_which_patterns_appear() -> None:
