@@ -6,12 +6,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: livekit_worker_info
-short_description: Read the livekit-agents workers that run in containers on a host
+short_description: Read the livekit-agents workers of a host
 description:
   - Joins what the container was created with, what the worker logged and what it answers on its own port.
   - A worker is a container of the compose service C(agent-worker), or any that carries C(LIVEKIT_AGENT_NAME).
+  - With O(everywhere) also each other container that is one, and plain processes.
   - With O(registered_as) it waits until the one worker of O(project) is registered under that name.
 options:
+  everywhere:
+    description:
+      - Find every worker of the host. Needs to be root (C(become)); what could not be read is in RV(unread).
+      - "Also a container that carries another LiveKit variable, or where livekit-agents is seen among the processes, or whose last
+        2000 log lines show a registration."
+      - "Also plain processes (systemd units, hand-started, in a container of another engine): those with an agent name, or with
+        a LiveKit URL and a command that runs C(start) or C(dev), or with job processes of livekit-agents. Of a tree of processes
+        only the worker itself."
+      - A process's log is the regular file it writes to, else the journal of its unit, the last 200000 lines or 64 MiB of it.
+        Otherwise its worker id is not known.
+      - A process is asked for its load only on a port that is its own, in the host's network.
+    type: bool
+    default: false
+  since:
+    description: Report all job requests from this time on (seconds since the epoch), the newest 500, instead of only those asked for.
+    type: float
   project:
     description: Read only the workers of this compose project.
     type: str
@@ -52,6 +69,11 @@ EXAMPLES = r"""
 - name: Read all workers of the host
   livekit_worker_info:
 
+- name: Find every worker of the host, also those of others
+  livekit_worker_info:
+    everywhere: true
+  become: true
+
 - name: Wait until the new worker is registered
   livekit_worker_info:
     project: sidekick-20261122t101500z-0a1b2c3d
@@ -65,14 +87,27 @@ time:
   type: float
 workers:
   description:
-    - One entry per worker container.
-    - C(env) holds AGENT_NAME and LIVEKIT_AGENT_NAME as the container was created with; C(agent_name) is the name in effect, from the
+    - One entry per worker.
+    - C(kind) is V(container) or V(process); C(container) is then C(process <pid>), C(project) is empty.
+    - C(env) holds AGENT_NAME and LIVEKIT_AGENT_NAME as the worker was created with, C(override) LIVEKIT_AGENT_NAME_OVERRIDE,
+      C(configured_url) LIVEKIT_URL; C(agent_name) is the name in effect, from the
       latest registration, none when that line is not in the log any more.
-    - C(worker_id) is new at every reconnect (livekit-agents 1.8.9); C(connected) tells that no connection failure followed.
-    - C(load), C(active_jobs) and C(sdk_version) come from the worker's port 8081; none when it does not answer.
+    - C(worker_id) is new at every reconnect (livekit-agents 1.8.9); C(connected) tells that no connection failure followed, none when
+      the log cannot be read, and C(unread) then says why.
+    - C(load), C(active_jobs), C(sdk_version) and C(answered_name) come from the worker's own port; none when it does not answer.
+    - C(supervisor) says who would start the worker again. C(kind) is V(docker) (with the restart C(policy)), V(systemd) (C(name) is the
+      unit, C(user) the id of the user whose manager runs it), V(none) (started by hand, C(name) is the shell or terminal) or V(other)
+      (C(name) tells what); C(enabled) tells whether it starts again at boot, none when that is not known.
+    - C(start_command) is how to start it again, empty when that is not known; secrets in it are masked.
+    - C(pid) is the main process on the host, C(directory) the directory of the compose project or of the process.
   returned: always
   type: list
   elements: dict
+unread:
+  description: What could not be looked at, one sentence each.
+  returned: always
+  type: list
+  elements: str
 waits:
   description: What was waited for, and the seconds.
   returned: with O(registered_as)
@@ -88,6 +123,8 @@ from ansible.module_utils.livekit_deploy import engine, worker
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
+    "everywhere": {"type": "bool", "default": False},
+    "since": {"type": "float"},
     "job_ids": {"type": "list", "elements": "str", "default": []},
     "rooms": {"type": "list", "elements": "str", "default": []},
     "log_patterns": {"type": "list", "elements": "str", "default": []},
@@ -96,27 +133,34 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def wait_registered(module: AnsibleModule, expected: str, seconds: float, **selection: Any) -> dict[str, Any]:
+def wait_registered(run: engine.Run, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:
-        found = worker.readings(module.run_command, **selection)
-        trouble = worker.registration_trouble(found["workers"], expected)
+        found = worker.readings(run, project=module.params["project"], **selection)
+        trouble = worker.registration_trouble(found["workers"], module.params["registered_as"])
         if not trouble:
             return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
-        if trouble.final or time.monotonic() - started > seconds:
-            module.fail_json(msg=f"{trouble.text} (after {time.monotonic() - started:.0f} s)", **found)
+        if trouble.final or time.monotonic() - started > module.params["wait_seconds"]:
+            module.fail_json(msg=f"{trouble.text} (after {time.monotonic() - started:.0f} s)", unread=[], **found)
         time.sleep(0.3)
 
 
-def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, required_by={"registered_as": "project"}, supports_check_mode=True)
+def read(module: AnsibleModule) -> dict[str, Any]:
     p = module.params
-    selection = {"project": p["project"], "job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"]}
+    selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"], "since": p["since"]}
+    if p["everywhere"]:
+        return worker.everywhere(engine.command, **selection)
+    if p["registered_as"] is not None:
+        return wait_registered(module.run_command, module, **selection)
+    return worker.readings(module.run_command, project=p["project"], **selection)
+
+
+def main() -> None:
+    exclusive = [("everywhere", "project"), ("everywhere", "registered_as")]
+    module = AnsibleModule(ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True)
     try:
-        if p["registered_as"] is not None:
-            module.exit_json(changed=False, **wait_registered(module, p["registered_as"], p["wait_seconds"], **selection))
-        module.exit_json(changed=False, **worker.readings(module.run_command, **selection))
+        module.exit_json(**{"changed": False, "unread": [], **read(module)})
     except engine.EngineError as error:
         module.fail_json(
             msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"

@@ -7,7 +7,11 @@ Every function takes ``run``, which runs an argument list and answers (exit stat
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 Run = Callable[[Sequence[str]], "tuple[int, str, str]"]
@@ -15,10 +19,31 @@ Run = Callable[[Sequence[str]], "tuple[int, str, str]"]
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 CONFIG_LABEL = "com.docker.compose.config-hash"
+DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
+FILES_LABEL = "com.docker.compose.project.config_files"
+# Who made a container, if not somebody on this host: a stopped one would be started again, here or elsewhere.
+ORCHESTRATORS = {
+    "com.docker.swarm.service.name": "Docker Swarm",
+    "io.kubernetes.pod.name": "Kubernetes",
+    "com.hashicorp.nomad.alloc_id": "Nomad",
+    "com.amazonaws.ecs.task-arn": "Amazon ECS",
+}
+DEFAULT_FILES = frozenset({"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"})
+# The worker's own server (livekit-agents 1.8.9, measured).
+WORKER_PORT = 8081
 
 
 class EngineError(Exception):
     """The Engine did not do what it was asked; the text is its own message."""
+
+
+def command(argv: Sequence[str]) -> tuple[int, str, str]:
+    """A ``Run`` that may be used by several threads at once, and for which a missing program is status 127."""
+    try:
+        done = subprocess.run(list(argv), capture_output=True, text=True, errors="replace", check=False)  # noqa: S603  no shell
+    except FileNotFoundError as error:
+        return 127, "", f"{argv[0]}: {error.strerror}"
+    return done.returncode, done.stdout, done.stderr
 
 
 def docker(run: Run, *argv: str) -> str:
@@ -57,6 +82,30 @@ def address(container: dict[str, Any]) -> str | None:
     """An address of the container that its host can reach, or None while it does not run."""
     networks = container.get("NetworkSettings", {}).get("Networks") or {}
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
+
+
+def restart_policy(container: dict[str, Any]) -> str:
+    return str((container.get("HostConfig", {}).get("RestartPolicy") or {}).get("Name") or "no")
+
+
+def orchestrator(container: dict[str, Any]) -> str | None:
+    return next((name for label, name in ORCHESTRATORS.items() if label in labels(container)), None)
+
+
+def start_command(container: dict[str, Any]) -> str:
+    """How to start a stopped container again; empty for one that is removed when it stops."""
+    if container.get("HostConfig", {}).get("AutoRemove"):
+        return ""
+    found = labels(container)
+    directory, service = found.get(DIRECTORY_LABEL, ""), found.get(SERVICE_LABEL)
+    if not (service and directory and Path(directory).is_dir()):
+        return f"docker start {shlex.quote(container['Name'].lstrip('/'))}"
+    files = [path for path in found.get(FILES_LABEL, "").split(",") if path]
+    usual = len(files) == 1 and Path(files[0]).name in DEFAULT_FILES and str(Path(files[0]).parent) == directory
+    project = found[PROJECT_LABEL]
+    options = [] if usual else [part for path in files for part in ("-f", path)]
+    options += [] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project]
+    return f"cd {shlex.quote(directory)} && {shlex.join(['docker', 'compose', *options, 'up', '-d', service])}"
 
 
 def log_lines(run: Run, container: str, tail: int | None = None) -> list[str]:

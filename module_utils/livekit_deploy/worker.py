@@ -1,29 +1,61 @@
-"""Readings of the workers on one host: container, environment, log and the worker's own HTTP answer, joined."""
+"""Readings of the workers on one host: container or process, environment, log and the worker's own HTTP answer, joined."""
 
 from __future__ import annotations
 
 import json
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine, worker_log
+from ansible.module_utils.livekit_deploy import engine, process, worker_log
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
+OVERRIDE_VARIABLE = "LIVEKIT_AGENT_NAME_OVERRIDE"
 INSTANCE_VARIABLE = "LIVEKIT_DEPLOY_INSTANCE"
 WORKER_SERVICE = "agent-worker"
-# The worker's own server (livekit-agents 1.8.9, measured); it leaves out fields that are zero.
-HTTP_PORT = 8081
+# Where nothing but its log says that a container is a worker, only this much of the log is looked at.
+GLANCE_LINES = 2000
+NEWEST_REQUESTS = 500
+READERS = 8
 
 
-def own_answer(container: dict[str, Any], timeout: float = 1.0) -> dict[str, Any]:
-    """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``; empty when it does not answer."""
-    address = engine.address(container)
-    if not address:
-        return {}
+class Selection(NamedTuple):
+    """Which job requests a reading has, and what it looks for in the log."""
+
+    job_ids: frozenset[str] = frozenset()
+    rooms: frozenset[str] = frozenset()
+    patterns: tuple[str, ...] = ()
+    since: float | None = None
+
+    def of(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The requests with one of the job ids or rooms; with ``since`` all of that time, the newest."""
+        if self.since is None:
+            return [r for r in requests if r["job_id"] in self.job_ids or r["room"] in self.rooms]
+        return [r for r in requests if seconds_of(r["time"]) >= self.since][-NEWEST_REQUESTS:]
+
+
+def seconds_of(timestamp: str | None) -> float:
+    """A log line's time in seconds since the epoch; one without a time counts as of now."""
     try:
-        with urllib.request.urlopen(f"http://{address}:{HTTP_PORT}/worker", timeout=timeout) as answer:
+        return datetime.fromisoformat(timestamp or "").timestamp()
+    except ValueError:
+        return time.time()
+
+
+def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str, Any]:
+    """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``; empty when it does not answer.
+
+    Fields that are zero are left out (livekit-agents 1.8.9, measured).
+    """
+    if not where:
+        return {}
+    host = f"[{where[0]}]" if ":" in where[0] else where[0]
+    try:
+        with urllib.request.urlopen(f"http://{host}:{where[1]}/worker", timeout=timeout) as answer:
             found = json.load(answer)
     except (OSError, ValueError):
         return {}
@@ -32,45 +64,76 @@ def own_answer(container: dict[str, Any], timeout: float = 1.0) -> dict[str, Any
 
 def names(container: dict[str, Any]) -> dict[str, str | None]:
     """The agent name variables a container was created with; None where one is missing."""
-    environment = engine.environment(container)
+    return names_in(engine.environment(container))
+
+
+def names_in(environment: Mapping[str, str]) -> dict[str, str | None]:
     return {name: environment.get(name) for name in NAME_VARIABLES}
 
 
-def selected(requests: list[dict[str, Any]], job_ids: Iterable[str], rooms: Iterable[str]) -> list[dict[str, Any]]:
-    jobs, wanted = set(job_ids), set(rooms)
-    return [r for r in requests if r["job_id"] in jobs or r["room"] in wanted]
+def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str, str], selection: Selection) -> dict[str, Any]:
+    """What a reading has of a container and of a process alike."""
+    log = worker_log.read(lines, selection.patterns, selection.job_ids | selection.rooms)
+    instance = environment.get(INSTANCE_VARIABLE)
+    return {
+        **log,
+        "instance": instance,
+        "release": instance.rpartition("/")[2] if instance else None,
+        "env": names_in(environment),
+        "override": environment.get(OVERRIDE_VARIABLE),
+        "configured_url": environment.get("LIVEKIT_URL"),
+        "answered_name": answer.get("agent_name"),
+        "load": float(answer["worker_load"]) if "worker_load" in answer else (0.0 if answer else None),
+        "active_jobs": int(answer.get("active_jobs", 0)) if answer else None,
+        "sdk_version": answer.get("sdk_version") or log["sdk_version"],
+        "requests_total": len(log["requests"]),
+        "requests": selection.of(log["requests"]),
+        "last_lines": [worker_log.short(line) for line in lines[-5:]],
+    }
+
+
+# --- containers ------------------------------------------------------------------------------------------------------
 
 
 def reading(
-    run: engine.Run, container: dict[str, Any], job_ids: Iterable[str] = (), rooms: Iterable[str] = (), patterns: Iterable[str] = ()
+    container: dict[str, Any],
+    log: process.Log,
+    selection: Selection,
+    supervisor: dict[str, Any] | None = None,
+    where: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Everything known of one worker container; ``requests`` only those with one of the job ids or rooms."""
+    """Everything known of one worker container."""
     labels, state = engine.labels(container), container["State"]
-    lines = engine.log_lines(run, container["Id"])
-    log = worker_log.read(lines, patterns, {*job_ids, *rooms})
-    answer = own_answer(container) if state["Running"] else {}
-    instance = engine.environment(container).get(INSTANCE_VARIABLE)
+    address = engine.address(container)
+    answer = own_answer((address, engine.WORKER_PORT) if address else where) if state["Running"] else {}
+    found = common(log.lines, answer, engine.environment(container), selection)
     return {
-        **log,
+        **found,
+        "kind": "container",
         "container": container["Name"].lstrip("/"),
         "container_id": container["Id"][:12],
+        "pid": state.get("Pid") or None,
         "project": labels.get(engine.PROJECT_LABEL),
-        "instance": instance,
-        "release": instance.rpartition("/")[2] if instance else None,
+        "directory": labels.get(engine.DIRECTORY_LABEL),
         "image": container["Config"]["Image"],
         "running": state["Running"],
         "exit_code": None if state["Running"] else state["ExitCode"],
         "started_at": state["StartedAt"],
         "restarts": container.get("RestartCount", 0),
-        "env": names(container),
-        "connected": bool(log["connected"] and state["Running"]),
-        "load": float(answer["worker_load"]) if "worker_load" in answer else (0.0 if answer else None),
-        "active_jobs": int(answer.get("active_jobs", 0)) if answer else None,
-        "sdk_version": answer.get("sdk_version") or log["sdk_version"],
-        "requests_total": len(log["requests"]),
-        "requests": selected(log["requests"], job_ids, rooms),
-        "last_lines": [worker_log.short(line) for line in lines[-5:]],
+        "connected": bool(found["connected"] and state["Running"]),
+        "supervisor": supervisor or docker_supervisor(container),
+        "start_command": engine.start_command(container),
+        "unread": log.unread,
     }
+
+
+def docker_supervisor(container: dict[str, Any]) -> dict[str, Any]:
+    """The Engine, or whatever told it to run the container and would do so again."""
+    other = engine.orchestrator(container)
+    if other:
+        return process.supervised("other", other)
+    policy = engine.restart_policy(container)
+    return process.supervised("docker", "", policy=policy, starts_at_boot=policy in ("always", "unless-stopped"))
 
 
 def may_be_worker(container: dict[str, Any]) -> bool:
@@ -93,22 +156,164 @@ def readings(
     rooms: Iterable[str] = (),
     patterns: Iterable[str] = (),
     found: list[dict[str, Any]] | None = None,
+    since: float | None = None,
 ) -> dict[str, Any]:
     """A reading of each worker container of the host, or of one compose project; ``time`` is the host's clock (epoch seconds).
 
-    ``found`` saves a listing where the caller has one. A container that is removed meanwhile is left out.
+    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then on. A container
+    that is removed meanwhile is left out.
     """
+    selection = Selection(frozenset(job_ids), frozenset(rooms), tuple(patterns), since)
     if found is None:
         found = engine.containers(run, f"{engine.PROJECT_LABEL}={project}" if project else None)
     workers = []
     for container in filter(may_be_worker, found):
         try:
-            one = reading(run, container, job_ids, rooms, patterns)
+            one = reading(container, process.Log(engine.log_lines(run, container["Id"])), selection)
             workers += [one] if is_worker(container, one) else []
         except engine.EngineError as error:
             if "No such container" not in str(error):
                 raise
     return {"time": time.time(), "workers": workers}
+
+
+# --- everywhere on a host --------------------------------------------------------------------------------------------
+
+
+class Search:
+    """Every worker of a host: containers that carry a name or a LiveKit URL or whose log shows a registration, and plain processes.
+
+    What could not be read is listed and not guessed. ``run`` is used by several threads at once.
+    """
+
+    def __init__(self, run: engine.Run, selection: Selection, root: Path) -> None:
+        self.run, self.selection, self.root = run, selection, root
+        self.unread: list[str] = []
+        self.table = process.read_table(root)
+        self.certain = self.table.helped()
+        self.containers = self.list_containers()
+
+    def list_containers(self) -> list[dict[str, Any]]:
+        try:
+            return engine.containers(self.run)
+        except engine.EngineError as error:
+            # A host without Docker has no containers of it; any other answer hides some.
+            if not str(error).startswith("docker: No such file"):
+                self.unread.append(f"containers, because the Docker Engine answered: {str(error).strip()[-300:]}")
+            return []
+
+    def workers(self) -> list[dict[str, Any]]:
+        listed = {container["Id"] for container in self.containers}
+        if self.table.hidden:
+            self.unread.append(f"the environment of {self.table.hidden} processes of other users: run as root (become)")
+        processes = process.candidates(self.table, listed)
+        with ThreadPoolExecutor(READERS) as pool:
+            found = [*pool.map(self.of_container, self.containers), *pool.map(self.of_process, processes)]
+        return [one for one in found if one]
+
+    # --- containers ---
+
+    def of_container(self, container: dict[str, Any]) -> dict[str, Any] | None:
+        by_process = self.runs_helper(container)
+        if not (may_be_worker(container) or by_process or self.is_worth_reading(container)):
+            return None
+        log = self.log_of(container)
+        one = reading(container, log, self.selection, self.supervisor(container), self.where(container))
+        if is_worker(container, one) or by_process or one["answered_name"]:
+            return one
+        if log.unread and may_be_worker(container):
+            self.unread.append(f"container {one['container']}: {log.unread}")
+        return None
+
+    def runs_helper(self, container: dict[str, Any]) -> bool:
+        cgroups = (process.container_of(helper.cgroup) for helper in self.certain.values())
+        return any(found is not None and found.id == container["Id"] for found in cgroups)
+
+    def is_worth_reading(self, container: dict[str, Any]) -> bool:
+        """Another running container: one made for LiveKit, or one whose last lines show a registration."""
+        environment = engine.environment(container)
+        if not container["State"]["Running"] or INSTANCE_VARIABLE in environment:
+            return False
+        if any(name in environment for name in process.OF_LIVEKIT):
+            return True
+        try:
+            lines = engine.log_lines(self.run, container["Id"], GLANCE_LINES)
+        except engine.EngineError:
+            return False
+        return any(worker_log.REGISTERED in line for line in lines)
+
+    def log_of(self, container: dict[str, Any]) -> process.Log:
+        try:
+            return process.Log(engine.log_lines(self.run, container["Id"]))
+        except engine.EngineError as error:
+            return process.Log([], f"its log cannot be read: {str(error).strip()[-200:]}")
+
+    def supervisor(self, container: dict[str, Any]) -> dict[str, Any]:
+        found = docker_supervisor(container)
+        if found["kind"] != "docker":
+            return found
+        client = process.client_unit(self.table, self.root, container)
+        if client:
+            return process.supervised("other", client)
+        shell = process.swallows_signal(self.table, container["State"].get("Pid") or 0)
+        return process.supervised("other", f"`{shell}` in the container, which passes no signal on") if shell else found
+
+    def where(self, container: dict[str, Any]) -> tuple[str, int] | None:
+        """Where a container that uses the host's own network answers."""
+        found = None if engine.address(container) else self.table.processes.get(container["State"].get("Pid") or 0)
+        addresses = process.addresses(self.root, found) if found else []
+        return addresses[0] if addresses else None
+
+    # --- processes ---
+
+    def of_process(self, found: process.Process) -> dict[str, Any] | None:
+        log = process.log_of(self.run, self.root, found)
+        environment = process.environment_of(self.table, found)
+        one = common(log.lines, self.answer_of(found), environment, self.selection)
+        certain = found.pid in self.certain or found.runs_worker
+        if not (certain or one["worker_id"] or one["sdk_version"]):
+            return None
+        supervisor = process.supervisor(self.run, self.table, found)
+        directory = process.directory_of(self.root, found)
+        return {
+            **one,
+            "kind": "process",
+            "container": f"process {found.pid}",
+            "container_id": None,
+            "pid": found.pid,
+            "start_ticks": found.started,
+            "project": "",
+            "directory": directory,
+            "image": "",
+            "running": True,
+            "exit_code": None,
+            "started_at": process.started_at(self.root, found),
+            "restarts": 0,
+            # A log that cannot be read says nothing about the connection.
+            "connected": None if log.unread else one["connected"],
+            "supervisor": supervisor,
+            "start_command": process.start_command(supervisor, found, directory),
+            "unread": log.unread,
+        }
+
+    def answer_of(self, found: process.Process) -> dict[str, Any]:
+        certain = found.pid in self.certain or found.runs_worker
+        # What may be another program is asked only on the port that a worker has.
+        wanted = [where for where in process.addresses(self.root, found) if certain or where[1] == engine.WORKER_PORT]
+        return next((answer for where in wanted[:3] if "sdk_version" in (answer := own_answer(where))), {})
+
+
+def everywhere(run: engine.Run, root: Path | None = None, **selection: Any) -> dict[str, Any]:
+    """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked at."""
+    chosen = Selection(
+        frozenset(selection.get("job_ids", ())),
+        frozenset(selection.get("rooms", ())),
+        tuple(selection.get("patterns", ())),
+        selection.get("since"),
+    )
+    search = Search(run, chosen, root or process.ROOT)
+    workers = search.workers()
+    return {"time": time.time(), "workers": workers, "unread": search.unread}
 
 
 class Trouble(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,106 @@ def test_ended_container_is_not_connected_whatever_its_log_says() -> None:
 )
 def test_worker_is_told_from_other_containers(found: dict[str, Any], log: str, expected: int) -> None:
     assert len(worker.readings(engine_with(log), found=[found])["workers"]) == expected
+
+
+def test_entry_says_who_runs_the_container_and_how_to_start_it_again() -> None:
+    made = {**container(env=["LIVEKIT_URL=ws://s", "LIVEKIT_AGENT_NAME_OVERRIDE=b"]), "HostConfig": {"RestartPolicy": {"Name": "always"}}}
+    found = worker.readings(engine_with(REGISTERED), found=[made])["workers"][0]
+    expected = {"kind": "container", "override": "b", "configured_url": "ws://s", "start_command": "docker start app-1", "unread": ""}
+    assert {key: found[key] for key in expected} == expected
+    assert (found["supervisor"]["kind"], found["supervisor"]["policy"], found["supervisor"]["enabled"]) == ("docker", "always", True)
+
+
+def request(job: str, time: str | None) -> dict[str, Any]:
+    return {"job_id": job, "room": f"room-{job}", "time": time}
+
+
+OLD, NEW, UNDATED = request("1", "1970-01-01T00:00:10+00:00"), request("2", "1970-01-01T00:00:20+00:00"), request("3", None)
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        pytest.param(worker.Selection(frozenset({"1"})), [OLD], id="a job"),
+        pytest.param(worker.Selection(rooms=frozenset({"room-3"})), [UNDATED], id="a room"),
+        pytest.param(worker.Selection(since=15.0), [NEW, UNDATED], id="all since a time"),
+        pytest.param(worker.Selection(), [], id="nothing asked for"),
+    ],
+)
+def test_requests_are_those_asked_for(selection: worker.Selection, expected: list[dict[str, Any]]) -> None:
+    assert selection.of([OLD, NEW, UNDATED]) == expected
+
+
+# --- everywhere ------------------------------------------------------------------------------------------------------
+
+
+class Host:
+    """A host with one container and an empty /proc; ``refused`` is what the Engine answers instead."""
+
+    def __init__(self, root: Path, found: dict[str, Any], log: str = "", refused: str = "", unreadable: str = "") -> None:
+        self.root, self.found, self.log, self.refused, self.unreadable = root, found, log, refused, unreadable
+        self.tails: list[str] = []
+
+    def __call__(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        if self.refused:
+            return 1, "", self.refused
+        if argv[1] == "ps":
+            return 0, self.found["Id"], ""
+        if argv[1] == "inspect":
+            return 0, json.dumps([self.found]), ""
+        self.tails += [argv[3]] if "--tail" in argv else []
+        return (1, "", self.unreadable) if self.unreadable else (0, self.log, "")
+
+    def read(self) -> dict[str, Any]:
+        return worker.everywhere(self, self.root)
+
+
+@pytest.mark.parametrize(
+    ("found", "log", "expected"),
+    [
+        pytest.param(container("agent", ["LIVEKIT_AGENT_NAME=x"]), REGISTERED, 1, id="with a name"),
+        pytest.param(container("agent", ["LIVEKIT_URL=ws://s"]), REGISTERED, 1, id="with a URL"),
+        pytest.param(container("agent"), REGISTERED, 1, id="known only by its log"),
+        pytest.param(container("agent", running=False), REGISTERED, 0, id="stopped, and known only by its log"),
+        pytest.param(container("api", ["LIVEKIT_URL=ws://s"]), "INFO: Uvicorn running", 0, id="an API"),
+        pytest.param(container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), REGISTERED, 0, id="our API"),
+        pytest.param(container("web"), "hello", 0, id="anything else"),
+    ],
+)
+def test_every_container_that_is_a_worker_is_found(tmp_path: Path, found: dict[str, Any], log: str, expected: int) -> None:
+    assert len(Host(tmp_path, found, log).read()["workers"]) == expected
+
+
+def test_of_a_container_that_is_not_for_livekit_only_the_last_lines_are_read(tmp_path: Path) -> None:
+    host = Host(tmp_path, container("web"), "hello")
+    host.read()
+    assert host.tails == ["2000"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "unread"),
+    [
+        pytest.param("docker: No such file or directory", 0, id="no Docker there: nothing is hidden"),
+        pytest.param("permission denied", 1, id="not allowed"),
+        pytest.param("Cannot connect to the Docker daemon", 1, id="not running"),
+    ],
+)
+def test_engine_that_does_not_answer_is_said_and_no_error(tmp_path: Path, refused: str, unread: int) -> None:
+    found = Host(tmp_path, container(), refused=refused).read()
+    assert (found["workers"], len(found["unread"])) == ([], unread)
+
+
+def test_container_whose_log_cannot_be_read_is_said_to_be_unread(tmp_path: Path) -> None:
+    made = container("agent", ["LIVEKIT_AGENT_NAME=x"])
+    (said,) = Host(tmp_path, made, unreadable="logging driver does not support reading").read()["unread"]
+    assert said == "container app-1: its log cannot be read: logging driver does not support reading"
+
+
+@pytest.mark.parametrize("label", engine.ORCHESTRATORS)
+def test_container_of_an_orchestrator_is_not_dockers_alone(label: str) -> None:
+    made = container()
+    made["Config"]["Labels"][label] = "x"
+    assert worker.docker_supervisor(made)["kind"] == "other"
 
 
 def reading(**changes: Any) -> dict[str, Any]:

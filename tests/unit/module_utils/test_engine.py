@@ -1,0 +1,61 @@
+"""What the Engine says of a container, and the commands that are told to people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import engine
+
+
+def container(labels: dict[str, str], **host_config: Any) -> dict[str, Any]:
+    return {"Name": "/agent-1", "Config": {"Labels": labels}, "HostConfig": host_config}
+
+
+def compose(directory: Path, files: str, project: str) -> dict[str, str]:
+    return {
+        engine.PROJECT_LABEL: project,
+        engine.SERVICE_LABEL: "agent",
+        engine.DIRECTORY_LABEL: str(directory),
+        engine.FILES_LABEL: files.format(d=directory),
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "project", "command"),
+    [
+        ("{d}/compose.yml", "web", "docker compose up -d agent"),
+        ("{d}/docker-compose.yaml", "web", "docker compose up -d agent"),
+        ("{d}/prod.yml", "web", "docker compose -f {d}/prod.yml up -d agent"),
+        ("{d}/compose.yml,{d}/prod.yml", "web", "docker compose -f {d}/compose.yml -f {d}/prod.yml up -d agent"),
+        ("{d}/compose.yml", "other", "docker compose -p other up -d agent"),
+    ],
+)
+def test_compose_service_is_started_with_its_own_files_and_project(tmp_path: Path, files: str, project: str, command: str) -> None:
+    directory = tmp_path / "web"
+    directory.mkdir()
+    found = engine.start_command(container(compose(directory, files, project)))
+    assert found == f"cd {directory} && {command.format(d=directory)}"
+
+
+@pytest.mark.parametrize("labels", [{}, compose(Path("/gone"), "{d}/compose.yml", "gone")], ids=["no compose", "its directory is gone"])
+def test_other_container_is_started_by_its_name(labels: dict[str, str]) -> None:
+    assert engine.start_command(container(labels)) == "docker start agent-1"
+
+
+def test_container_that_is_removed_when_it_stops_cannot_be_started_again() -> None:
+    assert engine.start_command(container({}, AutoRemove=True)) == ""
+
+
+@pytest.mark.parametrize(("host_config", "policy"), [({}, "no"), ({"RestartPolicy": {"Name": "always"}}, "always")])
+def test_restart_policy_is_read(host_config: dict[str, Any], policy: str) -> None:
+    assert engine.restart_policy(container({}, **host_config)) == policy
+
+
+def test_program_that_is_not_there_is_a_status_and_no_exception() -> None:
+    assert engine.command(["no-such-program-here"]) == (127, "", "no-such-program-here: No such file or directory")
+
+
+def test_command_answers_status_output_and_errors() -> None:
+    assert engine.command(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
