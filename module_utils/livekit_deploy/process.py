@@ -34,7 +34,7 @@ LOG_LINES, LOG_BYTES = 200_000, 64 * 1024 * 1024
 LISTEN = "0A"
 CONTAINERS = (
     ("Kubernetes", re.compile(r"kubepods")),
-    ("Docker", re.compile(r"/docker[/-]([0-9a-f]{64})")),
+    ("Docker", re.compile(r".*/docker[/-]([0-9a-f]{64})")),
     ("Podman", re.compile(r"/libpod-([0-9a-f]{64})")),
     ("containerd", re.compile(r"/(?:nerdctl|cri-containerd|crio)-([0-9a-f]{64})")),
     ("LXC", re.compile(r"/lxc(?:\.payload)?[./]([^/]+)")),
@@ -93,10 +93,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Table:
-    """All processes at one moment; ``hidden`` is the number of those whose environment may not be read."""
+    """All processes at one moment; ``hidden`` are those whose environment may not be read."""
 
     processes: Mapping[int, Process]
-    hidden: int = 0
+    hidden: tuple[int, ...] = ()
 
     def ancestors(self, process: Process) -> Iterator[Process]:
         seen = {process.pid}
@@ -119,7 +119,7 @@ class Table:
 
 
 def read_table(root: Path) -> Table:
-    processes, hidden = {}, 0
+    processes, hidden = {}, []
     for entry in root.iterdir():
         if not entry.name.isdigit():
             continue
@@ -129,8 +129,8 @@ def read_table(root: Path) -> Table:
             continue  # it ended meanwhile
         if process.argv:  # not the kernel's own
             processes[process.pid] = process
-            hidden += not readable
-    return Table(processes, hidden)
+            hidden += [] if readable else [process.pid]
+    return Table(processes, tuple(hidden))
 
 
 def read_process(entry: Path) -> tuple[Process, bool]:
@@ -259,7 +259,7 @@ def supervisor(run: engine.Run, table: Table, process: Process) -> dict[str, Any
     parent = next(iter(chain[len(forwarding) :]), None)
     if parent is None or parent.pid == 1 or parent.comm in INIT or parent.is_session:
         return supervised("none", parent.comm if parent and parent.is_session else "")
-    return supervised("other", shown(parent.argv[:3]) if parent.is_shell else parent.comm)
+    return supervised("other", script_of(parent) if parent.is_shell else parent.comm)
 
 
 def supervised(kind: str, name: str, *, policy: str = "", user: int | None = None, starts_at_boot: bool | None = None) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def swallows_signal(table: Table, pid: int) -> str | None:
     process = table.processes.get(pid)
     while process and process.comm in FORWARDING:
         process = next((child for child in table.children(process.pid) if not child.is_helper), None)
-    return shown(process.argv[:3]) if process and process.is_shell else None
+    return script_of(process) if process and process.is_shell else None
 
 
 def client_unit(table: Table, root: Path, container: Mapping[str, Any]) -> str | None:
@@ -304,14 +304,23 @@ def start_command(supervised_by: Mapping[str, Any], process: Process, directory:
     return f"cd {shlex.quote(directory or '/')} && {shown(process.argv)}"
 
 
+def script_of(shell: Process) -> str:
+    """A shell with its script; a command that it was given as text may hold anything and is not told."""
+    script = next((a for a in shell.argv[1:] if not a.startswith("-")), "")
+    by_text = any(a.startswith("-") and not a.startswith("--") and "c" in a for a in shell.argv[1:])
+    return f"{shell.program} -c …" if by_text else f"{shell.program} {script}".strip()
+
+
 def shown(argv: Iterable[str]) -> str:
     """A command line fit to be printed: without the secrets that livekit-agents takes as options."""
     result: list[str] = []
     for argument in argv:
         name, equals, _value = argument.partition("=")
         hidden = bool(result) and result[-1].startswith("-") and "=" not in result[-1] and bool(SECRET_OPTION.search(result[-1]))
-        masked = f"{name}=***" if equals and SECRET_OPTION.search(name) else "***" if hidden else shlex.quote(argument)
-        result.append(masked)
+        if equals and SECRET_OPTION.search(name):
+            result.append(f"{name}=***" if " " not in name else "***")
+        else:
+            result.append("***" if hidden or (" " in argument and SECRET_OPTION.search(argument)) else shlex.quote(argument))
     return " ".join(result)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -204,8 +205,11 @@ class Search:
 
     def workers(self) -> list[dict[str, Any]]:
         listed = {container["Id"] for container in self.containers}
-        if self.table.hidden:
-            self.unread.append(f"the environment of {self.table.hidden} processes of other users: run as root (become)")
+        if hidden := self.table.hidden:
+            remedy = "" if os.geteuid() == 0 else ": run as root (become)"
+            self.unread.append(
+                f"the environment of {len(hidden)} processes ({', '.join(map(str, hidden[:5]))}{', …' * bool(hidden[5:])}){remedy}"
+            )
         processes = process.candidates(self.table, listed)
         with ThreadPoolExecutor(READERS) as pool:
             found = [*pool.map(self.of_container, self.containers), *pool.map(self.of_process, processes)]
@@ -270,8 +274,8 @@ class Search:
         log = process.log_of(self.run, self.root, found)
         environment = process.environment_of(self.table, found)
         one = common(log.lines, self.answer_of(found), environment, self.selection)
-        certain = found.pid in self.certain or found.runs_worker
-        if not (certain or one["worker_id"] or one["sdk_version"]):
+        # What only carries the name may write another one's log, so only its own answer counts.
+        if not (self.is_certain(found) or one["answered_name"]):
             return None
         supervisor = process.supervisor(self.run, self.table, found)
         directory = process.directory_of(self.root, found)
@@ -296,10 +300,12 @@ class Search:
             "unread": log.unread,
         }
 
+    def is_certain(self, found: process.Process) -> bool:
+        return found.pid in self.certain or found.runs_worker
+
     def answer_of(self, found: process.Process) -> dict[str, Any]:
-        certain = found.pid in self.certain or found.runs_worker
         # What may be another program is asked only on the port that a worker has.
-        wanted = [where for where in process.addresses(self.root, found) if certain or where[1] == engine.WORKER_PORT]
+        wanted = [where for where in process.addresses(self.root, found) if self.is_certain(found) or where[1] == engine.WORKER_PORT]
         return next((answer for where in wanted[:3] if "sdk_version" in (answer := own_answer(where))), {})
 
 
