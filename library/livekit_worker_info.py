@@ -108,6 +108,11 @@ unread:
   returned: always
   type: list
   elements: str
+evictions:
+  description: What M(livekit_worker) was told to stop since the host started.
+  returned: with O(everywhere)
+  type: list
+  elements: dict
 waits:
   description: What was waited for, and the seconds.
   returned: with O(registered_as)
@@ -119,7 +124,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine, worker
+from ansible.module_utils.livekit_deploy import drain, engine, worker
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
@@ -150,7 +155,7 @@ def read(module: AnsibleModule) -> dict[str, Any]:
     p = module.params
     selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"], "since": p["since"]}
     if p["everywhere"]:
-        return worker.everywhere(engine.command, **selection)
+        return {**worker.everywhere(engine.command, **selection), "evictions": drain.Records().all()}
     if p["registered_as"] is not None:
         return wait_registered(module.run_command, module, **selection)
     return worker.readings(module.run_command, project=p["project"], **selection)

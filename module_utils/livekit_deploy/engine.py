@@ -68,6 +68,12 @@ def containers(run: Run, label: str | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def inspect(run: Run, container: str) -> dict[str, Any]:
+    """``docker inspect`` of one container."""
+    found: list[dict[str, Any]] = json.loads(docker(run, "inspect", "--type", "container", container))
+    return found[0]
+
+
 def labels(container: dict[str, Any]) -> dict[str, str]:
     return container.get("Config", {}).get("Labels") or {}
 
