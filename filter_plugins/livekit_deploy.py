@@ -15,7 +15,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import probes  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import probes, status  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -49,4 +49,5 @@ class FilterModule:
             "livekit_tagged_images": probes.tagged_images,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
+            "livekit_fleet": status.fleet,
         }
