@@ -193,10 +193,11 @@ class Connection:
     session: Any
     gate: asyncio.Semaphore
 
-    async def post(self, service: str, method: str, message: Any, answer: Any, **grants: Any) -> Any:
+    async def post(self, service: str, method: str, message: Any, answer: Any, *, sip_admin: bool = False, **grants: Any) -> Any:
         """One call of the API: the decoded answer, or a LiveKitError."""
         address = f"{http_url(self.url)}/twirp/livekit.{service}/{method}"
-        token = api.AccessToken(self.key, self.secret).with_grants(api.VideoGrants(**grants)).to_jwt()
+        access = api.AccessToken(self.key, self.secret).with_grants(api.VideoGrants(**grants))
+        token = (access.with_sip_grants(api.SIPGrants(admin=True)) if sip_admin else access).to_jwt()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
         async with self.gate:
             try:
@@ -215,9 +216,19 @@ class Connection:
         except DecodeError:
             raise error_of_answer(self.url, status, "an answer that cannot be read", b"") from None
 
-    async def list_rooms(self) -> int:
+    async def rooms(self) -> list[str]:
+        """Names of the rooms that live, newest first."""
         answer = await self.post("RoomService", "ListRooms", api.ListRoomsRequest(), api.ListRoomsResponse, room_list=True)
-        return len(answer.rooms)
+        return [room.name for room in sorted(answer.rooms, key=lambda room: room.creation_time, reverse=True)]
+
+    async def list_rooms(self) -> int:
+        return len(await self.rooms())
+
+    async def sip_dispatch_rules(self) -> list[dict[str, Any]]:
+        """Which agents the rules for calls by phone name. A server without SIP answers an error."""
+        request = api.ListSIPDispatchRuleRequest()
+        answer = await self.post("SIP", "ListSIPDispatchRule", request, api.ListSIPDispatchRuleResponse, sip_admin=True)
+        return [plain_rule(rule) for rule in answer.items]
 
     async def create_room(self, room: str, empty_timeout: int, agent_name: str, metadata: str, deployment: str = "") -> None:
         """A room of its own with one dispatch. Not repeated on trouble: a room's name is never used twice."""
@@ -257,6 +268,12 @@ def plain_dispatch(dispatch: Any) -> dict[str, Any]:
         for job in dispatch.state.jobs
     ]
     return {"id": dispatch.id, "agent_name": dispatch.agent_name, "jobs": jobs}
+
+
+def plain_rule(rule: Any) -> dict[str, Any]:
+    """A SIP dispatch rule of the server's answer as plain data."""
+    agents = [agent.agent_name for agent in rule.room_config.agents]
+    return {"id": rule.sip_dispatch_rule_id, "name": rule.name, "agents": agents, "trunks": list(rule.trunk_ids)}
 
 
 @asynccontextmanager

@@ -1,0 +1,475 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was read of the hosts and of the server, asked for by name: what is missing is said and never passes for an answer. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+PROBE_ROOMS = "livekit-deploy-"  # rooms of probes start so; the jobs in them are nobody's calls
+AGENT_HOSTS = "agent_hosts"
+WHAT = {
+    "workers": "the workers",
+    "release": "the release record",
+    "states": "the releases",
+    "services": "the containers of the serving release",
+    "gate": "the standby gate",
+    "written": "the files of the serving release",
+    "proxy": "nginx's log",
+    "api": "the API's log",
+    "clock_skew_seconds": "the clock",
+    "time": "the clock",
+}
+
+
+# A part that could not be read is empty in the evidence and named by a sentence there: what these say is not known.
+UNREAD = {
+    "the release record": ("release", "states", "services", "gate", "written"),
+    "the release and its containers": ("states", "services", "drift"),
+    "the containers": ("states", "services", "projects"),
+    "the workers": ("workers",),
+    "the standby gate": ("gate",),
+    "what the release's files say now": ("written",),
+}
+OF_WORKERS = ("the search for workers", "the workers", "worker ", "containers", "the environment of")  # sentences about workers not found
+
+
+class MissingError(Exception):
+    """Something that a decision needs could not be read; the text says what."""
+
+
+class QuietError(MissingError):
+    """Nothing happened that would have shown it."""
+
+
+def need(data: Mapping[str, Any], key: str, what: str) -> Any:
+    """A value that has to be there and known."""
+    if data.get(key) is None:
+        raise MissingError(f"{what} is not known")
+    return data[key]
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def entries(value: Any) -> list[dict[str, Any]]:
+    return [dict(item) for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def moment(value: Any) -> float | None:
+    """Seconds since the epoch of a number or of an ISO 8601 text; a text without a zone is UTC."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = re.sub(r"(\.\d{6})\d+", r"\1", str(value or ""))  # Docker writes nanoseconds
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+
+
+def utc(value: Any) -> str:
+    """A time as it is written for people and programs; whole seconds."""
+    seconds = moment(value)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else "an unknown time"
+
+
+def version(text: Any) -> tuple[int, ...]:
+    """The numbers a version starts with."""
+    found = re.match(r"\d+(\.\d+)*", str(text or ""))
+    return tuple(int(part) for part in found.group().split(".")) if found else ()
+
+
+def real(requests: Any) -> list[dict[str, Any]]:
+    """The requests that are no probes."""
+    return [r for r in entries(requests) if r.get("room") and not str(r["room"]).startswith(PROBE_ROOMS)]
+
+
+def place(worker: Mapping[str, Any]) -> str:
+    """The worker as a reader looks for it: its container and Compose project, or its process."""
+    name, project = str(worker.get("container") or f"process {worker.get('pid')}"), worker.get("project")
+    within = "" if not project or name.startswith(str(project)) else f" (project {project})"  # Compose names containers after the project
+    return name if name.startswith("process") else f"container {name}{within}"
+
+
+def ids_of(worker: Mapping[str, Any]) -> list[str]:
+    """Every id the worker's log has, the latest last."""
+    found = [str(i) for i in worker.get("worker_ids") or []]
+    return found if worker.get("worker_id") in (None, *found) else [*found, str(worker["worker_id"])]
+
+
+def agent_name_of(worker: Mapping[str, Any]) -> str | None:
+    """The name in effect: from the log, else as the worker answers on its own port; None where it is not known."""
+    name = worker.get("agent_name")
+    return worker.get("answered_name") if name is None else name
+
+
+def name_of(worker: Mapping[str, Any]) -> str:
+    return str(worker.get("worker_id") or next(reversed(ids_of(worker)), "a worker of unknown id"))
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A worker under a host's name that is no worker of its pool; ``host`` and ``worker`` where it was found."""
+
+    worker_id: str
+    seen: tuple[str, ...]
+    host: Host | None = None
+    worker: Mapping[str, Any] = field(default_factory=dict)
+    certain: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Host:
+    """One host of the inventory and what was read there."""
+
+    name: str
+    data: Mapping[str, Any] = field(repr=False)
+    world: World = field(repr=False)
+
+    @property
+    def agent_name(self) -> str:
+        return str(self.data.get("agent_name") or "")
+
+    @property
+    def pool(self) -> str:
+        return str(self.data.get("pool") or self.name)
+
+    @property
+    def group(self) -> str:
+        return str(self.data.get("group") or AGENT_HOSTS)
+
+    @property
+    def unread(self) -> str:
+        return str(self.data.get("unread") or "")
+
+    @cached_property
+    def evidence(self) -> dict[str, Any]:
+        """What was read, without the parts of which a sentence says that they could not be."""
+        given = mapping(self.data.get("evidence"))
+        sentences = [str(text) for text in given.get("unread") or []]
+        gone = {key for what, keys in UNREAD.items() for key in keys if any(t.startswith(f"{what} could not be read") for t in sentences)}
+        return {key: value for key, value in given.items() if key not in gone}
+
+    @property
+    def workers_hidden(self) -> str:
+        """A sentence about workers that could not be looked at; empty when all could."""
+        return next((str(text) for text in self.evidence.get("unread") or [] if str(text).startswith(OF_WORKERS)), "")
+
+    def need(self, key: str) -> Any:
+        if self.unread:
+            raise MissingError(f"{self.name} could not be read: {self.unread}")
+        return need(self.evidence, key, f"{WHAT[key]} of {self.name}")
+
+    @property
+    def since(self) -> str:
+        return utc(self.evidence.get("since"))
+
+    @property
+    def release(self) -> str:
+        return str(mapping(self.evidence.get("release")).get("id") or "")
+
+    @cached_property
+    def found(self) -> list[dict[str, Any]]:
+        """The workers that were read here; none where they were not. Only for what speaks for a cause."""
+        return entries(self.evidence.get("workers"))
+
+    def workers(self) -> list[dict[str, Any]]:
+        self.need("workers")
+        return self.found
+
+    def owns(self, worker: Mapping[str, Any]) -> bool:
+        """A worker of one of our releases on this host."""
+        return (worker.get("release") or "") in mapping(self.evidence.get("states"))
+
+    @cached_property
+    def worker(self) -> dict[str, Any]:
+        """The worker of the serving release; empty where there is none."""
+        mine = [w for w in self.found if self.release and w.get("release") == self.release]
+        return next((w for w in mine if w.get("running")), mine[0] if mine else {})
+
+    def serving(self, key: str = "running") -> Any:
+        """What is known of the serving worker under a key."""
+        self.workers()
+        if not self.worker:
+            raise MissingError(f"{self.name} has no worker of a serving release")
+        return need(self.worker, key, f"{key} of {place(self.worker)} on {self.name}")
+
+    def api(self) -> dict[str, Any]:
+        found = mapping(self.need("api"))
+        if not found.get("read"):
+            if found.get("container") and self.proxy().get("requests") == 0:
+                raise QuietError(f"no request reached {self.name} since {self.since}, and its API logged no dispatch")
+            raise MissingError(f"the API's log of {self.name} could not be read")
+        return found
+
+    def proxy(self) -> dict[str, Any]:
+        found = mapping(self.need("proxy"))
+        if not found.get("read"):
+            raise MissingError(f"nginx's log of {self.name} could not be read")
+        return found
+
+    def service(self, name: str) -> dict[str, Any]:
+        return mapping(need(self.need("services"), name, f"the container of {name} on {self.name}"))
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return mapping(self.world.verdicts.get(self.name))
+
+    @property
+    def verdict(self) -> str:
+        return str(self.row.get("verdict") or "")
+
+    @property
+    def routing(self) -> dict[str, Any]:
+        return mapping(self.row.get("routing"))
+
+    @property
+    def directed(self) -> dict[str, Any]:
+        return mapping(self.world.probes.get(f"{self.name}/directed"))
+
+    @property
+    def directed_answered(self) -> bool:
+        """The probe that only this host's worker may answer was answered by an id that its log has."""
+        taker = self.directed.get("worker_id")
+        return self.directed.get("outcome") == "taken" and bool(taker) and taker in self.ids
+
+    @cached_property
+    def ids(self) -> set[str]:
+        """Worker ids of our releases here, before the probes and after them; the one that answered where the log has none any more."""
+        workers = [*self.found, *entries(self.data.get("witness"))]
+        logged = {i for worker in workers if self.owns(worker) for i in ids_of(worker)}
+        logged |= {str(i) for i in mapping(self.evidence.get("release")).get("earlier_worker_ids") or []}
+        answered = self.directed.get("status") == "JS_SUCCESS" and self.has_room(self.directed.get("room"))
+        return logged or ({str(self.directed.get("worker_id"))} if answered else set())
+
+    @cached_property
+    def requests(self) -> list[dict[str, Any]]:
+        """Requests of the serving worker's log since the start of the window that are no probes."""
+        return real(self.worker.get("requests"))
+
+    def has_room(self, room: Any) -> bool:
+        """A worker of ours here was asked for a room, before the probes or in their witness."""
+        workers = [w for w in (*self.found, *entries(self.data.get("witness"))) if self.owns(w)]
+        return bool(room) and any(r.get("room") == room for w in workers for r in entries(w.get("requests")))
+
+    @property
+    def dispatches(self) -> list[dict[str, Any]]:
+        api = mapping(self.evidence.get("api"))
+        return entries(api.get("dispatches")) if api.get("read") else []
+
+    def members(self) -> list[Host]:
+        """The hosts that share the name with this one on purpose, itself among them."""
+        return [h for h in self.world.agent_hosts if h.pool == self.pool and h.agent_name == self.agent_name]
+
+    def own_ids(self) -> set[str]:
+        """Worker ids of the whole pool; MissingError where those of a member are not known."""
+        for member in self.members():
+            member.workers()
+            member.need("states")
+            if not member.ids and any(w.get("running") for w in member.found if member.owns(w)):
+                raise MissingError(f"the worker id of {member.name} is not known")
+        return {i for member in self.members() for i in member.ids}
+
+    @cached_property
+    def rivals(self) -> list[Rival]:
+        """Every worker that was seen under this host's name and is not of its pool, once each."""
+        found: dict[str, Rival] = {}
+        for rival in (*self.world.by_id(self), *self.world.by_name(self)):
+            before = found.get(rival.worker_id)
+            merged = tuple(dict.fromkeys([*(before.seen if before else ()), *rival.seen]))
+            certain = rival.certain or (before is not None and before.certain)
+            found[rival.worker_id] = Rival(rival.worker_id, merged, rival.host, rival.worker, certain)
+        return sorted(found.values(), key=lambda rival: (not rival.certain, rival.worker_id))
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Everything that was read."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    probes: Mapping[str, Any] = field(default_factory=dict)
+    verdicts: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)
+    server_logs: Sequence[Mapping[str, Any]] = ()
+    sip: Mapping[str, Any] = field(default_factory=dict)
+    rooms: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def hosts(self) -> list[Host]:
+        return [Host(str(name), mapping(data), self) for name, data in self.data.items()]
+
+    @property
+    def agent_hosts(self) -> list[Host]:
+        return [host for host in self.hosts if host.group == AGENT_HOSTS]
+
+    @cached_property
+    def located(self) -> dict[str, tuple[Host, dict[str, Any]]]:
+        """Where each worker id is that a log of a host has."""
+        return {i: (host, worker) for host in self.hosts for worker in host.found for i in ids_of(worker)}
+
+    @cached_property
+    def asked(self) -> dict[tuple[str, str], list[tuple[Host, dict[str, Any], dict[str, Any]]]]:
+        """Who was asked for a job: host, worker and request by dispatch id and by room."""
+        index: dict[tuple[str, str], list[tuple[Host, dict[str, Any], dict[str, Any]]]] = {}
+        for host in self.hosts:
+            for worker in host.found:
+                for request in entries(worker.get("requests")):
+                    for key in ("dispatch_id", "room"):
+                        if request.get(key):
+                            index.setdefault((key, str(request[key])), []).append((host, worker, request))
+        return index
+
+    def by_id(self, host: Host) -> Iterator[Rival]:
+        """Ids that took or hold the name: told by the verdict, by probes, by the server's log and by rooms that live."""
+        seen: dict[str, list[str]] = {}
+        for worker_id in host.routing.get("foreign") or []:
+            text = f"routing verdict {host.verdict}: {worker_id} is no worker of pool {host.pool} (by {host.routing.get('method')})"
+            seen.setdefault(str(worker_id), []).append(text)
+        try:
+            own = host.own_ids()
+        except MissingError:
+            own = None
+        for worker_id, text in (*self.takers(host), *self.registered(host), *self.in_rooms(host)):
+            if worker_id in seen or (own is not None and worker_id not in own):
+                seen.setdefault(worker_id, []).append(text)
+        for worker_id, texts in seen.items():
+            where, worker = self.located.get(worker_id, (None, {}))
+            yield Rival(worker_id, tuple(texts), where, worker)
+
+    def takers(self, host: Host) -> Iterator[tuple[str, str]]:
+        for name in (f"{host.agent_name}/through", f"{host.name}/directed"):
+            probe = mapping(self.probes.get(name))
+            if probe.get("outcome") == "taken" and probe.get("worker_id"):
+                kind = "our workers passed on" if name.endswith("/through") else f"was for {host.name} only"
+                job = f"job {probe.get('job_id')} in room {probe.get('room')}"
+                yield str(probe["worker_id"]), f"{probe['worker_id']} took the probe to {host.agent_name!r} that {kind} ({job})"
+
+    def registered(self, host: Host) -> Iterator[tuple[str, str]]:
+        """Workers that the server's log has as registered under the name, with the deployment label of ours."""
+        label = host.worker.get("deployment") or ""
+        for log in self.server_logs:
+            server = log.get("host")
+            for worker in entries(log.get("workers")):
+                same = worker.get("agent_name") == host.agent_name and (worker.get("deployment") or "") in ("", label)
+                if same and not worker.get("closed") and worker.get("job_type") in (None, "", "JT_ROOM"):
+                    worker_id, since = str(worker.get("worker_id")), utc(worker.get("registered"))
+                    yield worker_id, f"the LiveKit server's log on {server}: {worker_id} registered as {host.agent_name!r} at {since}"
+
+    def in_rooms(self, host: Host) -> Iterator[tuple[str, str]]:
+        """Workers that have a job under the name in a room that lives."""
+        for room, dispatches in self.rooms.items():
+            for dispatch in entries(dispatches):
+                for job in entries(dispatch.get("jobs")) if dispatch.get("agent_name") == host.agent_name else []:
+                    if job.get("worker_id"):
+                        yield (
+                            str(job["worker_id"]),
+                            f"{job['worker_id']} has job {job.get('id')} of dispatch {dispatch.get('id')} in room {room}",
+                        )
+
+    def by_name(self, host: Host) -> Iterator[Rival]:
+        """Workers on any host that runs and registered under the name."""
+        members = host.members()
+        for where in self.hosts:
+            for worker in where.found:
+                ours = where in members and (where.owns(worker) or "states" not in where.evidence)
+                if ours or not worker.get("running") or agent_name_of(worker) != host.agent_name or not host.agent_name:
+                    continue
+                since = utc(worker.get("registered_since"))
+                text = f"{name_of(worker)} in {place(worker)} on {where.name} registered as {host.agent_name!r} at {since}"
+                # Not certain: it may have lost the server since, or be at another server.
+                same = same_server(worker.get("url"), host.worker.get("url")) and bool(worker.get("connected"))
+                text += "" if same else f", at {worker.get('url')}, connected: {'yes' if worker.get('connected') else 'no'}"
+                yield Rival(name_of(worker), (text,), where, worker, certain=same)
+
+
+def same_server(one: Any, other: Any) -> bool:
+    """Two addresses that are known and equal; ws is http, wss is https."""
+    texts = [re.sub(r"^http", "ws", str(url or "").strip().lower()).rstrip("/") for url in (one, other)]
+    return bool(texts[0]) and texts[0] == texts[1]
+
+
+# --- where requests went ---------------------------------------------------------------------------------------------
+
+
+def destination(world: World, dispatch: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The worker that got a dispatch: the one in the room if the room lives, else the last one asked for it; None if unknown."""
+    for living in entries(world.rooms.get(str(dispatch.get("room")))):
+        if living.get("id") == dispatch.get("dispatch_id") or living.get("agent_name") == dispatch.get("agent_name"):
+            taken = next((str(job["worker_id"]) for job in entries(living.get("jobs")) if job.get("worker_id")), "")
+            if taken:
+                host, worker = world.located.get(taken, (None, {}))
+                return went(host, worker, taken, "the server's list")
+    by_id = world.asked.get(("dispatch_id", str(dispatch.get("dispatch_id"))), [])
+    asked = by_id or [a for a in world.asked.get(("room", str(dispatch.get("room"))), []) if fits(a[2], dispatch)]
+    if not asked:
+        return None
+    host, worker, _ = max(asked, key=lambda one: moment(one[2].get("time")) or 0.0)
+    return went(host, worker, name_of(worker), "its log")
+
+
+def fits(request: Mapping[str, Any], dispatch: Mapping[str, Any]) -> bool:
+    """A request for the room of a dispatch, unless one of both names another agent or dispatch."""
+    pairs = [(request.get(key), dispatch.get(key)) for key in ("dispatch_id", "agent_name")]
+    return all(not one or not other or one == other for one, other in pairs)
+
+
+def went(host: Host | None, worker: Mapping[str, Any], worker_id: str, by: str) -> dict[str, Any]:
+    where = {"host": host.name if host else None, "container": worker.get("container") if worker else None}
+    return {**where, "worker_id": worker_id, "by": by}
+
+
+def flow(host: Host) -> dict[str, Any]:
+    """From the requests nginx saw over the dispatches the API logged to the workers that got their jobs."""
+    proxy, api = mapping(host.evidence.get("proxy")), mapping(host.evidence.get("api"))
+    counted: dict[tuple[Any, ...], dict[str, Any]] = {}
+    examples: list[dict[str, Any]] = []
+    unknown = 0
+    for dispatch in host.dispatches:
+        to = destination(host.world, dispatch)
+        known = {key: dispatch.get(key) for key in ("room", "dispatch_id", "agent_name", "time")}
+        if len(examples) < 5:
+            examples.append({**known, "to": to})
+        if to is None:
+            unknown += 1
+            continue
+        entry = counted.setdefault((to["host"], to["container"]), {**to, "count": 0})
+        entry["count"] += 1
+    return {
+        "since": host.since,
+        "requests": proxy.get("requests") if proxy.get("read") else None,
+        "by_status": mapping(proxy.get("by_status")),
+        "dispatches": sum(mapping(api.get("agent_names")).values()) if api.get("read") else None,
+        "traced": len(host.dispatches),
+        "to": sorted(counted.values(), key=lambda entry: -entry["count"]),
+        "unknown": unknown,
+        "examples": examples,
+    }
+
+
+def whom(entry: Mapping[str, Any]) -> str:
+    """A destination of the flow in words."""
+    if not entry.get("host"):
+        return f"{entry.get('worker_id')} (on no host that was read)"
+    return f"{entry.get('container')} on {entry['host']}"
+
+
+def took(host: Host, rival: Rival) -> str:
+    """How many of this host's dispatches a rival got; empty when none is known."""
+    found = [d for d in host.dispatches if (to := destination(host.world, d)) and to["worker_id"] == rival.worker_id]
+    if not found:
+        return ""
+    example = f"room {found[-1].get('room')} at {utc(found[-1].get('time'))}"
+    return f"{rival.worker_id} got {len(found)} of {len(host.dispatches)} dispatches that the API of {host.name} logged, such as {example}"
+
+
+def not_read(hosts: Sequence[Host]) -> list[str]:
+    """What could not be read, a sentence each."""
+    whole = [f"{host.name}: {host.unread}" for host in hosts if host.unread]
+    parts = [f"{host.name}: {text}" for host in hosts if not host.unread for text in host.evidence.get("unread") or []]
+    return list(dict.fromkeys([*whole, *parts]))
