@@ -49,5 +49,12 @@ class FilterModule:
             "livekit_tagged_images": probes.tagged_images,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
+            "livekit_hooked": probes.hooked,
+            "livekit_vacancy_probes": probes.vacancy_probes,
+            "livekit_vacancy_trouble": probes.vacancy_trouble,
+            "livekit_earlier_worker_ids": probes.earlier_worker_ids,
+            "livekit_known_ids": probes.known_ids,
+            "livekit_servers": probes.servers,
+            "livekit_server_logs": probes.server_logs,
             "livekit_fleet": status.fleet,
         }

@@ -28,12 +28,15 @@ options:
       - "C(services): C(fastapi) and C(agent-worker), each with C(running) and C(env)."
       - "C(drift): a list of differences to the release record, empty when there are none."
       - "C(own_ids): every worker id that a worker of our releases on the host has or had."
+      - "C(hook): whether its worker asks the probe hook (default: it does). C(workers): how many of our workers on it take jobs (default: 1)."
       - "C(outside) and C(readable): a host outside the run that shares its pool with one of the run; it gets no row of its own."
       - "C(error): why the host could not be read; not given when it could."
     type: dict
     required: true
   probes:
-    description: "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview), C(<agent name>/through) and C(nobody)."
+    description:
+      - "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview), C(<agent name>/through) and C(nobody)."
+      - "For a name with a worker that has no hook C(<agent name>/sample/1) and so on, in place of C(directed) and C(through)."
     type: dict
     required: true
   log_patterns:
@@ -52,9 +55,18 @@ options:
     type: bool
     default: false
   nodes:
-    description: Number of LiveKit server nodes. One probe asks one node, so with more the routing verdict is V(inconclusive).
+    description:
+      - Number of LiveKit server nodes. One probe asks one node, so with more the routing verdict is V(inconclusive), unless O(server_logs)
+        has the complete log of each.
     type: int
     default: 1
+  server_logs:
+    description:
+      - What M(livekit_server_log_info) read on each node of the LiveKit server, with C(host).
+      - Complete logs of all nodes decide who has a name. Others only add workers, and one without C(workers) could not be read.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     support: full
@@ -98,7 +110,7 @@ report:
       description: "The verdict with C(method), C(seconds), C(not_seen) (what the method cannot see) and C(foreign) (worker ids)."
       type: dict
     reason: {description: Why., type: str}
-    probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe.", type: dict}
+    probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe, or of the sample that its worker took.", type: dict}
     checks:
       description: "C(name), C(ok), C(found), C(expected) and C(remedy) of each check."
       type: list
@@ -121,6 +133,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "check_preview": {"type": "bool", "default": True},
     "accept_inconclusive": {"type": "bool", "default": False},
     "nodes": {"type": "int", "default": 1},
+    "server_logs": {"type": "list", "elements": "dict", "default": []},
 }
 
 
@@ -128,7 +141,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     p = module.params
     try:
-        answer = verdict.judge(p["hosts"], p["probes"], p["log_patterns"], p["check_preview"], p["accept_inconclusive"], p["nodes"])
+        switches = {"preview": p["check_preview"], "accept_inconclusive": p["accept_inconclusive"]}
+        seen = {"nodes": p["nodes"], "server_logs": p["server_logs"]}
+        answer = verdict.judge(p["hosts"], p["probes"], p["log_patterns"], **switches, **seen)
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, **answer)

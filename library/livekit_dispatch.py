@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -23,23 +25,21 @@ description:
     What cannot be deleted the server removes when the room has been empty for half a minute.
   - "C(changed) is always false: a probe leaves nothing."
   - A probe that fails never fails the module or other probes; look at RV(probes[].outcome).
+  - To do other things meanwhile, run it with C(async) and C(poll=0), and again with O(collect) for the results.
   - In check mode nothing is sent and the results are empty, because a worker without the probe hook starts a real job.
   - Runs on the controller, which needs the Python package C(livekit-api).
 requirements: [livekit-api >= 1.0]
 author: ["livekit-agent-deploy contributors"]
 options:
   url:
-    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted.
+    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted. Needed with O(probes).
     type: str
-    required: true
   api_key:
-    description: API key.
+    description: API key. Needed with O(probes).
     type: str
-    required: true
   api_secret:
-    description: Secret of the API key.
+    description: Secret of the API key. Needed with O(probes).
     type: str
-    required: true
   window_seconds:
     description:
       - The server's search window, how long a dispatch may stay without a job before the result is V(nobody).
@@ -50,11 +50,15 @@ options:
     description: How long to wait for a single answer of the server.
     type: float
     default: 5.0
+  collect:
+    description:
+      - C(results_file) of a task that sent probes in the background. Waits for their end, answers what that task would have answered, and
+        removes the file. RV(waits) is what was waited for here.
+    type: path
   probes:
-    description: The probes to send.
+    description: The probes to send. Either this or O(collect).
     type: list
     elements: dict
-    required: true
     suboptions:
       id:
         description: Name of the result.
@@ -178,6 +182,13 @@ EXAMPLES = r"""
   delegate_to: localhost
   run_once: true
   register: __probes
+
+- name: Collect what probes in the background found
+  livekit_dispatch:
+    collect: "{{ __sent.results_file }}"
+  delegate_to: localhost
+  run_once: true
+  register: __probes
 """
 
 RETURN = r"""
@@ -247,13 +258,16 @@ PROBE: dict[str, dict[str, Any]] = {
     "request": {"type": "dict", "options": REQUEST},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "url": {"type": "str", "required": True},
-    "api_key": {"type": "str", "required": True, "no_log": False},
-    "api_secret": {"type": "str", "required": True, "no_log": True},
+    "url": {"type": "str"},
+    "api_key": {"type": "str", "no_log": False},
+    "api_secret": {"type": "str", "no_log": True},
     "window_seconds": {"type": "float", "default": 10.0},
     "timeout_seconds": {"type": "float", "default": 5.0},
-    "probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE},
+    "collect": {"type": "path"},
+    "probes": {"type": "list", "elements": "dict", "options": PROBE},
 }
+# One in the background ends by itself: the search window, the clean-up, and what the server's answers may take.
+COLLECT_SECONDS = 60.0
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
@@ -264,16 +278,43 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     return {"probes": results, "waits": waits, "seconds": round(time.monotonic() - started, 3)}
 
 
+def collect(path: Path) -> dict[str, Any]:
+    """The results of a task in the background; ansible-core writes ``started`` into its file as long as there are none."""
+    started = time.monotonic()
+    while (found := written(path)) is None or "started" in found:
+        if time.monotonic() - started > COLLECT_SECONDS:
+            raise client.LiveKitError(
+                "unfinished", f"no results in {path} after {COLLECT_SECONDS:.0f} s", "the probes' results", "run it again"
+            )
+        time.sleep(0.1)
+    path.unlink(missing_ok=True)
+    waited = round(time.monotonic() - started, 1)
+    told = {"msg": found["msg"]} if found.get("msg") else {}
+    waits = [{"what": "vacancy window", "seconds": waited}] if waited else []
+    return {"probes": found.get("probes") or {}, "waits": waits, "seconds": found.get("seconds") or 0.0, **told}
+
+
+def written(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    needed = {"probes": ("url", "api_key", "api_secret")}
+    either = [("probes", "collect")]
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_by=needed, required_one_of=either, mutually_exclusive=either)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
-    if problems := dispatch.problems_of(module.params["probes"]):
+    probes = module.params["probes"] or []
+    if problems := dispatch.problems_of(probes):
         module.fail_json(msg="; ".join(problems))
-    if module.check_mode or not module.params["probes"]:
+    if module.check_mode or not (probes or module.params["collect"]):
         module.exit_json(changed=False, probes={}, waits=[], seconds=0.0)
     try:
-        answer = run(module.params)
+        answer = run(module.params) if probes else collect(Path(module.params["collect"]))
     except client.LiveKitError as trouble:
         module.fail_json(msg=str(trouble), **trouble.as_dict())
     except (asyncio.CancelledError, KeyboardInterrupt):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
 READINGS = ("__verification_read", "__agent_release_switched", "__agent_release_state")
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
+# How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has them.
+EARLIER_IDS = 100
 
 
 def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | None:
@@ -27,10 +31,29 @@ def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str
     return sorted(image for image in images if "@sha256:" not in image)
 
 
-def standby_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
+def name_of(variables: Mapping[str, Any]) -> str:
+    return str(variables.get("livekit_agent_name") or "")
+
+
+def hook_of(variables: Mapping[str, Any]) -> bool:
+    return bool(boolean(variables.get("livekit_agent_hook", True), strict=False))
+
+
+def sampled_names(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> set[str]:
+    """Names with a worker that has no hook. It would take a probe that is directed at another, so all of the name are sampled."""
+    return {name_of(hostvars[host]) for host in hosts if not hook_of(hostvars[host])}
+
+
+def hooked(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[str]:
+    """Those of ``hosts`` that a directed probe can reach: every worker of their name asks the hook."""
+    sampled = sampled_names(hostvars, group)
+    return [host for host in hosts if name_of(hostvars[host]) not in sampled]
+
+
+def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[dict[str, Any]]:
     """One directed probe for each host whose new worker is registered, with its gate still closed."""
     probes = []
-    for host in hosts:
+    for host in hooked(hostvars, group, hosts):
         found = registered(hostvars[host], "__livekit_agent_worker", "workers")
         if found and len(found["workers"]) == 1:
             worker = found["workers"][0]
@@ -42,46 +65,127 @@ def directed(host: str, agent_name: str, instance: str) -> dict[str, Any]:
     return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance}
 
 
+def with_others(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Each host with its reading, also those that share a pool with one of the run."""
+    readings = [(host, reading_of(hostvars[host])) for host in hosts]
+    return readings + [(str(entry["__verification_host"]), dict(entry)) for entry in others]
+
+
 def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
     """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run."""
+    readings = with_others(hostvars, hosts, others)
+    sampled = sampled_names(hostvars, [host for host, _ in readings])
     instances: dict[str, list[str]] = {}
-    readings = [(host, reading_of(hostvars[host])) for host in hosts]
-    readings += [(str(entry["__verification_host"]), dict(entry)) for entry in others]
     for host, found in readings:
-        if found.get("release"):
-            instances.setdefault(str(hostvars[host]["livekit_agent_name"]), []).append(f"{host}/{found['release']['id']}")
+        name = name_of(hostvars[host])
+        if found.get("release") and name not in sampled:
+            instances.setdefault(name, []).append(f"{host}/{found['release']['id']}")
     common = {"mode": "pass", "expect": "nobody"}
     return [{"id": f"{name}/through", "agent_name": name, "instances": ours, **common} for name, ours in sorted(instances.items())]
 
 
-def verification_probes(
-    hostvars: Mapping[str, Any], hosts: Sequence[str], preview: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
+def sample_probes(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], sampling: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
-    """All probes of a verification: that a random name finds nobody, for each name one that our workers pass on, and for each host a
-    directed one and a preview.
+    """Plain dispatches to each name that no probe can be directed in: so many for each worker of ours that takes them."""
+    readings = with_others(hostvars, hosts, others)
+    probes = []
+    for name in sorted(sampled_names(hostvars, [host for host, _ in readings])):
+        mine = [found for host, found in readings if name_of(hostvars[host]) == name and found.get("release")]
+        count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
+        if count > 0:
+            spacing = {"count": count, "spacing_seconds": float(sampling["spacing_seconds"])}
+            probes.append({"id": f"{name}/sample", "kind": "plain", "agent_name": name, **spacing})
+    return probes
+
+
+def verification_probes(
+    hostvars: Mapping[str, Any],
+    hosts: Sequence[str],
+    preview: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """All probes of a verification: that a random name finds nobody; for each name one that our workers pass on, or samples; for each
+    host a preview, and a directed probe where its name is not sampled.
 
     ``preview`` has ``enabled``, ``port``, ``path``, ``deadline_seconds``; a host's own ``verification_preview_url`` comes first.
+    ``sampling`` has ``samples`` and ``spacing_seconds``.
     """
     probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
-    probes += through_probes(hostvars, hosts, others)
+    probes += through_probes(hostvars, hosts, others) + sample_probes(hostvars, hosts, sampling, others)
+    reached = hooked(hostvars, [host for host, _ in with_others(hostvars, hosts, others)], hosts)
     for host in hosts:
-        variables = hostvars[host]
-        release = reading_of(variables).get("release")
-        if not release:
-            continue
-        probes.append(directed(host, str(variables["livekit_agent_name"]), f"{host}/{release['id']}"))
-        if preview["enabled"]:
-            address = variables.get("ansible_host") or host
-            url = variables.get("verification_preview_url") or f"http://{address}:{preview['port']}{preview['path']}"
-            probes.append(
-                {
-                    "id": f"{host}/preview",
-                    "kind": "preview",
-                    "deadline_seconds": preview["deadline_seconds"],
-                    "request": {"url": str(url)},
-                }
-            )
+        release = reading_of(hostvars[host]).get("release")
+        if release and host in reached:
+            probes.append(directed(host, name_of(hostvars[host]), f"{host}/{release['id']}"))
+        if release and preview["enabled"]:
+            probes.append(preview_probe(hostvars[host], host, preview))
     return probes
+
+
+def preview_probe(variables: Mapping[str, Any], host: str, preview: Mapping[str, Any]) -> dict[str, Any]:
+    address = variables.get("ansible_host") or host
+    url = variables.get("verification_preview_url") or f"http://{address}:{preview['port']}{preview['path']}"
+    return {"id": f"{host}/preview", "kind": "preview", "deadline_seconds": preview["deadline_seconds"], "request": {"url": str(url)}}
+
+
+# --- before the first worker of a name ---
+
+
+def vacancy_probes(hostvars: Mapping[str, Any], group: Sequence[str]) -> list[dict[str, Any]]:
+    """One probe that must find nobody, for each name that no host of the inventory serves. Where a host of the name was not read in
+    this run it may serve the name, so nothing is asked."""
+    readings: dict[str, list[dict[str, Any]]] = {}
+    for host in group:
+        found = registered(hostvars[host], "__agent_release_state", "workers")
+        readings.setdefault(name_of(hostvars[host]), []).append(found or {})
+    vacant = [name for name, found in readings.items() if name and all(found) and not any(serves(reading, name) for reading in found)]
+    return [{"id": f"{name}/vacancy", "agent_name": name, "expect": "nobody"} for name in sorted(vacant)]
+
+
+def serves(reading: Mapping[str, Any], name: str) -> bool:
+    """Whether a worker of one of our releases runs under the name; its environment says so where its log no longer does."""
+    ours = [worker for worker in reading["workers"] if worker.get("release") in reading.get("states", {}) and worker.get("running")]
+    return any(name in (worker.get("agent_name"), (worker.get("env") or {}).get("LIVEKIT_AGENT_NAME")) for worker in ours)
+
+
+def vacancy_trouble(
+    hostvars: Mapping[str, Any], group: Sequence[str], host: str, answers: Mapping[str, Any], accept_inconclusive: bool = False
+) -> str:
+    """Why the first worker of a host's name must not start; empty when nobody else has the name, or it is not its first."""
+    name = name_of(hostvars[host])
+    if f"{name}/vacancy" not in [probe["id"] for probe in vacancy_probes(hostvars, group)]:
+        return ""
+    expected = f"expected that nobody has the name {name!r} before its first worker starts"
+    answer = answers.get(f"{name}/vacancy") or {}
+    taker = str(answer.get("worker_id") or "")
+    if answer.get("outcome") == "nobody" or (taker and taker in ids_of_all(hostvars, group)):
+        return ""
+    if answer.get("outcome") != "taken":
+        found = f"found: {answer.get('reason') or 'no answer to the probe'}, {expected}. Run deploy.yml again"
+        return "" if accept_inconclusive else f"{found}; to go on all the same: -e verification_accept_inconclusive=true"
+    stop = f"-e evict_worker={taker}" if taker else "to see who it is"
+    return (
+        f"found: {taker or 'a worker'} has the name {name!r}, {expected}. Give the host another livekit_agent_name, or find that worker "
+        f"(ansible-playbook playbooks/diagnose.yml) and stop it: ansible-playbook playbooks/evict.yml {stop}"
+    )
+
+
+def ids_of_all(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> set[str]:
+    """Worker ids of all hosts that were read at the start of a deployment."""
+    readings = [found for host in hosts if (found := registered(hostvars[host], "__agent_release_state", "workers"))]
+    return {worker_id for reading in readings for worker_id in own_ids([reading], reading.get("states") or {})}
+
+
+def earlier_worker_ids(variables: Mapping[str, Any]) -> list[str]:
+    """What a new release's record keeps of the workers before it, oldest first."""
+    reading = registered(variables, "__agent_release_state", "workers") or {}
+    ids = ids_in_order([reading], reading.get("states") or {}) if reading else []
+    return ids[-EARLIER_IDS:]
+
+
+# --- what was observed ---
 
 
 def pool_of(hostvars: Mapping[str, Any], host: str) -> str:
@@ -102,27 +206,62 @@ def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str
 
 def own_ids(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
     """Every id that a worker of one of our releases on this host has or had, so also a draining one's and those before a reconnect."""
+    return sorted(ids_in_order(readings, states))
+
+
+def ids_in_order(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
+    """The ids that the release's record kept, then those in the logs of the workers that are there."""
+    kept = [worker_id for reading in readings for worker_id in (reading.get("release") or {}).get("earlier_worker_ids") or []]
     workers = [worker for reading in readings for worker in reading["workers"] if (worker.get("release") or "") in states]
-    return sorted({i for worker in workers for i in [*worker.get("worker_ids", []), worker.get("worker_id")] if i})
+    logged = [i for worker in workers for i in [*worker.get("worker_ids", []), worker.get("worker_id")] if i]
+    return list(dict.fromkeys([*kept, *logged]))
+
+
+def taking(reading: Mapping[str, Any], states: Mapping[str, str]) -> int:
+    """How many workers of ours on a host take jobs that no gate keeps back: without the hook an old release's does until it drains."""
+    ours = [worker for worker in reading.get("workers") or [] if (worker.get("release") or "") in states]
+    return max(1, len([worker for worker in ours if worker.get("running") and not worker.get("draining")]))
+
+
+def servers(hostvars: Mapping[str, Any], group: Sequence[str], url: str) -> list[str]:
+    """Hosts of the LiveKit server of this run: those that say which one they are of and mean another are left out."""
+    return [host for host in group if str(hostvars[host].get("livekit_url") or url).rstrip("/") == str(url).rstrip("/")]
+
+
+def server_logs(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The loop results of ``livekit_server_log_info`` as ``deployment_verdict_info`` takes them."""
+    keys = ("complete", "reason", "since", "workers", "time", "lines", "msg")
+    return [{"host": entry["__verification_server"], **{key: entry[key] for key in keys if key in entry}} for entry in results]
+
+
+def known_ids(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Every id of a worker of ours, as far as the readings know."""
+    found = [reading for _, reading in with_others(hostvars, hosts, others) if reading.get("workers") is not None]
+    return sorted({worker_id for reading in found for worker_id in own_ids([reading], reading.get("states") or {})})
 
 
 def observations(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, dict[str, Any]]:
     """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading the hosts that
-    share a pool with one of them (an entry without ``workers`` could not be read)."""
+    share a pool with one of them, before and after the probes (an entry without ``workers`` could not be read)."""
     result = {host: observed(hostvars, host) for host in hosts}
-    for entry in others:
-        host = str(entry["__verification_host"])
-        readable = entry.get("workers") is not None
-        states = (entry.get("states") or {}) if readable else {}
-        result[host] = {
-            "agent_name": str(hostvars[host]["livekit_agent_name"]),
-            "pool": pool_of(hostvars, host),
-            "outside": True,
-            "readable": readable,
-            "readings": [entry] if readable else [],
-            "own_ids": own_ids([entry], states) if readable else [],
-        }
+    for host in dict.fromkeys(str(entry["__verification_host"]) for entry in others):
+        result[host] = observed_outside(hostvars, host, [entry for entry in others if entry["__verification_host"] == host])
     return result
+
+
+def observed_outside(hostvars: Mapping[str, Any], host: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    readings = [entry for entry in entries if entry.get("workers") is not None]
+    states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
+    return {
+        "agent_name": name_of(hostvars[host]),
+        "pool": pool_of(hostvars, host),
+        "hook": hook_of(hostvars[host]),
+        "workers": taking(readings[-1], states) if readings else 1,
+        "outside": True,
+        "readable": bool(readings),
+        "readings": readings,
+        "own_ids": own_ids(readings, states),
+    }
 
 
 def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
@@ -131,8 +270,10 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
     release, states = first.get("release"), first.get("states", {})
     readings = [reading for reading in (first, witness) if reading]
     return {
-        "agent_name": str(variables["livekit_agent_name"]),
+        "agent_name": name_of(variables),
         "pool": pool_of(hostvars, host),
+        "hook": hook_of(variables),
+        "workers": taking(first, states),
         "release": release["id"] if release else None,
         "readings": [in_charge(reading, states) for reading in readings],
         "own_ids": own_ids(readings, states),

@@ -14,8 +14,11 @@ from typing import Any
 
 EXCLUSIVE, SHARED, FOREIGN, INCONCLUSIVE, UNREACHABLE = "exclusive", "shared", "foreign", "inconclusive", "unreachable"
 WINDOW_SECONDS = 10.0
-# The probability of having missed an equal worker that is still called good enough: seven plain dispatches.
+# The probability of having missed an equal worker that is still called good enough: seven plain dispatches to one worker.
 SAMPLING_LIMIT = 0.01
+# A worker that lost its connection tries again within 10 s (livekit-agents 1.8.9); a container that is started again takes longer.
+RETURN_SECONDS = 30.0
+RECENT_SECONDS = 120.0
 
 THROUGH, SAMPLING, SERVER = "reject-through probe", "sampling", "server evidence"
 ABSENT = ("full", "over its load threshold", "draining", "reconnecting", "slower than 2.8 s", "rejecting")
@@ -24,27 +27,52 @@ ELSEWHERE = ("of another job type", "of another deployment label")
 
 @dataclass(frozen=True)
 class Member:
-    """A host of the pool: whether it could be read, every worker id its log has seen, and the rooms its worker was asked for."""
+    """A host of the pool: whether it could be read, every worker id its log has seen, and the rooms its worker was asked for.
+
+    ``worker_id`` is the latest one; ``workers`` counts those that take jobs now, which without the hook an old release's does, too.
+    ``reached`` is None where no probe was sent to it, so that nothing is known.
+    """
 
     host: str
     readable: bool = True
     worker_ids: frozenset[str] = frozenset()
     rooms: frozenset[str] = frozenset()
-    reached: bool = True
+    reached: bool | None = True
     cause: str = ""
+    worker_id: str = ""
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A worker in the server's log: the seconds since it registered and since it left; None where the log does not say, or it is there."""
+
+    worker_id: str
+    registered: float | None
+    left: float | None = None
 
 
 @dataclass(frozen=True)
 class ServerEvidence:
-    """Workers that the LiveKit server's log has as registered under the name; ``complete`` when the log reaches back to its start."""
+    """What the logs of the LiveKit server say about the name, whatever the job type and deployment label of a worker.
+
+    ``worker_ids`` are registered now, ``complete`` when the logs of all nodes reach back to their start (else ``trouble`` says why not),
+    ``recent`` has also those that left lately, ``covered`` counts the nodes whose log is complete.
+    """
 
     worker_ids: frozenset[str]
     complete: bool
+    trouble: str = ""
+    recent: tuple[Registration, ...] = ()
+    covered: int = 1
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was observed of one agent name."""
+    """All that was observed of one agent name.
+
+    A pool with a worker that has no hook is sampled: such a worker would take a probe that was directed at another.
+    """
 
     name: str
     members: tuple[Member, ...]
@@ -54,7 +82,6 @@ class Evidence:
     others: Sequence[Mapping[str, Any]] = ()
     server: ServerEvidence | None = None
     nodes: int = 1
-    nodes_covered: int = 1
 
     @property
     def own_ids(self) -> frozenset[str]:
@@ -64,6 +91,25 @@ class Evidence:
     def unread(self) -> list[str]:
         """Members whose worker id is not known, so that an unknown id may be theirs."""
         return [member.host for member in self.members if not member.readable or not member.worker_ids]
+
+    @property
+    def log(self) -> ServerEvidence | None:
+        """The server's log as far as it can be believed."""
+        return None if self.contradiction else self.server
+
+    @property
+    def log_has_all(self) -> bool:
+        return self.log is not None and self.log.complete
+
+    @property
+    def contradiction(self) -> str:
+        """A log that claims to have all and lacks a worker of ours that just got a job is not the log of this server."""
+        if self.server is None or not self.server.complete:
+            return ""
+        known = {registration.worker_id for registration in self.server.recent} | self.server.worker_ids
+        lacking = [member for member in self.members if member.worker_id and member.reached and not member.worker_ids & known]
+        lost = ", ".join(member.worker_id for member in lacking)
+        return f"it lacks {lost}, which just got a job: is it the log of this server, at level info?" if lost else ""
 
 
 @dataclass(frozen=True)
@@ -102,51 +148,116 @@ def method_of(evidence: Evidence) -> str:
     return " and ".join(used) or "none"
 
 
-def not_seen_by(evidence: Evidence, missed: float | None = None) -> tuple[str, ...]:
-    """What the methods used cannot see; a complete server log sees every registered worker of the name."""
-    complete = evidence.server is not None and evidence.server.complete
-    blind = list(ELSEWHERE) if complete else [*ABSENT, *ELSEWHERE]
-    if missed is not None and not complete:
-        blind.insert(0, f"an equal worker, with probability {missed:.3f}")
-    return tuple(blind)
+def not_seen_by(evidence: Evidence) -> tuple[str, ...]:
+    """What the methods used cannot see; nothing where the server's log has every worker of the name."""
+    if evidence.log_has_all:
+        return ()
+    missed = missed_by(evidence)
+    chance = () if missed is None else (f"an equal worker, with probability {missed:.3f}",)
+    return (*chance, *ABSENT, *ELSEWHERE)
 
 
 def decide(evidence: Evidence) -> Verdict:
     """The verdict on one name. The order matters: what speaks against the name comes before what speaks for it."""
+    kind, reason, foreign = against(evidence) or lost(evidence) or doubtful(evidence) or good(evidence)
+    blind = not_seen_by(evidence) if kind in (EXCLUSIVE, SHARED) else ()
+    return Verdict(kind, reason + note_on_log(evidence), method_of(evidence), seconds_of(evidence), blind, foreign)
 
-    def verdict(kind: str, reason: str, *, missed: float | None = None, foreign: Sequence[str] = ()) -> Verdict:
-        blind = not_seen_by(evidence, missed) if kind in (EXCLUSIVE, SHARED) else ()
-        return Verdict(kind, reason, method_of(evidence), seconds_of(evidence), blind, tuple(foreign))
 
-    strangers = sorted(strangers_of(evidence))
-    if strangers and evidence.unread:
-        text = f"{', '.join(strangers)} has the name {evidence.name}; the worker id of {', '.join(evidence.unread)} is not known"
-        return verdict(INCONCLUSIVE, text)
-    if strangers:
-        return verdict(FOREIGN, f"{', '.join(strangers)} has the name {evidence.name} and is no worker of this pool", foreign=strangers)
-    lost = [member for member in evidence.members if member.readable and not member.reached]
-    if lost:
-        return verdict(UNREACHABLE, "; ".join(f"{member.host}: {member.cause or 'gets no jobs'}" for member in lost))
+Finding = tuple[str, str, tuple[str, ...]]
+
+
+def against(evidence: Evidence) -> Finding | None:
+    """Somebody else has the name, or may have."""
+    taken = sorted(strangers_of(evidence))
+    back = sorted(set(reconnecting(evidence)) - set(taken))
+    foreign = (*taken, *back)
+    if not foreign:
+        return None
+    if evidence.unread:
+        whose = f"the worker id of {', '.join(evidence.unread)} is not known"
+        return INCONCLUSIVE, f"{', '.join(foreign)} has the name {evidence.name}; {whose}", ()
+    how = " (it reconnects again and again)" if back else ""
+    return FOREIGN, f"{', '.join(foreign)} has the name {evidence.name}{how} and is no worker of this pool", foreign
+
+
+def lost(evidence: Evidence) -> Finding | None:
+    """A worker of ours gets no jobs."""
+    causes = [(m.host, cause) for m in evidence.members if m.readable and (cause := cause_of(m, evidence))]
+    return (UNREACHABLE, "; ".join(f"{host}: {cause}" for host, cause in causes), ()) if causes else None
+
+
+def cause_of(member: Member, evidence: Evidence) -> str:
+    """Why no job reaches a worker, also in the words of the server's log; empty when one did, or nothing is known."""
+    found = [member.cause or "gets no jobs"] if member.reached is False else []
+    log = evidence.log
+    gone = log is not None and log.complete and member.worker_id and member.worker_id not in log.worker_ids
+    if gone and not member.reached:
+        found.append(f"the LiveKit server does not have its worker {member.worker_id} (any more)")
+    return "; ".join(found)
+
+
+def doubtful(evidence: Evidence) -> Finding | None:
     doubt = doubt_of(evidence)
-    if doubt:
-        return verdict(INCONCLUSIVE, doubt)
-    good = EXCLUSIVE if len(evidence.members) == 1 else SHARED
-    whose = evidence.members[0].host if good == EXCLUSIVE else f"the pool of {', '.join(m.host for m in evidence.members)}"
-    return verdict(good, f"jobs of {evidence.name} go to {whose} only", missed=missed_by(evidence))
+    return (INCONCLUSIVE, doubt, ()) if doubt else None
+
+
+def good(evidence: Evidence) -> Finding:
+    hosts = [member.host for member in evidence.members]
+    whose = hosts[0] if len(hosts) == 1 else f"the pool of {', '.join(hosts)}"
+    return EXCLUSIVE if len(hosts) == 1 else SHARED, f"jobs of {evidence.name} go to {whose} only", ()
+
+
+def note_on_log(evidence: Evidence) -> str:
+    """What keeps the server's log from deciding: it has been asked for, so it is said."""
+    trouble = evidence.contradiction or (evidence.server.trouble if evidence.server else "")
+    return f" (the server's log does not decide: {trouble})" if trouble else ""
 
 
 def strangers_of(evidence: Evidence) -> set[str]:
     """Worker ids seen under the name that no member of the pool ever had."""
     seen = set(takers([evidence.through, *evidence.samples, *evidence.others]))
-    seen |= evidence.server.worker_ids if evidence.server else set()
+    seen |= evidence.log.worker_ids if evidence.log else set()
     return seen - evidence.own_ids
 
 
+def strange_registrations(evidence: Evidence) -> list[Registration]:
+    recent = evidence.log.recent if evidence.log else ()
+    return [registration for registration in recent if registration.worker_id not in evidence.own_ids]
+
+
+def reconnecting(evidence: Evidence) -> list[str]:
+    """Strangers that left lately after one of them had come back: a worker that keeps losing its connection has a new id each time."""
+    strange = strange_registrations(evidence)
+    ended = [r.left for r in strange if r.left is not None]
+    came_back = any(
+        0.0 <= left - r.registered <= RETURN_SECONDS
+        for r in strange
+        for left in ended
+        if r.registered is not None and r.registered <= RECENT_SECONDS
+    )
+    return sorted(just_left(evidence)) if came_back else []
+
+
+def just_left(evidence: Evidence) -> dict[str, float]:
+    """Strangers that had the name a moment ago and may be about to come back, with the seconds since they left."""
+    return {r.worker_id: r.left for r in strange_registrations(evidence) if r.left is not None and r.left < RETURN_SECONDS}
+
+
+def workers_of(evidence: Evidence) -> int:
+    """How many of our own workers take jobs of the name."""
+    return sum(max(1, member.workers) for member in evidence.members)
+
+
 def missed_by(evidence: Evidence) -> float | None:
-    """Probability that sampling missed one equal worker; None where a reject-through probe decided. A refusal is no evidence."""
-    if passed_on(evidence):
+    """Probability that sampling missed one equal worker; None where a reject-through probe decided. A refusal is no evidence.
+
+    Beside n workers of ours an equal one gets each job with probability 1/(n+1).
+    """
+    if passed_on(evidence) or not evidence.samples:
         return None
-    return 0.5 ** len(takers(evidence.samples)) if evidence.samples else None
+    ours = workers_of(evidence)
+    return float((ours / (ours + 1)) ** len(takers(evidence.samples)))
 
 
 def passed_on(evidence: Evidence) -> bool:
@@ -163,21 +274,25 @@ def doubt_of(evidence: Evidence) -> str:
         return "no host of the pool was looked at"
     if evidence.unread:
         return f"the worker id of {', '.join(evidence.unread)} is not known"
-    if evidence.nodes_covered < evidence.nodes:
-        return f"{evidence.nodes_covered} of {evidence.nodes} LiveKit nodes were asked: a worker on another one is not seen"
-    if evidence.server and evidence.server.complete:
+    if left := just_left(evidence):
+        gone = ", ".join(
+            f"{worker_id} had the name {evidence.name} until {seconds:.0f} s ago" for worker_id, seconds in sorted(left.items())
+        )
+        return f"{gone} and may come back; run again in {RETURN_SECONDS:.0f} s"
+    if evidence.log_has_all:
         return ""
+    if evidence.nodes > 1:
+        covered = max(1, evidence.log.covered if evidence.log else 0)
+        return f"{covered} of {evidence.nodes} LiveKit nodes were covered: a worker on another one is not seen"
     if passed_on(evidence):
         return ""
-    if evidence.samples:
-        return doubt_of_samples(evidence)
-    return doubt_of_through(evidence)
+    return doubt_of_samples(evidence) if evidence.samples else doubt_of_through(evidence)
 
 
 def doubt_of_through(evidence: Evidence) -> str:
     through = evidence.through
     if not through:
-        return "no probe was sent"
+        return "nothing was sent"
     if through.get("outcome") == "taken":
         return f"our own worker {through.get('worker_id')} took a probe that it should pass on: it does not ask the probe hook"
     if through.get("outcome") != "nobody":
@@ -188,8 +303,8 @@ def doubt_of_through(evidence: Evidence) -> str:
 
 
 def doubt_of_samples(evidence: Evidence) -> str:
-    counted = len(takers(evidence.samples))
-    missed = 0.5**counted
-    if missed <= SAMPLING_LIMIT:
+    counted, missed = len(takers(evidence.samples)), missed_by(evidence)
+    if missed is not None and missed <= SAMPLING_LIMIT:
         return ""
-    return f"{counted} of {len(evidence.samples)} sampled dispatches were taken: an equal worker is missed with probability {missed:.3f}"
+    chance = 1.0 if missed is None else missed
+    return f"{counted} of {len(evidence.samples)} sampled dispatches were taken: an equal worker is missed with probability {chance:.3f}"

@@ -6,10 +6,11 @@ Ids and nonces are compared, never clocks: only two readings of one host are com
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import routing
+from ansible.module_utils.livekit_deploy import routing, server_log
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
 SERVICES = ("fastapi", "agent-worker")
@@ -48,7 +49,10 @@ class Host:
     directed: dict[str, Any]
     preview: dict[str, Any]
     through: dict[str, Any]
+    samples: list[dict[str, Any]] = field(default_factory=list)
     own_ids: frozenset[str] = frozenset()
+    hook: bool = True
+    workers: int = 1
     outside: bool = False
     readable: bool = True
     error: str = ""
@@ -84,20 +88,42 @@ class Host:
         return f"on {self.name}: docker logs --tail 100 {self.container}"
 
     @property
-    def has_directed_job(self) -> bool:
-        """The hook answered the directed probe and this worker's log has the job: its id is known without the log.
+    def sampled(self) -> bool:
+        """A worker of the pool has no hook and would take a probe directed at another: the name is sampled instead."""
+        return not all(member.hook for member in self.pool_hosts or [self])
 
-        The log alone is no proof: a worker that passes a request on has it in its log too.
+    @property
+    def proof(self) -> dict[str, Any]:
+        """The job that this host's worker got, so that its id is known without the log; empty where none is proven.
+
+        The log alone is no proof: a worker that passes a request on has it in its log too. With the hook its answer is the proof,
+        without it that the job runs.
         """
-        answered = self.directed.get("outcome") == "taken" and self.directed.get("status") == "JS_SUCCESS"
-        has_id = bool(self.directed.get("worker_id"))
-        return answered and has_id and asked_for_job(self.worker(), self.directed.get("job_id"))
+        probes, status = (self.samples, "JS_RUNNING") if self.sampled else ([self.directed], "JS_SUCCESS")
+        if self.sampled and self.hook:
+            return {}
+        taken = [probe for probe in probes if probe.get("outcome") == "taken" and probe.get("status") == status]
+        return next((p for p in taken if p.get("worker_id") and asked_for_job(self.worker(), p.get("job_id"))), {})
+
+    @property
+    def logged_id(self) -> str:
+        return str(self.worker().get("worker_id") or self.worker(0).get("worker_id") or "")
 
     @property
     def worker_id(self) -> str:
-        """Id in the log; where the registration line has rotated away, the id that answered the directed probe."""
-        logged = self.worker().get("worker_id") or self.worker(0).get("worker_id")
-        return str(logged or (self.directed["worker_id"] if self.has_directed_job else ""))
+        """Id in the log; where the registration line has rotated away, the id that got the job."""
+        return self.logged_id or str(self.proof.get("worker_id") or "")
+
+    @property
+    def own_samples(self) -> list[dict[str, Any]]:
+        """The sampled dispatches that this host's worker took, and its log has."""
+        mine = [sample for sample in self.samples if sample.get("outcome") == "taken" and sample.get("worker_id") == self.worker_id != ""]
+        return [sample for sample in mine if asked_for_job(self.worker(), sample.get("job_id"))]
+
+    @property
+    def probe(self) -> dict[str, Any]:
+        """The dispatch that stands for this host in a report."""
+        return next(iter(self.own_samples), {}) if self.sampled else self.directed
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -145,11 +171,20 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         directed=mapping(probes.get(f"{name}/directed")),
         preview=mapping(probes.get(f"{name}/preview")),
         through=mapping(probes.get(f"{data.get('agent_name')}/through")),
+        samples=samples_of(str(data.get("agent_name") or ""), probes),
         own_ids=frozenset(str(i) for i in sequence(data.get("own_ids"))),
+        hook=bool(data.get("hook", True)),
+        workers=int(data.get("workers") or 1),
         outside=bool(data.get("outside")),
         readable=bool(data.get("readable", True)) and bool(sequence(data.get("readings"))),
         error=str(data.get("error") or ""),
     )
+
+
+def samples_of(name: str, probes: dict[str, Any]) -> list[dict[str, Any]]:
+    """The plain dispatches to a name: one of them has no number."""
+    stem = f"{name}/sample"
+    return [mapping(probe) for key, probe in probes.items() if name and (key == stem or key.startswith(f"{stem}/"))]
 
 
 def check_environment(host: Host) -> Check:
@@ -186,9 +221,10 @@ def check_name_in_effect(host: Host) -> Check:
         )
     if not host.worker():
         return Check("name_in_effect", False, "no serving worker in the second reading", expected, host.deploy_command)
-    proven = host.has_directed_job and host.directed.get("agent_name") == host.agent_name != ""
+    proven = host.proof.get("agent_name") == host.agent_name != ""
+    what = "sampled dispatch" if host.sampled else "directed probe"
     found = "the log no longer has the registration line"
-    found += f"; the directed probe to {host.agent_name!r} was answered here" if proven else " and no directed probe was answered here"
+    found += f"; the {what} to {host.agent_name!r} was answered here" if proven else f" and no {what} was answered here"
     return Check("name_in_effect", proven, found, expected, f'{host.log_command}; look for "registered worker"')
 
 
@@ -205,7 +241,7 @@ def check_registered(host: Host) -> Check:
         )
     logged = host.worker().get("worker_id")
     since = host.worker().get("registered_since") if logged else None
-    source = "" if logged else " (the registration line has rotated away; the id is from an earlier reading or the directed probe)"
+    source = "" if logged else " (the registration line has rotated away; the id is from an earlier reading or the probe)"
     return Check("registered", True, f"{host.worker_id} since {since or 'unknown'}{source}", expected, "")
 
 
@@ -236,12 +272,15 @@ def trouble_of_ids(host: Host) -> str:
     if ids[1] and ids[0] != ids[1]:
         reconnects = f", {second.get('reconnects')} reconnects" if second.get("reconnects") else ""
         return f"worker id {ids[0] or 'unknown'} at the first and {ids[1]} at the second reading{reconnects}"
-    if not any(ids) and not host.has_directed_job:
-        return "no worker id: the log has no registration line and the worker answered no directed probe"
+    if not any(ids) and not host.proof:
+        return "no worker id: the log has no registration line and the worker answered no probe"
     return ""
 
 
 def check_directed_probe(host: Host) -> Check:
+    """A job that was meant for this worker got there; of a name that is sampled, one of the dispatches to it did."""
+    if host.sampled:
+        return check_samples(host)
     probe, worker = host.directed, host.worker()
     target, who = f"{host.name}/{host.release}", host.worker_id or "its worker"
     expected = f"a probe directed at {target} is answered by {who}, whose log has the job"
@@ -285,6 +324,22 @@ def trouble_of_directed(host: Host, probe: dict[str, Any], worker: dict[str, Any
             f"{host.log_command}; the worker must log at INFO",
         )
     return "", ""
+
+
+def check_samples(host: Host) -> Check:
+    who, count = host.worker_id or "its worker", len(host.samples)
+    expected = f"one of the plain dispatches to {host.agent_name!r} is taken by {who}, whose log has the job"
+    if not count:
+        return Check("directed_probe", True, "not checked: a worker of the name has no probe hook, and sampling is off", expected, "")
+    mine = host.own_samples
+    if mine:
+        found = f"sampling: {len(mine)} of {count} plain dispatches taken by {who}, in the log of {host.container}"
+        return Check("directed_probe", True, found, expected, "")
+    taken = Counter(routing.takers(host.samples))
+    whom = ", ".join(f"{number} by {worker_id}" for worker_id, number in sorted(taken.items())) or "none by anybody"
+    found = f"sampling: of {count} plain dispatches {whom}, none by {who} with the job in the log of {host.container}"
+    remedy = f"{host.log_command}; compare its LIVEKIT_URL, agent name and load with the inventory; the worker must log at INFO"
+    return Check("directed_probe", False, found, expected, remedy)
 
 
 def not_answered(host: Host, probe: dict[str, Any], worker: dict[str, Any]) -> tuple[str, str]:
@@ -398,17 +453,23 @@ def member_of(host: Host) -> routing.Member:
     """A host as the routing verdict sees it. A host outside the run was read, but got no probe of its own."""
     workers = [worker for reading in host.readings for worker in workers_of(reading)]
     rooms = {str(mapping(request).get("room")) for worker in workers for request in sequence(worker.get("requests"))}
-    ids = host.own_ids | ({host.worker_id} if host.worker_id and host.has_directed_job else set())
-    probe = Check("directed_probe", True, "", "", "") if host.outside else check_directed_probe(host)
-    return routing.Member(host.name, host.readable, frozenset(ids), frozenset(rooms), probe.ok, probe.found)
+    ids = host.own_ids | ({host.worker_id} if host.proof else set())
+    known = routing.Member(host.name, host.readable, frozenset(ids), frozenset(rooms), None, workers=host.workers)
+    if host.outside:
+        return known
+    probe = check_directed_probe(host)
+    tried = not host.sampled or bool(host.samples)
+    return replace(known, reached=probe.ok if tried else None, cause=probe.found, worker_id=host.worker_id)
 
 
-def route_of(host: Host, nodes: int) -> routing.Verdict:
+def route_of(host: Host, nodes: int, logs: list[dict[str, Any]]) -> routing.Verdict:
     """Who gets the jobs of this host's name."""
     pool = host.pool_hosts or [host]
     others = [probe for member in pool for probe in (member.directed, member.preview) if probe.get("agent_name") == host.agent_name]
+    seen: dict[str, Any] = {"through": host.through, "samples": host.samples, "others": others}
+    server = server_log.evidence(logs, host.agent_name, nodes)
     members = tuple(member_of(member) for member in pool)
-    return routing.decide(routing.Evidence(host.agent_name, members, through=host.through, others=others, nodes=nodes))
+    return routing.decide(routing.Evidence(host.agent_name, members, **seen, server=server, nodes=nodes))
 
 
 def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: bool) -> Check:
@@ -450,7 +511,7 @@ def report_of(host: Host, checks: list[Check], verdict: routing.Verdict) -> dict
         "worker_ids": [host.worker_id] if host.worker_id else [],
         "verdict": verdict.verdict,
         "reason": host.error or reason_of(checks),
-        "probe": {key: host.directed.get(key) for key in ("job_id", "worker_id", "latency_seconds")},
+        "probe": {key: host.probe.get(key) for key in ("job_id", "worker_id", "latency_seconds")},
         "checks": [check.as_dict() for check in checks],
         "routing": verdict.as_dict(),
         "ok": not host.error and all(check.ok for check in checks),
@@ -458,17 +519,24 @@ def report_of(host: Host, checks: list[Check], verdict: routing.Verdict) -> dict
 
 
 def judge(
-    hosts: Any, probes: Any, patterns: Any = (), preview: bool = True, accept_inconclusive: bool = False, nodes: int = 1
+    hosts: Any,
+    probes: Any,
+    patterns: Any = (),
+    preview: bool = True,
+    accept_inconclusive: bool = False,
+    nodes: int = 1,
+    server_logs: Any = (),
 ) -> dict[str, Any]:
     """The report of all hosts of the run. No host at all is not ok: nothing was proven."""
     answers = mapping(probes)
+    logs = [mapping(log) for log in sequence(server_logs)]
     known = [host_of(str(name), data, answers) for name, data in mapping(hosts).items()]
     report = {}
     for host in known:
         host.pool_hosts.extend(other for other in known if other.pool == host.pool and other.agent_name == host.agent_name)
     for host in [host for host in known if not host.outside]:
         checks = checks_of(host, mapping(answers.get("nobody")), [str(p) for p in sequence(patterns)], preview)
-        verdict = route_of(host, nodes)
+        verdict = route_of(host, nodes, logs)
         report[host.name] = report_of(host, [*checks, check_routing(host, verdict, accept_inconclusive)], verdict)
     failed = sorted(name for name, entry in report.items() if not entry["ok"])
     return {"report": report, "ok": bool(report) and not failed, "failed_hosts": failed}

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from pathlib import Path
 from typing import Any
 
 import livekit_dispatch
@@ -82,3 +84,49 @@ def test_the_documentation_names_every_result(capsys: pytest.CaptureFixture[str]
 def test_the_example_can_be_sent() -> None:
     task = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "x", livekit_dispatch.EXAMPLES))[0]
     assert livekit_dispatch.dispatch.problems_of([{"kind": "probe", **p} for p in task["livekit_dispatch"]["probes"]]) == []
+
+
+# --- probes in the background ---
+
+
+def finished(tmp_path: Path, **result: Any) -> Path:
+    path = tmp_path / "j1.2"
+    path.write_text(json.dumps({"ansible_job_id": "j1.2", "changed": False, **result}))
+    return path
+
+
+def collect(capsys: pytest.CaptureFixture[str], path: Path) -> dict[str, Any]:
+    with patch_module_args({"collect": str(path)}), pytest.raises(SystemExit):
+        livekit_dispatch.main()
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_results_of_the_background_are_answered_and_their_file_is_gone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = finished(tmp_path, probes={"a": {"outcome": "nobody"}}, waits=[{"what": "search window", "seconds": 10.0}], seconds=10.1)
+    answer = collect(capsys, path)
+    assert (answer["probes"], answer["seconds"], answer["waits"]) == ({"a": {"outcome": "nobody"}}, 10.1, [])
+    assert not path.exists()
+
+
+def test_only_what_is_left_of_the_window_is_a_wait(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = finished(tmp_path, started=1, finished=0)
+    threading.Timer(0.5, lambda: finished(tmp_path, probes={})).start()
+    (wait,) = collect(capsys, path)["waits"]
+    assert (wait["what"], 0.4 <= wait["seconds"] <= 1.0) == ("vacancy window", True)
+
+
+def test_failure_in_the_background_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    answer = collect(capsys, finished(tmp_path, failed=True, msg="the key was refused"))
+    assert (answer["probes"], answer["msg"]) == ({}, "the key was refused")
+
+
+def test_results_that_never_come_fail(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(livekit_dispatch, "COLLECT_SECONDS", 0.2)
+    assert "no results in" in collect(capsys, tmp_path / "never")["msg"]
+
+
+@pytest.mark.parametrize("params", [{}, {"probes": [], "collect": "/x", **SERVER}, {"probes": []}])
+def test_either_probes_and_their_server_or_a_file_to_collect_from(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
+    with patch_module_args(params), pytest.raises(SystemExit):
+        livekit_dispatch.main()
+    assert json.loads(capsys.readouterr().out)["failed"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible.module_utils.livekit_deploy import probes
 
+SAMPLING = {"samples": 8, "spacing_seconds": 0.5}
 PREVIEW = {"enabled": True, "port": 80, "path": "/v1/preview", "deadline_seconds": 20}
 
 
@@ -30,11 +32,11 @@ def test_only_images_with_a_tag_are_resolved() -> None:
 def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
     hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": host()}
     expected = [{"id": "a/directed", "mode": "answer_if", "agent_name": "name-a", "instance": "a/id1"}]
-    assert probes.standby_probes(hostvars, ["a", "b"]) == expected
+    assert probes.standby_probes(hostvars, ["a", "b"], ["a", "b"]) == expected
 
 
 def test_skipped_task_is_no_reading() -> None:
-    assert probes.standby_probes({"a": host(__livekit_agent_worker={"skipped": True, "changed": False})}, ["a"]) == []
+    assert probes.standby_probes({"a": host(__livekit_agent_worker={"skipped": True, "changed": False})}, ["a"], ["a"]) == []
 
 
 def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
@@ -44,23 +46,23 @@ def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
 
 def test_verification_probes_every_host_and_a_random_name_once() -> None:
     hostvars = {h: host(__verification_read=reading(release={"id": "id1"})) for h in ("a", "b")}
-    ids = [probe["id"] for probe in probes.verification_probes(hostvars, ["a", "b"], PREVIEW)]
+    ids = [probe["id"] for probe in probes.verification_probes(hostvars, ["a", "b"], PREVIEW, SAMPLING)]
     assert ids == ["nobody", "name-a/through", "a/directed", "a/preview", "b/directed", "b/preview"]
 
 
 def test_preview_goes_through_the_proxy_of_the_host() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    assert probes.verification_probes(hostvars, ["a"], PREVIEW)[-1]["request"] == {"url": "http://192.0.2.1:80/v1/preview"}
+    assert probes.verification_probes(hostvars, ["a"], PREVIEW, SAMPLING)[-1]["request"] == {"url": "http://192.0.2.1:80/v1/preview"}
 
 
 def test_host_without_a_release_gets_no_probe() -> None:
     hostvars = {"a": host(__verification_read=reading(release=None))}
-    assert [probe["id"] for probe in probes.verification_probes(hostvars, ["a"], PREVIEW)] == ["nobody"]
+    assert [probe["id"] for probe in probes.verification_probes(hostvars, ["a"], PREVIEW, SAMPLING)] == ["nobody"]
 
 
 def test_preview_that_is_switched_off_is_not_sent() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    found = probes.verification_probes(hostvars, ["a"], {**PREVIEW, "enabled": False})
+    found = probes.verification_probes(hostvars, ["a"], {**PREVIEW, "enabled": False}, SAMPLING)
     assert [probe["id"] for probe in found] == ["nobody", "name-a/through", "a/directed"]
 
 
@@ -109,3 +111,169 @@ def test_host_that_could_not_be_read_says_why_in_the_words_of_the_module() -> No
 def test_reading_that_was_skipped_because_the_caller_has_it_is_no_trouble() -> None:
     hostvars = {"a": host(__verification_read={"skipped": True}, __agent_release_state=reading(), __verification_witness=reading())}
     assert probes.observations(hostvars, ["a"])["a"]["error"] == ""
+
+
+# --- workers without the hook ---
+
+
+def hookless(**more: Any) -> dict[str, Any]:
+    return host(livekit_agent_hook=False, **more)
+
+
+def serving(*workers: dict[str, Any]) -> dict[str, Any]:
+    known = workers or ({"release": "id1", "running": True},)
+    return reading(*known, release={"id": "id1"}, states={"id1": "serving", "id0": "draining"})
+
+
+def sent(hostvars: dict[str, Any], hosts: list[str], samples: int = 8) -> dict[str, dict[str, Any]]:
+    found = probes.verification_probes(hostvars, hosts, {**PREVIEW, "enabled": False}, {**SAMPLING, "samples": samples})
+    return {probe["id"]: probe for probe in found}
+
+
+def test_name_of_a_worker_without_the_hook_is_sampled_and_gets_no_other_probe() -> None:
+    found = sent({"a": hookless(__verification_read=serving())}, ["a"])
+    assert list(found) == ["nobody", "name-a/sample"]
+    assert {"kind": "plain", "count": 8, "spacing_seconds": 0.5}.items() <= found["name-a/sample"].items()
+
+
+def test_pool_with_and_without_the_hook_is_sampled_as_a_whole() -> None:
+    hostvars = {"a": hookless(__verification_read=serving()), "b": host(__verification_read=serving())}
+    assert list(sent(hostvars, ["a", "b"])) == ["nobody", "name-a/sample"]
+
+
+def test_hook_of_one_name_does_not_depend_on_another() -> None:
+    other = host(livekit_agent_name="name-b", __verification_read=serving())
+    assert list(sent({"a": hookless(__verification_read=serving()), "b": other}, ["a", "b"])) == [
+        "nobody",
+        "name-b/through",
+        "name-a/sample",
+        "b/directed",
+    ]
+
+
+def test_every_worker_of_ours_that_takes_jobs_has_its_share_of_the_samples() -> None:
+    old_and_new = serving({"release": "id1", "running": True}, {"release": "id0", "running": True}, {"release": None, "running": True})
+    assert sent({"a": hookless(__verification_read=old_and_new)}, ["a"])["name-a/sample"]["count"] == 16
+
+
+def test_draining_worker_has_no_share_of_the_samples() -> None:
+    draining = serving({"release": "id1", "running": True}, {"release": "id0", "running": True, "draining": True})
+    assert sent({"a": hookless(__verification_read=draining)}, ["a"])["name-a/sample"]["count"] == 8
+
+
+def test_no_samples_means_that_nothing_is_sent() -> None:
+    assert list(sent({"a": hookless(__verification_read=serving())}, ["a"], samples=0)) == ["nobody"]
+
+
+@pytest.mark.parametrize(("value", "hooked"), [(True, ["a"]), ("true", ["a"]), (False, []), ("false", []), ("no", [])])
+def test_switch_may_come_from_the_command_line(value: Any, hooked: list[str]) -> None:
+    assert probes.hooked({"a": host(livekit_agent_hook=value)}, ["a"], ["a"]) == hooked
+
+
+def test_new_worker_beside_one_without_the_hook_gets_no_standby_probe() -> None:
+    hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": hookless()}
+    assert probes.standby_probes(hostvars, ["a", "b"], ["a"]) == []
+
+
+# --- before the first worker of a name ---
+
+
+def before(*workers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return host(__agent_release_state=reading(*workers, states={"id1": "serving"}, release=None), **more)
+
+
+def asked(hostvars: dict[str, Any]) -> list[str]:
+    return [probe["id"] for probe in probes.vacancy_probes(hostvars, list(hostvars))]
+
+
+OURS: dict[str, Any] = {"release": "id1", "running": True, "agent_name": "name-a", "worker_ids": ["AW_1"]}
+
+
+@pytest.mark.parametrize(
+    ("hostvars", "expected"),
+    [
+        pytest.param({"a": before()}, ["name-a/vacancy"], id="no worker"),
+        pytest.param({"a": before(), "b": before()}, ["name-a/vacancy"], id="once for a pool"),
+        pytest.param({"a": before(OURS)}, [], id="it serves"),
+        pytest.param({"a": before(), "b": before(OURS)}, [], id="another host of the pool serves"),
+        pytest.param({"a": before(), "b": host()}, [], id="another host of the pool was not read"),
+        pytest.param({"a": before({**OURS, "running": False})}, ["name-a/vacancy"], id="stopped"),
+        pytest.param({"a": before({**OURS, "release": None})}, ["name-a/vacancy"], id="somebody else's container"),
+        pytest.param({"a": before({**OURS, "agent_name": "before"})}, ["name-a/vacancy"], id="a new name"),
+        pytest.param(
+            {"a": before({**OURS, "agent_name": None, "env": {"LIVEKIT_AGENT_NAME": "name-a"}})},
+            [],
+            id="the registration line rotated away",
+        ),
+    ],
+)
+def test_only_a_name_that_nobody_of_us_serves_is_asked_for(hostvars: dict[str, Any], expected: list[str]) -> None:
+    assert asked(hostvars) == expected
+
+
+def trouble(answer: dict[str, Any], accept: bool = False) -> str:
+    hostvars = {"a": before(), "b": before(OURS, livekit_agent_name="name-b")}
+    return probes.vacancy_trouble(hostvars, ["a", "b"], "a", {"name-a/vacancy": answer}, accept)
+
+
+def test_name_that_finds_nobody_is_free() -> None:
+    assert trouble({"outcome": "nobody"}) == ""
+
+
+def test_own_worker_under_the_name_is_no_trouble() -> None:
+    assert trouble({"outcome": "taken", "worker_id": "AW_1"}) == ""
+
+
+@pytest.mark.parametrize("text", ["found: AW_x has the name 'name-a'", "expected that nobody", "-e evict_worker=AW_x"])
+def test_somebody_else_under_the_name_is_named_with_what_to_do(text: str) -> None:
+    assert text in trouble({"outcome": "taken", "worker_id": "AW_x"}, accept=True)
+
+
+@pytest.mark.parametrize(("accept", "refused"), [(False, True), (True, False)])
+def test_probe_without_an_answer_refuses_unless_inconclusive_is_accepted(accept: bool, refused: bool) -> None:
+    assert bool(trouble({"outcome": "error", "reason": "refused"}, accept)) is refused
+
+
+def test_taker_that_the_server_does_not_name_is_trouble() -> None:
+    assert trouble({"outcome": "taken", "worker_id": None}).startswith("found: a worker has the name")
+
+
+def test_host_whose_name_was_not_asked_for_has_no_trouble() -> None:
+    assert probes.vacancy_trouble({"a": before(OURS)}, ["a"], "a", {}) == ""
+
+
+def test_record_of_a_new_release_keeps_the_ids_of_the_workers_before_it() -> None:
+    state = reading(OURS, states={"id1": "serving"}, release={"id": "id1", "earlier_worker_ids": ["AW_0"]})
+    assert probes.earlier_worker_ids(host(__agent_release_state=state)) == ["AW_0", "AW_1"]
+
+
+def test_record_keeps_the_newest_ids_of_a_storm() -> None:
+    storm = {**OURS, "worker_ids": [f"AW_{number}" for number in range(300)]}
+    kept = probes.earlier_worker_ids(before(storm))
+    assert (len(kept), kept[-1]) == (100, "AW_299")
+
+
+def test_ids_that_the_record_kept_are_ours() -> None:
+    state = reading(OURS, states={"id1": "serving"}, release={"id": "id1", "earlier_worker_ids": ["AW_0"]})
+    assert probes.own_ids([state], {"id1": "serving"}) == ["AW_0", "AW_1"]
+
+
+# --- what was observed ---
+
+
+def test_host_outside_the_run_is_known_by_both_of_its_readings() -> None:
+    entries = [
+        {"__verification_host": "b", "states": {"id1": "serving"}, **reading({**OURS, "worker_ids": [worker_id]})}
+        for worker_id in ("AW_before", "AW_after")
+    ]
+    found = probes.observations({"b": host()}, [], entries)["b"]
+    assert (found["own_ids"], found["readable"]) == (["AW_after", "AW_before"], True)
+
+
+def test_server_of_another_run_is_not_read() -> None:
+    hostvars = {"one": {}, "same": {"livekit_url": "wss://x/"}, "other": {"livekit_url": "wss://y"}}
+    assert probes.servers(hostvars, ["one", "same", "other"], "wss://x") == ["one", "same"]
+
+
+def test_log_that_could_not_be_read_keeps_its_reason() -> None:
+    assert probes.server_logs([{"__verification_server": "s", "msg": "no unit", "failed": False}]) == [{"host": "s", "msg": "no unit"}]

@@ -331,3 +331,138 @@ def test_no_host_is_not_ok(hosts: Any) -> None:
 def test_a_host_without_an_agent_name_is_never_reached(world: World) -> None:
     world["hosts"]["a"]["agent_name"] = ""
     assert {"environment", "name_in_effect", "preview"} <= set(failed_checks(world))
+
+
+# --- a worker without the hook ---
+
+
+def sample(number: int, worker_id: str | None = "AW_a", job_id: str | None = None, **changes: Any) -> dict[str, Any]:
+    job = {"worker_id": worker_id, "job_id": job_id or f"AJ_sample_{number}", "status": "JS_RUNNING", "latency_seconds": 0.22}
+    taken = {"outcome": "taken", "agent_name": NAME, "room": f"sample-{number}", "seconds": 0.3, "reason": "taken"}
+    return {**taken, **job, **changes}
+
+
+@pytest.fixture
+def hookless(world: World) -> World:
+    """One host without the hook: eight samples, all taken by its worker, and no directed probe."""
+    world["hosts"] = {"a": {**world["hosts"]["a"], "pool": "a", "hook": False}}
+    samples = {f"{NAME}/sample/{number}": sample(number) for number in range(1, 9)}
+    world["probes"] = {key: world["probes"][key] for key in ("a/preview", "nobody")} | samples
+    asked = world["hosts"]["a"]["readings"][1]["workers"][0]["requests"]
+    asked += [{"job_id": probe["job_id"], "room": probe["room"]} for probe in samples.values()]
+    return world
+
+
+def set_samples(world: World, **changes: Any) -> None:
+    for key in [key for key in world["probes"] if "/sample" in key]:
+        world["probes"][key] |= changes
+
+
+def test_worker_without_the_hook_is_proven_by_sampling(hookless: World) -> None:
+    entry = verdict.judge(**hookless)["report"]["a"]
+    assert (entry["verdict"], entry["routing"]["method"], failed_checks(hookless)) == ("exclusive", "sampling", [])
+    assert check(hookless, "directed_probe")["found"].startswith("sampling: 8 of 8 plain dispatches taken by AW_a")
+
+
+def test_row_of_a_sampled_host_shows_one_of_its_samples(hookless: World) -> None:
+    entry = verdict.judge(**hookless)["report"]["a"]
+    assert entry["probe"] == {"job_id": "AJ_sample_1", "worker_id": "AW_a", "latency_seconds": 0.22}
+
+
+def test_sampling_says_how_probable_a_miss_is(hookless: World) -> None:
+    assert "an equal worker, with probability 0.004" in verdict.judge(**hookless)["report"]["a"]["routing"]["not_seen"]
+
+
+def test_one_sample_of_somebody_else_makes_the_name_foreign(hookless: World) -> None:
+    put(hookless, f"probes|{NAME}/sample/3|worker_id", "AW_x")
+    assert verdict_of(hookless) == "foreign"
+    assert failed_checks(hookless) == []
+
+
+@pytest.mark.parametrize("changes", [{"outcome": "nobody", "worker_id": None, "job_id": None}, {"job_id": "AJ_elsewhere"}])
+def test_sampled_worker_that_got_nothing_is_unreachable(hookless: World, changes: dict[str, Any]) -> None:
+    set_samples(hookless, **changes)
+    assert (verdict_of(hookless), failed_checks(hookless)) == ("unreachable", ["directed_probe"])
+
+
+def test_refused_samples_are_no_evidence(hookless: World) -> None:
+    for number in (1, 2):
+        hookless["probes"][f"{NAME}/sample/{number}"] |= {"outcome": "nobody", "worker_id": None, "job_id": None}
+    assert (verdict_of(hookless), failed_checks(hookless)) == ("inconclusive", [])
+
+
+def without_samples(world: World) -> World:
+    world["probes"] = {key: probe for key, probe in world["probes"].items() if "/sample" not in key}
+    return world
+
+
+def test_sampling_that_is_off_proves_nothing_and_fails_no_other_check(hookless: World) -> None:
+    off = without_samples(hookless)
+    assert (verdict_of(off), failed_checks(off)) == ("inconclusive", [])
+    assert "nothing was sent" in check(off, "routing")["found"]
+
+
+def test_single_sample_has_no_number(hookless: World) -> None:
+    off = without_samples(hookless)
+    off["probes"][f"{NAME}/sample"] = sample(1)
+    assert "1 of 1 plain dispatches" in check(off, "directed_probe")["found"]
+
+
+def test_rotated_registration_line_is_replaced_by_a_sample(hookless: World) -> None:
+    rotate(hookless)
+    assert (failed_checks(hookless), verdict_of(hookless)) == ([], "exclusive")
+
+
+def test_pool_with_and_without_the_hook_is_sampled(world: World) -> None:
+    world["hosts"]["b"]["hook"] = False
+    for number, name in enumerate(["a", "b"] * 8):
+        world["probes"][f"{NAME}/sample/{number}"] = sample(number, f"AW_{name}")
+        world["hosts"][name]["readings"][1]["workers"][0]["requests"].append({"job_id": f"AJ_sample_{number}", "room": "x"})
+    for key in ("a/directed", "b/directed", f"{NAME}/through"):
+        del world["probes"][key]
+    assert [verdict_of(world, name) for name in ("a", "b")] == ["shared", "shared"]
+
+
+def test_log_of_a_worker_that_passes_requests_on_is_no_proof_in_a_sampled_pool(world: World) -> None:
+    world["hosts"]["b"]["hook"] = False
+    rotate(world)
+    world["probes"][f"{NAME}/sample"] = sample(1, "AW_b", "AJ_a")
+    assert "name_in_effect" in failed_checks(world)
+
+
+# --- with the server's log ---
+
+
+def server_log_of(*worker_ids: str, **more: Any) -> dict[str, Any]:
+    since = "2026-01-02T03:04:05Z"
+    entry = {"agent_name": NAME, "job_type": "JT_ROOM", "deployment": None, "registered": since, "closed": None}
+    workers = [{**entry, "worker_id": worker_id} for worker_id in worker_ids]
+    return {"host": "livekit", "complete": True, "reason": "", "since": since, "time": 1.8e9, "workers": workers, **more}
+
+
+def test_complete_log_of_the_server_leaves_nothing_unseen(world: World) -> None:
+    route = verdict.judge(**world, server_logs=[server_log_of("AW_a", "AW_b")])["report"]["a"]["routing"]
+    assert (route["method"], route["not_seen"]) == ("reject-through probe and server evidence", [])
+
+
+def test_worker_that_takes_no_probe_is_foreign_by_the_log(world: World) -> None:
+    entry = verdict.judge(**world, server_logs=[server_log_of("AW_a", "AW_b", "AW_full")])["report"]["a"]
+    assert (entry["verdict"], entry["routing"]["foreign"]) == ("foreign", ["AW_full"])
+
+
+def test_complete_logs_decide_for_several_nodes(world: World) -> None:
+    logs = [server_log_of("AW_a"), server_log_of("AW_b", host="livekit-2")]
+    assert verdict.judge(**world, nodes=2, server_logs=logs)["report"]["a"]["verdict"] == "shared"
+
+
+def test_log_that_could_not_be_read_is_said_and_changes_nothing(world: World) -> None:
+    entry = verdict.judge(**world, server_logs=[{"host": "livekit", "msg": "no such unit"}])["report"]["a"]
+    assert entry["verdict"] == "shared"
+    assert "livekit: no such unit" in entry["routing"]["reason"]
+
+
+def test_unreachable_worker_that_the_server_does_not_have_is_told(world: World) -> None:
+    put(world, DIRECTED + "outcome", "nobody")
+    found = verdict.judge(**world, server_logs=[server_log_of("AW_b")])["report"]["a"]
+    assert found["verdict"] == "unreachable"
+    assert "the LiveKit server does not have its worker AW_a" in found["routing"]["reason"]

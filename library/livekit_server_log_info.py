@@ -1,0 +1,203 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Ansible module: which workers a LiveKit server has registered, from its log."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: livekit_server_log_info
+short_description: Read from a LiveKit server's log which workers are registered
+description:
+  - No API of a LiveKit server lists its workers; its log at level info has each registration and each end of one.
+  - Reads the log of a systemd unit's current invocation, of a Docker container, or a file, in JSON or in the server's console format. Reads
+    it line by line, so its size costs time but no memory. Changes nothing; the same in check mode.
+  - A log that lacks the server's start only tells of some workers; RV(complete) is false then. So is it while a server's C(logging.sample)
+    drops lines, which nobody can see from the log, so leave that off.
+options:
+  unit:
+    description: systemd unit of the server, as its journal knows it.
+    type: str
+  container:
+    description: Docker container of the server.
+    type: str
+  path:
+    description: File with the server's log. Rotated files are not read.
+    type: path
+  names:
+    description: Agent names of interest. With O(settle_seconds) the log is watched for workers under them.
+    type: list
+    elements: str
+    default: []
+  own_ids:
+    description: Worker ids of our own; it does not matter when they leave.
+    type: list
+    elements: str
+    default: []
+  settle_seconds:
+    description:
+      - How long to wait at most while another worker has left one of O(names) less than 30 s ago, and so may be about to come back.
+      - With 0 nothing is waited for.
+    type: float
+    default: 0.0
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Nothing to show.
+    support: none
+author:
+  - The livekit-agent-deploy authors (@livekit-agent-deploy)
+"""
+
+EXAMPLES = r"""
+- name: Read which workers the LiveKit server has
+  livekit_server_log_info:
+    unit: livekit-server.service
+  register: __server_log
+"""
+
+RETURN = r"""
+complete:
+  description: The log reaches back to the server's start, so it has every registered worker.
+  returned: success
+  type: bool
+reason:
+  description: Why RV(complete) is false; empty when it is true.
+  returned: success
+  type: str
+since:
+  description: The server's start; where the log lacks it, the first line about a worker. None without either.
+  returned: success
+  type: str
+workers:
+  description: The workers registered at the end of the log, and those that left within two minutes before it was read.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    worker_id: {description: Id of the worker., type: str}
+    agent_name: {description: Name it registered under., type: str}
+    job_type: {description: "C(JT_ROOM), C(JT_PUBLISHER) or C(JT_PARTICIPANT).", type: str}
+    deployment: {description: LiveKit deployment label; known only of one that left., type: str}
+    registered: {description: When it registered; none where that line is not in the log., type: str}
+    closed: {description: When it left; none while it is registered., type: str}
+time:
+  description: The host's clock in seconds since the epoch, when the log was read.
+  returned: success
+  type: float
+lines:
+  description: Lines read.
+  returned: success
+  type: int
+waits:
+  description: What was waited for, and the seconds.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import server_log
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "unit": {"type": "str"},
+    "container": {"type": "str"},
+    "path": {"type": "path"},
+    "names": {"type": "list", "elements": "str", "default": []},
+    "own_ids": {"type": "list", "elements": "str", "default": []},
+    "settle_seconds": {"type": "float", "default": 0.0},
+}
+SOURCES = ("unit", "container", "path")
+POLL_SECONDS = 2.0
+
+
+class LogError(Exception):
+    """The log cannot be read; the text says found, expected and what to do."""
+
+
+def output_of(argv: list[str]) -> str:
+    """What a short command prints; a program that is not there prints nothing."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout  # noqa: S603  no shell
+    except OSError as error:
+        raise LogError(f"found: {argv[0]}: {error.strerror}, expected it on the host of the LiveKit server") from None
+
+
+def lines_of(argv: list[str]) -> Iterator[str]:
+    """A command's output as it comes: a log may be larger than the memory."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:  # noqa: S603  no shell
+        yield from process.stdout or ()
+    if process.returncode:
+        raise LogError(
+            f"found: `{argv[0]}` ended with status {process.returncode}, expected the log. Look at `{' '.join(argv)}` on the host"
+        )
+
+
+def lines_of_unit(unit: str) -> Iterator[str]:
+    """The journal of the unit's current invocation, with what the journal says about lines it dropped."""
+    shown = output_of(["systemctl", "show", "--property=LoadState,ActiveState,InvocationID", "--", unit]).splitlines()
+    state = dict(line.partition("=")[::2] for line in shown)
+    invocation = state.get("InvocationID")
+    if state.get("ActiveState") != "active" or not invocation:
+        found = "no such unit" if state.get("LoadState") == "not-found" else f"it is {state.get('ActiveState') or 'unknown'}"
+        raise LogError(f"found: unit {unit}: {found}, expected it active. Correct livekit_server_log_unit")
+    matches = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"OBJECT_SYSTEMD_INVOCATION_ID={invocation}"]
+    return lines_of(["journalctl", "--quiet", "--no-pager", "--all", "--output=cat", *matches])
+
+
+def lines_of_container(container: str) -> Iterator[str]:
+    running = output_of(["docker", "container", "inspect", "--format", "{{.State.Running}}", container]).strip()
+    if running != "true":
+        found = "it does not run" if running else "no such container"
+        raise LogError(f"found: container {container}: {found}, expected it running. Correct livekit_server_log_container")
+    return lines_of(["docker", "logs", container])
+
+
+def lines_of_file(path: str) -> Iterator[str]:
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            yield from file
+    except OSError as error:
+        raise LogError(f"found: {path}: {error.strerror}, expected the LiveKit server's log. Correct livekit_server_log_path") from None
+
+
+def read(params: dict[str, Any]) -> dict[str, Any]:
+    now = time.time()
+    if params["unit"]:
+        return server_log.read(lines_of_unit(params["unit"]), now)
+    if params["container"]:
+        return server_log.read(lines_of_container(params["container"]), now)
+    return server_log.read(lines_of_file(params["path"]), now)
+
+
+def settled(params: dict[str, Any]) -> dict[str, Any]:
+    """Read again while somebody may be about to come back, and for no longer than was asked."""
+    started = time.monotonic()
+    found = read(params)
+    reading = waited = time.monotonic() - started
+    while server_log.unsettled(found, params["names"], params["own_ids"]) and waited < params["settle_seconds"]:
+        time.sleep(max(POLL_SECONDS, 2 * reading))
+        found = read(params)
+        waited = time.monotonic() - started
+    waits = [{"what": "a worker that may come back", "seconds": round(waited, 1)}] if waited > reading else []
+    return {**found, "waits": waits}
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, mutually_exclusive=[SOURCES], required_one_of=[SOURCES], supports_check_mode=True)
+    try:
+        module.exit_json(changed=False, **settled(module.params))
+    except LogError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

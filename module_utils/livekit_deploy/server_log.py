@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which workers a LiveKit server has registered, from its log. Pure; the log is read once, line by line.
+
+A server (1.13.5, measured) logs at INFO, as JSON or as tab separated text with a JSON end: ``starting LiveKit server`` when it starts,
+``worker registered``, ``closing worker``, and before that ``last worker deregistered`` where it was the last one of its name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence
+
+STARTING, REGISTERED = "starting LiveKit server", "worker registered"
+CLOSED = ("closing worker", "last worker deregistered")
+INTERESTING = re.compile("|".join(re.escape(text) for text in (STARTING, REGISTERED, *CLOSED)))
+# What systemd's journal puts in place of lines that it dropped.
+DROPPED = re.compile(r"Suppressed \d+ messages from \S+")
+CLOSED_KEPT = 50  # of each name: enough to see a worker come back, and bounded in a storm of reconnects
+NAMES_KEPT = 10_000
+
+
+def iso(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def epoch(text: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None
+
+
+def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:
+    """Message, time and fields of a line in either format, also behind a prefix; None for any other line."""
+    columns = line.split("\t")
+    tail = columns[-1] if len(columns) > 4 else line
+    start = tail.find("{")
+    try:
+        fields = json.loads(tail[start:]) if start >= 0 else {}
+    except ValueError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    if len(columns) > 4:
+        return columns[4].strip(), epoch((columns[0].split() or [""])[-1]), fields
+    moment = fields.get("ts")
+    return str(fields.get("msg", "")), float(moment) if isinstance(moment, int | float) else epoch(moment), fields
+
+
+@dataclass
+class Log:
+    """A log as far as it was read."""
+
+    lines: int = 0
+    since: float | None = None
+    complete: bool = False
+    dropped: int = 0
+    registered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    closed: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
+
+    def take(self, line: str) -> None:
+        self.lines += 1
+        if not INTERESTING.search(line):
+            self.dropped += bool(DROPPED.fullmatch(line.strip()))
+            return
+        message, moment, fields = event_of(line) or ("", None, {})
+        if message == STARTING:
+            self.restart(moment)
+        elif message == REGISTERED and fields.get("workerID"):
+            self.register(moment, fields)
+        elif message in CLOSED and fields.get("workerID"):
+            self.close(moment, fields)
+
+    def restart(self, moment: float | None) -> None:
+        """Another process from here on: nobody is registered with it yet, and what the log lacks before no longer matters."""
+        self.since, self.complete, self.dropped = moment, True, 0
+        self.registered.clear()
+        self.closed.clear()
+
+    def register(self, moment: float | None, fields: Mapping[str, Any]) -> None:
+        self.since = moment if self.since is None else self.since
+        self.registered[str(fields["workerID"])] = entry_of(moment, fields)
+
+    def close(self, moment: float | None, fields: Mapping[str, Any]) -> None:
+        """The two lines of one worker become one entry; only the later line knows its deployment."""
+        self.since = moment if self.since is None else self.since
+        worker_id, name = str(fields["workerID"]), str(fields.get("agentName") or "")
+        if name not in self.closed and len(self.closed) >= NAMES_KEPT:
+            self.closed.pop(next(iter(self.closed)))
+        past = self.closed.setdefault(name, deque(maxlen=CLOSED_KEPT))
+        entry = self.registered.pop(worker_id, None) or next((e for e in past if e["worker_id"] == worker_id), None)
+        if entry is None:
+            entry = entry_of(None, fields)
+        if entry["closed"] is None:
+            past.append(entry)
+        entry["closed"] = entry["closed"] or iso(moment or 0.0)
+        entry["deployment"] = fields.get("deployment", entry["deployment"])
+
+
+def entry_of(registered: float | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "worker_id": str(fields["workerID"]),
+        "agent_name": str(fields.get("agentName") or ""),
+        "job_type": str(fields.get("jobType") or ""),
+        "deployment": fields.get("deployment"),
+        "registered": iso(registered),
+        "closed": None,
+    }
+
+
+def read(lines: Iterable[str], now: float) -> dict[str, Any]:
+    """The workers registered at the end of a log, and those that left within the last minutes.
+
+    ``complete`` where the log reaches back to the server's start and nothing is known to be missing; else ``reason`` says why not.
+    """
+    log = Log()
+    for line in lines:
+        log.take(line)
+    past = [entry for entries in log.closed.values() for entry in entries if now - (epoch(entry["closed"]) or 0.0) <= RECENT_SECONDS]
+    reason = trouble_of(log)
+    return {
+        "complete": not reason,
+        "reason": reason,
+        "since": iso(log.since),
+        "workers": [*log.registered.values(), *past],
+        "lines": log.lines,
+        "time": now,
+    }
+
+
+def trouble_of(log: Log) -> str:
+    """Why the log does not have every worker; empty when it does."""
+    if not log.lines:
+        return "found an empty log, expected one from the server's start"
+    if not log.complete:
+        return f"the log does not reach back to the server's start: it lacks {STARTING!r}, which a server logs at level info"
+    return "the journal dropped lines of the server (see LogRateLimitIntervalSec in systemd.exec)" if log.dropped else ""
+
+
+def unsettled(found: Mapping[str, Any], names: Iterable[str], own_ids: Iterable[str]) -> bool:
+    """Whether a worker that is not ours left one of the names so lately that it may come back, while no other one is there anyway."""
+    known = set(own_ids)
+    for name in names:
+        strange = [entry for entry in found["workers"] if entry["agent_name"] == name and entry["worker_id"] not in known]
+        seen = [registration(entry, float(found["time"])) for entry in strange]
+        if all(worker.left is not None for worker in seen) and any((worker.left or 0.0) < RETURN_SECONDS for worker in seen):
+            return True
+    return False
+
+
+# --- what the logs of a server's nodes say about one name ---
+
+
+def evidence(logs: Sequence[Mapping[str, Any]], name: str, nodes: int = 1) -> ServerEvidence | None:
+    """What the logs of all nodes say about a name; None where there is no log.
+
+    ``logs`` are results of ``livekit_server_log_info``, each with ``host``; one without ``workers`` could not be read.
+    """
+    if not logs:
+        return None
+    troubles = [f"{log.get('host') or 'a server'}: {trouble}" for log in logs if (trouble := trouble_of_reading(log))]
+    missing = nodes - len(logs)
+    troubles += [f"found the logs of {len(logs)} of {nodes} LiveKit nodes"] if missing > 0 else []
+    seen = [registration(entry, float(log["time"])) for log in logs for entry in log.get("workers") or [] if entry["agent_name"] == name]
+    covered = len([log for log in logs if not trouble_of_reading(log)])
+    now = frozenset(worker.worker_id for worker in seen if worker.left is None)
+    return ServerEvidence(now, not troubles, "; ".join(troubles), tuple(seen), min(covered, nodes))
+
+
+def trouble_of_reading(log: Mapping[str, Any]) -> str:
+    """Why a reading does not have every worker. After a server's start its workers need a while until they are back."""
+    if log.get("workers") is None:
+        return str(log.get("msg") or "its log could not be read")
+    if not log.get("complete"):
+        return str(log.get("reason") or "its log is not complete")
+    age = float(log["time"]) - (epoch(log.get("since")) or 0.0)
+    if age < RETURN_SECONDS:
+        return f"the server started {age:.0f} s ago, expected at least {RETURN_SECONDS:.0f} s: its workers may still be on their way back"
+    return ""
+
+
+def registration(entry: Mapping[str, Any], now: float) -> Registration:
+    """An entry with the seconds that had passed when the log was read."""
+
+    def ago(text: Any) -> float | None:
+        moment = epoch(text)
+        return None if moment is None else max(0.0, now - moment)
+
+    return Registration(str(entry["worker_id"]), ago(entry.get("registered")), ago(entry.get("closed")))
