@@ -12,7 +12,7 @@ WIDTH, SCREEN_LINES = 120, 41  # of 45: the report callback adds the path of the
 LEAST_NOTES = 4
 READ = "__fleet_status_read"
 HEADINGS = ("host", "agent name", "pool", "release", "worker id", "since", "jobs", "load", "sdk", "verdict")
-RELEASE, VERDICT = HEADINGS.index("release"), HEADINGS.index("verdict")
+RELEASE, WORKER_ID, VERDICT = (HEADINGS.index(heading) for heading in ("release", "worker id", "verdict"))
 # The columns that give way where a line is too long, each down to 9 characters: the share of the room that each should keep.
 SHARES = {HEADINGS.index("host"): 5, HEADINGS.index("agent name"): 6, HEADINGS.index("pool"): 3}
 NARROWEST = 9
@@ -188,6 +188,8 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     rows = document["hosts"]
     cells = shortened([HEADINGS, *(cells_of(host, row, document["time"]) for host, row in rows.items())])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lacking = max((len(instead_of(row)) for row in rows.values()), default=0) - room_of(widths)
+    widths[WORKER_ID] += max(0, min(lacking, WIDTH - sum(widths) - 2 * len(widths)))
     ruled = [joined(cells[0], widths), joined(["-" * width for width in widths], widths)]
     hosts = [spanned(line, widths, row) for line, row in zip(cells[1:], rows.values(), strict=True)]
     marks = [" ", " ", *(MARK if row["notes"] else " " for row in rows.values())]
@@ -250,14 +252,23 @@ def joined(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
+def instead_of(row: Mapping[str, Any]) -> str:
+    """What stands instead of release and worker; empty for a host that serves."""
+    return "" if row["state"] == SERVING else ": ".join(part for part in (row["state"], row["reason"]) if part)
+
+
+def room_of(widths: Sequence[int]) -> int:
+    """The columns between pool and verdict together."""
+    return sum(widths[RELEASE:VERDICT]) + 2 * (VERDICT - RELEASE - 1)
+
+
 def spanned(cells: Sequence[str], widths: Sequence[int], row: Mapping[str, Any]) -> str:
     """A line; of a host that serves nothing with the reason instead of release and worker."""
-    if row["state"] == SERVING:
+    reason, room = instead_of(row), room_of(widths)
+    if not reason:
         return joined(cells, widths)
-    room = sum(widths[RELEASE:VERDICT]) + 2 * (VERDICT - RELEASE - 1)
-    reason = cut(": ".join(part for part in (row["state"], row["reason"]) if part), room, room // 3)
     verdict = cells[VERDICT] if cells[VERDICT] != "-" else ""
-    return joined([*cells[:RELEASE], reason, verdict], [*widths[:RELEASE], room, widths[VERDICT]])
+    return joined([*cells[:RELEASE], cut(reason, room, room // 3), verdict], [*widths[:RELEASE], room, widths[VERDICT]])
 
 
 def summary(document: Mapping[str, Any]) -> str:

@@ -100,6 +100,14 @@ def test_a_host_that_serves_nothing_says_why_in_its_line(given: dict[str, Any], 
     assert line.endswith("exclusive 12m")
 
 
+def test_a_reason_is_not_cut_while_there_is_room() -> None:
+    reason = "not provisioned: Docker, Docker Compose 2, nginx, /opt/sidekick, /etc/nginx/x"
+    found = evidence(release=None, missing=reason.removeprefix("not provisioned: ").split(", "))
+    (line,) = status.lines(status.document({"a": host(found)}, {}, NOW))[2:3]
+    assert reason in line
+    assert len(status.lines(status.document({"a": host(found, agent_name="n" * 200)}, {}, NOW))[2]) <= 120
+
+
 NOTES = [
     (evidence(worker(worker_id=None)), "the worker's log has no registration"),
     (evidence(worker(connected=False)), "the worker lost its connection"),
