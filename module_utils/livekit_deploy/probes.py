@@ -8,7 +8,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
-READINGS = ("__verification_read", "__agent_release_switched", "__agent_release_state")
+READINGS = ("__verification_read", "__diagnosis_read", "__agent_release_switched", "__agent_release_state")
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
 # How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has them.
