@@ -8,6 +8,7 @@ from typing import Any
 
 import ansible.module_utils
 import yaml
+from ansible.errors import AnsibleFilterError
 
 # ansible-core finds the project's module_utils for modules only: a plugin has to extend the path itself.
 _ROOT = Path(__file__).resolve().parents[1]
@@ -15,7 +16,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import probes, status  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import diagnosis_inputs, probes, status  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -36,6 +37,14 @@ def livekit_server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -
     return server_problems(hostvars, [str(host) for host in hosts])
 
 
+def livekit_since(value: Any, now: float) -> float | None:
+    """`-e diagnose_since=30` or a time, as seconds since the epoch; None where it is empty."""
+    try:
+        return diagnosis_inputs.since_of(value, now)
+    except diagnosis_inputs.SinceError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
@@ -47,6 +56,8 @@ class FilterModule:
             "livekit_standby_probes": probes.standby_probes,
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
+            "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
+            "livekit_since": livekit_since,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
             "livekit_hooked": probes.hooked,

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``livekit_diagnosis_info`` decides on, from the variables that the hosts' tasks registered. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.livekit_deploy import probes
+from ansible.module_utils.livekit_deploy.diagnosis_view import AGENT_HOSTS, moment
+from ansible.module_utils.livekit_deploy.inventory import read_host
+
+READ = {AGENT_HOSTS: "__diagnosis_read", "suspects": "__diagnosis_suspect"}  # by group
+SERVER = "__diagnosis_server"
+PROBES, VERDICT, SERVER_LOGS = "__verification_probes", "__verification_verdict", "__verification_servers"
+OF_ANSIBLE = ("changed", "failed", "failed_when_result", "invocation", "msg", "unreachable", "warnings", "deprecations")
+SSH = ("Task failed: ", "Failed to connect to the host via ssh: ")
+MINUTE = 60.0
+
+
+class SinceError(Exception):
+    """A start of the time looked at that nobody can read."""
+
+
+def since_of(value: Any, now: float) -> float | None:
+    """Seconds since the epoch of minutes back or of an ISO 8601 time; None for an empty text: the hosts' own default."""
+    text = str(value if value is not None else "").strip()
+    if not text:
+        return None
+    try:
+        seconds = now - float(text) * MINUTE
+    except ValueError:
+        seconds = moment(text) or 0.0
+    if not 0.0 < seconds < now:
+        expected = "expected minutes back (30) or a time before now (2026-01-02T03:00:00Z)"
+        raise SinceError(f"found diagnose_since {text!r}, {expected}. Correct it")
+    return seconds
+
+
+def first_registered(hostvars: Mapping[str, Any], hosts: Sequence[str], name: str) -> dict[str, Any]:
+    """The result of a task that ran once, from whichever host has it."""
+    results = (hostvars[host].get(name) for host in hosts if host in hostvars)
+    return next((dict(found) for found in results if isinstance(found, Mapping) and not found.get("skipped")), {})
+
+
+def inputs(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The arguments of the module that come from the hosts."""
+    agents = [str(host) for host in groups.get(AGENT_HOSTS) or []]
+    logs = first_registered(hostvars, agents, SERVER_LOGS).get("results") or []
+    return {
+        "hosts": hosts_of(hostvars, groups),
+        "probes": first_registered(hostvars, agents, PROBES).get("probes") or {},
+        "verdicts": first_registered(hostvars, agents, VERDICT).get("report") or {},
+        "server": {key: value for key, value in first_registered(hostvars, agents, SERVER).items() if key not in OF_ANSIBLE},
+        "server_logs": probes.server_logs(logs),
+    }
+
+
+def hosts_of(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Each host of the inventory with what was read there, also those outside --limit: they were not."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in READ:
+        for name in map(str, groups.get(group) or []):
+            found.setdefault(name, host_of(name, group, hostvars[name]))
+    return found
+
+
+def host_of(name: str, group: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    host, _ = read_host(name, variables)
+    reading, unread = variables.get(READ[group]), ""
+    evidence = {key: value for key, value in reading.items() if key not in OF_ANSIBLE} if isinstance(reading, Mapping) else {}
+    if "workers" not in evidence:
+        evidence, unread = {}, why_unread(reading)
+    witness = probes.registered(variables, probes.WITNESS, "workers") or {}
+    known = {"agent_name": host.agent_name, "pool": host.pool, "livekit_url": host.get("livekit_url"), "shared_name": host.shared_name}
+    place = {"app": host.get("agent_release_app"), "address": host.get("ansible_host"), "group": group}
+    return {**known, **place, "evidence": evidence, "witness": witness.get("workers") or [], "unread": unread}
+
+
+def why_unread(reading: Any) -> str:
+    """Why a host's task left nothing to decide on."""
+    if not isinstance(reading, Mapping):
+        return "not in this run (--limit)"
+    text = str(reading.get("msg") or "the task that reads it left no answer").strip()
+    for prefix in SSH:
+        text = text.removeprefix(prefix)
+    return f"host unreachable over SSH: {text}" if reading.get("unreachable") else text
