@@ -9,7 +9,7 @@ import logging
 import os
 
 import faults
-from livekit.agents import AgentServer, JobContext, cli
+from livekit.agents import AgentServer, JobContext, JobRequest, cli
 from livekit_deploy_hook import guard
 from options import server_options
 
@@ -17,10 +17,17 @@ logger = logging.getLogger("sidekick")
 fault = faults.Fault(os.environ.get("SIDEKICK_FAULT", ""))
 faults.apply_to_environment(fault, os.environ)
 
+
+async def accept(request: JobRequest) -> None:
+    """Take every request, as a worker without the probe hook does."""
+    await request.accept()
+
+
+on_request = accept if os.environ.get("SIDEKICK_HOOK") == "off" else guard()
 server = AgentServer(**server_options(os.environ))
 
 
-@server.rtc_session(agent_name=faults.agent_name(fault), on_request=faults.slow_down(fault, guard()))
+@server.rtc_session(agent_name=faults.agent_name(fault), on_request=faults.slow_down(fault, on_request))
 async def entrypoint(ctx: JobContext) -> None:
     """Join the room and call a tool. The job lasts until the room ends, not until this returns."""
     faults.raise_in_entrypoint(fault)
