@@ -103,7 +103,7 @@ class Drain:
 
     def remember(self, found: dict[str, Any]) -> None:
         """Before the signal: what may have been told to stop is never told again."""
-        kept = ("worker_id", "worker_ids", "container", "project", "supervisor", "start_command", "directory")
+        kept = ("worker_id", "worker_ids", "agent_name", "container", "project", "supervisor", "start_command", "directory")
         record = {key: found[key] for key in kept}
         if self.policy:
             record["start_command"] = f"docker update --restart {self.policy['before']} {found['container']} && {found['start_command']}"

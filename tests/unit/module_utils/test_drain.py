@@ -24,6 +24,7 @@ def entry(kind: str = "docker", **changes: Any) -> dict[str, Any]:
     return {
         "worker_id": ID,
         "worker_ids": ["AW_0", ID],
+        "agent_name": "a",
         "container": "agent-1" if in_container else "process 50",
         "container_id": "0a0a" if in_container else None,
         "project": "p",
