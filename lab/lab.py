@@ -3,6 +3,7 @@
     lab.py up [--hosts N]      make or repair the lab; does nothing where all is there
     lab.py down                remove what the lab made; keep the cache of built parts
     lab.py purge               down, and remove the cached images and files too
+    lab.py other start|stop    somebody else's worker under the shared name
     lab.py server              build the LiveKit server if need be, print its path
     lab.py host-up NAME ...    add bare hosts (Molecule and tests), print them as JSON
     lab.py host-down NAME ...  remove them
@@ -490,6 +491,12 @@ def write_more_inventories(other: str, net: ipaddress.IPv4Network) -> None:
         write_if_changed(STATE / directory / "hosts.yml", json.dumps(document, indent=2) + "\n")
 
 
+def incident_document(document: dict[str, Any]) -> dict[str, Any]:
+    """The same fleet on its first day: one host, under the name that somebody else has, too."""
+    first, values = next(iter(document["agent_hosts"]["hosts"].items()))
+    return {**document, "agent_hosts": {"hosts": {first: {**values, "livekit_agent_name": SHARED_NAME}}}}
+
+
 def write_lab_json(hosts: list[str], other: str, registry_address: str, net: ipaddress.IPv4Network) -> None:
     everyone = host_containers()
     entry = {name: {"name": name, "address": address_of(found)} for name, found in everyone.items()}
@@ -535,6 +542,19 @@ def other_is_running(name: str) -> bool:
     return bool(run(as_root(argv), check=False).stdout.strip())
 
 
+def other_worker(action: str) -> None:
+    """Start or stop somebody else's worker, as its owner would; a started one is registered when this returns."""
+    compose = ["exec", f"{PREFIX}-other-1", "docker", "compose", "--project-name", "somebody-else"]
+    since = str(int(time.time()))
+    docker(*compose, action)
+    if action == "start":
+        wait_until(
+            "somebody else's worker is registered",
+            lambda: "registered worker" in docker(*compose, "logs", "--since", since, "agent", check=False),
+            60,
+        )
+
+
 # --- commands ---------------------------------------------------------------------------------------------------
 
 
@@ -566,8 +586,9 @@ def up(count: int) -> None:
         timed("starting somebody else's worker under the shared name", other_deployment, other, image)
     write_ssh_files()
     write_lab_json(hosts, other, address, net)
-    text = json.dumps(inventory_document(hosts, images, address), indent=2) + "\n"
-    write_if_changed(STATE / "inventory/hosts.yml", text)
+    document = inventory_document(hosts, images, address)
+    write_if_changed(STATE / "inventory/hosts.yml", json.dumps(document, indent=2) + "\n")
+    write_if_changed(STATE / "inventory-incident/hosts.yml", json.dumps(incident_document(document), indent=2) + "\n")
     write_more_inventories(other, net)
     say(f"ready in {time.monotonic() - started:.1f} s: {', '.join(hosts)}, {other}; see build/lab.json")
 
@@ -613,6 +634,7 @@ def main() -> int:
     commands.add_parser("down")
     commands.add_parser("purge")
     commands.add_parser("server")
+    commands.add_parser("other").add_argument("action", choices=["start", "stop"])
     for name in ("host-up", "host-down"):
         commands.add_parser(name).add_argument("names", nargs="+")
     args = parser.parse_args()
@@ -624,6 +646,8 @@ def main() -> int:
                 down()
             case "purge":
                 purge()
+            case "other":
+                other_worker(args.action)
             case "server":
                 print(livekit_binary())
             case "host-up":
