@@ -123,7 +123,9 @@ def test_draining_worker_of_an_older_release_is_ours_too() -> None:
     "copied",
     [
         pytest.param({"project": "theirs"}, id="by a container of another project"),
-        pytest.param({"project": OURS, "release": "20250102T030405Z-0a1b2c3d"}, id="by a release that is not on record"),
+        pytest.param(
+            {"project": "sidekick-20250102t030405z-0a1b2c3d", "release": "20250102T030405Z-0a1b2c3d"}, id="by a release not on record"
+        ),
     ],
 )
 def test_copied_environment_makes_no_worker_ours(copied: dict[str, str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import process
+from ansible.module_utils.livekit_deploy import process, worker
 
 NAMED = {"LIVEKIT_AGENT_NAME": "a", "LIVEKIT_URL": "ws://s", "LIVEKIT_API_SECRET": "do-not-tell"}
 URL_ONLY = {"LIVEKIT_URL": "ws://s"}
@@ -411,3 +412,36 @@ def test_worker_in_another_network_is_not_asked(proc: Proc) -> None:
 def test_start_of_a_process_is_told_as_a_time(proc: Proc) -> None:
     proc.add(50, 1, PYTHON)
     assert process.started_at(proc.root, proc.table().processes[50]).startswith("2023-11-14T22:1")
+
+
+# --- the whole reading -----------------------------------------------------------------------------------------------
+
+REGISTERED = json.dumps({"message": "registered worker", "id": "AW_1", "agent_name": "a", "timestamp": "t"})
+
+
+def no_docker(argv: Sequence[str]) -> tuple[int, str, str]:
+    return (127, "", "docker: No such file or directory") if argv[0] == "docker" else (0, "", "")
+
+
+def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[dict[str, Any]]:
+    (proc.root / "log").write_text(log + "\n")
+    proc.add(50, 1, argv, env=NAMED, output=str(proc.root / "log"))
+    found = worker.everywhere(no_docker, proc.root)
+    assert found["unread"] == []
+    return list(found["workers"])
+
+
+def test_process_is_read_as_a_container_is(proc: Proc) -> None:
+    (found,) = read(proc, PYTHON)
+    expected = {"kind": "process", "container": "process 50", "pid": 50, "worker_id": "AW_1", "connected": True, "configured_url": "ws://s"}
+    assert {key: found[key] for key in expected} == expected
+    container = {"Id": "0a", "Name": "/x", "State": {"Running": False, "ExitCode": 0, "StartedAt": "t"}, "Config": {"Image": "i"}}
+    assert found.keys() - {"start_ticks"} == worker.reading(container, process.Log([]), worker.Selection()).keys()
+
+
+def test_program_that_only_keeps_a_workers_log_is_no_worker(proc: Proc) -> None:
+    assert read(proc, ("tee", "log")) == []
+
+
+def test_nothing_of_the_environment_but_names_and_url_is_told(proc: Proc) -> None:
+    assert "do-not-tell" not in json.dumps(read(proc, PYTHON))
