@@ -52,7 +52,7 @@ def diagnose_host(host: Host, playbook: str) -> dict[str, Any]:
         "agent_name": host.agent_name,
         "pool": host.pool,
         "release": host.release or None,
-        "worker_ids": sorted(host.ids),
+        "worker_ids": [str(host.worker["worker_id"])] if host.worker.get("worker_id") else sorted(host.ids),
         "verdict": host.verdict or None,
         "since": host.since,
         "outcome": outcome(host, causes, open_questions),

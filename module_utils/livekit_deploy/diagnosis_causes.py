@@ -155,7 +155,7 @@ CAUSES: tuple[Cause, ...] = (
         "gate_closed",
         "The standby gate of the serving release is closed",
         find.gate_closed,
-        f"on {{host}}: echo open > /opt/{{app}}/current/gate/state, then find out who closed it; or run: {DEPLOY}",
+        f"on {{host}}: echo open > /opt/{{app}}/current/gate/state; find out who closed it; or run: {DEPLOY}",
         VERIFY,
         "on {host}: echo closed > /opt/{app}/current/gate/state",
     ),
@@ -206,6 +206,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{EVICT} -e evict_worker={{worker_id}}; {OWN_NAME}",
         VERIFY,
         f"{{start_again}}; after a change of the name {NAME_BACK}",
+        essential=False,  # a good verdict says that nobody else took the jobs
     ),
     Cause(
         "foreign_known",
@@ -214,6 +215,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{EVICT} -e evict_worker={{worker_id}}; {OWN_NAME}",
         VERIFY,
         f"{{start_again}}; after a change of the name {NAME_BACK}",
+        essential=False,  # a good verdict says that nobody else took the jobs
     ),
     Cause(
         "foreign_elsewhere",

@@ -224,7 +224,7 @@ def slow_handler(host: Host) -> Finding:
         found.append(f"{place(worker)} was asked for the probe in room {probe.get('room')} and gave no answer that counted")
     if worker.get("late") or worker.get("unanswered"):
         late, none = worker.get("late") or 0, worker.get("unanswered") or 0
-        found.append(f"since {host.since} it answered {late} requests after more than {ANSWER_SECONDS} s and {none} not at all")
+        found.append(f"requests since {host.since} that it answered after more than {ANSWER_SECONDS} s: {late}, not at all: {none}")
     if found:
         return Holds(found, certain=ignored)
     if host.serving("late") or host.serving("unanswered") or not need(probe, "outcome", f"the directed probe to {host.name}"):
@@ -430,7 +430,7 @@ def sip_other_name(host: Host) -> Finding:
 
 
 def rival_holds(host: Host, rivals: list[Rival]) -> Holds:
-    texts = [text for rival in rivals for text in (*rival.seen, view.took(host, rival)) if text]
+    texts = [text for rival in rivals for text in (*rival.seen[:1], view.took(host, rival), *rival.seen[1:]) if text]
     against = [f"the worker of {host.name} answered the probe that only it may answer"] if host.directed_answered else []
     return Holds(texts, against, any(rival.certain for rival in rivals), rival_values(rivals[0]))
 

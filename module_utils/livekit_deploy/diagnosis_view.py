@@ -62,15 +62,16 @@ def entries(value: Any) -> list[dict[str, Any]]:
 
 
 def moment(value: Any) -> float | None:
-    """Seconds since the epoch of a number or of an ISO 8601 text; a text without a zone is UTC."""
+    """Seconds since the epoch of a number or of an ISO 8601 text; a text without a zone is UTC. Docker's year 1 is no time."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if value > 0 else None
     text = re.sub(r"(\.\d{6})\d+", r"\1", str(value or ""))  # Docker writes nanoseconds
     try:
         read = datetime.fromisoformat(text)
-    except ValueError:
+        seconds = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    return seconds if seconds > 0 else None
 
 
 def utc(value: Any) -> str:
@@ -280,7 +281,7 @@ class Host:
     def rivals(self) -> list[Rival]:
         """Every worker that was seen under this host's name and is not of its pool, once each."""
         found: dict[str, Rival] = {}
-        for rival in (*self.world.by_id(self), *self.world.by_name(self)):
+        for rival in (*self.world.by_name(self), *self.world.by_id(self)):
             before = found.get(rival.worker_id)
             merged = tuple(dict.fromkeys([*(before.seen if before else ()), *rival.seen]))
             certain = rival.certain or (before is not None and before.certain)
@@ -327,17 +328,18 @@ class World:
 
     def by_id(self, host: Host) -> Iterator[Rival]:
         """Ids that took or hold the name: told by the verdict, by probes, by the server's log and by rooms that live."""
+        named = [str(worker_id) for worker_id in host.routing.get("foreign") or []]
+        verdict = f"is no worker of pool {host.pool}: routing verdict {host.verdict} by {host.routing.get('method')}"
         seen: dict[str, list[str]] = {}
-        for worker_id in host.routing.get("foreign") or []:
-            text = f"routing verdict {host.verdict}: {worker_id} is no worker of pool {host.pool} (by {host.routing.get('method')})"
-            seen.setdefault(str(worker_id), []).append(text)
         try:
             own = host.own_ids()
         except MissingError:
             own = None
         for worker_id, text in (*self.takers(host), *self.registered(host), *self.in_rooms(host)):
-            if worker_id in seen or (own is not None and worker_id not in own):
+            if worker_id in named or (own is not None and worker_id not in own):
                 seen.setdefault(worker_id, []).append(text)
+        for worker_id in named:
+            seen.setdefault(worker_id, []).append(f"{worker_id} {verdict}")
         for worker_id, texts in seen.items():
             where, worker = self.located.get(worker_id, (None, {}))
             yield Rival(worker_id, tuple(texts), where, worker)
@@ -404,13 +406,13 @@ def destination(world: World, dispatch: Mapping[str, Any]) -> dict[str, Any] | N
             taken = next((str(job["worker_id"]) for job in entries(living.get("jobs")) if job.get("worker_id")), "")
             if taken:
                 host, worker = world.located.get(taken, (None, {}))
-                return went(host, worker, taken, "the server's list")
+                return went(host, worker, taken)
     by_id = world.asked.get(("dispatch_id", str(dispatch.get("dispatch_id"))), [])
     asked = by_id or [a for a in world.asked.get(("room", str(dispatch.get("room"))), []) if fits(a[2], dispatch)]
     if not asked:
         return None
     host, worker, _ = max(asked, key=lambda one: moment(one[2].get("time")) or 0.0)
-    return went(host, worker, name_of(worker), "its log")
+    return went(host, worker, name_of(worker))
 
 
 def fits(request: Mapping[str, Any], dispatch: Mapping[str, Any]) -> bool:
@@ -419,9 +421,9 @@ def fits(request: Mapping[str, Any], dispatch: Mapping[str, Any]) -> bool:
     return all(not one or not other or one == other for one, other in pairs)
 
 
-def went(host: Host | None, worker: Mapping[str, Any], worker_id: str, by: str) -> dict[str, Any]:
+def went(host: Host | None, worker: Mapping[str, Any], worker_id: str) -> dict[str, Any]:
     where = {"host": host.name if host else None, "container": worker.get("container") if worker else None}
-    return {**where, "worker_id": worker_id, "by": by}
+    return {**where, "worker_id": worker_id}
 
 
 def flow(host: Host) -> dict[str, Any]:
@@ -438,7 +440,8 @@ def flow(host: Host) -> dict[str, Any]:
         if to is None:
             unknown += 1
             continue
-        entry = counted.setdefault((to["host"], to["container"]), {**to, "count": 0})
+        own = to["host"] == host.name and to["container"] == host.worker.get("container")
+        entry = counted.setdefault((to["host"], to["container"]), {**to, "own": own, "count": 0})
         entry["count"] += 1
     return {
         "since": host.since,
@@ -454,6 +457,8 @@ def flow(host: Host) -> dict[str, Any]:
 
 def whom(entry: Mapping[str, Any]) -> str:
     """A destination of the flow in words."""
+    if entry.get("own"):
+        return "the worker here"
     if not entry.get("host"):
         return f"{entry.get('worker_id')} (on no host that was read)"
     return f"{entry.get('container')} on {entry['host']}"
