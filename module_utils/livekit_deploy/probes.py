@@ -25,6 +25,13 @@ def reading_of(variables: Mapping[str, Any]) -> dict[str, Any]:
     return next((found for name in READINGS if (found := registered(variables, name, "workers"))), {})
 
 
+def left_behind(variables: Mapping[str, Any]) -> bool:
+    """A deployment to the host failed before its switch: what it started is taken back when the others are proven, and it gets no row."""
+    staged = variables.get("__agent_release_staged")
+    began = isinstance(staged, Mapping) and not staged.get("skipped")
+    return began and registered(variables, "__agent_release_switched", "workers") is None
+
+
 def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
     """The images of all hosts that are named by a tag and not by a digest."""
     images = {str(hostvars[host][name]) for host in hosts for name in ("livekit_agent_image", "agent_api_image")}
@@ -115,7 +122,7 @@ def verification_probes(
     probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
     probes += through_probes(hostvars, hosts, others) + sample_probes(hostvars, hosts, sampling, others)
     reached = hooked(hostvars, [host for host, _ in with_others(hostvars, hosts, others)], hosts)
-    for host in hosts:
+    for host in [host for host in hosts if not left_behind(hostvars[host])]:
         release = reading_of(hostvars[host]).get("release")
         if release and host in reached:
             probes.append(directed(host, name_of(hostvars[host]), f"{host}/{release['id']}"))
@@ -243,7 +250,9 @@ def known_ids(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequenc
 def observations(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, dict[str, Any]]:
     """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading the hosts that
     share a pool with one of them, before and after the probes (an entry without ``workers`` could not be read)."""
-    result = {host: observed(hostvars, host) for host in hosts}
+    behind = [host for host in hosts if left_behind(hostvars[host])]
+    result = {host: observed(hostvars, host) for host in hosts if host not in behind}
+    result |= {host: observed_outside(hostvars, host, [reading_of(hostvars[host])]) for host in behind}
     for host in dict.fromkeys(str(entry["__verification_host"]) for entry in others):
         result[host] = observed_outside(hostvars, host, [entry for entry in others if entry["__verification_host"] == host])
     return result

@@ -228,15 +228,14 @@ def strange_registrations(evidence: Evidence) -> list[Registration]:
 
 def reconnecting(evidence: Evidence) -> list[str]:
     """Strangers that left lately after one of them had come back: a worker that keeps losing its connection has a new id each time."""
-    strange = strange_registrations(evidence)
-    ended = [r.left for r in strange if r.left is not None]
-    came_back = any(
-        0.0 <= left - r.registered <= RETURN_SECONDS
-        for r in strange
-        for left in ended
-        if r.registered is not None and r.registered <= RECENT_SECONDS
-    )
-    return sorted(just_left(evidence)) if came_back else []
+    return sorted(just_left(evidence)) if came_back(strange_registrations(evidence)) else []
+
+
+def came_back(registrations: Sequence[Registration]) -> bool:
+    """Whether one registered soon after one had left. Two that only leave, as an old release does beside its new one, are no return."""
+    began = [r.registered for r in registrations if r.registered is not None and r.registered <= RECENT_SECONDS]
+    ended = [r.left for r in registrations if r.left is not None]
+    return any(0.0 <= left - registered <= RETURN_SECONDS for registered in began for left in ended)
 
 
 def just_left(evidence: Evidence) -> dict[str, float]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence
+from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence, came_back
 
 STARTING, REGISTERED = "starting LiveKit server", "worker registered"
 CLOSED = ("closing worker", "last worker deregistered")
@@ -145,12 +145,13 @@ def trouble_of(log: Log) -> str:
 
 
 def unsettled(found: Mapping[str, Any], names: Iterable[str], own_ids: Iterable[str]) -> bool:
-    """Whether a worker that is not ours left one of the names so lately that it may come back, while no other one is there anyway."""
+    """Whether a worker that is not ours left one of the names so lately that it may come back, and it is not known yet that it does."""
     known = set(own_ids)
     for name in names:
         strange = [entry for entry in found["workers"] if entry["agent_name"] == name and entry["worker_id"] not in known]
         seen = [registration(entry, float(found["time"])) for entry in strange]
-        if all(worker.left is not None for worker in seen) and any((worker.left or 0.0) < RETURN_SECONDS for worker in seen):
+        settled = came_back(seen) or any(worker.left is None for worker in seen)
+        if not settled and any((worker.left or 0.0) < RETURN_SECONDS for worker in seen):
             return True
     return False
 

@@ -1,15 +1,17 @@
-"""A worker of somebody else under our name: verify says so, and names it; whether it has the probe hook or not."""
+"""A worker of somebody else under our name: verify says so, and names it; whether it has the probe hook or not, or ours has none.
+Under a name that is new to us it is found before our first worker starts."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Lab, Machine, Run
+from tests.e2e.harness import Inventory, Lab, Machine, Run
 
 WITHOUT_THE_HOOK = """
 from livekit.agents import AgentServer, JobContext, cli
@@ -59,10 +61,16 @@ def registered_id(other: Machine, container: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def incident(deployed: Lab) -> Incident:
+def other(deployed: Lab) -> Iterator[Machine]:
+    """The host of somebody else, with a worker script that has no hook."""
+    deployed.other.sh(f"cat >/tmp/without_hook.py <<'EOF'\n{WITHOUT_THE_HOOK}\nEOF")
+    yield deployed.other
+    deployed.other.sh("rm -f /tmp/without_hook.py")
+
+
+@pytest.fixture(scope="module")
+def incident(deployed: Lab, other: Machine) -> Incident:
     lab = deployed
-    other = lab.machine(lab.document["other_host"]["name"], lab.document["other_host"]["address"])
-    other.sh(f"cat >/tmp/without_hook.py <<'EOF'\n{WITHOUT_THE_HOOK}\nEOF")
     names = {machine.name: machine.record(str(machine.serving()))["agent_name"] for machine in lab.machines}
     try:
         foreign = {
@@ -71,7 +79,7 @@ def incident(deployed: Lab) -> Incident:
         }
         verified = lab.play("playbooks/verify.yml")
     finally:
-        other.sh("docker rm -f foreign-hooked foreign-plain; rm -f /tmp/without_hook.py")
+        other.sh("docker rm -f foreign-hooked foreign-plain")
     return Incident(foreign, verified, lab.play("playbooks/verify.yml"))
 
 
@@ -112,3 +120,100 @@ def test_exclusive_is_never_said_before_the_search_window_has_passed(incident: I
 @BOTH
 def test_verdict_says_what_it_cannot_see(incident: Incident, host: str) -> None:
     assert "draining" in incident.afterwards.row(host)["routing"]["not_seen"]
+
+
+# --- a name that is new to us ---
+
+NEW_NAME = "sidekick-agent-staging-new"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A deployment to a name that somebody else has: the host before and after it, and what the other one's worker is."""
+
+    run: Run
+    foreign: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def refusal(deployed: Lab, other: Machine, first: Machine) -> Refusal:
+    renamed: Inventory = {first.name: {"livekit_agent_name": NEW_NAME}}
+    before = first.state()
+    try:
+        foreign = start_foreign(other, "foreign-new", NEW_NAME, "python3 /without_hook.py start")
+        run = deployed.play("deploy.yml", inventory=deployed.inventory_of("new-name", renamed), limit=first.name)
+    finally:
+        other.sh("docker rm -f foreign-new")
+    return Refusal(run, foreign, before, first.state())
+
+
+def test_name_that_somebody_else_has_is_refused_and_the_worker_named(refusal: Refusal, first: Machine) -> None:
+    assert refusal.run.rc != 0
+    assert f"found: {refusal.foreign} has the name '{NEW_NAME}', expected that nobody" in refusal.run.reason(first.name)
+
+
+def test_refused_name_comes_with_what_to_do(refusal: Refusal, first: Machine) -> None:
+    assert f"playbooks/evict.yml -e evict_worker={refusal.foreign}" in refusal.run.reason(first.name)
+
+
+def test_no_worker_was_started_under_the_refused_name(refusal: Refusal) -> None:
+    assert "livekit_agent : Start the worker" not in {result.task for result in refusal.run.results}
+
+
+def test_refused_name_leaves_the_host_as_it_was(refusal: Refusal) -> None:
+    assert refusal.after == refusal.before
+
+
+# --- a worker of ours without the hook ---
+
+HOOKLESS = {
+    "livekit_agent_hook": False,
+    "livekit_agent_env": {
+        "SIDEKICK_HOOK": "off",
+        "SIDEKICK_LOAD": "0",
+        "SIDEKICK_LOAD_THRESHOLD": "inf",
+        "SIDEKICK_DRAIN_TIMEOUT_SECONDS": "120",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def hookless(deployed: Lab, first: Machine) -> Run:
+    run = deployed.play("deploy.yml", extra_vars=HOOKLESS, limit=first.name)
+    assert run.rc == 0, run.stdout
+    return run
+
+
+@pytest.fixture(scope="module")
+def beside_another(hookless: Run, deployed: Lab, other: Machine, first: Machine) -> tuple[Run, str]:
+    """Verify while somebody else has the name of a worker without the hook."""
+    try:
+        foreign = start_foreign(other, "foreign-beside", str(hookless.row(first.name)["agent_name"]), "python3 /without_hook.py start")
+        run = deployed.play("playbooks/verify.yml", extra_vars=HOOKLESS, limit=first.name)
+    finally:
+        other.sh("docker rm -f foreign-beside")
+    return run, foreign
+
+
+def directed(run: Run, host: str) -> dict[str, Any]:
+    return next(check for check in run.row(host)["checks"] if check["name"] == "directed_probe")
+
+
+def test_worker_without_the_hook_is_proven_by_sampling(hookless: Run, first: Machine) -> None:
+    row = hookless.row(first.name)
+    assert (row["verdict"], row["routing"]["method"]) == ("exclusive", "sampling")
+
+
+def test_sampling_says_how_many_jobs_came_home(hookless: Run, first: Machine) -> None:
+    assert directed(hookless, first.name)["found"].startswith("sampling: ")
+
+
+def test_sampling_says_how_probably_it_missed_an_equal_worker(hookless: Run, first: Machine) -> None:
+    assert hookless.row(first.name)["routing"]["not_seen"][0].startswith("an equal worker, with probability 0.00")
+
+
+def test_sampling_finds_an_equal_worker(beside_another: tuple[Run, str], first: Machine) -> None:
+    run, foreign = beside_another
+    assert (run.row(first.name)["verdict"], run.row(first.name)["routing"]["foreign"]) == ("foreign", [foreign])

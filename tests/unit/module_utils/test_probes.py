@@ -277,3 +277,29 @@ def test_server_of_another_run_is_not_read() -> None:
 
 def test_log_that_could_not_be_read_keeps_its_reason() -> None:
     assert probes.server_logs([{"__verification_server": "s", "msg": "no unit", "failed": False}]) == [{"host": "s", "msg": "no unit"}]
+
+
+BEHIND = {"__agent_release_staged": {"changed": True}, "__agent_release_state": serving(OURS)}
+
+
+def test_host_whose_deployment_failed_gets_no_probe_and_its_old_worker_stays_ours() -> None:
+    hostvars = {"a": host(**BEHIND), "b": host(__verification_read=serving())}
+    found = sent(hostvars, ["a", "b"])
+    assert list(found) == ["nobody", "name-a/through", "b/directed"]
+    assert found["name-a/through"]["instances"] == ["a/id1", "b/id1"]
+
+
+def test_host_whose_deployment_failed_gets_no_row() -> None:
+    found = probes.observations({"a": host(**BEHIND)}, ["a"])["a"]
+    assert (found["outside"], found["own_ids"]) == (True, ["AW_1"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"__agent_release_switched": serving(OURS)}, id="switched"),
+        pytest.param({"__agent_release_staged": {"skipped": True}}, id="unchanged"),
+    ],
+)
+def test_host_that_was_deployed_or_unchanged_gets_a_row(more: dict[str, Any]) -> None:
+    assert "outside" not in probes.observations({"a": host(**{**BEHIND, **more})}, ["a"])["a"]

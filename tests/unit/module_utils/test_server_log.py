@@ -201,6 +201,7 @@ UNSETTLED: list[tuple[str, list[str], bool]] = [
     ("ours left", [registered("AW_own", 90), closed("AW_own", 10)], False),
     ("under another name", [registered("AW_x", 90, "else"), closed("AW_x", 10, "else")], False),
     ("another one is there anyway", [registered("AW_y", 90), registered("AW_x", 90), closed("AW_x", 10)], False),
+    ("it came back before", [registered("AW_x", 90), closed("AW_x", 60), registered("AW_y", 48), closed("AW_y", 10)], False),
     ("nobody was there", [], False),
 ]
 
