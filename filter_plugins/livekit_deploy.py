@@ -60,6 +60,7 @@ class FilterModule:
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
             "livekit_since": livekit_since,
+            "livekit_suspects_outside": diagnosis_inputs.suspects_outside,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
             "livekit_hooked": probes.hooked,

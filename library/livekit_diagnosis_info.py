@@ -153,7 +153,7 @@ NOT_ASKED = "the server was not asked, because it did not answer or does not acc
 
 def untraced_rooms(world: World) -> list[str]:
     """Rooms of dispatches that no log of a worker has, the newest first."""
-    lost = [d for host in world.agent_hosts for d in host.dispatches if d.get("room") and destination(world, d) is None]
+    lost = [d for host in world.agent_hosts for d in host.dispatches if d.get("room") and destination(host, d) is None]
     newest = sorted(lost, key=lambda dispatch: moment(dispatch.get("time")) or 0.0, reverse=True)
     return list(dict.fromkeys(str(dispatch["room"]) for dispatch in newest))
 

@@ -9,7 +9,7 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import diagnosis_view as view
 from ansible.module_utils.livekit_deploy.diagnosis_causes import CAUSES, TITLES, Cause
 from ansible.module_utils.livekit_deploy.diagnosis_findings import GOOD, Finding, Holds, RuledOut, Unknown
-from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, QuietError, World, mapping, place, utc
+from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, QuietError, Sighting, World, mapping, place, utc
 
 
 def finding(cause: Cause, host: Host) -> Finding:
@@ -115,7 +115,8 @@ def diagnose(world: World, playbook: str = "ansible-playbook") -> dict[str, Any]
 def timeline(world: World, limit: int = 40) -> list[dict[str, str]]:
     """What happened when, oldest first, of everything that concerns a name of the inventory."""
     names = {host.agent_name for host in world.agent_hosts if host.agent_name}
-    events = [event for host in world.hosts for event in [*release_events(host), *worker_events(host, names), *traffic_events(host)]]
+    events = [event for host in world.hosts for event in [*release_events(host), *traffic_events(host)]]
+    events += [event for sighting in world.sightings for event in worker_events(sighting, names)]
     events += [event for log in world.server_logs for event in server_events(str(log.get("host")), log, names)]
     timed = sorted({(seconds, text) for value, text in events if (seconds := view.moment(value))})
     return [{"time": utc(seconds), "event": text} for seconds, text in timed[-limit:]]
@@ -126,20 +127,15 @@ def release_events(host: Host) -> list[tuple[Any, str]]:
     return [(record.get("served_at"), f"{host.name}: release {host.release} ({record.get('agent_name')}) serves")]
 
 
-def worker_events(host: Host, names: set[str]) -> list[tuple[Any, str]]:
-    events: list[tuple[Any, str]] = []
-    for worker in host.found:
-        if view.agent_name_of(worker) not in names and not host.owns(worker):
-            continue
-        who = f"{host.name}: {place(worker)}"
-        failure = mapping(worker.get("last_failure"))
-        requests = view.real(worker.get("requests"))
-        events.append((worker.get("started_at"), f"{who} started"))
-        registered = f"{who} registered as {worker.get('agent_name')!r} ({view.name_of(worker)})"
-        events.append((worker.get("registered_since"), registered))
-        events.append((failure.get("time"), f"{who}: {failure.get('message')} ({failure.get('error')})"))
-        events += [(r.get("time"), f"{who}: {w} job request, room {r.get('room')}") for w, r in ends(requests)]
-    return events
+def worker_events(sighting: Sighting, names: set[str]) -> list[tuple[Any, str]]:
+    worker, host = sighting.worker, sighting.home(sighting.hosts[0])
+    if view.agent_name_of(worker) not in names and not host.owns(worker):
+        return []
+    who, failure, requests = f"{host.name}: {place(worker)}", mapping(worker.get("last_failure")), view.real(worker.get("requests"))
+    registered = f"{who} registered as {worker.get('agent_name')!r} ({view.name_of(worker)})"
+    events = [(worker.get("started_at"), f"{who} started"), (worker.get("registered_since"), registered)]
+    events.append((failure.get("time"), f"{who}: {failure.get('message')} ({failure.get('error')})"))
+    return [*events, *((r.get("time"), f"{who}: {word} job request, room {r.get('room')}") for word, r in ends(requests))]
 
 
 def ends(items: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

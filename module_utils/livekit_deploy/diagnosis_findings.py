@@ -227,6 +227,10 @@ def slow_handler(host: Host) -> Finding:
         found.append(f"requests since {host.since} that it answered after more than {ANSWER_SECONDS} s: {late}, not at all: {none}")
     if found:
         return Holds(found, certain=ignored)
+    if not probe and host.serving("guarded") is False and not host.serving("late") and not host.serving("unanswered"):
+        if host.requests:
+            return RuledOut(f"none of {len(host.requests)} requests since {host.since} was left unanswered; it has no hook to be probed")
+        return Unknown(f"nobody asked the worker of {host.name} since {host.since}, and it has no hook to be probed", idle=True)
     if host.serving("late") or host.serving("unanswered") or not need(probe, "outcome", f"the directed probe to {host.name}"):
         return Unknown(f"no probe to {host.name} was answered")
     if host.directed_answered:
@@ -439,7 +443,7 @@ def rival_values(rival: Rival) -> dict[str, Any]:
     where = rival.host
     back = str(rival.worker.get("start_command") or "")
     back = back or (f"docker start {rival.worker.get('container')}" if rival.worker.get("container") else "")
-    owner = f"pool {where.pool}" if where and where.group == view.AGENT_HOSTS and where.owns(rival.worker) else ""
+    owner = f"pool {where.pool}" if where and where.owns(rival.worker) else ""
     return {
         "worker_id": rival.worker_id,
         "rival_host": where.name if where else "",
@@ -466,18 +470,17 @@ def foreign_known(host: Host) -> Finding:
 def no_rival(host: Host, searched: list[Host]) -> Finding:
     """Rules a rival out on these hosts if every running worker there has a name that is known."""
     host.need("states")
-    count, members = 0, host.members()
     for where in searched:
-        for worker in where.workers():
-            if worker.get("running") is False or (where in members and where.owns(worker)):
-                continue
-            need(worker, "running", f"whether {place(worker)} on {where.name} runs")
-            need({"name": view.agent_name_of(worker)}, "name", f"the name in effect of {place(worker)} on {where.name}")
-            count += 1
+        where.workers()
         if where.workers_hidden:
             raise MissingError(f"{where.name}: {where.workers_hidden}")
+    others = [one for one in host.world.sightings if not host.ours(one.worker) and any(where in one.hosts for where in searched)]
+    running = [one for one in others if one.worker.get("running") is not False]
+    for one in running:
+        need(one.worker, "running", f"whether {place(one.worker)} on {one.home(host).name} runs")
+        need({"name": view.agent_name_of(one.worker)}, "name", f"the name in effect of {place(one.worker)} on {one.home(host).name}")
     names = ", ".join(where.name for where in searched) or "no other host in the run"
-    return RuledOut(f"none of the {count} other workers that were found has the name {host.agent_name!r} (searched: {names})")
+    return RuledOut(f"none of the {len(running)} other workers that were found has the name {host.agent_name!r} (searched: {names})")
 
 
 def foreign_elsewhere(host: Host) -> Finding:
@@ -495,13 +498,12 @@ def foreign_elsewhere(host: Host) -> Finding:
 
 def foreign_gone(host: Host) -> Finding:
     found = []
-    for where, worker in stopped_strangers(host):
-        asked = [r for r in view.entries(worker.get("requests")) if (r.get("agent_name") or view.agent_name_of(worker)) == host.agent_name]
+    for one in [one for one in host.world.sightings if one.worker.get("running") is False and not host.ours(one.worker)]:
+        requests = view.entries(one.worker.get("requests"))
+        asked = [r for r in requests if (r.get("agent_name") or view.agent_name_of(one.worker)) == host.agent_name]
         if asked:
-            text = (
-                f"{place(worker)} on {where.name}, which does not run any more, was asked for {len(asked)} jobs under {host.agent_name!r}"
-            )
-            found.append(f"{text}, last at {utc(asked[-1].get('time'))}")
+            where = f"{place(one.worker)} on {one.home(host).name}, which does not run any more"
+            found.append(f"{where}, was asked for {len(asked)} jobs under {host.agent_name!r}, last at {utc(asked[-1].get('time'))}")
     if found:
         return Holds(found, certain=False)
     for where in host.world.hosts:
@@ -511,13 +513,6 @@ def foreign_gone(host: Host) -> Finding:
                 need({"name": request.get("agent_name") or view.agent_name_of(worker)}, "name", f"the name of a job on {where.name}")
     host.need("states")
     return RuledOut(f"no stopped worker that was read has job requests under {host.agent_name!r}")
-
-
-def stopped_strangers(host: Host) -> list[tuple[Host, dict[str, Any]]]:
-    """Workers that do not run any more and are of no release of this host's pool."""
-    members = host.members()
-    all_stopped = [(where, w) for where in host.world.hosts for w in where.found if w.get("running") is False]
-    return [(where, w) for where, w in all_stopped if not (where in members and (where.owns(w) or "states" not in where.evidence))]
 
 
 # --- what comes in ---------------------------------------------------------------------------------------------------
@@ -551,7 +546,7 @@ def nobody_listened(host: Host) -> Finding:
         for worker in member.workers():
             need(worker, "requests", f"the job requests of {place(worker)} on {member.name}")
     mine = [d for d in host.dispatches if d.get("agent_name") == host.agent_name]
-    lost = [d for d in mine if view.destination(host.world, d) is None]
+    lost = [d for d in mine if view.destination(host, d) is None]
     if lost:
         first, last = utc(lost[0].get("time")), utc(lost[-1].get("time"))
         text = f"{len(lost)} of {len(mine)} dispatches to {host.agent_name!r} reached no worker that was read, from {first} to {last}"

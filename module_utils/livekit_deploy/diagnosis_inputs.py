@@ -11,9 +11,20 @@ from ansible.module_utils.livekit_deploy.diagnosis_view import AGENT_HOSTS, mome
 from ansible.module_utils.livekit_deploy.inventory import read_host
 
 READ = {AGENT_HOSTS: "__diagnosis_read", "suspects": "__diagnosis_suspect"}  # by group
-SERVER = "__diagnosis_server"
+SERVER, OUTSIDE = "__diagnosis_server", "__diagnosis_outside"
 PROBES, VERDICT, SERVER_LOGS = "__verification_probes", "__verification_verdict", "__verification_servers"
-OF_ANSIBLE = ("changed", "failed", "failed_when_result", "invocation", "msg", "unreachable", "warnings", "deprecations")
+OF_ANSIBLE = (
+    "__diagnosis_host",
+    "ansible_loop_var",
+    "changed",
+    "failed",
+    "failed_when_result",
+    "invocation",
+    "msg",
+    "unreachable",
+    "warnings",
+    "deprecations",
+)
 SSH = ("Task failed: ", "Failed to connect to the host via ssh: ")
 MINUTE = 60.0
 
@@ -58,16 +69,24 @@ def inputs(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> 
 
 def hosts_of(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """Each host of the inventory with what was read there, also those outside --limit: they were not."""
+    agents = [str(host) for host in groups.get(AGENT_HOSTS) or []]
+    outside = {str(one.get("__diagnosis_host")): one for one in first_registered(hostvars, agents, OUTSIDE).get("results") or []}
     found: dict[str, dict[str, Any]] = {}
-    for group in READ:
+    for group, variable in READ.items():
         for name in map(str, groups.get(group) or []):
-            found.setdefault(name, host_of(name, group, hostvars[name]))
+            found.setdefault(name, host_of(name, group, hostvars[name], outside.get(name, hostvars[name].get(variable))))
     return found
 
 
-def host_of(name: str, group: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def suspects_outside(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Suspects that are not in this run, and are searched all the same: --limit says whose jobs are missing, not who may have them."""
+    agents = set(map(str, groups.get(AGENT_HOSTS) or []))
+    return [name for name in map(str, groups.get("suspects") or []) if name not in agents and not hostvars[name].get(READ["suspects"])]
+
+
+def host_of(name: str, group: str, variables: Mapping[str, Any], reading: Any) -> dict[str, Any]:
     host, _ = read_host(name, variables)
-    reading, unread = variables.get(READ[group]), ""
+    unread = ""
     evidence = {key: value for key, value in reading.items() if key not in OF_ANSIBLE} if isinstance(reading, Mapping) else {}
     if "workers" not in evidence:
         evidence, unread = {}, why_unread(reading)

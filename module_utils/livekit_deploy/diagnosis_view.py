@@ -120,9 +120,22 @@ class Rival:
 
     worker_id: str
     seen: tuple[str, ...]
-    host: Host | None = None
+    host: Host | None = None  # the rival's host
     worker: Mapping[str, Any] = field(default_factory=dict)
     certain: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One worker and the hosts of the inventory that see it: several, where they are names of one machine."""
+
+    worker: Mapping[str, Any]
+    hosts: tuple[Host, ...]
+
+    def home(self, asking: Host) -> Host:
+        """The host it is told to be on: the one that deployed it, the one that asks, or the first that sees it."""
+        owner = next((host for host in self.hosts if host.owns(self.worker)), None)
+        return owner or (asking if asking in self.hosts else self.hosts[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +281,12 @@ class Host:
         """The hosts that share the name with this one on purpose, itself among them."""
         return [h for h in self.world.agent_hosts if h.pool == self.pool and h.agent_name == self.agent_name]
 
+    def ours(self, worker: Mapping[str, Any]) -> bool:
+        """A worker of this pool; also one that may be, as long as a member's releases are not known."""
+        members = self.members()
+        unknown = bool(worker.get("release")) and any("states" not in member.evidence for member in members)
+        return unknown or any(member.owns(worker) for member in members)
+
     def own_ids(self) -> set[str]:
         """Worker ids of the whole pool; MissingError where those of a member are not known."""
         for member in self.members():
@@ -310,20 +329,30 @@ class World:
         return [host for host in self.hosts if host.group == AGENT_HOSTS]
 
     @cached_property
-    def located(self) -> dict[str, tuple[Host, dict[str, Any]]]:
-        """Where each worker id is that a log of a host has."""
-        return {i: (host, worker) for host in self.hosts for worker in host.found for i in ids_of(worker)}
-
-    @cached_property
-    def asked(self) -> dict[tuple[str, str], list[tuple[Host, dict[str, Any], dict[str, Any]]]]:
-        """Who was asked for a job: host, worker and request by dispatch id and by room."""
-        index: dict[tuple[str, str], list[tuple[Host, dict[str, Any], dict[str, Any]]]] = {}
+    def sightings(self) -> list[Sighting]:
+        """Every worker that was found, once each."""
+        seen: dict[tuple[Any, ...], tuple[dict[str, Any], list[Host]]] = {}
         for host in self.hosts:
             for worker in host.found:
-                for request in entries(worker.get("requests")):
-                    for key in ("dispatch_id", "room"):
-                        if request.get(key):
-                            index.setdefault((key, str(request[key])), []).append((host, worker, request))
+                key = (worker.get("container_id") or (worker.get("container"), worker.get("pid"), *ids_of(worker)[:1]),)
+                known, hosts = seen.setdefault(key, (worker, []))
+                seen[key] = max(known, worker, key=lambda w: len(w.get("requests") or [])), [*hosts, host]
+        return [Sighting(worker, tuple(hosts)) for worker, hosts in seen.values()]
+
+    @cached_property
+    def located(self) -> dict[str, Sighting]:
+        """The worker of each id that a log of a host has."""
+        return {i: sighting for sighting in self.sightings for i in ids_of(sighting.worker)}
+
+    @cached_property
+    def asked(self) -> dict[tuple[str, str], list[tuple[Sighting, dict[str, Any]]]]:
+        """Who was asked for a job: worker and request, by dispatch id and by room."""
+        index: dict[tuple[str, str], list[tuple[Sighting, dict[str, Any]]]] = {}
+        for sighting in self.sightings:
+            for request in entries(sighting.worker.get("requests")):
+                for key in ("dispatch_id", "room"):
+                    if request.get(key):
+                        index.setdefault((key, str(request[key])), []).append((sighting, request))
         return index
 
     def by_id(self, host: Host) -> Iterator[Rival]:
@@ -341,8 +370,8 @@ class World:
         for worker_id in named:
             seen.setdefault(worker_id, []).append(f"{worker_id} {verdict}")
         for worker_id, texts in seen.items():
-            where, worker = self.located.get(worker_id, (None, {}))
-            yield Rival(worker_id, tuple(texts), where, worker)
+            found = self.located.get(worker_id)
+            yield Rival(worker_id, tuple(texts), found.home(host) if found else None, found.worker if found else {})
 
     def takers(self, host: Host) -> Iterator[tuple[str, str]]:
         for name in (f"{host.agent_name}/through", f"{host.name}/directed"):
@@ -375,19 +404,17 @@ class World:
                         )
 
     def by_name(self, host: Host) -> Iterator[Rival]:
-        """Workers on any host that runs and registered under the name."""
-        members = host.members()
-        for where in self.hosts:
-            for worker in where.found:
-                ours = where in members and (where.owns(worker) or "states" not in where.evidence)
-                if ours or not worker.get("running") or agent_name_of(worker) != host.agent_name or not host.agent_name:
-                    continue
-                since = utc(worker.get("registered_since"))
-                text = f"{name_of(worker)} in {place(worker)} on {where.name} registered as {host.agent_name!r} at {since}"
-                # Not certain: it may have lost the server since, or be at another server.
-                same = same_server(worker.get("url"), host.worker.get("url")) and bool(worker.get("connected"))
-                text += "" if same else f", at {worker.get('url')}, connected: {'yes' if worker.get('connected') else 'no'}"
-                yield Rival(name_of(worker), (text,), where, worker, certain=same)
+        """Workers on any host that run and registered under the name."""
+        for sighting in self.sightings:
+            worker, where = sighting.worker, sighting.home(host)
+            if not worker.get("running") or not host.agent_name or agent_name_of(worker) != host.agent_name or host.ours(worker):
+                continue
+            since = utc(worker.get("registered_since"))
+            text = f"{name_of(worker)} in {place(worker)} on {where.name} registered as {host.agent_name!r} at {since}"
+            # Not certain: it may have lost the server since, or be at another server.
+            same = same_server(worker.get("url"), host.worker.get("url")) and bool(worker.get("connected"))
+            text += "" if same else f", at {worker.get('url')}, connected: {'yes' if worker.get('connected') else 'no'}"
+            yield Rival(name_of(worker), (text,), where, worker, certain=same)
 
 
 def same_server(one: Any, other: Any) -> bool:
@@ -399,20 +426,20 @@ def same_server(one: Any, other: Any) -> bool:
 # --- where requests went ---------------------------------------------------------------------------------------------
 
 
-def destination(world: World, dispatch: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The worker that got a dispatch: the one in the room if the room lives, else the last one asked for it; None if unknown."""
+def destination(host: Host, dispatch: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The worker that got a dispatch of a host's API: the one in the room if the room lives, else the last one asked; None if unknown."""
+    world = host.world
     for living in entries(world.rooms.get(str(dispatch.get("room")))):
         if living.get("id") == dispatch.get("dispatch_id") or living.get("agent_name") == dispatch.get("agent_name"):
             taken = next((str(job["worker_id"]) for job in entries(living.get("jobs")) if job.get("worker_id")), "")
             if taken:
-                host, worker = world.located.get(taken, (None, {}))
-                return went(host, worker, taken)
+                return went(host, world.located.get(taken), taken)
     by_id = world.asked.get(("dispatch_id", str(dispatch.get("dispatch_id"))), [])
-    asked = by_id or [a for a in world.asked.get(("room", str(dispatch.get("room"))), []) if fits(a[2], dispatch)]
+    asked = by_id or [one for one in world.asked.get(("room", str(dispatch.get("room"))), []) if fits(one[1], dispatch)]
     if not asked:
         return None
-    host, worker, _ = max(asked, key=lambda one: moment(one[2].get("time")) or 0.0)
-    return went(host, worker, name_of(worker))
+    sighting, _ = max(asked, key=lambda one: moment(one[1].get("time")) or 0.0)
+    return went(host, sighting, name_of(sighting.worker))
 
 
 def fits(request: Mapping[str, Any], dispatch: Mapping[str, Any]) -> bool:
@@ -421,9 +448,11 @@ def fits(request: Mapping[str, Any], dispatch: Mapping[str, Any]) -> bool:
     return all(not one or not other or one == other for one, other in pairs)
 
 
-def went(host: Host | None, worker: Mapping[str, Any], worker_id: str) -> dict[str, Any]:
-    where = {"host": host.name if host else None, "container": worker.get("container") if worker else None}
-    return {**where, "worker_id": worker_id}
+def went(host: Host, sighting: Sighting | None, worker_id: str) -> dict[str, Any]:
+    worker = sighting.worker if sighting else {}
+    where = sighting.home(host) if sighting else None
+    own = where is host and worker.get("container") == host.worker.get("container")
+    return {"host": where.name if where else None, "container": worker.get("container"), "worker_id": worker_id, "own": own}
 
 
 def flow(host: Host) -> dict[str, Any]:
@@ -433,15 +462,14 @@ def flow(host: Host) -> dict[str, Any]:
     examples: list[dict[str, Any]] = []
     unknown = 0
     for dispatch in host.dispatches:
-        to = destination(host.world, dispatch)
+        to = destination(host, dispatch)
         known = {key: dispatch.get(key) for key in ("room", "dispatch_id", "agent_name", "time")}
         if len(examples) < 5:
             examples.append({**known, "to": to})
         if to is None:
             unknown += 1
             continue
-        own = to["host"] == host.name and to["container"] == host.worker.get("container")
-        entry = counted.setdefault((to["host"], to["container"]), {**to, "own": own, "count": 0})
+        entry = counted.setdefault((to["host"], to["container"]), {**to, "count": 0})
         entry["count"] += 1
     return {
         "since": host.since,
@@ -466,7 +494,7 @@ def whom(entry: Mapping[str, Any]) -> str:
 
 def took(host: Host, rival: Rival) -> str:
     """How many of this host's dispatches a rival got; empty when none is known."""
-    found = [d for d in host.dispatches if (to := destination(host.world, d)) and to["worker_id"] == rival.worker_id]
+    found = [d for d in host.dispatches if (to := destination(host, d)) and to["worker_id"] == rival.worker_id]
     if not found:
         return ""
     example = f"room {found[-1].get('room')} at {utc(found[-1].get('time'))}"

@@ -238,7 +238,7 @@ def test_a_missing_piece_of_evidence_rules_nothing_out(fleet: Fleet, plant: str)
     if plant != "healthy":
         PLANTS[plant][1](fleet)
     before = set(ids(diagnosed(fleet)["ruled_out"], "cause"))
-    removed = [path for path in paths(fleet) if path not in INVENTORY]
+    removed = [path for path in paths(fleet) if path not in INVENTORY and (len(path) < 5 or path[1] != "two")]
     assert len(removed) > 200
     assert {path: new for path in removed if (new := newly_ruled_out(fleet, path, before))} == {}
 
@@ -447,3 +447,54 @@ def test_an_api_that_nobody_asked_leaves_nothing_unread(fleet: Fleet) -> None:
         evidence["proxy"].update(requests=0, by_status={})
         evidence["api"].update(read=False, agent_names={}, dispatches=[])
     assert diagnosed(fleet)["outcome"] == "nothing_wrong"
+
+
+# --- one machine under several names of the inventory, as with two applications -----------------------------------------
+
+
+@pytest.fixture
+def machine(fleet: Fleet) -> Fleet:
+    """Both hosts are names of one machine: each sees the workers of both."""
+    one, two = (fleet["data"][name]["evidence"]["workers"] for name in ("one", "two"))
+    fleet["data"]["two"]["evidence"].update(states={"20260102T020405Z-99999999": "serving"})
+    fleet["data"]["two"]["evidence"]["release"]["id"] = two[0]["release"] = "20260102T020405Z-99999999"
+    one.append(copy.deepcopy(two[0]))
+    two.append(copy.deepcopy(one[0]))
+    return fleet
+
+
+@pytest.mark.parametrize("host", ["one", "two"])
+def test_workers_of_ours_are_not_foreign_to_the_other_name_of_their_machine(machine: Fleet, host: str) -> None:
+    assert (diagnosed(machine, host)["outcome"], diagnosed(machine, host)["causes"]) == ("nothing_wrong", [])
+
+
+@pytest.mark.parametrize("host", ["one", "two"])
+def test_dispatches_are_followed_to_the_host_that_deployed_the_worker(machine: Fleet, host: str) -> None:
+    assert [(to["host"], to["own"]) for to in diagnosed(machine, host)["flow"]["to"]] == [(host, True)]
+
+
+def test_a_foreign_worker_of_the_machine_is_on_the_host_whose_name_it_has(machine: Fleet) -> None:
+    foreign("one")(machine)
+    machine["data"]["two"]["evidence"]["workers"].append(machine["data"]["one"]["evidence"]["workers"][-1])
+    assert ids(diagnosed(machine)["causes"], "id") == ["foreign_here"]
+
+
+# --- a worker without the hook ------------------------------------------------------------------------------------------
+
+
+def without_the_hook(fleet: Fleet) -> None:
+    fleet["data"]["one"]["evidence"]["workers"][0]["guarded"] = False
+    del fleet["probes"]["one/directed"], fleet["probes"][f"{NAME}/through"]
+
+
+def test_a_worker_without_the_hook_that_answered_all_is_not_slow(fleet: Fleet) -> None:
+    without_the_hook(fleet)
+    assert diagnosed(fleet)["outcome"] == "nothing_wrong"
+
+
+def test_a_worker_without_the_hook_that_nobody_asked_is_not_called_slow_or_quick(fleet: Fleet) -> None:
+    without_the_hook(fleet)
+    evidence = fleet["data"]["one"]["evidence"]
+    evidence["workers"][0]["requests"] = []
+    evidence["api"].update(agent_names={}, dispatches=[])
+    assert [one["idle"] for one in diagnosed(fleet)["unknown"] if one["cause"] == "slow_handler"] == [True]

@@ -88,6 +88,18 @@ def test_a_host_that_the_inventory_hardly_describes_is_there_all_the_same(hostva
     assert (host(hostvars)["agent_name"], host(hostvars)["pool"]) == ("", "one")
 
 
+def test_a_suspect_outside_the_run_is_searched_and_one_in_it_is_not_searched_twice(hostvars: Hostvars) -> None:
+    assert diagnosis_inputs.suspects_outside(hostvars, GROUPS) == []
+    del hostvars["other-1"]["__diagnosis_suspect"]
+    assert diagnosis_inputs.suspects_outside(hostvars, GROUPS) == ["other-1"]
+
+
+def test_a_suspect_outside_the_run_has_what_the_search_found(hostvars: Hostvars) -> None:
+    del hostvars["other-1"]["__diagnosis_suspect"]
+    hostvars["one"]["__diagnosis_outside"] = {"results": [{"__diagnosis_host": "other-1", "workers": [{"worker_id": "AW"}]}]}
+    assert host(hostvars, "other-1")["evidence"] == {"workers": [{"worker_id": "AW"}]}
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [("", None), (None, None), ("30", NOW - 1800), (30, NOW - 1800), ("1.5", NOW - 90), ("2026-01-02T03:00:00Z", NOW - 600)],
