@@ -502,8 +502,8 @@ def foreign_gone(host: Host) -> Finding:
         requests = view.entries(one.worker.get("requests"))
         asked = [r for r in requests if (r.get("agent_name") or view.agent_name_of(one.worker)) == host.agent_name]
         if asked:
-            where = f"{place(one.worker)} on {one.home(host).name}, which does not run any more"
-            found.append(f"{where}, was asked for {len(asked)} jobs under {host.agent_name!r}, last at {utc(asked[-1].get('time'))}")
+            stopped = f"{place(one.worker)} on {one.home(host).name}, which does not run any more"
+            found.append(f"{stopped}, was asked for {len(asked)} jobs under {host.agent_name!r}, last at {utc(asked[-1].get('time'))}")
     if found:
         return Holds(found, certain=False)
     for where in host.world.hosts:
