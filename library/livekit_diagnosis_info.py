@@ -203,7 +203,8 @@ def diagnose(params: dict[str, Any]) -> dict[str, Any]:
     playbook = " ".join(["ansible-playbook", *(f"-i {source}" for source in params["sources"])])
     answer = diagnosis.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbook)
     answer["not_read"] += unread
-    shown = client.shown_url(params["url"]) or "not known"
+    addresses = [params["url"], *(host.get("livekit_url") for host in params["hosts"].values())]
+    shown = next((client.shown_url(str(address)) for address in addresses if address), "not known")
     return {"at": utc(time.time()), "server": shown, "inventory": params["inventory_problems"], "sip": sip, **answer}
 
 

@@ -97,7 +97,7 @@ def came(host: Host) -> str:
 
 def diagnose(world: World, playbook: str = "ansible-playbook") -> dict[str, Any]:
     """The whole decision: one entry a host of agent_hosts, and what is common to all."""
-    hosts = {host.name: diagnose_host(host, playbook) for host in world.agent_hosts}
+    hosts = {host.name: diagnose_host(host, playbook) for host in world.agent_hosts if not host.outside}
     sip = [] if world.sip.get("checked") else [f"SIP dispatch rules: {world.sip.get('reason') or 'not asked for'}"]
     incomplete = [log for log in world.server_logs if not log.get("complete")]
     logs = [f"the LiveKit server's log on {log.get('host')}: {log.get('reason') or log.get('msg') or 'not complete'}" for log in incomplete]

@@ -93,7 +93,8 @@ def host_of(name: str, group: str, variables: Mapping[str, Any], reading: Any) -
     witness = probes.registered(variables, probes.WITNESS, "workers") or {}
     known = {"agent_name": host.agent_name, "pool": host.pool, "livekit_url": host.get("livekit_url"), "shared_name": host.shared_name}
     place = {"app": host.get("agent_release_app"), "address": host.get("ansible_host"), "group": group}
-    return {**known, **place, "evidence": evidence, "witness": witness.get("workers") or [], "unread": unread}
+    read = {"evidence": evidence, "witness": witness.get("workers") or [], "unread": unread}
+    return {**known, **place, **read, "outside": not isinstance(reading, Mapping)}
 
 
 def why_unread(reading: Any) -> str:

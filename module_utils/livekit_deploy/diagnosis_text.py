@@ -42,7 +42,9 @@ def report_lines(answer: Mapping[str, Any]) -> list[str]:
 
 
 def host_lines(name: str, entry: Mapping[str, Any], few: bool) -> list[str]:
-    head = textwrap.wrap(f"{name} ({entry['agent_name']}): {entry['summary']}", WIDTH, subsequent_indent="    ", max_lines=2)
+    head = textwrap.wrap(
+        f"{name} ({entry['agent_name']}): {entry['summary']}", WIDTH, subsequent_indent="    ", max_lines=2, break_on_hyphens=False
+    )
     asked = entry["outcome"] != "not_read" and (entry["flow"]["requests"] or entry["flow"]["dispatches"])
     lines = labelled("requests", flow_text(entry["flow"]), 2) if asked else []
     if not entry["causes"]:
@@ -74,12 +76,16 @@ def steps(text: str) -> list[tuple[str, str]]:
 
 def flow_text(flow: Mapping[str, Any]) -> str:
     """Where requests went, in one sentence."""
-    seen = "nginx's log was not read" if flow["requests"] is None else f"nginx saw {flow['requests']} requests{statuses(flow)}"
+    seen = "nginx's log was not read" if flow["requests"] is None else f"nginx saw {counted(flow['requests'])}{statuses(flow)}"
     sent = "the API's log was not read" if flow["dispatches"] is None else f"the API dispatched {flow['dispatches']}"
     went = [f"{entry['count']} to {whom(entry)}" for entry in flow["to"]]
     went += [f"{flow['unknown']} unknown"] if flow["traced"] else []
     newest = f" (of the newest {flow['traced']})" if flow["dispatches"] and flow["traced"] < flow["dispatches"] else ""
     return f"since {flow['since']} {seen}, {sent}" + (f": {', '.join(went)}{newest}" if went else "")
+
+
+def counted(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests} requests"
 
 
 def statuses(flow: Mapping[str, Any]) -> str:

@@ -162,6 +162,11 @@ class Host:
     def unread(self) -> str:
         return str(self.data.get("unread") or "")
 
+    @property
+    def outside(self) -> bool:
+        """Not in this run, because of --limit: nothing was tried."""
+        return bool(self.data.get("outside"))
+
     @cached_property
     def evidence(self) -> dict[str, Any]:
         """What was read, without the parts of which a sentence says that they could not be."""
@@ -503,6 +508,8 @@ def took(host: Host, rival: Rival) -> str:
 
 def not_read(hosts: Sequence[Host]) -> list[str]:
     """What could not be read, a sentence each."""
-    whole = [f"{host.name}: {host.unread}" for host in hosts if host.unread]
+    outside = [host.name for host in hosts if host.outside]
+    whole = [f"{host.name}: {host.unread}" for host in hosts if host.unread and not host.outside]
+    whole += [f"outside this run (--limit): {', '.join(outside)}"] if outside else []
     parts = [f"{host.name}: {text}" for host in hosts if not host.unread for text in host.evidence.get("unread") or []]
     return list(dict.fromkeys([*whole, *parts]))

@@ -92,6 +92,13 @@ def test_what_was_not_read_is_listed_once_each(fleet: Fleet) -> None:
     ]
 
 
+def test_hosts_outside_the_run_have_no_answer_and_are_told_together(fleet: Fleet) -> None:
+    for name in ("two", "three"):
+        fleet["data"][name] = {"agent_name": name, "group": "agent_hosts", "evidence": {}, "unread": "not in this run", "outside": True}
+    answer = diagnosis.diagnose(World(**fleet))
+    assert (list(answer["hosts"]), answer["not_read"]) == (["one"], ["outside this run (--limit): two, three"])
+
+
 def test_the_whole_is_ok_only_when_nothing_is_wrong_anywhere(fleet: Fleet) -> None:
     assert diagnosis.diagnose(World(**fleet))["ok"]
     evidence(fleet)["gate"] = "closed"

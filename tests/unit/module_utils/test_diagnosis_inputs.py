@@ -63,6 +63,13 @@ def test_a_host_without_a_reading_says_why(hostvars: Hostvars, reading: Any, wor
     assert (host(hostvars)["evidence"], host(hostvars)["unread"]) == ({}, words)
 
 
+def test_only_a_host_of_which_nothing_was_tried_is_outside(hostvars: Hostvars) -> None:
+    hostvars["one"]["__diagnosis_read"] = {"unreachable": True, "msg": "refused"}
+    assert not host(hostvars)["outside"]
+    del hostvars["one"]["__diagnosis_read"]
+    assert host(hostvars)["outside"]
+
+
 def test_what_ran_once_is_taken_from_the_host_that_has_it(hostvars: Hostvars) -> None:
     found = diagnosis_inputs.inputs(hostvars, GROUPS)
     assert (found["server"], found["verdicts"]["one"]) == ({"reachable": True, "key_accepted": True}, {"verdict": "exclusive"})
