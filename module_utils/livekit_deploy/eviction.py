@@ -27,7 +27,20 @@ DRAINED = (
     *("gone", "draining", "active_jobs", "container", "worker_ids", "supervisor", "policy", "commands", "start_command", "also_at_boot"),
 )
 EVIDENCE = (
-    *("kind", "container", "project", "directory", "pid", "worker_id", "worker_ids", "agent_name", "answered_name", "override", "env"),
+    *(
+        "kind",
+        "container",
+        "container_id",
+        "project",
+        "directory",
+        "pid",
+        "worker_id",
+        "worker_ids",
+        "agent_name",
+        "answered_name",
+        "override",
+        "env",
+    ),
     *("registered_since", "started_at", "running", "draining", "connected", "active_jobs", "instance", "release", "url", "configured_url"),
     *("supervisor", "start_command", "unread"),
 )
@@ -74,7 +87,11 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
 def unread_of(found: Mapping[str, Any], in_run: bool, readable: bool) -> list[str]:
     if not in_run:
         return ["it is not in this run (--limit)"]
-    return list(found.get("unread") or []) if readable else [str(found.get("msg") or "it did not answer").strip()]
+    return (
+        list(found.get("unread") or [])
+        if readable
+        else [str(found.get("msg") or "it did not answer").removeprefix("Task failed: ").strip()]
+    )
 
 
 # --- what is decided on ----------------------------------------------------------------------------------------------
@@ -155,12 +172,15 @@ class Case:
         return pools
 
     def workers(self) -> list[Worker]:
+        """Each worker once, also where two names of the inventory are one machine: then of the one whose release it is."""
         servers = frozenset(normalised_url(url) for host in self.hosts.values() for url in host["urls"]) - {""}
-        return [
-            Worker(host, read, is_ours(about, host, read), str(about["pool"]), servers)
-            for host, about in self.hosts.items()
-            for read in about["workers"]
-        ]
+        found: dict[tuple[Any, ...], Worker] = {}
+        for host, about in self.hosts.items():
+            for read in about["workers"]:
+                worker = Worker(host, read, is_ours(about, host, read), str(about["pool"]), servers)
+                key = (read.get("container_id") or read.get("pid"), read.get("started_at"), *sorted(worker.ids))
+                found[key] = worker if worker.ours else found.get(key, worker)
+        return list(found.values())
 
     def holders(self, name: str) -> list[Worker]:
         """The workers under a name, without the one that has ended in this run."""
@@ -268,7 +288,8 @@ def unknown_problem(case: Case) -> Problem:
     return Problem(
         f"{case.worker_id} is on no known host (searched: {', '.join(searched)}){shown}",
         "the id of a worker on one of them",
-        "add its host to the group suspects, or give this pool another livekit_agent_name and deploy",
+        ("" if len(searched) == len(case.hosts) else "run without --limit; or ")
+        + "add its host to the group suspects, or give this pool another livekit_agent_name and deploy",
     )
 
 

@@ -84,6 +84,12 @@ def test_worker_of_somebody_else_on_a_host_of_ours_is_a_target() -> None:
     assert decided(case({"h1": host(ours(), worker())}, worker_id="AW_F")) == ("h1", [])
 
 
+def test_machine_with_two_names_in_the_inventory_has_each_worker_once() -> None:
+    mine, stranger = ours(container_id="0a", started_at="t"), worker(container_id="0b", started_at="t")
+    hosts = {"s1": suspect(mine, stranger), "h1": host(mine, stranger)}
+    assert sorted((found.host, found.ours) for found in case(hosts).workers()) == [("h1", True), ("s1", False)]
+
+
 def refusals() -> Mapping[str, tuple[Case, str]]:
     pool = {"h1": host(ours(), pool="p"), "h2": host(worker(), pool="p")}
     return {
@@ -91,7 +97,10 @@ def refusals() -> Mapping[str, tuple[Case, str]]:
         "one of the pool's other host": (case(pool, worker_id="AW_O"), "is a worker of a release of the pool p"),
         "ours whose record cannot be read": (case({"h1": host(ours(), releases=None)}, worker_id="AW_O"), "release of the pool h1"),
         "unknown": (case(worker_id="AW_X"), "AW_X is on no known host (searched: h1, s1)"),
-        "two": (case({"h1": host(ours(), worker()), "s1": suspect(worker())}, worker_id="AW_F"), "agent-1 on h1, agent-1 on s1"),
+        "two": (
+            case({"h1": host(ours(), worker(pid=1)), "s1": suspect(worker(pid=2))}, worker_id="AW_F"),
+            "agent-1 on h1, agent-1 on s1",
+        ),
         "another supervisor": (
             case({"h1": host(ours()), "s1": suspect(worker(kind="other", supervisor="supervisord"))}, worker_id="AW_F"),
             "kept running by supervisord",
