@@ -69,8 +69,9 @@ class Run:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The report of the playbook itself."""
-        return self.reports["deploy"] if "deploy" in self.reports else next(iter(self.reports.values()))
+        """The report of the playbook itself; beside it are the verdicts of earlier runs."""
+        own = {name: report for name, report in self.reports.items() if name != "verdicts"}
+        return own["deploy"] if "deploy" in own else next(iter(own.values()))
 
     def on(self, host: str) -> list[Result]:
         return [result for result in self.results if result.host == host]
