@@ -43,6 +43,11 @@ options:
     type: list
     elements: dict
     default: []
+  not_proven:
+    description: Why probes or verdicts are missing, one sentence each.
+    type: list
+    elements: str
+    default: []
   inventory_problems:
     description: What is wrong with the inventory, one sentence each.
     type: list
@@ -139,6 +144,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "verdicts": {"type": "dict", "default": {}},
     "server": {"type": "dict", "default": {}},
     "server_logs": {"type": "list", "elements": "dict", "default": []},
+    "not_proven": {"type": "list", "elements": "str", "default": []},
     "inventory_problems": {"type": "list", "elements": "str", "default": []},
     "sources": {"type": "list", "elements": "str", "default": []},
     "url": {"type": "str", "default": ""},
@@ -202,7 +208,7 @@ def diagnose(params: dict[str, Any]) -> dict[str, Any]:
         sip, rooms, unread = asyncio.run(ask(params, untraced_rooms(World(params["hosts"], **given))))
     playbook = " ".join(["ansible-playbook", *(f"-i {source}" for source in params["sources"])])
     answer = diagnosis.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbook)
-    answer["not_read"] += unread
+    answer["not_read"] += [*params["not_proven"], *unread]
     addresses = [params["url"], *(host.get("livekit_url") for host in params["hosts"].values())]
     shown = next((client.shown_url(str(address)) for address in addresses if address), "not known")
     return {"at": utc(time.time()), "server": shown, "inventory": params["inventory_problems"], "sip": sip, **answer}

@@ -64,7 +64,18 @@ def inputs(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> 
         "verdicts": first_registered(hostvars, agents, VERDICT).get("report") or {},
         "server": {key: value for key, value in first_registered(hostvars, agents, SERVER).items() if key not in OF_ANSIBLE},
         "server_logs": probes.server_logs(logs),
+        "not_proven": not_proven(hostvars, agents),
     }
+
+
+def not_proven(hostvars: Mapping[str, Any], agents: Sequence[str]) -> list[str]:
+    """Why there are no probes or no verdicts; empty when there are both."""
+    if not first_registered(hostvars, agents, SERVER).get("key_accepted"):
+        return ["who gets the jobs: no probe was sent, because the LiveKit server does not answer or does not accept the key"]
+    sent, decided = first_registered(hostvars, agents, PROBES), first_registered(hostvars, agents, VERDICT)
+    found = {"the probes": sent if "probes" not in sent else {}, "the verdicts": decided if "report" not in decided else {}}
+    missing = [f"{what}: {result.get('msg')}" for what, result in found.items() if result.get("msg")]
+    return missing if missing or decided else ["who gets the jobs: no host could be proven"]
 
 
 def hosts_of(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:

@@ -184,6 +184,11 @@ def test_commands_name_the_inventories_of_the_run(capsys: pytest.CaptureFixture[
     assert "ansible-playbook -i inventory/b " in json.dumps(run(capsys)["report_documents"])
 
 
+def test_what_could_not_be_proven_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    document = run(capsys, not_proven=["the probes: broken"])["report_documents"]["diagnose.json"]
+    assert "the probes: broken" in document["not_read"]
+
+
 def test_what_is_wrong_in_the_inventory_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, inventory_problems=["two pools have one name"])["report_lines"][0].endswith("two pools have one name")
 

@@ -84,6 +84,24 @@ def test_what_never_ran_is_empty(hostvars: Hostvars) -> None:
     assert (found["probes"], found["verdicts"], found["server"], found["server_logs"]) == ({}, {}, {}, [])
 
 
+def test_a_proof_that_is_there_needs_no_words(hostvars: Hostvars) -> None:
+    assert diagnosis_inputs.inputs(hostvars, GROUPS)["not_proven"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "words"),
+    [
+        ("__diagnosis_server", {"key_accepted": False}, "no probe was sent, because the LiveKit server does not answer"),
+        ("__verification_probes", {"failed": True, "msg": "the probes broke"}, "the probes: the probes broke"),
+        ("__verification_verdict", {"failed": True, "msg": "no idea"}, "the verdicts: no idea"),
+        ("__verification_verdict", {"skipped": True}, "no host could be proven"),
+    ],
+)
+def test_a_proof_that_is_missing_says_why(hostvars: Hostvars, name: str, result: dict[str, Any], words: str) -> None:
+    hostvars["two"][name] = result
+    assert words in diagnosis_inputs.inputs(hostvars, GROUPS)["not_proven"][0]
+
+
 def test_the_witness_of_the_probes_is_handed_on(hostvars: Hostvars) -> None:
     hostvars["one"]["__verification_witness"] = {"workers": [{"worker_id": "AW"}]}
     assert host(hostvars)["witness"] == [{"worker_id": "AW"}]
