@@ -138,7 +138,7 @@ class Drain:
         try:
             return bool(engine.inspect(self.run, container)["State"]["Running"])
         except engine.EngineError as error:
-            if "No such" in str(error):
+            if error.is_gone:
                 return False  # it is removed when it stops
             raise
 

@@ -36,6 +36,11 @@ WORKER_PORT = 8081
 class EngineError(Exception):
     """The Engine did not do what it was asked; the text is its own message."""
 
+    @property
+    def is_gone(self) -> bool:
+        """The container was removed meanwhile, or is being removed."""
+        return any(words in str(self) for words in ("No such container", "No such object", "dead or marked for removal"))
+
 
 def command(argv: Sequence[str]) -> tuple[int, str, str]:
     """A ``Run`` that may be used by several threads at once, and for which a missing program is status 127."""

@@ -173,7 +173,7 @@ def readings(
             one = reading(container, process.Log(engine.log_lines(run, container["Id"])), selection)
             workers += [one] if is_worker(container, one) else []
         except engine.EngineError as error:
-            if "No such container" not in str(error):
+            if not error.is_gone:
                 raise
     return {"time": time.time(), "workers": workers}
 
@@ -222,6 +222,8 @@ class Search:
         if not (may_be_worker(container) or by_process or self.is_worth_reading(container)):
             return None
         log = self.log_of(container)
+        if log is None:
+            return None
         one = reading(container, log, self.selection, self.supervisor(container), self.where(container))
         if is_worker(container, one) or by_process or one["answered_name"]:
             return one
@@ -246,11 +248,12 @@ class Search:
             return False
         return any(worker_log.REGISTERED in line for line in lines)
 
-    def log_of(self, container: dict[str, Any]) -> process.Log:
+    def log_of(self, container: dict[str, Any]) -> process.Log | None:
+        """None for a container that is removed meanwhile."""
         try:
             return process.Log(engine.log_lines(self.run, container["Id"]))
         except engine.EngineError as error:
-            return process.Log([], f"its log cannot be read: {str(error).strip()[-200:]}")
+            return None if error.is_gone else process.Log([], f"its log cannot be read: {str(error).strip()[-200:]}")
 
     def supervisor(self, container: dict[str, Any]) -> dict[str, Any]:
         found = docker_supervisor(container)

@@ -139,6 +139,21 @@ def test_engine_that_does_not_answer_is_said_and_no_error(tmp_path: Path, refuse
     assert (found["workers"], len(found["unread"])) == ([], unread)
 
 
+GONE = pytest.mark.parametrize("said", ["No such container: x", "can not get logs from container which is dead or marked for removal"])
+
+
+@GONE
+def test_container_that_is_removed_meanwhile_is_left_out(tmp_path: Path, said: str) -> None:
+    host = Host(tmp_path, container(), unreadable=f"Error response from daemon: {said}")
+    assert worker.readings(host)["workers"] == []
+    assert (host.read()["workers"], host.read()["unread"]) == ([], [])
+
+
+def test_engine_that_refuses_a_log_for_another_reason_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(engine.EngineError, match="does not support reading"):
+        worker.readings(Host(tmp_path, container(), unreadable="logging driver does not support reading"))
+
+
 def test_container_whose_log_cannot_be_read_is_said_to_be_unread(tmp_path: Path) -> None:
     made = container("agent", ["LIVEKIT_AGENT_NAME=x"])
     (said,) = Host(tmp_path, made, unreadable="logging driver does not support reading").read()["unread"]
