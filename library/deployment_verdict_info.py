@@ -29,6 +29,7 @@ options:
       - "C(drift): a list of differences to the release record, empty when there are none."
       - "C(own_ids): every worker id that a worker of our releases on the host has or had."
       - "C(hook): whether its worker asks the probe hook (default: it does). C(workers): how many of our workers on it take jobs (default: 1)."
+      - "C(behind): second readings of the workers whose gate is closed, which without the hook take calls all the same."
       - "C(outside) and C(readable): a host outside the run that shares its pool with one of the run; it gets no row of its own."
       - "C(error): why the host could not be read; not given when it could."
     type: dict

@@ -27,9 +27,7 @@ def reading_of(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def left_behind(variables: Mapping[str, Any]) -> bool:
     """A deployment to the host failed before its switch: what it started is taken back when the others are proven, and it gets no row."""
-    staged = variables.get("__agent_release_staged")
-    began = isinstance(staged, Mapping) and not staged.get("skipped")
-    return began and registered(variables, "__agent_release_switched", "workers") is None
+    return replaced(variables) and registered(variables, "__agent_release_switched", "workers") is None
 
 
 def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
@@ -42,18 +40,31 @@ def name_of(variables: Mapping[str, Any]) -> str:
     return str(variables.get("livekit_agent_name") or "")
 
 
-def hook_of(variables: Mapping[str, Any]) -> bool:
-    return bool(boolean(variables.get("livekit_agent_hook", True), strict=False))
+def hook_of(variables: Mapping[str, Any], outside: Mapping[str, Any] | None = None) -> bool:
+    """Whether all workers of ours on a host ask the hook: as its inventory says, and as the record says of the release that is about to be
+    replaced, whose worker runs beside the new one, or of the one that ``outside`` read on a host that is not in this run."""
+    reading = outside if outside is not None else registered(variables, "__agent_release_state", "workers") if replaced(variables) else None
+    before = ((reading or {}).get("release") or {}).get("hook", True)
+    return bool(boolean(variables.get("livekit_agent_hook", True), strict=False) and before)
 
 
-def sampled_names(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> set[str]:
+def replaced(variables: Mapping[str, Any]) -> bool:
+    """Whether this run replaces the release that served."""
+    staged = variables.get("__agent_release_staged")
+    return isinstance(staged, Mapping) and not staged.get("skipped")
+
+
+def sampled_names(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> set[str]:
     """Names with a worker that has no hook. It would take a probe that is directed at another, so all of the name are sampled."""
-    return {name_of(hostvars[host]) for host in hosts if not hook_of(hostvars[host])}
+    outside = {str(entry["__verification_host"]): entry for entry in others}
+    inside = [host for host in hosts if host not in outside]
+    names = {name_of(hostvars[host]) for host in inside if not hook_of(hostvars[host])}
+    return names | {name_of(hostvars[host]) for host, entry in outside.items() if not hook_of(hostvars[host], entry)}
 
 
-def hooked(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[str]:
+def hooked(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """Those of ``hosts`` that a directed probe can reach: every worker of their name asks the hook."""
-    sampled = sampled_names(hostvars, group)
+    sampled = sampled_names(hostvars, group, others)
     return [host for host in hosts if name_of(hostvars[host]) not in sampled]
 
 
@@ -81,7 +92,7 @@ def with_others(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Seque
 def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
     """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run."""
     readings = with_others(hostvars, hosts, others)
-    sampled = sampled_names(hostvars, [host for host, _ in readings])
+    sampled = sampled_names(hostvars, hosts, others)
     instances: dict[str, list[str]] = {}
     for host, found in readings:
         name = name_of(hostvars[host])
@@ -97,7 +108,7 @@ def sample_probes(
     """Plain dispatches to each name that no probe can be directed in: so many for each worker of ours that takes them."""
     readings = with_others(hostvars, hosts, others)
     probes = []
-    for name in sorted(sampled_names(hostvars, [host for host, _ in readings])):
+    for name in sorted(sampled_names(hostvars, hosts, others)):
         mine = [found for host, found in readings if name_of(hostvars[host]) == name and found.get("release")]
         count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
         if count > 0:
@@ -121,7 +132,7 @@ def verification_probes(
     """
     probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
     probes += through_probes(hostvars, hosts, others) + sample_probes(hostvars, hosts, sampling, others)
-    reached = hooked(hostvars, [host for host, _ in with_others(hostvars, hosts, others)], hosts)
+    reached = hooked(hostvars, hosts, hosts, others)
     for host in [host for host in hosts if not left_behind(hostvars[host])]:
         release = reading_of(hostvars[host]).get("release")
         if release and host in reached:
@@ -211,6 +222,11 @@ def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str
     return {"time": reading.get("time"), "workers": workers}
 
 
+def behind_the_gate(reading: Mapping[str, Any], states: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The others of our releases. Without the hook a gate keeps no call from them."""
+    return [w for w in reading.get("workers") or [] if states.get(w.get("release") or "") in BEHIND_THE_GATE]
+
+
 def own_ids(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
     """Every id that a worker of one of our releases on this host has or had, so also a draining one's and those before a reconnect."""
     return sorted(ids_in_order(readings, states))
@@ -264,7 +280,7 @@ def observed_outside(hostvars: Mapping[str, Any], host: str, entries: Sequence[M
     return {
         "agent_name": name_of(hostvars[host]),
         "pool": pool_of(hostvars, host),
-        "hook": hook_of(hostvars[host]),
+        "hook": hook_of(hostvars[host], readings[0] if readings else {}),
         "workers": taking(readings[-1], states) if readings else 1,
         "outside": True,
         "readable": bool(readings),
@@ -285,6 +301,7 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
         "workers": taking(first, states),
         "release": release["id"] if release else None,
         "readings": [in_charge(reading, states) for reading in readings],
+        "behind": behind_the_gate(witness or {}, states),
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
         "drift": first.get("drift"),

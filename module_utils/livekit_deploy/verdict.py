@@ -50,6 +50,7 @@ class Host:
     preview: dict[str, Any]
     through: dict[str, Any]
     samples: list[dict[str, Any]] = field(default_factory=list)
+    behind: list[dict[str, Any]] = field(default_factory=list)
     own_ids: frozenset[str] = frozenset()
     hook: bool = True
     workers: int = 1
@@ -172,6 +173,7 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         preview=mapping(probes.get(f"{name}/preview")),
         through=mapping(probes.get(f"{data.get('agent_name')}/through")),
         samples=samples_of(str(data.get("agent_name") or ""), probes),
+        behind=[mapping(worker) for worker in sequence(data.get("behind"))],
         own_ids=frozenset(str(i) for i in sequence(data.get("own_ids"))),
         hook=bool(data.get("hook", True)),
         workers=int(data.get("workers") or 1),
@@ -373,7 +375,9 @@ def check_preview(host: Host, patterns: list[str], wanted: bool) -> Check:
 def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
     """Hosts and workers of the pool that logged the preview's room, at the second reading."""
     room, members = host.preview.get("room"), host.pool_hosts or [host]
-    return [(m.name, w) for m in members for reading in m.readings[1:2] for w in workers_of(reading) if asked_for_room(w, room)]
+    workers = [(m.name, w) for m in members for reading in m.readings[1:2] for w in workers_of(reading)]
+    workers += [(m.name, w) for m in members if host.sampled for w in m.behind]
+    return [(name, worker) for name, worker in workers if asked_for_room(worker, room)]
 
 
 def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
@@ -392,7 +396,7 @@ def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
     if probe.get("outcome") != "taken" or not probe.get("in_room"):
         return reason, f"{host.log_command}; look for an exception in the entrypoint"
     members = host.pool_hosts or [host]
-    ids = {i for m in members for i in (m.worker_id, *(w.get("worker_id") for w in m.all_workers())) if i}
+    ids = {i for m in members for i in (m.worker_id, *m.own_ids, *(w.get("worker_id") for w in m.all_workers())) if i}
     taker = probe.get("worker_id")
     if taker and taker not in ids:
         return (

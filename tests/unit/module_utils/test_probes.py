@@ -73,6 +73,12 @@ def test_worker_recorded_as_draining_does_not_count_as_serving() -> None:
     assert [[w["release"] for w in r["workers"]] for r in found["readings"]] == [["new"], ["new"]]
 
 
+def test_worker_behind_its_gate_is_kept_apart() -> None:
+    first = reading({"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"})
+    hostvars = {"a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))}
+    assert probes.observations(hostvars, ["a"])["a"]["behind"] == [{"release": "old"}]
+
+
 def test_stray_worker_of_a_retired_release_still_counts() -> None:
     first = reading({"release": "old"}, release={"id": "new"}, states={"old": "retired", "new": "serving"})
     assert probes.observations({"a": host(__verification_read=first)}, ["a"])["a"]["readings"][0]["workers"] == [{"release": "old"}]
@@ -168,6 +174,37 @@ def test_no_samples_means_that_nothing_is_sent() -> None:
 @pytest.mark.parametrize(("value", "hooked"), [(True, ["a"]), ("true", ["a"]), (False, []), ("false", []), ("no", [])])
 def test_switch_may_come_from_the_command_line(value: Any, hooked: list[str]) -> None:
     assert probes.hooked({"a": host(livekit_agent_hook=value)}, ["a"], ["a"]) == hooked
+
+
+def deployed(before: bool, **more: Any) -> dict[str, Any]:
+    """A host that was just switched to a release with the hook, from one whose record says whether it had it."""
+    new = serving({"release": "id1", "running": True}, {"release": "id0", "running": True})
+    state = reading(release={"id": "id0", "hook": before})
+    return host(__agent_release_state=state, __agent_release_staged={"changed": True}, __agent_release_switched=new, **more)
+
+
+@pytest.mark.parametrize(("before", "ids"), [(True, ["nobody", "name-a/through", "a/directed"]), (False, ["nobody", "name-a/sample"])])
+def test_old_worker_without_the_hook_beside_the_new_one_makes_it_a_sampling(before: bool, ids: list[str]) -> None:
+    assert list(sent({"a": deployed(before)}, ["a"])) == ids
+
+
+def test_old_worker_without_the_hook_gets_no_standby_probe_beside_it() -> None:
+    new = reading({"agent_name": "name-a", "instance": "a/id1"})
+    assert probes.standby_probes({"a": deployed(False, __livekit_agent_worker=new)}, ["a"], ["a"]) == []
+
+
+def test_record_of_a_release_that_stays_does_not_decide() -> None:
+    stays = host(__agent_release_state=serving(), __agent_release_staged={"skipped": True})
+    stays["__agent_release_state"]["release"]["hook"] = False
+    assert probes.hooked({"a": stays}, ["a"], ["a"]) == ["a"]
+
+
+def test_host_outside_the_run_that_still_has_no_hook_makes_it_a_sampling() -> None:
+    outside = {"__verification_host": "b", **serving()}
+    outside["release"] = {"id": "id1", "hook": False}
+    hostvars = {"a": host(__verification_read=serving()), "b": host()}
+    found = probes.verification_probes(hostvars, ["a"], {**PREVIEW, "enabled": False}, SAMPLING, [outside])
+    assert [(probe["id"], probe.get("count")) for probe in found] == [("nobody", None), ("name-a/sample", 16)]
 
 
 def test_new_worker_beside_one_without_the_hook_gets_no_standby_probe() -> None:

@@ -369,6 +369,23 @@ def test_row_of_a_sampled_host_shows_one_of_its_samples(hookless: World) -> None
     assert entry["probe"] == {"job_id": "AJ_sample_1", "worker_id": "AW_a", "latency_seconds": 0.22}
 
 
+def test_preview_may_be_served_by_an_old_worker_that_no_gate_keeps_back(hookless: World) -> None:
+    host = hookless["hosts"]["a"]
+    asked = host["readings"][1]["workers"][0]["requests"]
+    asked[:] = [request for request in asked if request["room"] != "preview-a"]
+    host["behind"] = [{**worker("a"), "release": "r0", "worker_id": "AW_old"}]
+    host["own_ids"].append("AW_old")
+    hookless["probes"]["a/preview"]["worker_id"] = "AW_old"
+    assert failed_checks(hookless) == []
+
+
+def test_worker_behind_a_gate_that_holds_serves_no_preview(world: World) -> None:
+    asked = world["hosts"]["a"]["readings"][1]["workers"][0]["requests"]
+    asked[:] = [request for request in asked if request["room"] != "preview-a"]
+    world["hosts"]["a"]["behind"] = [worker("a")]
+    assert failed_checks(world) == ["preview"]
+
+
 def test_sampling_says_how_probable_a_miss_is(hookless: World) -> None:
     assert "an equal worker, with probability 0.004" in verdict.judge(**hookless)["report"]["a"]["routing"]["not_seen"]
 
