@@ -483,3 +483,43 @@ def test_unreachable_worker_that_the_server_does_not_have_is_told(world: World) 
     found = verdict.judge(**world, server_logs=[server_log_of("AW_b")])["report"]["a"]
     assert found["verdict"] == "unreachable"
     assert "the LiveKit server does not have its worker AW_a" in found["routing"]["reason"]
+
+
+# --- traps: what looks like somebody else, or like nobody, and is not ---
+
+
+def test_any_id_of_a_storm_of_reconnects_is_ours(world: World) -> None:
+    world["hosts"]["a"]["own_ids"] += [f"AW_storm_{number}" for number in range(300)]
+    world["probes"]["a/preview"]["worker_id"] = "AW_storm_7"
+    assert verdict_of(world) == "shared"
+
+
+def test_new_id_at_the_second_reading_is_ours_and_no_proof_of_a_stable_worker(world: World) -> None:
+    put(world, R2 + "worker_id", "AW_again")
+    world["hosts"]["a"]["own_ids"].append("AW_again")
+    world["probes"]["a/directed"]["worker_id"] = "AW_again"
+    assert (verdict_of(world), failed_checks(world)) == ("shared", ["registered"])
+
+
+def test_worker_that_answers_too_late_is_unreachable_and_said_to_have_been_asked(world: World) -> None:
+    put(world, DIRECTED + "outcome", "nobody")
+    assert verdict_of(world) == "unreachable"
+    assert "was asked" in check(world, "directed_probe")["found"]
+
+
+def test_draining_worker_of_ours_that_took_a_probe_is_no_stranger(world: World) -> None:
+    world["hosts"]["a"]["own_ids"].append("AW_old")
+    world["probes"]["a/preview"]["worker_id"] = "AW_old"
+    assert verdict_of(world) == "shared"
+
+
+def test_job_that_the_list_shows_late_counts(world: World) -> None:
+    put(world, DIRECTED + "latency_seconds", 5.1)
+    assert (verdict_of(world), failed_checks(world)) == ("shared", [])
+
+
+def test_fields_that_are_left_out_because_they_are_zero_are_no_fault(world: World) -> None:
+    for reading in world["hosts"]["a"]["readings"]:
+        for key in ("load", "active_jobs", "reconnects", "draining"):
+            reading["workers"][0].pop(key)
+    assert failed_checks(world) == []
