@@ -44,7 +44,8 @@ def told(cause: Cause, found: Holds, host: Host, playbook: str) -> dict[str, Any
 
 
 def diagnose_host(host: Host, playbook: str) -> dict[str, Any]:
-    findings = [(cause, finding(cause, host)) for cause in CAUSES]
+    # Of a host that was not read nothing is decided, also not what would be true of every host.
+    findings = [] if host.unread else [(cause, finding(cause, host)) for cause in CAUSES]
     causes = [told(cause, found, host, playbook) for cause, found in findings if isinstance(found, Holds)]
     unknown = [(cause, found) for cause, found in findings if isinstance(found, Unknown)]
     open_questions = [cause.id for cause, found in unknown if cause.essential and not found.idle]

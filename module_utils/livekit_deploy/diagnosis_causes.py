@@ -75,7 +75,7 @@ CAUSES: tuple[Cause, ...] = (
         "The worker reaches no LiveKit server",
         find.wrong_url,
         f"correct livekit_url ({{livekit_url}}) in the inventory, or the network of {{host}}, and run: {DEPLOY}",
-        "on {host}: curl -fsS {http_url}",
+        VERIFY,
         SET_BACK,
     ),
     Cause(
@@ -238,7 +238,7 @@ CAUSES: tuple[Cause, ...] = (
         "The worker is full",
         find.full,
         f"add a host to the pool, or raise the worker's load_threshold and the server's agents.target_load; then: {DEPLOY}",
-        "on {host}: curl -s http://<address of {container}>:8081/worker",
+        "{playbook} playbooks/status.yml --limit {host}",
         "set the old limits again",
     ),
     Cause(

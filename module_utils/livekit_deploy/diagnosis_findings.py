@@ -227,7 +227,7 @@ def slow_handler(host: Host) -> Finding:
         found.append(f"requests since {host.since} that it answered after more than {ANSWER_SECONDS} s: {late}, not at all: {none}")
     if found:
         return Holds(found, certain=ignored)
-    if not probe and host.serving("guarded") is False and not host.serving("late") and not host.serving("unanswered"):
+    if not probe and not host.hook and not host.serving("late") and not host.serving("unanswered"):
         if host.requests:
             return RuledOut(f"none of {len(host.requests)} requests since {host.since} was left unanswered; it has no hook to be probed")
         return Unknown(f"nobody asked the worker of {host.name} since {host.since}, and it has no hook to be probed", idle=True)
@@ -241,7 +241,7 @@ def slow_handler(host: Host) -> Finding:
 def entrypoint_fails(host: Host) -> Finding:
     worker, errors = host.worker, host.worker.get("entrypoint_errors") or 0
     if errors:
-        text = f"{errors} jobs of {place(worker)} failed with an exception since {host.since}: {worker.get('last_entrypoint_error')}"
+        text = f"jobs of {place(worker)} that failed with an exception since {host.since}: {errors}, {worker.get('last_entrypoint_error')}"
         return Holds([text], [f"{len(host.requests)} job requests in that time"], certain=errors >= len(host.requests))
     host.serving("entrypoint_errors")
     host.serving("requests")
@@ -546,13 +546,19 @@ def nobody_listened(host: Host) -> Finding:
         for worker in member.workers():
             need(worker, "requests", f"the job requests of {place(worker)} on {member.name}")
     mine = [d for d in host.dispatches if d.get("agent_name") == host.agent_name]
-    lost = [d for d in mine if view.destination(host, d) is None]
+    nowhere = [d for d in mine if view.destination(host, d) is None]
+    begins = host.log_begins()
+    lost = [d for d in nowhere if (view.moment(d.get("time")) or 0.0) >= begins]
     if lost:
         first, last = utc(lost[0].get("time")), utc(lost[-1].get("time"))
-        text = f"{len(lost)} of {len(mine)} dispatches to {host.agent_name!r} reached no worker that was read, from {first} to {last}"
+        text = f"dispatches to {host.agent_name!r} that reached no worker that was read: {len(lost)} of {len(mine)}, from {first} to {last}"
         registered = f"the worker here is registered since {utc(host.worker.get('registered_since'))}"
         all_read = not any(other.unread for other in host.world.hosts)
         return Holds([text, registered, f"for example room {lost[-1].get('room')}"], certain=all_read and len(lost) == len(mine))
+    if nowhere:
+        raise MissingError(
+            f"{len(nowhere)} of {len(mine)} dispatches are older than the log of {place(host.worker)}, which begins at {utc(begins)}"
+        )
     if not mine:
         return Unknown(f"the API on {host.name} logged no dispatch to {host.agent_name!r} since {host.since}", idle=True)
     return RuledOut(f"all {len(mine)} dispatches that the API on {host.name} logged reached a worker that was read")

@@ -102,7 +102,13 @@ def host_of(name: str, group: str, variables: Mapping[str, Any], reading: Any) -
     if "workers" not in evidence:
         evidence, unread = {}, why_unread(reading)
     witness = probes.registered(variables, probes.WITNESS, "workers") or {}
-    known = {"agent_name": host.agent_name, "pool": host.pool, "livekit_url": host.get("livekit_url"), "shared_name": host.shared_name}
+    known: dict[str, Any] = {
+        "agent_name": host.agent_name,
+        "pool": host.pool,
+        "livekit_url": host.get("livekit_url"),
+        "shared_name": host.shared_name,
+    }
+    known["hook"] = probes.hook_of(variables)
     place = {"app": host.get("agent_release_app"), "address": host.get("ansible_host"), "group": group}
     read = {"evidence": evidence, "witness": witness.get("workers") or [], "unread": unread}
     return {**known, **place, **read, "outside": not isinstance(reading, Mapping)}

@@ -26,6 +26,14 @@ WHAT = {
 }
 
 
+OF_A_WORKER = {
+    "running": "the state",
+    "connected": "the connection",
+    "agent_name": "the name in effect",
+    "worker_id": "the worker id",
+    "sdk_version": "the livekit-agents version",
+    "requests": "the job requests",
+}
 # A part that could not be read is empty in the evidence and named by a sentence there: what these say is not known.
 UNREAD = {
     "the release record": ("release", "states", "services", "gate", "written"),
@@ -163,6 +171,11 @@ class Host:
         return str(self.data.get("unread") or "")
 
     @property
+    def hook(self) -> bool:
+        """Whether the inventory says that the worker asks the probe hook."""
+        return bool(self.data.get("hook", True))
+
+    @property
     def outside(self) -> bool:
         """Not in this run, because of --limit: nothing was tried."""
         return bool(self.data.get("outside"))
@@ -217,7 +230,7 @@ class Host:
         self.workers()
         if not self.worker:
             raise MissingError(f"{self.name} has no worker of a serving release")
-        return need(self.worker, key, f"{key} of {place(self.worker)} on {self.name}")
+        return need(self.worker, key, f"{OF_A_WORKER.get(key, key)} of {place(self.worker)} on {self.name}")
 
     def api(self) -> dict[str, Any]:
         found = mapping(self.need("api"))
@@ -271,6 +284,11 @@ class Host:
     def requests(self) -> list[dict[str, Any]]:
         """Requests of the serving worker's log since the start of the window that are no probes."""
         return real(self.worker.get("requests"))
+
+    def log_begins(self) -> float:
+        """From when on the serving worker's log tells what it was asked for: a container made anew starts with an empty one."""
+        times = [moment(self.serving("started_at")), *map(moment, self.serving("registrations")[:1])]
+        return float(need({"time": min([t for t in times if t], default=None)}, "time", f"where the log of {place(self.worker)} begins"))
 
     def has_room(self, room: Any) -> bool:
         """A worker of ours here was asked for a room, before the probes or in their witness."""

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ROOT, Lab, Machine, Run
+from tests.e2e.harness import NGINX, ROOT, Lab, Machine, Run
 
 COPIED = "^(LIVEKIT_URL|LIVEKIT_API_KEY|LIVEKIT_API_SECRET|SIDEKICK_LOAD|SIDEKICK_LOAD_THRESHOLD)="
 FOREIGN = "foreign-to-diagnose"
@@ -64,8 +65,10 @@ def now() -> str:
 
 def call(machine: Machine) -> dict[str, Any]:
     """Ask the host for a room with an agent, as its users do."""
-    ask = "curl -fsS -X POST -H 'Content-Type: application/json' -d '{}'"
-    found: dict[str, Any] = json.loads(machine.sh(f"{ask} http://{machine.address}/v1/preview"))
+    connection = HTTPConnection(machine.address, NGINX, timeout=20)
+    connection.request("POST", "/v1/preview")
+    found: dict[str, Any] = json.loads(connection.getresponse().read())
+    connection.close()
     return found
 
 

@@ -181,7 +181,9 @@ def test_rooms_that_could_not_be_asked_about_are_listed(capsys: pytest.CaptureFi
 
 
 def test_commands_name_the_inventories_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "ansible-playbook -i inventory/b " in json.dumps(run(capsys)["report_documents"])
+    renamed = host()
+    renamed["evidence"]["release"] = {"id": "r1", "agent_name": "old"}
+    assert "ansible-playbook -i inventory/b " in json.dumps(run(capsys, hosts={"a": renamed})["report_documents"])
 
 
 def test_what_could_not_be_proven_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -257,12 +257,17 @@ def test_a_missing_piece_of_evidence_blames_nobody(fleet: Fleet) -> None:
 
 
 @each_cause
-def test_a_host_that_could_not_be_read_rules_nothing_out(fleet: Fleet, cause: str) -> None:
+def test_without_any_evidence_nothing_is_ruled_out(fleet: Fleet, cause: str) -> None:
     fleet.update(probes={}, verdicts={}, server={}, sip={})
+    fleet["data"]["one"].update(evidence={})
+    found = diagnosed(fleet)
+    assert (cause in ids(found["unknown"], "cause"), found["causes"], found["ruled_out"]) == (True, [], [])
+
+
+def test_of_a_host_that_could_not_be_read_nothing_is_decided(fleet: Fleet) -> None:
     fleet["data"]["one"].update(evidence={}, unread="away")
     found = diagnosed(fleet)
-    assert cause not in ids(found["ruled_out"], "cause")
-    assert found["outcome"] == "not_read"
+    assert (found["outcome"], found["causes"], found["ruled_out"], found["unknown"]) == ("not_read", [], [], [])
 
 
 @pytest.mark.parametrize("key", ["workers", "api", "proxy", "services", "written", "gate", "release", "states", "clock_skew_seconds"])
@@ -449,6 +454,19 @@ def test_an_api_that_nobody_asked_leaves_nothing_unread(fleet: Fleet) -> None:
     assert diagnosed(fleet)["outcome"] == "nothing_wrong"
 
 
+def test_dispatches_older_than_the_workers_log_are_not_called_lost(fleet: Fleet) -> None:
+    later = "2026-01-02T03:05:00Z"
+    fleet["data"]["one"]["evidence"]["workers"][0].update(requests=[], started_at=later, registered_since=later, registrations=[later])
+    found = diagnosed(fleet)
+    assert (found["causes"], found["outcome"]) == ([], "no_cause_found")
+    assert any("older than the log" in one["why"] for one in found["unknown"])
+
+
+def test_a_worker_that_was_only_restarted_still_has_its_log(fleet: Fleet) -> None:
+    fleet["data"]["one"]["evidence"]["workers"][0].update(requests=[], started_at="2026-01-02T03:05:00Z")
+    assert diagnosed(fleet)["causes"][0]["id"] == "nobody_listened"
+
+
 # --- one machine under several names of the inventory, as with two applications -----------------------------------------
 
 
@@ -483,7 +501,7 @@ def test_a_foreign_worker_of_the_machine_is_on_the_host_whose_name_it_has(machin
 
 
 def without_the_hook(fleet: Fleet) -> None:
-    fleet["data"]["one"]["evidence"]["workers"][0]["guarded"] = False
+    fleet["data"]["one"]["hook"] = False
     del fleet["probes"]["one/directed"], fleet["probes"][f"{NAME}/through"]
 
 
