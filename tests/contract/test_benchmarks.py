@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The committed results of the benchmarks: dated, whole, and of a machine that nobody can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from benchmarks import verdict_time  # noqa: E402  the path comes first
+
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("verdict-time-*.json"))
+MACHINE = {"cores", "memory_gib", "system", "architecture"}
+each_result = pytest.mark.parametrize("path", RESULTS, ids=[path.stem for path in RESULTS])
+
+
+def problems_of(document: dict[str, Any], name: str) -> list[str]:
+    """What is wrong with one result."""
+    problems = [] if name == f"verdict-time-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]) else ["date"]
+    problems += [] if set(document["machine"]) == MACHINE else ["machine"]
+    problems += [] if {"livekit-server", "livekit-api", "python"} <= document["versions"].keys() else ["versions"]
+    cases = {"exclusive": [str(count) for count in verdict_time.NAMES], "foreign": [str(verdict_time.FOREIGN_NAMES)]}
+    for kind, counts in cases.items():
+        problems += [f"{kind} {count} is missing" for count in counts if count not in document[kind]]
+        for count, case in document[kind].items():
+            whole = len(case["seconds"]) >= verdict_time.REPETITIONS == len(case["raw_seconds"])
+            problems += [] if whole and case["median_seconds"] == statistics.median(case["seconds"]) else [f"{kind} {count} is not whole"]
+    medians = [document["exclusive"].get(str(count), {}).get("median_seconds", 0) for count in (50, 1)]
+    problems += [] if document["ratio"]["found"] == round(medians[0] / (medians[1] or 1), 3) else ["ratio"]
+    return problems
+
+
+def test_a_result_is_committed() -> None:
+    assert RESULTS
+
+
+@each_result
+def test_a_result_is_whole(path: Path) -> None:
+    assert problems_of(json.loads(path.read_text()), path.stem) == []
+
+
+@each_result
+def test_50_names_are_proven_in_at_most_one_and_a_half_times_the_time_of_one(path: Path) -> None:
+    assert json.loads(path.read_text())["ratio"]["found"] <= 1.5
+
+
+# --- each comparison can fail ----------------------------------------------------------------------------------------
+
+
+def a_result(**changes: Any) -> dict[str, Any]:
+    def found(seconds: float) -> dict[str, list[float]]:
+        return {"raw": [0.2] * 3, "answered": [0.2] * 3, "seconds": [seconds] * 3}
+
+    measured = {"cold": 5.0, "exclusive": {count: found(10.0) for count in verdict_time.NAMES}, "foreign": {10: found(1.0)}}
+    versions = {"livekit-server": "1", "livekit-api": "1", "python": "3"}
+    return {**verdict_time.document_of(measured, "2026-11-22", versions, dict.fromkeys(MACHINE, 1)), **changes}
+
+
+def test_what_the_benchmark_writes_is_whole() -> None:
+    assert problems_of(a_result(), "verdict-time-2026-11-22") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"date": "2026-11-23"}, "date"),
+        ({"machine": {"host": "node-a"}}, "machine"),
+        ({"versions": {}}, "versions"),
+        ({"foreign": {}}, "foreign 10 is missing"),
+        ({"foreign": {"10": {**a_result()["foreign"]["10"], "seconds": [1.0]}}}, "foreign 10 is not whole"),
+        ({"foreign": {"10": {**a_result()["foreign"]["10"], "median_seconds": 0.5}}}, "foreign 10 is not whole"),
+        ({"ratio": {"of": "50 names to 1", "found": 0.9}}, "ratio"),
+    ],
+)
+def test_a_result_that_is_not_whole_is_found(changes: dict[str, Any], problem: str) -> None:
+    assert problems_of(a_result(**changes), "verdict-time-2026-11-22") == [problem]
