@@ -41,7 +41,7 @@ class Incident:
 
 def start_foreign(other: Machine, container: str, agent_name: str, command: str = "") -> str:
     """Start a worker on somebody else's host, from the image that runs there; its worker id."""
-    model = other.containers()[0]
+    model = next(container for container in other.containers() if container.service == "agent")
     lines = [f"{key}={model.environment[key]}" for key in COPIED] + [f"LIVEKIT_AGENT_NAME={agent_name}"]
     other.sh(f"umask 077; printf '%s\\n' {' '.join(repr(line) for line in lines)} >/tmp/{container}.env")
     options = f"-d --name {container} --env-file /tmp/{container}.env -v /tmp/without_hook.py:/without_hook.py:ro"
