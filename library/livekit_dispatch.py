@@ -215,6 +215,7 @@ probes:
       description: From the creation of the dispatch until the job was seen in the server's list.
       type: float
     in_room: {description: The agent of the job is in the room and stays; only for a preview., type: bool}
+    begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).", type: float}
     seconds: {description: From the start of the probe to its result., type: float}
 waits:
   description: What the run had to wait for.

@@ -161,6 +161,7 @@ def blank(spec: Spec) -> dict[str, Any]:
         **empty,
         "outcome": "error",
         "reason": "interrupted before an answer",
+        "begun": spec.start_after,
         "seconds": 0.0,
     }
 

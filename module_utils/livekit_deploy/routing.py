@@ -138,7 +138,9 @@ def takers(probes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def seconds_of(evidence: Evidence) -> float:
-    return round(max([0.0, *(float(p.get("seconds") or 0.0) for p in (evidence.through, *evidence.samples))]), 1)
+    """From the first probe that was sent to the last answer."""
+    ends = [float(p.get("begun") or 0.0) + float(p.get("seconds") or 0.0) for p in (evidence.through, *evidence.samples)]
+    return round(max([0.0, *ends]), 1)
 
 
 def method_of(evidence: Evidence) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.routing import Evidence, Member, Registration, ServerEvidence, decide
+from ansible.module_utils.livekit_deploy.routing import Evidence, Member, Registration, ServerEvidence, decide, seconds_of
 
 OURS, OTHER, NEIGHBOUR = "AW_ours", "AW_other", "AW_neighbour"
 
@@ -254,3 +254,8 @@ def test_probability_of_a_miss_counts_all_workers_of_ours() -> None:
     members = (HOST, TWIN)
     found = decide(replace(CLEAN, members=members, through={}, samples=samples(*[OURS, NEIGHBOUR] * 8)))
     assert found.not_seen[0] == "an equal worker, with probability 0.002"
+
+
+def test_seconds_reach_from_the_first_sample_to_the_last_answer() -> None:
+    samples = [{"outcome": "taken", "worker_id": "AW_1", "begun": begun, "seconds": 0.3} for begun in (0.0, 0.5, 1.0)]
+    assert seconds_of(Evidence("name", (), samples=samples)) == 1.3
