@@ -74,7 +74,7 @@ def names_in(environment: Mapping[str, str]) -> dict[str, str | None]:
 
 def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str, str], selection: Selection) -> dict[str, Any]:
     """What a reading has of a container and of a process alike."""
-    log = worker_log.read(lines, selection.patterns, selection.job_ids | selection.rooms)
+    log = worker_log.read(lines, selection.patterns, selection.job_ids | selection.rooms, selection.since)
     instance = environment.get(INSTANCE_VARIABLE)
     return {
         **log,
@@ -87,7 +87,6 @@ def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str
         "load": float(answer["worker_load"]) if "worker_load" in answer else (0.0 if answer else None),
         "active_jobs": int(answer.get("active_jobs", 0)) if answer else None,
         "sdk_version": answer.get("sdk_version") or log["sdk_version"],
-        "requests_total": len(log["requests"]),
         "requests": selection.of(log["requests"]),
         "last_lines": [worker_log.short(line) for line in lines[-5:]],
     }

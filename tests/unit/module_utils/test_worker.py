@@ -192,3 +192,11 @@ def test_trouble_names_the_cause_and_whether_waiting_can_help(workers: list[dict
 
 def test_registered_worker_is_no_trouble() -> None:
     assert worker.registration_trouble([reading()], "a") is None
+
+
+def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
+    lines = [
+        f'{{"message": "failed to connect to livekit, retrying in 2s", "timestamp": "2026-01-0{day}T00:00:00+00:00"}}' for day in (1, 3)
+    ]
+    found = worker.common(lines, {}, {}, worker.Selection(frozenset(), frozenset(), (), 1767312000.0))
+    assert (found["failures"], found["requests_total"]) == (1, 0)
