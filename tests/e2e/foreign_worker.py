@@ -18,7 +18,7 @@ from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest,
 from livekit.agents.worker import ServerType
 
 BEHAVIOUR = os.environ.get("BEHAVIOUR", "plain")
-LOADS = {"loaded": 0.9, "most loaded": 1.0}
+LOADS = {"loaded": 0.9}
 THRESHOLDS = {"full": 0.0}
 ANSWER_SECONDS = {"slow": 2.9}
 REJECTIONS = {"ends the search": True, "passes on": False}

@@ -146,8 +146,9 @@ class Planting:
         machines = self.lab.machines
         return [Alias(host, situation, n, machines[n % len(machines)]) for n, (host, situation) in enumerate(wanted)]
 
-    def hosts_with(self, fault: str) -> str:
-        return ",".join(alias.name for alias in self.aliases if alias.situation.fault == fault)
+    def hosts_of(self, *keys: str) -> str:
+        """For ``--limit``."""
+        return ",".join(alias.name for alias in self.aliases if alias.situation.key in keys)
 
     def write_inventories(self) -> None:
         """One for each number of LiveKit nodes, as a run speaks to one server; beside the lab's own, whose variables look for the lab's
@@ -280,21 +281,25 @@ class Planting:
 
     # --- jobs, faults -------------------------------------------------------------------------------------------------
 
-    def occupy(self) -> None:
-        """Give a job that does not end to each stranger that is to drain, past our own worker, and to each release that is to be old."""
+    def occupy_strangers(self) -> None:
+        """Give a job that does not end to each stranger that is to drain, past our own worker, and its SIGTERM."""
         busy = [alias for alias in self.aliases if alias.situation.stranger and alias.situation.stranger.busy]
-        old = [alias for alias in self.aliases if alias.situation.fault == "second release"]
-        asyncio.run(self.dispatch([(a.situation.agent_name, PASSED_ON) for a in busy] + [(a.situation.agent_name, "") for a in old]))
+        asyncio.run(self.dispatch([alias.situation.agent_name for alias in busy], PASSED_ON))
         for alias in busy:
             wait_for(self.lab.other, f"docker logs {alias.name}-0 2>&1", "in the room")
             self.lab.other.sh(f"docker kill -s TERM {alias.name}-0")
             wait_for(self.lab.other, f"docker logs {alias.name}-0 2>&1", "draining worker")
+
+    def occupy_ours(self) -> None:
+        """Give a job that does not end to each release that is to be old soon."""
+        old = [alias for alias in self.aliases if alias.situation.fault == "second release"]
+        asyncio.run(self.dispatch([alias.situation.agent_name for alias in old]))
         for alias in old:
             wait_for(alias.machine, alias.worker_log("tool call"), "tool call")
 
-    async def dispatch(self, wanted: list[tuple[str, str]]) -> None:
+    async def dispatch(self, names: list[str], metadata: str = "") -> None:
         async with self.client() as client:
-            for name, metadata in wanted:
+            for name in names:
                 agent = api.RoomAgentDispatch(agent_name=name, metadata=metadata)
                 await client.room.create_room(api.CreateRoomRequest(name=f"{name}-{time.time_ns()}", empty_timeout=1800, agents=[agent]))
 
