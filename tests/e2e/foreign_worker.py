@@ -14,7 +14,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest, cli
+from livekit.agents import AgentServer, JobContext, JobRequest, cli
 from livekit.agents.worker import ServerType
 
 BEHAVIOUR = os.environ.get("BEHAVIOUR", "plain")
@@ -27,7 +27,6 @@ UP_SECONDS, DOWN_SECONDS = 0.5, 12.0
 server = AgentServer(
     load_fnc=lambda *_: LOADS.get(BEHAVIOUR, 0.0),
     load_threshold=THRESHOLDS.get(BEHAVIOUR, float("inf")),
-    job_executor_type=JobExecutorType.THREAD,
     num_idle_processes=0,
     drain_timeout=1800,
     max_retry=1000,
