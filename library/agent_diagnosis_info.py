@@ -171,7 +171,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import engine, evidence
-from ansible.module_utils.livekit_deploy.host import Host, upstream_path
+from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -197,7 +197,7 @@ def main() -> None:
     # Only our own log begins with our own site.
     site = "" if p["access_log"] else f"/etc/nginx/conf.d/livekit-agent-deploy-{p['app']}.conf"
     options = evidence.Options(access_log=access_log, site=site, **{name: p[name] for name in HANDED_ON})
-    missing = evidence.lacking(host.run, directory, upstream)
+    missing = lacking(host.run, directory, upstream, ask_engine=False)
     module.exit_json(changed=False, clock_skew_seconds=skew, missing=missing, **evidence.gather(host, options))
 
 

@@ -99,12 +99,11 @@ time:
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import engine
-from ansible.module_utils.livekit_deploy.host import Host, upstream_path
+from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -117,20 +116,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
 EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "workers": []}
 
 
-def lacking(module: AnsibleModule, directory: str, upstream: str) -> list[str]:
-    """What ``provision.yml`` would have made and is not there."""
-    wanted = {"Docker": ["docker", "version"], "Docker Compose 2": ["docker", "compose", "version"], "nginx": ["nginx", "-v"]}
-    missing = [what for what, argv in wanted.items() if not module.get_bin_path(argv[0]) or module.run_command(argv)[0] != 0]
-    return missing + [str(path) for path in (Path(directory), Path(upstream).parent) if not path.is_dir()]
-
-
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
-    result["missing"] = lacking(module, directory, upstream)
+    result["missing"] = lacking(engine.command, directory, upstream)
     if not result["missing"]:
         host = Host(module.run_command, p["app"], directory, upstream)
         try:

@@ -50,7 +50,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy.host import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.merge import merged
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -48,13 +48,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy.host import (
-    read_text,
-    reload_proxy,
-    upstream_path,
-    upstream_text,
-    write_atomically,
-)
+from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.host import reload_proxy, upstream_path, upstream_text
 
 ARGUMENT_SPEC: dict[str, Any] = {"app": {"type": "str", "required": True}, "site": {"type": "str", "required": True}}
 

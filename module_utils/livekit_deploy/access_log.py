@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import worker_log
+from ansible.module_utils.livekit_deploy.times import epoch
 
 BLOCK = 1024 * 1024
 BYTES_READ = 64 * BLOCK
@@ -40,7 +40,7 @@ def backwards(path: Path, limit: int) -> Iterator[str]:
 
 def moment(text: str) -> float | None:
     """Seconds since the epoch of a time as proxies write it: ISO 8601, common log format, or the number itself."""
-    found = worker_log.epoch(text)
+    found = epoch(text)
     if found is not None:
         return found
     try:

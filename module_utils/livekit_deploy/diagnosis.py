@@ -8,8 +8,9 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import diagnosis_view as view
 from ansible.module_utils.livekit_deploy.diagnosis_causes import CAUSES, TITLES, Cause
-from ansible.module_utils.livekit_deploy.diagnosis_findings import GOOD, Finding, Holds, RuledOut, Unknown
+from ansible.module_utils.livekit_deploy.diagnosis_findings import Finding, Holds, RuledOut, Unknown
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, QuietError, Sighting, World, mapping, place, utc
+from ansible.module_utils.livekit_deploy.routing import GOOD
 
 
 def finding(cause: Cause, host: Host) -> Finding:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ansible.module_utils.livekit_deploy import diagnosis_findings as find
 from ansible.module_utils.livekit_deploy.diagnosis_findings import Finding
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host
+from ansible.module_utils.livekit_deploy.worker_log import ANSWER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ CAUSES: tuple[Cause, ...] = (
         "slow_handler",
         "The worker answers job requests too late or not at all",
         find.slow_handler,
-        f"answer within {find.ANSWER_SECONDS} s in on_request (do the work in the entrypoint), ask the probe hook first, and run: {DEPLOY}",
+        f"answer within {ANSWER_SECONDS} s in on_request (do the work in the entrypoint), ask the probe hook first, and run: {DEPLOY}",
         VERIFY,
         f"set livekit_agent_image to the old image and run: {DEPLOY}",
     ),

@@ -14,11 +14,11 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import diagnosis_view as view
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, Rival, mapping, need, place, utc
 from ansible.module_utils.livekit_deploy.inventory import normalised_url
+from ansible.module_utils.livekit_deploy.routing import GOOD
+from ansible.module_utils.livekit_deploy.worker_log import ANSWER_SECONDS
 
-GOOD = ("exclusive", "shared")  # verdicts
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "AGENT_NAME")
 CLOCK_LIMIT_SECONDS = 30.0
-ANSWER_SECONDS = 2.8  # what a worker answers later is lost (livekit-server 1.13.5, measured)
 TARGET_LOAD = 0.7  # agents.target_load of the server: a worker above it is offered nothing
 NAME_VARIABLE_SINCE, OVERRIDE_SINCE = (1, 5, 7), (1, 6, 0)  # livekit-agents
 STORM = 3  # registrations within STORM_SECONDS that are no normal start

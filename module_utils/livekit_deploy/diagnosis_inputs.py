@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import probes
+from ansible.module_utils.livekit_deploy import probes, report
 from ansible.module_utils.livekit_deploy.diagnosis_view import AGENT_HOSTS, moment
 from ansible.module_utils.livekit_deploy.inventory import read_host
 
@@ -25,7 +25,6 @@ OF_ANSIBLE = (
     "warnings",
     "deprecations",
 )
-SSH = ("Task failed: ", "Failed to connect to the host via ssh: ")
 MINUTE = 60.0
 
 
@@ -119,6 +118,5 @@ def why_unread(reading: Any) -> str:
     if not isinstance(reading, Mapping):
         return "not in this run (--limit)"
     text = str(reading.get("msg") or "the task that reads it left no answer").strip()
-    for prefix in SSH:
-        text = text.removeprefix(prefix)
+    text = report.without_prefix(text)
     return f"host unreachable over SSH: {text}" if reading.get("unreachable") else text

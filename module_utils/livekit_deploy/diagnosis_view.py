@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from ansible.module_utils.livekit_deploy.inventory import normalised_url
+from ansible.module_utils.livekit_deploy.times import epoch
+
 PROBE_ROOMS = "livekit-deploy-"  # rooms of probes start so; the jobs in them are nobody's calls
 AGENT_HOSTS = "agent_hosts"
 WHAT = {
@@ -74,12 +77,8 @@ def moment(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if value > 0 else None
     text = re.sub(r"(\.\d{6})\d+", r"\1", str(value or ""))  # Docker writes nanoseconds
-    try:
-        read = datetime.fromisoformat(text)
-        seconds = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return seconds if seconds > 0 else None
+    seconds = epoch(text)
+    return seconds if seconds and seconds > 0 else None
 
 
 def utc(value: Any) -> str:
@@ -441,9 +440,9 @@ class World:
 
 
 def same_server(one: Any, other: Any) -> bool:
-    """Two addresses that are known and equal; ws is http, wss is https."""
-    texts = [re.sub(r"^http", "ws", str(url or "").strip().lower()).rstrip("/") for url in (one, other)]
-    return bool(texts[0]) and texts[0] == texts[1]
+    """Two addresses that are known and of one server."""
+    known, wanted = (normalised_url(str(url or "").strip()) for url in (one, other))
+    return known == wanted != ""
 
 
 # --- where requests went ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import engine, process, worker
+from ansible.module_utils.livekit_deploy.files import write_atomically
 
 RUNTIME = Path("/run")
 DROP_IN = "zz-livekit-agent-deploy-drain.conf"
@@ -257,9 +258,7 @@ class Records:
 
     def write(self, worker_id: str, record: Mapping[str, Any]) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = self.path(worker_id).with_suffix(".partial")
-        partial.write_text(json.dumps(record))
-        partial.replace(self.path(worker_id))
+        write_atomically(self.path(worker_id), json.dumps(record))
 
     def read(self, worker_id: str) -> dict[str, Any] | None:
         """The record that has this id, as the requested one or as another of the same worker."""

@@ -119,9 +119,10 @@ def start_command(container: dict[str, Any]) -> str:
     return f"cd {shlex.quote(directory)} && {shlex.join(['docker', 'compose', *options, 'up', '-d', service])}"
 
 
-def log_lines(run: Run, container: str, tail: int | None = None) -> list[str]:
-    """A container's log, oldest first, standard output and error together."""
-    status, out, err = run(["docker", "logs", *(["--tail", str(tail)] if tail else []), container])
+def log_lines(run: Run, container: str, tail: int | None = None, *, timestamps: bool = False) -> list[str]:
+    """A container's log, oldest first, standard output and error together; each line after its time where that is asked for."""
+    options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
+    status, out, err = run(["docker", "logs", *options, container])
     if status != 0:
         raise EngineError(err.strip()[-2000:])
     return (out + err).splitlines()

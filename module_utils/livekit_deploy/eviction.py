@@ -20,29 +20,48 @@ from ansible.module_utils.livekit_deploy.inventory import (
     read_host,
     server_problems,
 )
+from ansible.module_utils.livekit_deploy.routing import GOOD
 
 GROUPS = ("agent_hosts", "suspects")
-GOOD = ("exclusive", "shared")
+# What of a result is told, and what of a reading is decided on.
 DRAINED = (
-    *("gone", "draining", "active_jobs", "container", "worker_ids", "supervisor", "policy", "commands", "start_command", "also_at_boot"),
+    "gone",
+    "draining",
+    "active_jobs",
+    "container",
+    "worker_ids",
+    "supervisor",
+    "policy",
+    "commands",
+    "start_command",
+    "also_at_boot",
 )
 EVIDENCE = (
-    *(
-        "kind",
-        "container",
-        "container_id",
-        "project",
-        "directory",
-        "pid",
-        "worker_id",
-        "worker_ids",
-        "agent_name",
-        "answered_name",
-        "override",
-        "env",
-    ),
-    *("registered_since", "started_at", "running", "draining", "connected", "active_jobs", "instance", "release", "url", "configured_url"),
-    *("supervisor", "start_command", "unread"),
+    "kind",
+    "container",
+    "container_id",
+    "project",
+    "directory",
+    "pid",
+    "worker_id",
+    "worker_ids",
+    "agent_name",
+    "answered_name",
+    "override",
+    "env",
+    "registered_since",
+    "started_at",
+    "running",
+    "draining",
+    "connected",
+    "active_jobs",
+    "instance",
+    "release",
+    "url",
+    "configured_url",
+    "supervisor",
+    "start_command",
+    "unread",
 )
 
 

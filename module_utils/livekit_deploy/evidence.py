@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ansible.module_utils.livekit_deploy import access_log, engine, worker, worker_log
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
+from ansible.module_utils.livekit_deploy.times import epoch
 
 T = TypeVar("T")
 TROUBLE = (OSError, ValueError, LookupError, TypeError, AttributeError, re.error, engine.EngineError, ReleaseError)
@@ -58,15 +59,8 @@ def window(record: dict[str, Any] | None, since: float | None, max_seconds: floa
     """From ``since``, or else from when the release began to serve but at most ``max_seconds`` back; until now."""
     until = time.time()
     if since is None:
-        since = max(worker_log.epoch((record or {}).get("served_at")) or 0.0, until - max_seconds)
+        since = max(epoch((record or {}).get("served_at")) or 0.0, until - max_seconds)
     return Window(since, until)
-
-
-def lacking(run: engine.Run, directory: str, upstream: str) -> list[str]:
-    """What ``provision.yml`` would have made and is not there; a program that is there and complains is not missing."""
-    wanted = {"Docker": ["docker", "--version"], "Docker Compose 2": ["docker", "compose", "version"], "nginx": ["nginx", "-v"]}
-    missing = [what for what, argv in wanted.items() if run(argv)[0] != 0]
-    return missing + [str(path) for path in (Path(directory), Path(upstream).parent) if not path.is_dir()]
 
 
 # --- compose projects, and what their files say now ------------------------------------------------------------------
@@ -199,7 +193,7 @@ class Dispatches:
     def take(self, line: str) -> None:
         """One line of ``docker logs --timestamps``."""
         stamp, _, text = line.partition(" ")
-        when = worker_log.epoch(stamp)
+        when = epoch(stamp)
         self.first = self.first or when
         fields = self.fields(text)
         if not fields:
@@ -243,7 +237,7 @@ def api(run: engine.Run, container: dict[str, Any] | None, since: float, pattern
     name, environment = container["Name"].lstrip("/"), engine.environment(container)
     log = notes.attempt(f"the log of the API (container {name})", lambda: followed(run, container["Id"], since, pattern), None)
     if log:
-        notes.add(log.unknown(name, worker_log.epoch(container.get("Created")) or 0.0))
+        notes.add(log.unknown(name, epoch(container.get("Created")) or 0.0))
     return {
         "read": bool(log and log.recognized),
         "container": name,
@@ -258,11 +252,8 @@ def api(run: engine.Run, container: dict[str, Any] | None, since: float, pattern
 def followed(run: engine.Run, container: str, since: float, pattern: str | None) -> Dispatches:
     """The dispatches in a container's log."""
     log = Dispatches(since, pattern)
-    status, out, err = run(["docker", "logs", "--timestamps", "--tail", str(API_LOG_LINES), container])
-    if status != 0:
-        raise engine.EngineError(err.strip()[-300:])
     # Each stream is in order, both together are not.
-    for line in sorted((out + err).splitlines()):
+    for line in sorted(engine.log_lines(run, container, API_LOG_LINES, timestamps=True)):
         log.take(line)
     return log
 
@@ -301,8 +292,8 @@ def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, 
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is left."""
     left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": []}
     nobody: dict[str, Any] = {"time": time.time(), "workers": [], "unread": []}
-    found = left if containers is None else notes.attempt("the release and its containers", lambda: host.info(), left)
-    seen = notes.attempt("the workers", lambda: worker.everywhere(host.run, since=since), nobody)
+    found = left if containers is None else notes.attempt("the release and its containers", lambda: host.state(containers), left)
+    seen = notes.attempt("the workers", lambda: worker.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
         if containers is not None or not what.startswith("containers"):  # that the Engine does not answer is said already
             notes.add(f"the search for workers could not read {what}")

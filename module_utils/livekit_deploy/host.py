@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import engine, release, worker, worker_log
+from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 
 class ReleaseError(Exception):
     """A step could not be done; the text says found, expected and what to do."""
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file whole: a reader, or a crash, sees the old text or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def read_text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
 
 
 def now() -> str:
@@ -131,6 +113,10 @@ class Host:
     def info(self, **selection: Any) -> dict[str, Any]:
         """Record, drift, containers, leftovers and worker readings, as the Engine tells them now."""
         found = engine.containers(self.run)
+        return {**self.state(found), **worker.readings(self.run, found=found, **selection)}
+
+    def state(self, found: list[dict[str, Any]]) -> dict[str, Any]:
+        """``info`` without the workers: what the record and a listing of the host's containers say."""
         record = self.current()
         services = self.services(record["id"], found) if record else {}
         records = self.records()
@@ -141,7 +127,6 @@ class Host:
             "services": services,
             "drift": self.drift(record, services) if record else [],
             "leftovers": [r["id"] for r in others if self.services(r["id"], found) or r["state"] in ("staged", "standby")],
-            **worker.readings(self.run, found=found, **selection),
         }
 
     # --- steps ---
@@ -293,6 +278,14 @@ class Host:
             self.remove(release_id)
             done["removed"].append(release_id)
         return done
+
+
+def lacking(run: engine.Run, directory: str, upstream: str, ask_engine: bool = True) -> list[str]:
+    """What ``provision.yml`` would have made and is not there. Where the Engine is not asked, one that does not answer is not missing."""
+    docker = ["docker", "version"] if ask_engine else ["docker", "--version"]
+    wanted = {"Docker": docker, "Docker Compose 2": ["docker", "compose", "version"], "nginx": ["nginx", "-v"]}
+    missing = [what for what, argv in wanted.items() if run(argv)[0] != 0]
+    return missing + [str(path) for path in (Path(directory), Path(upstream).parent) if not path.is_dir()]
 
 
 def upstream_text(app: str, port: int | None) -> str:

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.livekit_deploy.files import write_atomically
+
 # How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
 GRACE_SECONDS = 60.0
 
@@ -112,12 +114,7 @@ class Lock:
             return Record()
 
     def write(self, record: Record) -> Record:
-        partial = self.path.with_name(".lock.json.partial")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(record), file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        write_atomically(self.path, json.dumps(asdict(record)))
         return record
 
     @contextmanager

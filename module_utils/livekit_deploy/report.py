@@ -73,9 +73,7 @@ class Report:
 
     def lose(self, host: str, message: str) -> None:
         """Ansible could not reach the host."""
-        for prefix in ("Task failed: ", "Failed to connect to the host via ssh: "):
-            message = message.removeprefix(prefix)
-        self.fail([host], f"host unreachable over SSH: {message}", final=True)
+        self.fail([host], f"host unreachable over SSH: {without_prefix(message)}", final=True)
         if host in self.hosts:
             self.hosts[host].unreachable = True
 
@@ -229,6 +227,13 @@ def verdicts_of(text: str | None) -> tuple[dict[str, dict[str, Any]], str]:
         return {}, f"found {type(found).__name__}, expected an object with an entry for each host"
     entries = {host: entry for host, entry in found.items() if isinstance(entry, dict)}
     return entries, f"no entry can be read for {', '.join(sorted(found.keys() - entries.keys()))}" if len(entries) < len(found) else ""
+
+
+def without_prefix(message: str) -> str:
+    """What a module or ssh said, without the words that ansible-core puts before it."""
+    for prefix in ("Task failed: ", "Failed to connect to the host via ssh: "):
+        message = message.removeprefix(prefix)
+    return message
 
 
 def failure_message(result: Mapping[str, Any], task: str, sums_up: bool) -> str:

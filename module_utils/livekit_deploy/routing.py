@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EXCLUSIVE, SHARED, FOREIGN, INCONCLUSIVE, UNREACHABLE = "exclusive", "shared", "foreign", "inconclusive", "unreachable"
+GOOD = (EXCLUSIVE, SHARED)
 WINDOW_SECONDS = 10.0
 # The probability of having missed an equal worker that is still called good enough: seven plain dispatches to one worker.
 SAMPLING_LIMIT = 0.01
@@ -162,7 +163,7 @@ def not_seen_by(evidence: Evidence) -> tuple[str, ...]:
 def decide(evidence: Evidence) -> Verdict:
     """The verdict on one name. The order matters: what speaks against the name comes before what speaks for it."""
     kind, reason, foreign = against(evidence) or lost(evidence) or doubtful(evidence) or good(evidence)
-    blind = not_seen_by(evidence) if kind in (EXCLUSIVE, SHARED) else ()
+    blind = not_seen_by(evidence) if kind in GOOD else ()
     return Verdict(kind, reason + note_on_log(evidence), method_of(evidence), seconds_of(evidence), blind, foreign)
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence, came_back
+from ansible.module_utils.livekit_deploy.times import epoch
 
 STARTING, REGISTERED = "starting LiveKit server", "worker registered"
 CLOSED = ("closing worker", "last worker deregistered")
@@ -28,13 +29,6 @@ NAMES_KEPT = 10_000
 
 def iso(moment: float | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def epoch(text: Any) -> float | None:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return None
 
 
 def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
+
+from ansible.module_utils.livekit_deploy import report
+from ansible.module_utils.livekit_deploy.times import epoch
 
 WIDTH, SCREEN_LINES = 120, 41  # of 45: the report callback adds the path of the JSON and three empty lines
 LEAST_NOTES = 4
@@ -49,9 +51,7 @@ def text_of(variables: Mapping[str, Any], name: str) -> str:
 
 def why(message: str) -> str:
     """One line of a message of Ansible: what ssh itself said where it did, without its warnings."""
-    for prefix in ("Task failed: ", "Failed to connect to the host via ssh: "):
-        message = message.removeprefix(prefix)
-    lines = [line.strip() for line in message.rpartition("over ssh: ")[2].splitlines()]
+    lines = [line.strip() for line in report.without_prefix(message).rpartition("over ssh: ")[2].splitlines()]
     return next((line for line in lines if line and not line.startswith("Warning: ")), "no message")
 
 
@@ -116,12 +116,8 @@ def state_of(given: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
 
 def age_of(at: Any, now: float) -> float | None:
     """Seconds since a time as it is logged or recorded; None where it cannot be read."""
-    try:
-        moment = datetime.fromisoformat(str(at))
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(max(0.0, now - moment.timestamp()), 1)
+    moment = epoch(at)
+    return None if moment is None else round(max(0.0, now - moment), 1)
 
 
 def jobs_left(row: Mapping[str, Any]) -> int:

@@ -480,7 +480,7 @@ def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: boo
     others = [member.name for member in host.pool_hosts if member.name != host.name]
     whose = f"the pool of {', '.join([host.name, *others])}" if others else f"{host.name} alone"
     expected = f"jobs of {host.agent_name!r} go to {whose}"
-    good = verdict.verdict in (routing.EXCLUSIVE, routing.SHARED)
+    good = verdict.verdict in routing.GOOD
     ok = good or (accept_inconclusive and verdict.verdict == routing.INCONCLUSIVE)
     found = f"{verdict.verdict}: {verdict.reason} (by {verdict.method}, {verdict.seconds} s)"
     return Check("routing", ok, found, expected, routing_remedy(host, verdict))

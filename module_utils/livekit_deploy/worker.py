@@ -8,11 +8,11 @@ import time
 import urllib.request
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.livekit_deploy import engine, process, worker_log
+from ansible.module_utils.livekit_deploy.times import epoch
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
 OVERRIDE_VARIABLE = "LIVEKIT_AGENT_NAME_OVERRIDE"
@@ -36,15 +36,8 @@ class Selection(NamedTuple):
         """The requests with one of the job ids or rooms; with ``since`` all of that time, the newest."""
         if self.since is None:
             return [r for r in requests if r["job_id"] in self.job_ids or r["room"] in self.rooms]
-        return [r for r in requests if seconds_of(r["time"]) >= self.since][-NEWEST_REQUESTS:]
-
-
-def seconds_of(timestamp: str | None) -> float:
-    """A log line's time in seconds since the epoch; one without a time counts as of now."""
-    try:
-        return datetime.fromisoformat(timestamp or "").timestamp()
-    except ValueError:
-        return time.time()
+        # A request without a time counts as of now.
+        return [r for r in requests if (epoch(r["time"]) or time.time()) >= self.since][-NEWEST_REQUESTS:]
 
 
 def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str, Any]:
@@ -186,12 +179,12 @@ class Search:
     What could not be read is listed and not guessed. ``run`` is used by several threads at once.
     """
 
-    def __init__(self, run: engine.Run, selection: Selection, root: Path) -> None:
+    def __init__(self, run: engine.Run, selection: Selection, root: Path, found: list[dict[str, Any]] | None = None) -> None:
         self.run, self.selection, self.root = run, selection, root
         self.unread: list[str] = []
         self.table = process.read_table(root)
         self.certain = self.table.helped()
-        self.containers = self.list_containers()
+        self.containers = self.list_containers() if found is None else found
 
     def list_containers(self) -> list[dict[str, Any]]:
         try:
@@ -311,7 +304,7 @@ class Search:
         return next((answer for where in wanted[:3] if "sdk_version" in (answer := own_answer(where))), {})
 
 
-def everywhere(run: engine.Run, root: Path | None = None, **selection: Any) -> dict[str, Any]:
+def everywhere(run: engine.Run, root: Path | None = None, found: list[dict[str, Any]] | None = None, **selection: Any) -> dict[str, Any]:
     """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked at."""
     chosen = Selection(
         frozenset(selection.get("job_ids", ())),
@@ -319,7 +312,7 @@ def everywhere(run: engine.Run, root: Path | None = None, **selection: Any) -> d
         tuple(selection.get("patterns", ())),
         selection.get("since"),
     )
-    search = Search(run, chosen, root or process.ROOT)
+    search = Search(run, chosen, root or process.ROOT, found)
     workers = search.workers()
     return {"time": time.time(), "workers": workers, "unread": search.unread}
 

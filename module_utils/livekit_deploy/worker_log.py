@@ -10,8 +10,9 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
 from typing import Any
+
+from ansible.module_utils.livekit_deploy.times import epoch
 
 REGISTERED = "registered worker"
 REQUESTED = "received job request"
@@ -53,15 +54,6 @@ def event_of(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
-
-
-def epoch(text: Any) -> float | None:
-    """Seconds since the epoch of an ISO 8601 time, UTC if it names no zone; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def job_request(event: dict[str, Any]) -> dict[str, str | None]:

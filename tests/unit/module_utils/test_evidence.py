@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import access_log, engine, evidence, process
-from ansible.module_utils.livekit_deploy.host import Host, upstream_text
+from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_text
 
 NOW = time.time()
 RELEASE = "20260101T000000Z-00000001"
@@ -354,10 +354,10 @@ def test_newest_dispatches_are_kept_and_all_are_counted() -> None:
     [("docker --version", "Docker"), ("docker compose version", "Docker Compose 2"), ("nginx -v", "nginx")],
 )
 def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, missing: str, expected: str) -> None:
-    assert evidence.lacking(machine.run, str(tmp_path), str(tmp_path / "x")) == []
+    assert lacking(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == []
     machine.fails = {missing: (127, "", "not found")}
-    assert evidence.lacking(machine.run, str(tmp_path), str(tmp_path / "x")) == [expected]
+    assert lacking(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == [expected]
 
 
 def test_directory_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path) -> None:
-    assert evidence.lacking(machine.run, str(tmp_path / "none"), str(tmp_path / "x")) == [str(tmp_path / "none")]
+    assert lacking(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [str(tmp_path / "none")]
