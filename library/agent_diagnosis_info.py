@@ -11,14 +11,6 @@ description:
   - Reads release, workers, the files as they are now, compose projects, the proxy's access log and the API's log.
   - Never fails for what it finds, also on a host that was never provisioned; what could not be read is a sentence in RV(unread).
 options:
-  app:
-    description: Name of the application; its releases are in C(<root>/<app>).
-    type: str
-    required: true
-  root:
-    description: Directory that holds the applications.
-    type: path
-    default: /opt
   agent_name:
     description: The agent name the inventory gives the host; chooses among several containers that may be the API.
     type: str
@@ -46,16 +38,7 @@ options:
         C(error), as far as it has them; a line with C(error) tells of a failure.
       - Without it, JSON lines whose C(event) is C(dispatch_created) or C(dispatch_failed).
     type: str
-  controller_time:
-    description: The controller's clock in seconds since the epoch when the task started; for RV(clock_skew_seconds).
-    type: float
-attributes:
-  check_mode:
-    description: Only reads, so check mode changes nothing.
-    support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

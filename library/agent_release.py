@@ -14,14 +14,6 @@ description:
   - V(retired) drains and stops every release but the serving one, and removes the oldest of them.
   - A worker is drained with one signal only and never killed before its own timeout; one that is still busy is left and reported.
 options:
-  app:
-    description: Name of the application; its releases are in C(<root>/<app>).
-    type: str
-    required: true
-  root:
-    description: Directory that holds the applications.
-    type: path
-    default: /opt
   state:
     description: What the release is to become.
     type: str
@@ -57,9 +49,7 @@ attributes:
   check_mode:
     description: Says whether it would change something and writes nothing.
     support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.no_diff]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -10,40 +10,7 @@ short_description: Read the release record, its drift, the containers and the wo
 description:
   - Reads what serves on a host, from the release record and from the Docker Engine, and whether both still agree.
   - Also tells what a host lacks that C(provision.yml) would install, and how far its clock is from the controller's.
-options:
-  app:
-    description: Name of the application; its releases are in C(<root>/<app>).
-    type: str
-    required: true
-  root:
-    description: Directory that holds the applications.
-    type: path
-    default: /opt
-  job_ids:
-    description: Report the workers' requests for these jobs.
-    type: list
-    elements: str
-    default: []
-  rooms:
-    description: Report the workers' requests for these rooms.
-    type: list
-    elements: str
-    default: []
-  log_patterns:
-    description: Regular expressions to look for in each worker's log.
-    type: list
-    elements: str
-    default: []
-  controller_time:
-    description: The controller's clock in seconds since the epoch when the task started; for RV(clock_skew_seconds).
-    type: float
-attributes:
-  check_mode:
-    description: Only reads, so check mode changes nothing.
-    support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.requests, livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -9,14 +9,7 @@ module: docker_engine_info
 short_description: Read a host's Docker Engine, Compose and time synchronisation
 description:
   - Tells what is there before C(provision.yml) installs what is not.
-options: {}
-attributes:
-  check_mode:
-    description: Only reads, so check mode changes nothing.
-    support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -56,9 +56,7 @@ attributes:
   check_mode:
     description: Only computes; in check mode nothing is proven afterwards.
     support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.no_diff]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -20,9 +20,7 @@ attributes:
   check_mode:
     description: In check mode nothing is pulled; an image the host does not have is answered as it was named.
     support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.no_diff]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -74,13 +74,7 @@ options:
     description: How long all questions to the server may take together.
     type: float
     default: 5.0
-attributes:
-  check_mode:
-    description: Only reads, so check mode changes nothing.
-    support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -35,9 +35,7 @@ attributes:
   check_mode:
     description: RV(commands) says what would be done.
     support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.no_diff]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

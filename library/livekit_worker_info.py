@@ -32,21 +32,6 @@ options:
   project:
     description: Read only the workers of this compose project.
     type: str
-  job_ids:
-    description: Report the requests for these jobs.
-    type: list
-    elements: str
-    default: []
-  rooms:
-    description: Report the requests for these rooms.
-    type: list
-    elements: str
-    default: []
-  log_patterns:
-    description: Regular expressions to look for in each worker's log.
-    type: list
-    elements: str
-    default: []
   registered_as:
     description: Wait until the worker of O(project) is registered under this agent name; fail with the reason when it cannot be.
     type: str
@@ -54,13 +39,7 @@ options:
     description: How long O(registered_as) waits. A start takes 4 to 7 s on 2 cores (livekit-agents 1.8.9, measured).
     type: float
     default: 60.0
-attributes:
-  check_mode:
-    description: Only reads, so check mode changes nothing.
-    support: full
-  diff_mode:
-    description: Nothing to show.
-    support: none
+extends_documentation_fragment: [livekit_deploy.requests, livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.plugins.loader import fragment_loader
+from ansible.utils.plugin_docs import get_docstring
 
 LIBRARY = Path(__file__).resolve().parents[2] / "library"
 MODULES = sorted(LIBRARY.glob("*.py"))
@@ -56,7 +58,9 @@ def started(path: Path, monkeypatch: pytest.MonkeyPatch) -> SeenError:
 
 
 def documentation(path: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(load(path).DOCUMENTATION))
+    """As `ansible-doc` shows it, with what a module has from the fragments that several share."""
+    fragment_loader.add_directory(str(LIBRARY.with_name("doc_fragments")))
+    return dict(get_docstring(str(path), fragment_loader, is_module=True)[0])
 
 
 def differences(documented: Mapping[str, Any], spec: Mapping[str, Any], where: str = "") -> Iterator[str]:

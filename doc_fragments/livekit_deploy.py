@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several modules document alike."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Named by ``extends_documentation_fragment: [livekit_deploy.<name>]`` in a module, the name in small letters."""
+
+    NO_DIFF = r"""
+attributes:
+  diff_mode:
+    description: Nothing to show.
+    support: none
+"""
+
+    READS = r"""
+attributes:
+  check_mode:
+    description: Only reads, so check mode changes nothing.
+    support: full
+  diff_mode:
+    description: Nothing to show.
+    support: none
+"""
+
+    APPLICATION = r"""
+options:
+  app:
+    description: Name of the application; its releases are in C(<root>/<app>).
+    type: str
+    required: true
+  root:
+    description: Directory that holds the applications.
+    type: path
+    default: /opt
+"""
+
+    CLOCK = r"""
+options:
+  controller_time:
+    description: The controller's clock in seconds since the epoch when the task started; for RV(clock_skew_seconds).
+    type: float
+"""
+
+    REQUESTS = r"""
+options:
+  job_ids:
+    description: Report the workers' requests for these jobs.
+    type: list
+    elements: str
+    default: []
+  rooms:
+    description: Report the workers' requests for these rooms.
+    type: list
+    elements: str
+    default: []
+  log_patterns:
+    description: Regular expressions to look for in each worker's log.
+    type: list
+    elements: str
+    default: []
+"""
