@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -180,6 +181,27 @@ class Machine:
             "gates": self.sh(f"cd /opt/{APP}/releases && grep -r . */gate/state || true").splitlines(),
             "upstream": self.sh(f"cat /etc/nginx/livekit-agent-deploy/{APP}.upstream.conf"),
         }
+
+
+def wait_for(machine: Machine, command: str, words: str, times: int = 1, seconds: float = 90) -> str:
+    """The last line with these words that the command prints, once there are so many."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        lines = machine.sh(f"{command} 2>&1 | grep -F {shlex.quote(words)}", check=False).splitlines()
+        if len(lines) >= times:
+            return lines[-1]
+        time.sleep(0.5)
+    raise AssertionError(f"{machine.name}: {command} said {words!r} less than {times} times within {seconds} s")
+
+
+def start_foreign(other: Machine, container: str, agent_name: str, options: str = "", command: str = "") -> str:
+    """Start a worker of somebody else under a name, from the image of their own deployment; its worker id."""
+    model = next(found for found in other.containers() if found.service == "agent")
+    copied = "^(LIVEKIT_URL|LIVEKIT_API_KEY|LIVEKIT_API_SECRET|SIDEKICK_LOAD|SIDEKICK_LOAD_THRESHOLD)="
+    environment = f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {model.id} | grep -E '{copied}'"
+    run = f"docker run -d --name {container} --env-file /tmp/{container}.env -e LIVEKIT_AGENT_NAME={agent_name} {options}"
+    other.sh(f"umask 077; {environment} >/tmp/{container}.env; {run} {model.image} {command}; rm /tmp/{container}.env")
+    return str(json.loads(wait_for(other, f"docker logs {container}", '"registered worker"', seconds=60))["id"])
 
 
 def container_of(data: Mapping[str, Any]) -> Container:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from livekit import api
 
-from tests.e2e.harness import ROOT, Lab, Machine
+from tests.e2e.harness import ROOT, Lab, Machine, wait_for
 from tests.e2e.matrix import PREFIX, Situation, Stranger
 
 SCRIPT = Path(__file__).with_name("foreign_worker.py")
@@ -239,7 +239,7 @@ class Planting:
             + "\nfor pid in $pids; do wait $pid; done; rm $env"
         )
         for name in (name for alias in aliases for name in alias.containers):
-            wait_for(machine, f"docker logs {name} 2>&1", "registered worker")
+            wait_for(machine, f"docker logs {name}", "registered worker")
 
     def read_strangers(self) -> None:
         """Before the end: which worker ids somebody else's workers had."""
@@ -286,9 +286,9 @@ class Planting:
         busy = [alias for alias in self.aliases if alias.situation.stranger and alias.situation.stranger.busy]
         asyncio.run(self.dispatch([alias.situation.agent_name for alias in busy], PASSED_ON))
         for alias in busy:
-            wait_for(self.lab.other, f"docker logs {alias.name}-0 2>&1", "in the room")
+            wait_for(self.lab.other, f"docker logs {alias.name}-0", "in the room")
             self.lab.other.sh(f"docker kill -s TERM {alias.name}-0")
-            wait_for(self.lab.other, f"docker logs {alias.name}-0 2>&1", "draining worker")
+            wait_for(self.lab.other, f"docker logs {alias.name}-0", "draining worker")
 
     def occupy_ours(self) -> None:
         """Give a job that does not end to each release that is to be old soon."""
@@ -348,17 +348,6 @@ def answered(url: str, body: dict[str, str] | None = None) -> None:
             line.close()
         assert time.monotonic() < deadline, url
         time.sleep(0.5)
-
-
-def wait_for(machine: Machine, command: str, words: str) -> str:
-    """The first line with these words that the command prints."""
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        found = machine.sh(f"{command} | grep -m1 -F {shlex.quote(words)} || true")
-        if found:
-            return found.splitlines()[0]
-        time.sleep(0.5)
-    raise AssertionError(f"{machine.name}: {command} said nothing of {words!r} within {WITHIN_SECONDS} s")
 
 
 def clean_host(machine: Machine) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import NGINX, ROOT, Lab, Machine, Run
+from tests.e2e.harness import NGINX, ROOT, Lab, Machine, Run, start_foreign, wait_for
 
-COPIED = "^(LIVEKIT_URL|LIVEKIT_API_KEY|LIVEKIT_API_SECRET|SIDEKICK_LOAD|SIDEKICK_LOAD_THRESHOLD)="
 FOREIGN = "foreign-to-diagnose"
 CALLS = 10  # all of them miss one of two equal workers once in 512 runs
 SET = 'set_env() { sed -i "/^$2=/d" $1; echo "$2=$3" >>$1; }; cd /opt/sidekick/current;'
@@ -25,7 +23,6 @@ PUT_BACK = (
     "cd /opt/sidekick/current && mv /tmp/agent-worker.env /tmp/fastapi.env . && echo open >gate/state && "
     "docker compose up -d --quiet-pull 2>&1 | tail -n 3"
 )
-WITHIN_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -72,29 +69,8 @@ def call(machine: Machine) -> dict[str, Any]:
     return found
 
 
-def wait_for(machine: Machine, command: str, words: str, times: int = 1) -> str:
-    """The last line with these words that the command prints, once there are so many."""
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        lines = machine.sh(f"{command} 2>&1 | grep -F {shlex.quote(words)}", check=False).splitlines()
-        if len(lines) >= times:
-            return lines[-1]
-        time.sleep(0.5)
-    raise AssertionError(f"{machine.name}: {command} said {words!r} less than {times} times within {WITHIN_SECONDS} s")
-
-
 def worker_log(machine: Machine) -> str:
     return f"docker logs {machine.service('agent-worker').id}"
-
-
-def start_foreign(other: Machine, agent_name: str) -> str:
-    """Somebody else's worker under our name, from the image that runs there; its worker id."""
-    model = other.containers()[0]
-    environment = f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {model.id} | grep -E '{COPIED}'"
-    run = f"docker run -d --name {FOREIGN} --env-file /tmp/foreign.env -e LIVEKIT_AGENT_NAME={agent_name} {model.image}"
-    other.sh(f"umask 077; {environment} >/tmp/foreign.env; {run}; rm /tmp/foreign.env")
-    line = wait_for(other, f"docker logs {FOREIGN}", "registered worker")
-    return str(json.loads(line)["id"])
 
 
 # --- the incident, beside a host with nothing wrong ------------------------------------------------------------------
@@ -112,7 +88,7 @@ class Incident:
 def incident(deployed: Lab, first: Machine, second: Machine) -> Incident:
     agent_name, since = str(first.record(str(first.serving()))["agent_name"]), now()
     try:
-        foreign_id = start_foreign(deployed.other, agent_name)
+        foreign_id = start_foreign(deployed.other, FOREIGN, agent_name)
         rooms = {call(first)["room"] for _ in range(CALLS)}
         call(second)
         wait_for(second, worker_log(second), "tool call")

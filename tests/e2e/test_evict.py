@@ -87,19 +87,14 @@ def rows_on(run: Run, host: str) -> list[dict[str, Any]]:
 
 
 def kind_of(row: dict[str, Any]) -> str:
-    return (
-        "container"
-        if row["supervisor"].startswith("docker")
-        else "unit"
-        if row["supervisor"] == "systemd foreign-agent.service"
-        else "process"
-    )
+    if row["supervisor"].startswith("docker"):
+        return "container"
+    return "unit" if row["supervisor"] == "systemd foreign-agent.service" else "process"
 
 
 @pytest.fixture(scope="module")
 def foreign(deployed: Lab) -> Iterator[Foreign]:
-    lab = deployed
-    other = lab.machine(lab.document["other_host"]["name"], lab.document["other_host"]["address"])
+    lab, other = deployed, deployed.other
     first, second = names(lab)
     model = next(container for container in other.containers() if container.project == "somebody-else")
     values = {"MODEL": model.id, "FIRST": first, "COMPOSE": COMPOSE % (json.dumps(model.image), first), "UNIT": UNIT % second}

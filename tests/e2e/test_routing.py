@@ -3,15 +3,13 @@ Under a name that is new to us it is found before our first worker starts."""
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Inventory, Lab, Machine, Run
+from tests.e2e.harness import Inventory, Lab, Machine, Run, start_foreign
 
 WITHOUT_THE_HOOK = """
 from livekit.agents import AgentServer, JobContext, cli
@@ -27,7 +25,7 @@ async def entrypoint(ctx: JobContext) -> None:
 if __name__ == "__main__":
     cli.run_app(server)
 """
-COPIED = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "SIDEKICK_LOAD", "SIDEKICK_LOAD_THRESHOLD")
+HOOKLESS_WORKER = {"options": "-v /tmp/without_hook.py:/without_hook.py:ro", "command": "python3 /without_hook.py start"}
 
 
 @dataclass(frozen=True)
@@ -37,27 +35,6 @@ class Incident:
     foreign: dict[str, str]
     verified: Run
     afterwards: Run
-
-
-def start_foreign(other: Machine, container: str, agent_name: str, command: str = "") -> str:
-    """Start a worker on somebody else's host, from the image that runs there; its worker id."""
-    model = next(container for container in other.containers() if container.service == "agent")
-    lines = [f"{key}={model.environment[key]}" for key in COPIED] + [f"LIVEKIT_AGENT_NAME={agent_name}"]
-    other.sh(f"umask 077; printf '%s\\n' {' '.join(repr(line) for line in lines)} >/tmp/{container}.env")
-    options = f"-d --name {container} --env-file /tmp/{container}.env -v /tmp/without_hook.py:/without_hook.py:ro"
-    other.sh(f"docker run {options} {model.image} {command} && rm /tmp/{container}.env")
-    return registered_id(other, container)
-
-
-def registered_id(other: Machine, container: str) -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for line in other.sh(f"docker logs {container} 2>&1").splitlines():
-            event: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
-            if event.get("message") == "registered worker":
-                return str(event["id"])
-        time.sleep(0.5)
-    raise AssertionError(f"{container} did not register within 60 s")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +52,7 @@ def incident(deployed: Lab, other: Machine) -> Incident:
     try:
         foreign = {
             "staging-1": start_foreign(other, "foreign-hooked", names["staging-1"]),
-            "staging-2": start_foreign(other, "foreign-plain", names["staging-2"], "python3 /without_hook.py start"),
+            "staging-2": start_foreign(other, "foreign-plain", names["staging-2"], **HOOKLESS_WORKER),
         }
         verified = lab.play("playbooks/verify.yml")
     finally:
@@ -142,7 +119,7 @@ def refusal(deployed: Lab, other: Machine, first: Machine) -> Refusal:
     renamed: Inventory = {first.name: {"livekit_agent_name": NEW_NAME}}
     before = first.state()
     try:
-        foreign = start_foreign(other, "foreign-new", NEW_NAME, "python3 /without_hook.py start")
+        foreign = start_foreign(other, "foreign-new", NEW_NAME, **HOOKLESS_WORKER)
         run = deployed.play("deploy.yml", inventory=deployed.inventory_of("new-name", renamed), limit=first.name)
     finally:
         other.sh("docker rm -f foreign-new")
@@ -190,7 +167,7 @@ def hookless(deployed: Lab, first: Machine) -> Run:
 def beside_another(hookless: Run, deployed: Lab, other: Machine, first: Machine) -> tuple[Run, str]:
     """Verify while somebody else has the name of a worker without the hook."""
     try:
-        foreign = start_foreign(other, "foreign-beside", str(hookless.row(first.name)["agent_name"]), "python3 /without_hook.py start")
+        foreign = start_foreign(other, "foreign-beside", str(hookless.row(first.name)["agent_name"]), **HOOKLESS_WORKER)
         run = deployed.play("playbooks/verify.yml", extra_vars=HOOKLESS, limit=first.name)
     finally:
         other.sh("docker rm -f foreign-beside")
