@@ -90,7 +90,7 @@ def hostvars_of(workers: Mapping[str, StandIn], at: float, before: Mapping[str, 
 def probes_of(hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
     hosts = sorted(hostvars)
     asked = probes.through_probes(hostvars, hosts)
-    asked += [probes.directed(host, hostvars[host]["livekit_agent_name"], f"{host}/{RELEASE}") for host in hosts]
+    asked += [probes.directed(hostvars[host], host, hostvars[host]["livekit_agent_name"], f"{host}/{RELEASE}") for host in hosts]
     return [{"kind": "probe", "expect": "job", **probe} for probe in asked]
 
 

@@ -38,7 +38,8 @@ description:
     C(verdicts.json) until the next one; hosts that were not part of the run keep theirs.
   - A module's result may carry C(report_documents), a dictionary of file names with a mapping (C(.json)) or a text (C(.md), C(.txt)).
     Each is written beside the others. One with the name of the run's own report is merged over it.
-  - A module's result may carry C(report_lines), texts that are shown at the end of a complete run instead of the table.
+  - A module's result may carry C(report_lines), texts that are shown at the end of a complete run instead of the table, and
+    C(report_notes), texts that are shown below it and kept in the report.
   - A playbook that has nothing to do with the group C(agent_hosts) and makes no documents writes nothing.
 requirements:
   - Enabled with C(callbacks_enabled = deploy_report) in ansible.cfg.
@@ -52,7 +53,7 @@ options:
 
 GROUP = "agent_hosts"
 SECRET_VARIABLE = "livekit_api_secret"  # noqa: S105  the name of a variable
-TAKEN = {"report", "waits", "report_documents", "report_lines"}  # keys of a module's result
+TAKEN = {"report", "waits", "report_documents", "report_lines", "report_notes"}  # keys of a module's result
 SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "ansible.builtin.assert"}
 
 
@@ -257,6 +258,8 @@ class CallbackModule(CallbackBase):
             self._display.warning(problem)
         if isinstance(lines, list):
             run.lines += [str(line) for line in lines]
+        if isinstance(notes := part.get("report_notes"), list):
+            run.notes += [str(note) for note in notes]
 
     def _know_secrets(self) -> None:
         """A document may be about any host of the inventory, also one outside --limit."""

@@ -16,7 +16,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import diagnosis_inputs, eviction, probes, status  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -45,6 +45,16 @@ def livekit_since(value: Any, now: float) -> float | None:
         raise AnsibleFilterError(str(error)) from None
 
 
+def livekit_run_owner(_: Any) -> dict[str, Any]:
+    """This run of a playbook, as the lock of a host knows it: `'' | livekit_run_owner`."""
+    return controller.owner()
+
+
+def livekit_alive(_: Any) -> list[str]:
+    """The controller's processes, so that a host knows an owner of its lock that has ended: `'' | livekit_alive`."""
+    return controller.alive()
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
@@ -60,15 +70,20 @@ class FilterModule:
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
             "livekit_since": livekit_since,
+            "livekit_run_owner": livekit_run_owner,
+            "livekit_alive": livekit_alive,
             "livekit_suspects_outside": diagnosis_inputs.suspects_outside,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
             "livekit_hooked": probes.hooked,
             "livekit_vacancy_probes": probes.vacancy_probes,
             "livekit_vacancy_trouble": probes.vacancy_trouble,
-            "livekit_earlier_worker_ids": probes.earlier_worker_ids,
             "livekit_known_ids": probes.known_ids,
             "livekit_servers": probes.servers,
             "livekit_server_logs": probes.server_logs,
             "livekit_fleet": status.fleet,
+            "livekit_hooks": hooks.hooks_of,
+            "livekit_hook_problems": hooks.hook_problems,
+            "livekit_renames": rename.changes,
+            "livekit_rename_inventory": rename.inventory,
         }

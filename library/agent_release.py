@@ -6,50 +6,149 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: agent_release
-short_description: Stage, serve, abandon or retire a release on a host
+short_description: Begin, pull, start, serve, abandon or end a release on a host
 description:
-  - V(staged) writes the release's directory with its standby gate closed; nothing runs.
+  - Every run on a host holds its lock, from V(begun) to V(abandoned) or V(ended). Each step between checks O(fence) first, so that a run
+    that was overtaken changes nothing, and is bounded by O(deadline_seconds).
+  - V(begun) takes the lock, takes back what a killed run left, reads the host, decides whether there is anything to do, and writes the new
+    release's directory with its standby gate closed; nothing runs.
+  - V(pulled) pulls the images that the host lacks.
+  - V(started) starts one compose service of the release beside what serves.
   - V(serving) opens the gate of a release that runs, points the proxy to its API, closes the gate of the one before, and records it.
-  - V(abandoned) takes a release back; the one before it serves, or serves again, and what the failed one started is removed.
-  - V(retired) drains and stops every release but the serving one, and removes the oldest of them.
+  - V(abandoned) takes the release back; the one before it serves, or serves again, and what the failed one started is removed.
+  - V(ended) drains and stops every release but the serving one, and removes the oldest of them.
   - A worker is drained with one signal only and never killed before its own timeout; one that is still busy is left and reported.
+  - How each run ended is in C(<root>/<app>/history.jsonl).
 options:
   state:
     description: What the release is to become.
     type: str
     required: true
-    choices: [staged, serving, abandoned, retired]
+    choices: [begun, pulled, started, serving, abandoned, ended]
   release:
-    description: Id of the release; needed for every state but V(retired).
+    description: Id of the release; needed for V(pulled), V(started) and V(serving).
     type: str
-  record:
-    description: What the record of a staged release says beside its id, such as its agent name and images.
+  fence:
+    description: Fencing number, as V(begun) answered it; needed for every other state.
+    type: int
+  owner:
+    description: The run that takes the lock, for V(begun), as the filter C(livekit_run_owner) tells.
     type: dict
-    default: {}
-  compose:
-    description: Text of C(compose.yml) for a staged release.
+    suboptions:
+      machine: {description: "The controller, its boot and its process namespace.", type: str, required: true}
+      process: {description: Process id of the run., type: int, required: true}
+      started: {description: Start time of that process in clock ticks., type: str, required: true}
+      name: {description: Who and where, type: str, required: true}
+  alive:
+    description: Processes of the controller, C(<pid>:<start time>), to know an owner of the lock that has ended.
+    type: list
+    elements: str
+    default: []
+  purpose:
+    description: What the lock is taken for, shown to others.
     type: str
+    default: deploy
+  lock_wait_seconds:
+    description: How long V(begun) waits for another run to give the lock back.
+    type: float
+    default: 30.0
+  goal:
+    description:
+      - What is to serve. C(kind) is V(inventory) (O(compose), O(env), O(secret_env)), V(shared_name) (the serving release, under
+        C(agent_name)) or V(release) (the kept one of id C(release), or V(previous)).
+    type: dict
+    default: {kind: inventory}
+    suboptions:
+      kind: {description: Kind., type: str, choices: [inventory, shared_name, release], default: inventory}
+      agent_name: {description: Agent name., type: str, default: ""}
+      release: {description: Id of a kept release., type: str, default: ""}
+  compose:
+    description: Text of C(compose.yml) for V(begun), with C(@release_id@), C(@project@) and C(@api_port@) where these belong.
+    type: str
+    default: ""
   env:
-    description: Environment of each compose service for a staged release; written to C(<service>.env), mode 0600.
+    description: Environment of each compose service for V(begun); written to C(<service>.env), mode 0600.
     type: dict
     default: {}
   secret_env:
     description: As O(env), for values that are secret.
     type: dict
     default: {}
+  images:
+    description: Image of each compose service, for V(begun) and V(pulled).
+    type: dict
+    default: {}
+  unresolved:
+    description: Why images named by a tag could not be resolved; V(begun) then refuses.
+    type: str
+    default: ""
+  record:
+    description: What the record of a new release says beside the rest, such as who made it.
+    type: dict
+    default: {}
+  instance_host:
+    description: The host's name in the inventory; with the release's id it names the worker for a directed probe.
+    type: str
+    default: ""
+  provision_command:
+    description: How the user makes the host ready, for the refusal of one that is not.
+    type: str
+    default: ansible-playbook playbooks/provision.yml
+  stamp:
+    description: Time of the run, the first part of a new release's id.
+    type: str
+  api_ports:
+    description: Two ports of 127.0.0.1; a new release takes the one that the serving release does not use.
+    type: list
+    elements: int
+    default: []
+  force:
+    description: Make a release although nothing changed.
+    type: bool
+    default: false
+  min_free_mb:
+    description: Space on the host's disk without which no release is begun, in MiB.
+    type: int
+    default: 0
+  clock_skew_limit_seconds:
+    description: How far the host's clock may be from O(controller_time) for V(begun); 0 is any.
+    type: float
+    default: 0.0
+  service:
+    description: The compose service to start, for V(started).
+    type: str
+    choices: [fastapi, agent-worker]
+  deadline_seconds:
+    description: How long the step may take.
+    type: float
+    default: 120.0
   wait_seconds:
-    description: How long V(retired) waits for workers to finish their calls before it leaves them draining.
+    description: How long V(ended) waits for workers to finish their calls before it leaves them draining.
     type: float
     default: 15.0
+  overlap_seconds:
+    description: How long V(ended) lets a worker serve on whose agent name is no longer the serving one.
+    type: float
+    default: 0.0
   keep:
-    description: How many stopped releases V(retired) keeps.
+    description: How many stopped releases V(ended) keeps.
     type: int
     default: 3
+  verdict:
+    description: What was proven, for the history.
+    type: str
+  reason:
+    description: Why the run ends as it does, for the history.
+    type: str
+    default: ""
 attributes:
   check_mode:
-    description: Says whether it would change something and writes nothing.
+    description: V(begun) answers what it would do, writes nothing and takes no lock; the other states do nothing.
     support: full
-extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.no_diff]
+  diff_mode:
+    description: V(begun) shows agent name, images and release before and after.
+    support: full
+extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -59,103 +158,246 @@ EXAMPLES = r"""
   agent_release:
     app: sidekick
     state: serving
-    release: 20261122T101500Z-0a1b2c3d
+    fence: "{{ __begun.fence }}"
+    release: "{{ __begun.plan.id }}"
 """
 
 RETURN = r"""
+fence:
+  description: Fencing number for the steps that follow; none where there is nothing to do, and in check mode.
+  returned: with O(state=begun)
+  type: int
+plan:
+  description:
+    - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name), C(agent_name_before),
+      C(previous), C(rolled_back) (how the release is not what the inventory says, on purpose) and C(returns_from) (that of the release
+      it replaces).
+  returned: with O(state=begun)
+  type: dict
+cleared:
+  description: Ids of releases that an earlier run left unfinished.
+  returned: with O(state=begun)
+  type: list
+  elements: str
+overtook:
+  description: The run that never gave its lock back, or none.
+  returned: with O(state=begun)
+  type: str
+missing:
+  description: What the host lacks that C(provision.yml) would install; empty, since V(begun) refuses such a host.
+  returned: with O(state=begun)
+  type: list
+  elements: str
+report_notes:
+  description: What the user is told at the end of the run.
+  returned: with O(state=begun)
+  type: list
+  elements: str
+pulled:
+  description: The images that were pulled.
+  returned: with O(state=pulled)
+  type: list
+  elements: str
 draining:
   description: Ids of releases whose workers still have calls.
-  returned: when O(state=retired) or O(state=abandoned)
+  returned: with O(state=ended) or O(state=abandoned)
   type: list
   elements: str
 retired:
   description: Ids of releases that were stopped.
-  returned: when O(state=retired)
+  returned: with O(state=ended)
   type: list
   elements: str
 removed:
   description: Ids of releases whose directories were removed.
-  returned: when O(state=retired)
+  returned: with O(state=ended)
   type: list
   elements: str
 serving:
   description: Id of the release that serves after an abandoned one, or none.
-  returned: when O(state=abandoned)
+  returned: with O(state=abandoned)
   type: str
 log:
   description: Last log lines of an abandoned release's containers.
-  returned: when O(state=abandoned)
+  returned: with O(state=abandoned)
   type: list
   elements: str
 release:
-  description: After V(serving) the record; with it everything that M(agent_release_info) reads.
-  returned: when O(state=serving)
+  description: The record of the serving release; with it everything that M(agent_release_info) reads.
+  returned: with O(state=begun) or O(state=serving)
   type: dict
 """
 
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine, release
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_path
+from ansible.module_utils.livekit_deploy import deployment, engine, release
+from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "root": {"type": "path", "default": "/opt"},
-    "state": {"type": "str", "required": True, "choices": ["staged", "serving", "abandoned", "retired"]},
+    "state": {"type": "str", "required": True, "choices": ["begun", "pulled", "started", "serving", "abandoned", "ended"]},
     "release": {"type": "str"},
-    "record": {"type": "dict", "default": {}},
-    "compose": {"type": "str"},
+    "fence": {"type": "int"},
+    "owner": {
+        "type": "dict",
+        "options": {
+            "machine": {"type": "str", "required": True},
+            "process": {"type": "int", "required": True},
+            "started": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+        },
+    },
+    "alive": {"type": "list", "elements": "str", "default": []},
+    "purpose": {"type": "str", "default": "deploy"},
+    "lock_wait_seconds": {"type": "float", "default": 30.0},
+    "goal": {
+        "type": "dict",
+        "default": {"kind": "inventory"},
+        "options": {
+            "kind": {"type": "str", "choices": ["inventory", "shared_name", "release"], "default": "inventory"},
+            "agent_name": {"type": "str", "default": ""},
+            "release": {"type": "str", "default": ""},
+        },
+    },
+    "compose": {"type": "str", "default": ""},
     "env": {"type": "dict", "default": {}},
     "secret_env": {"type": "dict", "default": {}, "no_log": True},
+    "images": {"type": "dict", "default": {}},
+    "unresolved": {"type": "str", "default": ""},
+    "record": {"type": "dict", "default": {}},
+    "instance_host": {"type": "str", "default": ""},
+    "provision_command": {"type": "str", "default": "ansible-playbook playbooks/provision.yml"},
+    "stamp": {"type": "str"},
+    "api_ports": {"type": "list", "elements": "int", "default": []},
+    "force": {"type": "bool", "default": False},
+    "min_free_mb": {"type": "int", "default": 0},
+    "clock_skew_limit_seconds": {"type": "float", "default": 0.0},
+    "controller_time": {"type": "float"},
+    "service": {"type": "str", "choices": ["fastapi", "agent-worker"]},
+    "deadline_seconds": {"type": "float", "default": 120.0},
     "wait_seconds": {"type": "float", "default": 15.0},
+    "overlap_seconds": {"type": "float", "default": 0.0},
     "keep": {"type": "int", "default": 3},
+    "verdict": {"type": "str"},
+    "reason": {"type": "str", "default": ""},
 }
 REQUIRED_IF = [
-    ("state", "staged", ("release", "compose")),
-    ("state", "serving", ("release",)),
-    ("state", "abandoned", ("release",)),
+    ("state", "begun", ("owner", "stamp", "api_ports")),
+    ("state", "pulled", ("fence", "release")),
+    ("state", "started", ("fence", "release", "service")),
+    ("state", "serving", ("fence", "release")),
+    ("state", "abandoned", ("fence",)),
+    ("state", "ended", ("fence",)),
 ]
+Params = dict[str, Any]
 
 
-def staged(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    files = {"compose.yml": params["compose"]}
-    for name in release.SERVICES:
-        values = {**params["env"].get(name, {}), **params["secret_env"].get(name, {})}
-        files[f"{name}.env"] = release.env_file({key: str(value) for key, value in values.items()})
-    return {"changed": host.stage({**params["record"], "id": params["release"]}, files)}
+class RefusalError(Exception):
+    """The host cannot take a release; the text says found, expected and what to do."""
 
 
-def serving(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    changed = host.serve(params["release"])
-    return {"changed": changed, **host.info()}
+def order_of(p: Params) -> deployment.Order:
+    given = p["goal"]
+    content = release.content_of(p["compose"], p["env"], p["secret_env"])
+    goal = deployment.Goal(given["kind"], content, given["agent_name"], given["release"])
+    return deployment.Order(
+        goal, p["stamp"], p["instance_host"], p["api_ports"], p["images"], {**p["record"], "app": p["app"]}, p["force"], p["min_free_mb"]
+    )
 
 
-def abandoned(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    return {"changed": True, **host.abandon(params["release"])}
+def refuse(p: Params) -> None:
+    """What keeps a host from taking any release."""
+    missing = lacking(engine.command, f"{p['root']}/{p['app']}", upstream_path(p["app"]))
+    if missing:
+        raise RefusalError(
+            f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {p['provision_command']}"
+        )
+    if p["unresolved"]:
+        raise RefusalError(p["unresolved"])
+    skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else 0.0
+    if p["clock_skew_limit_seconds"] and abs(skew) > p["clock_skew_limit_seconds"]:
+        raise RefusalError(
+            f"found: the clock of {p['instance_host']} is {skew} s from the controller's, expected at most "
+            f"{p['clock_skew_limit_seconds']:g} s: LiveKit refuses tokens of another time. Set the clock (timedatectl)"
+        )
 
 
-def retired(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    done = host.retire(params["wait_seconds"], params["keep"])
+def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
+    refuse(p)
+    claim = Claim(Owner(**p["owner"]), p["purpose"], alive=frozenset(p["alive"]))
+    answer = run.preview(order_of(p)) if check else run.begin(claim, p["lock_wait_seconds"], order_of(p))
+    plan, current = answer["plan"], answer["release"] or {}
+    before = {"release": current.get("id"), "agent_name": current.get("agent_name"), "images": current.get("images")}
+    after = {"release": plan["id"], "agent_name": plan["agent_name"], "images": plan["images"]} if plan["changed"] else before
+    notes = deployment.notes(p["instance_host"], answer, check)
+    changed = plan["changed"] or bool(plan["returns_from"])
+    return {"changed": changed, "missing": [], "diff": {"before": before, "after": after}, "report_notes": notes, **answer}
+
+
+def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+    images = run.step(p["fence"], "pull", p["deadline_seconds"], lambda: run.host.pull(p["images"].values()))
+    return {"changed": bool(images), "pulled": images}
+
+
+def started(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+    begin = run.step(p["fence"], f"start {p['service']}", p["deadline_seconds"], lambda: run.host.start(p["release"], p["service"]))
+    return {"changed": begin}
+
+
+def serving(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+    changed = run.step(p["fence"], "switch", p["deadline_seconds"], lambda: run.host.serve(p["release"]))
+    return {"changed": changed, **run.host.info()}
+
+
+def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+    return {"changed": True, **run.abandon(p["fence"], p["reason"])}
+
+
+def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+    done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
     return {"changed": bool(done["retired"] or done["removed"]), **done}
 
 
-STATES = {"staged": staged, "serving": serving, "abandoned": abandoned, "retired": retired}
+STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {
+    "pulled": pulled,
+    "started": started,
+    "serving": serving,
+    "abandoned": abandoned,
+    "ended": ended,
+}
+
+
+def limited(module: AnsibleModule, seconds: float) -> engine.Run:
+    """Runs an argument list, at most so long: the lease of the lock counts on it."""
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        status, out, err = module.run_command(["timeout", "--kill-after=5", f"{seconds:.0f}", *argv])
+        return status, out, f"`{' '.join(argv[:3])}` did not end within {seconds:.0f} s. {err}" if status == 124 else err
+
+    return run
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
-    params = module.params
-    if params["release"] and not release.ID_PATTERN.fullmatch(params["release"]):
-        module.fail_json(msg=f"found release {params['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
-    host = Host(module.run_command, params["app"], f"{params['root']}/{params['app']}", upstream_path(params["app"]))
-    if module.check_mode:
-        current = host.current()
-        module.exit_json(changed=params["state"] != "retired" and (not current or current["id"] != params["release"]))
+    p = module.params
+    if p["release"] and not release.ID_PATTERN.fullmatch(p["release"]):
+        module.fail_json(msg=f"found release {p['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
+    run_command = limited(module, p["deadline_seconds"])
+    run = deployment.Deployment(Host(run_command, p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
+    if module.check_mode and p["state"] != "begun":
+        module.exit_json(changed=False)
     try:
-        module.exit_json(**STATES[params["state"]](host, params))
-    except (engine.EngineError, ReleaseError, OSError) as error:
-        module.fail_json(msg=f"release {params['release']}, state {params['state']}: {error}")
+        answer = begun(run, p, module.check_mode) if p["state"] == "begun" else STATES[p["state"]](run, p)
+    except (LockError, RefusalError) as error:
+        module.fail_json(msg=str(error))
+    except deployment.Trouble as error:
+        module.fail_json(msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
+    module.exit_json(**answer)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ hosts:
   type: dict
   returned: success
   contains:
-    agent_name: {description: Agent name in the inventory., type: str}
+    agent_name: {description: "Agent name in the inventory, or the one the host was rolled back to.", type: str}
+    rolled_back: {description: "How the release is not what the inventory says, on purpose; null where it is.", type: dict}
     pool: {description: "Pool in the inventory, the host itself where none is set.", type: str}
     state: {description: "V(serving), V(no release), V(not provisioned), V(unreachable) or V(unread).", type: str}
     reason: {description: Why nothing could be read or what is missing., type: str}

@@ -111,6 +111,9 @@ report:
       description: "The verdict with C(method), C(seconds), C(not_seen) (what the method cannot see) and C(foreign) (worker ids)."
       type: dict
     reason: {description: Why., type: str}
+    on_purpose:
+      description: How the release is not what the inventory says, on purpose, after a rollback; null where it is.
+      type: dict
     probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe, or of the sample that its worker took.", type: dict}
     checks:
       description: "C(name), C(ok), C(found), C(expected) and C(remedy) of each check."

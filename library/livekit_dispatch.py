@@ -109,6 +109,12 @@ options:
             it, so that one of another deployment is seen.
         type: list
         elements: str
+      tries:
+        description:
+          - How often a probe with O(probes[].mode=answer_if) is sent at most, while a worker without the hook takes it for a real job. Where
+            others have the name, the first one may go to one of them.
+        type: int
+        default: 1
       metadata:
         description: Metadata to send instead of the module's own.
         type: str
@@ -217,6 +223,7 @@ probes:
     in_room: {description: The agent of the job is in the room and stays; only for a preview., type: bool}
     begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).", type: float}
     seconds: {description: From the start of the probe to its result., type: float}
+    tried: {description: "How often each worker took an earlier try, by worker id; with O(probes[].tries).", type: dict}
 waits:
   description: What the run had to wait for.
   type: list
@@ -251,6 +258,7 @@ PROBE: dict[str, dict[str, Any]] = {
     "instance": {"type": "str"},
     "release": {"type": "str"},
     "instances": {"type": "list", "elements": "str"},
+    "tries": {"type": "int", "default": 1},
     "metadata": {"type": "str"},
     "count": {"type": "int", "default": 1},
     "spacing_seconds": {"type": "float", "default": 0.0},

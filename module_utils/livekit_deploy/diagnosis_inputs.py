@@ -102,7 +102,8 @@ def host_of(name: str, group: str, variables: Mapping[str, Any], reading: Any) -
         evidence, unread = {}, why_unread(reading)
     witness = probes.registered(variables, probes.WITNESS, "workers") or {}
     known: dict[str, Any] = {
-        "agent_name": host.agent_name,
+        # After a rollback it is the record's, on purpose.
+        "agent_name": probes.name_of(variables, evidence) if probes.purpose_of(variables, evidence) else host.agent_name,
         "pool": host.pool,
         "livekit_url": host.get("livekit_url"),
         "shared_name": host.shared_name,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import eviction_view, release
+from ansible.module_utils.livekit_deploy import eviction_view, probes, release
 from ansible.module_utils.livekit_deploy.inventory import (
     inventory_problems,
     name_problems,
@@ -92,7 +92,7 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
     return {
         "group": group,
         "in_run": in_run,
-        "agent_name": str(variables["livekit_agent_name"]) if ours else "",
+        "agent_name": probes.name_of(variables, releases) if ours else "",
         "pool": str(variables.get("livekit_agent_pool") or host) if ours else "",
         "urls": [str(variables[name]) for name in ("livekit_url", "livekit_api_url") if variables.get(name)] if ours else [],
         "app": str(variables.get("agent_release_app") or "") if ours else "",

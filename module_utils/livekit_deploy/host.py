@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, release, worker, worker_log
+from ansible.module_utils.livekit_deploy import engine, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 
@@ -16,7 +18,7 @@ class ReleaseError(Exception):
 
 
 def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return times.stamp(time.time())
 
 
 class Host:
@@ -126,8 +128,18 @@ class Host:
             "states": {r["id"]: r["state"] for r in records},
             "services": services,
             "drift": self.drift(record, services) if record else [],
-            "leftovers": [r["id"] for r in others if self.services(r["id"], found) or r["state"] in ("staged", "standby")],
+            "leftovers": [r["id"] for r in others if self.services(r["id"], found) or r["state"] in ("staged", "switching")],
         }
+
+    # --- content ---
+
+    def content(self, release_id: str) -> release.Content:
+        """What a kept release was made from."""
+        record = self.record(release_id) or {}
+        texts = {name: read_text(self.directory(release_id) / name) for name in record.get("files", {})}
+        if drift := release.file_drift(record, texts):
+            raise ReleaseError(f"found: {release_id}: {'; '.join(drift)}, expected the files as they were deployed. Choose another release")
+        return release.content_of_files(record, {name: text or "" for name, text in texts.items()})
 
     # --- steps ---
 
@@ -145,6 +157,28 @@ class Host:
         self.save(record, state="staged", files=hashes, staged_at=now())
         return True
 
+    def pull(self, images: Iterable[str]) -> list[str]:
+        """Pull the images that the host does not have; returns them."""
+        lacking = [
+            image for image in dict.fromkeys(images) if self.run(["docker", "image", "inspect", "--format", "{{.Id}}", image])[0] != 0
+        ]
+        for image in lacking:
+            try:
+                engine.docker(self.run, "pull", "--quiet", image)
+            except engine.EngineError as error:
+                expected = (
+                    "Expected: the registry has it and lets this host in. Push it, or correct livekit_agent_image and agent_api_image"
+                )
+                raise ReleaseError(f"found: no image {image} ({error}). {expected}") from None
+        return lacking
+
+    def start(self, release_id: str, service: str) -> bool:
+        """Start one service of a release beside what runs; False where it runs already."""
+        before = self.services(release_id, engine.containers(self.run)).get(service)
+        up = ["up", "--detach", "--no-deps", "--pull", "never", service]
+        engine.docker(self.run, "compose", "--progress", "quiet", "--project-directory", str(self.directory(release_id)), *up)
+        return not (before and before["running"])
+
     def proxy_to(self, port: int | None) -> None:
         """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was."""
         before = read_text(self.upstream)
@@ -159,25 +193,31 @@ class Host:
             raise ReleaseError(f"found: {refused}. Expected: nginx accepts {self.upstream}; the old one is back in its place")
 
     def serve(self, release_id: str) -> bool:
-        """Switch to a release that runs: its gate opens, the proxy follows, the old gate closes. Never are both closed."""
+        """Switch to a release that runs: its gate opens, the proxy follows, the old gate closes. Never are both closed.
+
+        Under another agent name the old gate stays open: the old worker is the only one that serves the old name until it drains.
+        """
         new, old = self.record(release_id), self.current()
         if not new:
             raise ReleaseError(f"found no release {release_id} in {self.releases}, expected it staged. Run deploy.yml")
         if old and old["id"] == release_id and new["state"] == "serving":
             return False
         services = self.services(release_id, engine.containers(self.run))
+        new = self.save(new, state="switching")
         self.set_gate(release_id, release.GATE_OPEN)
         try:
             self.proxy_to(new["api_port"])
         except ReleaseError:
             self.set_gate(release_id, release.GATE_CLOSED)
+            self.save(new, state="staged")
             raise
         hashes = {name: found["config_hash"] for name, found in services.items()}
         previous = new.get("previous") or (old["id"] if old and old["id"] != release_id else None)
         self.save(new, state="serving", served_at=now(), config_hashes=hashes, previous=previous)
         self.point_to(release_id)
         if old and old["id"] != release_id:
-            self.set_gate(old["id"], release.GATE_CLOSED)
+            if old["agent_name"] == new["agent_name"]:
+                self.set_gate(old["id"], release.GATE_CLOSED)
             self.save(old, state="draining")
         return True
 
@@ -205,6 +245,13 @@ class Host:
         now_serving = self.current()
         return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if draining else []}
 
+    def recover(self) -> list[str]:
+        """What a run left that was killed in the middle of its switch: the release before it serves, the new one drains."""
+        halfway = [record for record in self.records() if record["state"] == "switching"]
+        for record in halfway:
+            self.switch_back({**record, "previous": (self.current() or {}).get("id")})
+        return [record["id"] for record in halfway]
+
     def switch_back(self, failed: dict[str, Any]) -> None:
         """The same switch the other way; without a release before it nothing serves afterwards."""
         before = self.record(failed["previous"]) if failed.get("previous") else None
@@ -217,8 +264,9 @@ class Host:
         self.save(failed, state="abandoned")
         self.point_to(before["id"] if before else None)
 
-    def drain(self, release_id: str, wait_seconds: float) -> bool:
-        """Let a worker finish its calls and stop the API; True while it is still busy after ``wait_seconds``.
+    def drain(self, release_id: str, wait_seconds: float, overlap_seconds: float = 0.0) -> bool:
+        """Stop the API when it has answered its last request, then let the worker finish its calls; True while it is still busy after
+        ``wait_seconds``. A worker whose name nobody else of ours serves takes jobs for ``overlap_seconds`` more.
 
         One signal only: a second SIGTERM kills running calls at once (livekit-agents 1.8.9). No restart policy undoes a SIGTERM
         sent through Docker (Engine 26.1, measured).
@@ -226,11 +274,15 @@ class Host:
         record = self.record(release_id) or {}
         services = self.services(release_id, engine.containers(self.run))
         api, agent = services.get("fastapi"), services.get("agent-worker")
+        if api and api["running"]:
+            wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds)
+            engine.docker(self.run, "stop", api["id"])
         if agent and agent["running"] and not record.get("drain_started_at"):
+            if overlap_seconds and (self.current() or {}).get("agent_name") != record.get("agent_name"):
+                wait_until(lambda: False, overlap_seconds)
+            self.set_gate(release_id, release.GATE_CLOSED)
             engine.docker(self.run, "kill", "--signal", "TERM", agent["id"])
             record = self.save(record, drain_started_at=now())
-        if api and api["running"]:
-            engine.docker(self.run, "stop", api["id"])
         deadline = time.monotonic() + wait_seconds
         while agent and agent["running"]:
             if time.monotonic() > deadline:
@@ -254,7 +306,7 @@ class Host:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
-    def retire(self, wait_seconds: float, keep: int) -> dict[str, list[str]]:
+    def retire(self, wait_seconds: float, keep: int, overlap_seconds: float = 0.0) -> dict[str, list[str]]:
         """Drain and stop every release but the serving one, and remove the oldest beyond ``keep``."""
         serving = self.current()
         done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": []}
@@ -262,14 +314,17 @@ class Host:
         for record in self.records():
             if serving and record["id"] == serving["id"]:
                 continue
-            if record["state"] in ("staged", "standby"):
+            if record["state"] == "staged":
                 # Left by a run that was killed: its gate was never open, so it has no calls.
                 self.down(record["id"])
                 self.remove(record["id"])
                 done["removed"].append(record["id"])
             elif self.services(record["id"], found):
-                if self.drain(record["id"], wait_seconds):
+                if self.drain(record["id"], wait_seconds, overlap_seconds):
                     done["draining"].append(record["id"])
+                elif record["state"] == "abandoned":
+                    self.remove(record["id"])
+                    done["removed"].append(record["id"])
                 else:
                     self.save(self.record(record["id"]) or record, state="retired")
                     done["retired"].append(record["id"])
@@ -278,6 +333,22 @@ class Host:
             self.remove(release_id)
             done["removed"].append(release_id)
         return done
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
+    """Poll until it holds, at most so long; whether it did."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
+    """Whether the proxy has a connection to an API's port of 127.0.0.1: a request that is not answered yet."""
+    established = re.compile(rf"\s0100007F:{port or 0:04X} 01 ")
+    return any(established.search(line) for line in (read_text(table) or "").splitlines())
 
 
 def lacking(run: engine.Run, directory: str, upstream: str, ask_engine: bool = True) -> list[str]:

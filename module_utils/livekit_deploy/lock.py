@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One deployment at a time on a host, and no step of one that was overtaken.
 
-Two parts. The record ``lock.json`` says who deploys, until when at the latest (the lease) and with which fencing number; the number grows
-with every owner, so that one who was overtaken is known by it. The kernel's own lock on ``.lock`` is held only while a process on this
-host changes something: it ends with that process, however it ends, and while it is held nobody takes over.
+Two parts. The record ``lock.json`` says who deploys, until when at the latest (the lease), with which fencing number, and how far it got;
+the number grows with every owner, so that one who was overtaken is known by it. The kernel's own lock on ``.lock`` is held only while a
+process on this host changes something: it ends with that process, however it ends, and while it is held nobody takes over.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ansible.module_utils.livekit_deploy.files import write_atomically
 
 # How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
 GRACE_SECONDS = 60.0
+# The longest that a run is busy on its controller between two steps on a host: probes, and the hosts that are slower than this one.
+BETWEEN_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,25 @@ class Claim:
 
     owner: Owner
     purpose: str
-    lease_seconds: float
+    lease_seconds: float = BETWEEN_SECONDS + GRACE_SECONDS
     alive: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True)
 class Record:
-    """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the epoch."""
+    """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the epoch.
+
+    ``change`` says from which release to which, ``step`` is the latest step, ``steps`` the seconds that each took.
+    """
 
     fence: int = 0
     owner: Owner | None = None
     purpose: str = ""
     taken: float = 0.0
     lease_until: float = 0.0
+    change: Mapping[str, Any] = field(default_factory=dict)
+    step: str = ""
+    steps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def holder(self) -> str:
@@ -132,27 +140,44 @@ class Lock:
             os.close(handle)
 
     @contextmanager
-    def taken(self, claim: Claim, wait_seconds: float) -> Iterator[Record]:
-        """Take the lock, and be the one that changes this host. Waits for another owner up to ``wait_seconds``."""
+    def taken(self, claim: Claim, wait_seconds: float) -> Iterator[tuple[Record, Record | None]]:
+        """Take the lock, and be the one that changes this host. Waits for another owner up to ``wait_seconds``.
+
+        The second record is the one of a run that never gave its lock back, None where there was none.
+        """
         deadline = time.monotonic() + wait_seconds
         while True:
             with self.changing(max(0.0, deadline - time.monotonic())):
-                now, record = time.time(), self.read()
-                if why_free(record, claim.owner, claim.alive, now):
-                    yield self.write(Record(record.fence + 1, claim.owner, claim.purpose, now, now + claim.lease_seconds))
+                now, before = time.time(), self.read()
+                if why_free(before, claim.owner, claim.alive, now):
+                    taken = self.write(Record(before.fence + 1, claim.owner, claim.purpose, now, now + claim.lease_seconds))
+                    yield taken, before if before.owner else None
                     return
             if time.monotonic() > deadline:
-                raise LockError(held_text(record, now))
+                raise LockError(held_text(before, now))
             time.sleep(0.2)
 
     @contextmanager
-    def held(self, fence: int, lease_seconds: float, wait_seconds: float = 5.0) -> Iterator[Record]:
-        """Be the one that changes this host, if the lock is still ours by its fencing number; the lease begins anew."""
+    def held(self, fence: int, step: str, deadline_seconds: float, wait_seconds: float = 5.0) -> Iterator[Record]:
+        """Be the one that changes this host, if the lock is still ours by its fencing number, for a step of at most so many seconds.
+
+        The lease is written before the step, and begins anew after it: what is done on the controller until the next step comes.
+        """
         with self.changing(wait_seconds):
             record = self.read()
             if record.owner is None or record.fence != fence:
                 raise LockError(overtaken_text(record, fence))
-            yield self.write(Record(fence, record.owner, record.purpose, record.taken, time.time() + lease_seconds))
+            begun = time.time()
+            yield self.write(replace(record, step=step, lease_until=begun + deadline_seconds + GRACE_SECONDS))
+            self.note(fence, step, time.time() - begun)
+
+    def note(self, fence: int, step: str, seconds: float, **changes: Any) -> Record:
+        """Keep how long a step took and what the run changes; nothing where the lock is no longer ours."""
+        record = self.read()
+        if record.owner is None or record.fence != fence:
+            return record
+        lease = time.time() + BETWEEN_SECONDS + GRACE_SECONDS
+        return self.write(replace(record, step=step, steps={**record.steps, step: round(seconds, 1)}, lease_until=lease, **changes))
 
     def release(self, fence: int) -> None:
         """Give the lock back; the number stays. One that is another's by now is left alone."""

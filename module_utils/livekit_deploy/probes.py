@@ -13,6 +13,9 @@ BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
 # How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has them.
 EARLIER_IDS = 100
+SHARED_NAME = "shared_name"
+# On a name that others have on purpose a directed probe may be taken by one of them: so many are tried.
+SHARED_TRIES = 12
 
 
 def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | None:
@@ -36,7 +39,26 @@ def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str
     return sorted(image for image in images if "@sha256:" not in image)
 
 
-def name_of(variables: Mapping[str, Any]) -> str:
+def plan_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What this run does on a host; empty where it deploys nothing there."""
+    return dict((registered(variables, "__agent_release_state", "plan") or {}).get("plan") or {})
+
+
+def purpose_of(variables: Mapping[str, Any], reading: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """How a host differs from the inventory on purpose, after a rollback; empty where it does not."""
+    if plan := plan_of(variables):
+        return dict(plan.get("rolled_back") or {})
+    found = reading_of(variables) if reading is None else reading
+    return dict((found.get("release") or {}).get("rolled_back") or {})
+
+
+def name_of(variables: Mapping[str, Any], reading: Mapping[str, Any] | None = None) -> str:
+    """The name that a host is to serve: of the release this run makes, of the one it was rolled back to, else of the inventory."""
+    if plan := plan_of(variables):
+        return str(plan["agent_name"])
+    if purpose_of(variables, reading):
+        found = reading_of(variables) if reading is None else reading
+        return str(found["release"]["agent_name"])
     return str(variables.get("livekit_agent_name") or "")
 
 
@@ -50,8 +72,7 @@ def hook_of(variables: Mapping[str, Any], outside: Mapping[str, Any] | None = No
 
 def replaced(variables: Mapping[str, Any]) -> bool:
     """Whether this run replaces the release that served."""
-    staged = variables.get("__agent_release_staged")
-    return isinstance(staged, Mapping) and not staged.get("skipped")
+    return bool(plan_of(variables).get("changed"))
 
 
 def sampled_names(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> set[str]:
@@ -59,7 +80,7 @@ def sampled_names(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Seq
     outside = {str(entry["__verification_host"]): entry for entry in others}
     inside = [host for host in hosts if host not in outside]
     names = {name_of(hostvars[host]) for host in inside if not hook_of(hostvars[host])}
-    return names | {name_of(hostvars[host]) for host, entry in outside.items() if not hook_of(hostvars[host], entry)}
+    return names | {name_of(hostvars[host], entry) for host, entry in outside.items() if not hook_of(hostvars[host], entry)}
 
 
 def hooked(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
@@ -75,12 +96,13 @@ def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Seq
         found = registered(hostvars[host], "__livekit_agent_worker", "workers")
         if found and len(found["workers"]) == 1:
             worker = found["workers"][0]
-            probes.append(directed(host, worker["agent_name"], worker["instance"]))
+            probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"]))
     return probes
 
 
-def directed(host: str, agent_name: str, instance: str) -> dict[str, Any]:
-    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance}
+def directed(variables: Mapping[str, Any], host: str, agent_name: str, instance: str) -> dict[str, Any]:
+    tries = {"tries": SHARED_TRIES} if purpose_of(variables).get("kind") == SHARED_NAME else {}
+    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance, **tries}
 
 
 def with_others(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
@@ -95,7 +117,7 @@ def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Se
     sampled = sampled_names(hostvars, hosts, others)
     instances: dict[str, list[str]] = {}
     for host, found in readings:
-        name = name_of(hostvars[host])
+        name = name_of(hostvars[host], found)
         if found.get("release") and name not in sampled:
             instances.setdefault(name, []).append(f"{host}/{found['release']['id']}")
     common = {"mode": "pass", "expect": "nobody"}
@@ -109,7 +131,7 @@ def sample_probes(
     readings = with_others(hostvars, hosts, others)
     probes = []
     for name in sorted(sampled_names(hostvars, hosts, others)):
-        mine = [found for host, found in readings if name_of(hostvars[host]) == name and found.get("release")]
+        mine = [found for host, found in readings if name_of(hostvars[host], found) == name and found.get("release")]
         count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
         if count > 0:
             spacing = {"count": count, "spacing_seconds": float(sampling["spacing_seconds"])}
@@ -136,7 +158,7 @@ def verification_probes(
     for host in [host for host in hosts if not left_behind(hostvars[host])]:
         release = reading_of(hostvars[host]).get("release")
         if release and host in reached:
-            probes.append(directed(host, name_of(hostvars[host]), f"{host}/{release['id']}"))
+            probes.append(directed(hostvars[host], host, name_of(hostvars[host]), f"{host}/{release['id']}"))
         if release and preview["enabled"]:
             probes.append(preview_probe(hostvars[host], host, preview))
     return probes
@@ -157,7 +179,8 @@ def vacancy_probes(hostvars: Mapping[str, Any], group: Sequence[str]) -> list[di
     readings: dict[str, list[dict[str, Any]]] = {}
     for host in group:
         found = registered(hostvars[host], "__agent_release_state", "workers")
-        readings.setdefault(name_of(hostvars[host]), []).append(found or {})
+        if purpose_of(hostvars[host]).get("kind") != SHARED_NAME:
+            readings.setdefault(name_of(hostvars[host]), []).append(found or {})
     vacant = [name for name, found in readings.items() if name and all(found) and not any(serves(reading, name) for reading in found)]
     return [{"id": f"{name}/vacancy", "agent_name": name, "expect": "nobody"} for name in sorted(vacant)]
 
@@ -196,24 +219,27 @@ def ids_of_all(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> set[str]:
     return {worker_id for reading in readings for worker_id in own_ids([reading], reading.get("states") or {})}
 
 
-def earlier_worker_ids(variables: Mapping[str, Any]) -> list[str]:
+def earlier_worker_ids(reading: Mapping[str, Any]) -> list[str]:
     """What a new release's record keeps of the workers before it, oldest first."""
-    reading = registered(variables, "__agent_release_state", "workers") or {}
-    ids = ids_in_order([reading], reading.get("states") or {}) if reading else []
-    return ids[-EARLIER_IDS:]
+    return ids_in_order([reading], reading.get("states") or {})[-EARLIER_IDS:]
 
 
 # --- what was observed ---
 
 
-def pool_of(hostvars: Mapping[str, Any], host: str) -> str:
+def pool_of(hostvars: Mapping[str, Any], host: str, reading: Mapping[str, Any] | None = None) -> str:
+    """Hosts of one pool share their jobs; those that were rolled back to a shared name do, whatever their pool is."""
+    if purpose_of(hostvars[host], reading).get("kind") == SHARED_NAME:
+        return f"shared name {name_of(hostvars[host], reading)}"
     return str(hostvars[host].get("livekit_agent_pool") or host)
 
 
 def outside(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """Hosts of the inventory that share a pool with one of ``hosts`` and are not among them: their worker ids are ours, too."""
+    """Hosts of the inventory that share a pool with one of ``hosts`` and are not among them: their worker ids are ours, too. Where one
+    serves a shared name, so may any other."""
     pools = {pool_of(hostvars, host) for host in hosts}
-    return [host for host in group if host not in hosts and pool_of(hostvars, host) in pools]
+    shared = any(purpose_of(hostvars[host]).get("kind") == SHARED_NAME for host in hosts)
+    return [host for host in group if host not in hosts and (shared or pool_of(hostvars, host) in pools)]
 
 
 def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:
@@ -277,9 +303,10 @@ def observations(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequ
 def observed_outside(hostvars: Mapping[str, Any], host: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     readings = [entry for entry in entries if entry.get("workers") is not None]
     states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
+    latest = readings[-1] if readings else {}
     return {
-        "agent_name": name_of(hostvars[host]),
-        "pool": pool_of(hostvars, host),
+        "agent_name": name_of(hostvars[host], latest),
+        "pool": pool_of(hostvars, host, latest),
         "hook": hook_of(hostvars[host], readings[0] if readings else {}),
         "workers": taking(readings[-1], states) if readings else 1,
         "outside": True,
@@ -297,6 +324,7 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
     return {
         "agent_name": name_of(variables),
         "pool": pool_of(hostvars, host),
+        "on_purpose": purpose_of(variables) or None,
         "hook": hook_of(variables),
         "workers": taking(first, states),
         "release": release["id"] if release else None,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_VARIABLES
 
 ID_PATTERN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 SERVICES = ("fastapi", "agent-worker")
 GATE_OPEN, GATE_CLOSED = "open\n", "closed\n"
+# What a content has in the place of the id, the compose project and the API's port, which differ between two releases of one content.
+MARKS = {"id": "@release_id@", "project": "@project@", "api_port": "@api_port@"}
 
 
 def project(app: str, release_id: str) -> str:
@@ -34,6 +41,122 @@ def env_line(name: str, value: str) -> str:
 
 def env_file(values: dict[str, str]) -> str:
     return "".join(env_line(name, values[name]) + "\n" for name in sorted(values))
+
+
+ENV_LINE = re.compile(r"""(?P<name>[^=\n]+)=(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")\n""")
+ESCAPES = {"\\n": "\n", "\\r": "\r", "$$": "$"}
+
+
+def env_values(text: str) -> dict[str, str]:
+    """What ``env_file`` was made from."""
+    values = {}
+    for found in ENV_LINE.finditer(text):
+        escaped = found["escaped"]
+        values[found["name"]] = found["plain"] if escaped is None else re.sub(r"\\.|\$\$", lambda m: ESCAPES.get(m[0], m[0][1:]), escaped)
+    return values
+
+
+# --- content ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a release is made of: the text of ``compose.yml`` with marks, and the environment of each service, secrets included."""
+
+    compose: str
+    env: Mapping[str, Mapping[str, str]] = field(repr=False)
+
+    @property
+    def hash(self) -> str:
+        return sha256(json.dumps([self.compose, {name: dict(values) for name, values in self.env.items()}], sort_keys=True))
+
+    @property
+    def agent_name(self) -> str:
+        return self.env["agent-worker"].get("LIVEKIT_AGENT_NAME", "")
+
+    def named(self, agent_name: str) -> Content:
+        """The same under another agent name, in both services."""
+        names = dict.fromkeys(NAME_VARIABLES, agent_name)
+        return Content(self.compose, {service: {**values, **names} for service, values in self.env.items()})
+
+    def files(self, where: Mapping[str, Any], instance: str) -> dict[str, str]:
+        """The files of a release: ``where`` has its ``id``, ``project`` and ``api_port``."""
+        files = {"compose.yml": marked(self.compose, {mark: str(where[key]) for key, mark in MARKS.items()})}
+        for service, values in self.env.items():
+            files[f"{service}.env"] = env_file({**values, INSTANCE_VARIABLE: instance})
+        return files
+
+
+def marked(text: str, replacements: Mapping[str, str]) -> str:
+    for old, new in replacements.items():
+        text = text.replace(old, new)
+    return text
+
+
+def content_of(compose: str, env: Mapping[str, Mapping[str, Any]], secret_env: Mapping[str, Mapping[str, Any]]) -> Content:
+    """A content as a role gives it."""
+    merged = {name: {**env.get(name, {}), **secret_env.get(name, {})} for name in SERVICES}
+    return Content(compose, {name: {key: str(value) for key, value in values.items()} for name, values in merged.items()})
+
+
+def content_of_files(record: Mapping[str, Any], texts: Mapping[str, str]) -> Content:
+    """The content that a release's files were made from: how a release is made of an earlier one."""
+    own = {project(record["app"], record["id"]): MARKS["project"], str(record["id"]): MARKS["id"]}
+    compose = marked(texts["compose.yml"], {**own, f"127.0.0.1:{record['api_port']}:": f"127.0.0.1:{MARKS['api_port']}:"})
+    env = {service: env_values(texts[f"{service}.env"]) for service in SERVICES}
+    return Content(compose, {service: {k: v for k, v in values.items() if k != INSTANCE_VARIABLE} for service, values in env.items()})
+
+
+# --- what a run is to do ---------------------------------------------------------------------------------------------
+
+
+def plan(
+    current: Mapping[str, Any] | None,
+    drift: Sequence[str],
+    content: Content,
+    stamp: str,
+    ports: Sequence[int],
+    app: str,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Which release a host gets, and why; ``changed`` is false where the serving one has this content and matches its record."""
+    digest = content.hash
+    release_id = f"{stamp}-{digest[:8]}"
+    why = reasons(current, drift, digest, force)
+    port = free_port(current, ports)
+    if current and not why:
+        release_id, port = current["id"], current["api_port"]
+    return {
+        "changed": bool(why),
+        "reasons": why,
+        "id": release_id,
+        "project": project(app, release_id),
+        "api_port": port,
+        "hash": digest,
+        "agent_name": content.agent_name,
+        "agent_name_before": current["agent_name"] if current else None,
+        "previous": current["id"] if current else None,
+    }
+
+
+def reasons(current: Mapping[str, Any] | None, drift: Sequence[str], digest: str, force: bool) -> list[str]:
+    if not current:
+        return ["nothing serves yet"]
+    found = [] if current["hash"] == digest else ["another content"]
+    return [*found, *drift, *(["forced"] if force else [])]
+
+
+def free_port(current: Mapping[str, Any] | None, ports: Sequence[int]) -> int:
+    return next(port for port in ports if not current or port != current["api_port"])
+
+
+def choices(records: Iterable[Mapping[str, Any]], serving: str | None) -> list[str]:
+    """The releases that a host can be rolled back to, newest first, a line each."""
+    kept = [r for r in records if r["id"] != serving and r.get("served_at")]
+    return [f"{r['id']} ({r['agent_name']}, served from {r['served_at']})" for r in reversed(kept)]
+
+
+# --- drift -----------------------------------------------------------------------------------------------------------
 
 
 def file_drift(record: dict[str, Any], texts: dict[str, str | None]) -> list[str]:

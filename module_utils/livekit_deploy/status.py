@@ -19,11 +19,12 @@ RELEASE, WORKER_ID, VERDICT = (HEADINGS.index(heading) for heading in ("release"
 SHARES = {HEADINGS.index("host"): 5, HEADINGS.index("agent name"): 6, HEADINGS.index("pool"): 3}
 NARROWEST = 9
 SERVING, EMPTY, BARE, UNREACHABLE, UNREAD = "serving", "no release", "not provisioned", "unreachable", "unread"
-UNFINISHED = ("staged", "standby")
+UNFINISHED = ("staged", "switching")
 MARK = "*"
 # Kinds of notes, the most pressing first.
 WORKER, STRANGER, VERDICT_NOTE, DRIFT, STAGED, DRAINING = "worker", "other worker", "verdict", "drift", "unfinished", "draining"
-KINDS = (WORKER, STRANGER, VERDICT_NOTE, DRIFT, STAGED, DRAINING)
+BACK = "rolled back"
+KINDS = (WORKER, STRANGER, VERDICT_NOTE, BACK, DRIFT, STAGED, DRAINING)
 
 
 def fleet(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -73,9 +74,11 @@ def row_of(given: Mapping[str, Any], verdict: dict[str, Any], now: float) -> dic
     workers = list(evidence.get("workers") or [])
     ours = [worker for worker in workers if worker.get("release") in states and worker.get("running")]
     serving: dict[str, Any] = next((worker for worker in ours if worker.get("release") == release), {})
+    back = record.get("rolled_back")
     draining = [drained(worker) for worker in ours if worker.get("release") != release and states[worker["release"]] not in UNFINISHED]
     row = {
-        "agent_name": given.get("agent_name") or None,
+        "agent_name": (record.get("agent_name") if back else given.get("agent_name")) or None,
+        "rolled_back": back,
         "pool": given.get("pool"),
         "state": state_of(given, evidence),
         "reason": given.get("unread") or ", ".join(evidence.get("missing") or []) or None,
@@ -130,6 +133,7 @@ def notes_of(row: Mapping[str, Any], serving: Mapping[str, Any], strangers: Sequ
         WORKER: trouble_of_worker(row, serving) if row["state"] == SERVING else [],
         STRANGER: [f"another worker on the host has the name: {w.get('container')} ({w.get('worker_id') or 'no id'})" for w in strangers],
         VERDICT_NOTE: trouble_of_verdict(row),
+        BACK: [back_note(row)] if row["rolled_back"] else [],
         DRIFT: [f"drift: {sentence}" for sentence in row["drift"]],
         STAGED: [f"release {short_release(name)} was left unfinished; the next deployment clears it" for name in row["unfinished"]],
         DRAINING: [drain_note(entry) for entry in row["draining"]],
@@ -169,6 +173,12 @@ def drain_note(entry: Mapping[str, Any]) -> str:
     jobs = entry["active_jobs"]
     busy = "its jobs could not be read" if jobs is None else f"{counted(jobs, 'job')} left"
     return f"release {short_release(entry['release'])} still drains: {busy} ({entry['worker_id'] or 'no id'})"
+
+
+def back_note(row: Mapping[str, Any]) -> str:
+    back = row["rolled_back"]
+    what = "to the shared name" if back["kind"] == "shared_name" else f"to release {short_release(back['to'])}"
+    return f"rolled back {what} on purpose at {back['at']}, serves {row['agent_name']}; the next deployment ends that"
 
 
 def short_release(release: str) -> str:

@@ -3,8 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
+
+
+def stamp(seconds: float) -> str:
+    """A time in seconds since the epoch as ISO 8601, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def epoch(text: Any) -> float | None:

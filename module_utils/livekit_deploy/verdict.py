@@ -57,7 +57,13 @@ class Host:
     outside: bool = False
     readable: bool = True
     error: str = ""
+    on_purpose: dict[str, Any] = field(default_factory=dict)
     pool_hosts: list[Host] = field(default_factory=list)
+
+    @property
+    def shares_on_purpose(self) -> bool:
+        """It was rolled back to a shared name: that others get jobs of it is what was asked for."""
+        return self.on_purpose.get("kind") == "shared_name"
 
     @property
     def deploy_command(self) -> str:
@@ -180,6 +186,7 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         outside=bool(data.get("outside")),
         readable=bool(data.get("readable", True)) and bool(sequence(data.get("readings"))),
         error=str(data.get("error") or ""),
+        on_purpose=mapping(data.get("on_purpose")),
     )
 
 
@@ -394,10 +401,13 @@ def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
             f"let the API use LIVEKIT_AGENT_NAME ({host.agent_name!r}), then {host.deploy_command}",
         )
     if probe.get("outcome") != "taken" or not probe.get("in_room"):
-        return reason, f"{host.log_command}; look for an exception in the entrypoint"
+        taken_elsewhere = host.shares_on_purpose and probe.get("outcome") == "taken" and probe.get("worker_id") not in host.own_ids
+        return ("", "") if taken_elsewhere else (reason, f"{host.log_command}; look for an exception in the entrypoint")
     members = host.pool_hosts or [host]
     ids = {i for m in members for i in (m.worker_id, *m.own_ids, *(w.get("worker_id") for w in m.all_workers())) if i}
     taker = probe.get("worker_id")
+    if taker and taker not in ids and host.shares_on_purpose:
+        return "", ""
     if taker and taker not in ids:
         return (
             f"job {probe.get('job_id')} was taken by {taker}, no worker of pool {host.pool!r}",
@@ -483,6 +493,9 @@ def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: boo
     good = verdict.verdict in routing.GOOD
     ok = good or (accept_inconclusive and verdict.verdict == routing.INCONCLUSIVE)
     found = f"{verdict.verdict}: {verdict.reason} (by {verdict.method}, {verdict.seconds} s)"
+    if host.shares_on_purpose:
+        ok = verdict.verdict != routing.UNREACHABLE
+        expected = f"{host.name} gets a part of the jobs of {host.agent_name!r}, to which it was rolled back on {host.on_purpose.get('at')}"
     return Check("routing", ok, found, expected, routing_remedy(host, verdict))
 
 
@@ -518,6 +531,7 @@ def report_of(host: Host, checks: list[Check], verdict: routing.Verdict) -> dict
         "probe": {key: host.probe.get(key) for key in ("job_id", "worker_id", "latency_seconds")},
         "checks": [check.as_dict() for check in checks],
         "routing": verdict.as_dict(),
+        "on_purpose": host.on_purpose or None,
         "ok": not host.error and all(check.ok for check in checks),
     }
 

@@ -10,3 +10,5 @@ import ansible.module_utils
 ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 sys.path.append(str(ROOT / "library"))
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))

@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import engine, release
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy import release
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, connected_to, upstream_text
+
+from tests.unit.module_utils.machine import Machine
 
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
-
-
-class Machine:
-    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers; remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.containers: list[dict[str, Any]] = []
-        self.commands: list[list[str]] = []
-        self.nginx_accepts = True
-        self.drains = True
-        self.at_reload: Callable[[], None] = lambda: None
-
-    def start(self, release_id: str) -> None:
-        for service in release.SERVICES:
-            labels = {
-                engine.PROJECT_LABEL: release.project("app", release_id),
-                engine.SERVICE_LABEL: service,
-                engine.CONFIG_LABEL: f"{service}-hash",
-            }
-            state = {"Running": True, "ExitCode": 0, "StartedAt": "then"}
-            self.containers.append(
-                {
-                    "Id": f"{release_id}-{service}",
-                    "Name": f"/{release_id}-{service}",
-                    "State": state,
-                    "Config": {"Image": "i", "Env": [], "Labels": labels},
-                    "NetworkSettings": {"Networks": {}},
-                }
-            )
-
-    def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
-        self.commands.append(list(argv))
-        match list(argv):
-            case ["docker", "ps", *_]:
-                return 0, "\n".join(c["Id"] for c in self.containers), ""
-            case ["docker", "inspect", *_]:
-                return 0, json.dumps(self.containers), ""
-            case ["docker", "logs", *_]:
-                return 0, "last words", ""
-            case ["docker", "kill", *_, container]:
-                self.stop(container, self.drains)
-            case ["docker", "compose", "--project-name", project, "down", *_]:
-                self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
-            case ["nginx", *_]:
-                return (0, "", "") if self.nginx_accepts else (1, "", "bad upstream")
-            case ["systemctl", "reload", "nginx"]:
-                self.at_reload()
-        return 0, "", ""
-
-    def stop(self, container_id: str, ends: bool) -> None:
-        for container in self.containers:
-            if container["Id"] == container_id and ends:
-                container["State"]["Running"] = False
-
-    def asked(self, *start: str) -> list[list[str]]:
-        return [c for c in self.commands if c[: len(start)] == list(start)]
 
 
 @pytest.fixture
@@ -84,7 +28,10 @@ def host(tmp_path: Path, machine: Machine) -> Host:
 
 
 def stage(host: Host, machine: Machine, release_id: str, port: int) -> None:
-    host.stage({"id": release_id, "api_port": port, "hash": release_id[-8:]}, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
+    host.stage(
+        {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:]},
+        {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"},
+    )
     machine.start(release_id)
 
 
@@ -104,7 +51,7 @@ def test_staged_release_has_its_gate_closed(host: Host, machine: Machine) -> Non
 
 def test_staging_the_same_twice_changes_nothing(host: Host, machine: Machine) -> None:
     stage(host, machine, NEW, 18102)
-    record = {"id": NEW, "api_port": 18102, "hash": NEW[-8:]}
+    record = host.record(NEW) or {}
     assert host.stage(record, {"compose.yml": f"# {NEW}", "fastapi.env": "A='1'\n"}) is False
 
 
@@ -262,3 +209,66 @@ def test_untouched_release_has_no_drift(served: Host) -> None:
 
 def test_leftovers_name_what_a_killed_run_left(served: Host) -> None:
     assert served.info()["leftovers"] == [NEW]
+
+
+def rename_to(host: Host, name: str) -> None:
+    host.save(host.record(NEW) or {}, agent_name=name)
+    host.serve(NEW)
+
+
+def test_worker_of_the_former_name_serves_on_until_it_drains(served: Host) -> None:
+    rename_to(served, "other")
+    assert (served.gate(OLD), served.gate(NEW)) == ("open", "open")
+
+
+def test_former_name_is_served_for_the_overlap_after_its_api_has_stopped(served: Host, machine: Machine) -> None:
+    rename_to(served, "other")
+    started = time.monotonic()
+    served.retire(5.0, keep=3, overlap_seconds=0.5)
+    assert time.monotonic() - started >= 0.5
+    asked = [command[:3] for command in machine.commands if command[1] in ("stop", "kill")]
+    assert asked == [["docker", "stop", f"{OLD}-fastapi"], ["docker", "kill", "--signal"]]
+    assert served.gate(OLD) == "closed"
+
+
+def test_worker_of_the_same_name_is_drained_without_overlap(served: Host) -> None:
+    served.serve(NEW)
+    started = time.monotonic()
+    served.retire(5.0, keep=3, overlap_seconds=30.0)
+    assert time.monotonic() - started < 5.0
+
+
+def test_run_killed_between_gate_and_record_is_switched_back(served: Host) -> None:
+    served.save(served.record(NEW) or {}, state="switching")
+    served.set_gate(NEW, release.GATE_OPEN)
+    served.proxy_to(18102)
+    assert served.recover() == [NEW]
+    found = (served.current() or {})["id"], served.gate(OLD), served.gate(NEW), "18101" in served.upstream.read_text()
+    assert found == (OLD, "open", "closed", True)
+
+
+def test_worker_that_may_have_calls_from_a_killed_switch_is_drained_and_not_killed(served: Host, machine: Machine) -> None:
+    served.save(served.record(NEW) or {}, state="switching")
+    served.recover()
+    machine.drains = False
+    assert served.retire(0.1, keep=3)["draining"] == [NEW]
+    assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", f"{NEW}-agent-worker"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "connected"),
+    [
+        ("   1: 0100007F:C350 0100007F:46B5 01 00000000:00000000", True),
+        ("   1: 0100007F:C350 0100007F:46B5 06 00000000:00000000", False),
+        ("   1: 0100007F:46B5 0100007F:C350 01 00000000:00000000", False),
+        ("   1: 0100007F:C350 0100007F:46B6 01 00000000:00000000", False),
+    ],
+)
+def test_request_that_is_not_answered_is_a_connection_to_the_port(tmp_path: Path, line: str, connected: bool) -> None:
+    (tmp_path / "tcp").write_text(f"  sl  local_address rem_address   st\n{line}\n")
+    assert connected_to(18101, tmp_path / "tcp") is connected
+
+
+def test_image_that_is_there_is_not_pulled(host: Host, machine: Machine) -> None:
+    assert host.pull(["r/a@sha256:1"]) == []
+    assert machine.asked("docker", "pull") == []

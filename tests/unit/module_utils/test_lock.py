@@ -57,7 +57,7 @@ def mine(tmp_path: Path) -> Lock:
 
 
 def take(one: Lock, wanted: Claim, wait: float = 0.0) -> int:
-    with one.taken(wanted, wait) as record:
+    with one.taken(wanted, wait) as (record, _before):
         return record.fence
 
 
@@ -82,22 +82,22 @@ def test_second_run_waits_for_the_first(mine: Lock) -> None:
 
 def test_step_of_the_owner_renews_its_lease(mine: Lock) -> None:
     fence = take(mine, claim(lease=1.0))
-    with mine.held(fence, 500.0):
-        pass
-    assert mine.read().lease_until > time.time() + 400
+    with mine.held(fence, "switch", 900.0) as record:
+        assert record.lease_until > time.time() + 900
+    assert mine.read().lease_until > time.time() + 300
 
 
 def test_overtaken_owner_changes_nothing(mine: Lock) -> None:
     old = take(mine, claim(THEM, lease=-1.0))
     take(mine, claim())
-    with pytest.raises(LockError, match=r"anna@ci .* has taken over"), mine.held(old, 60.0):
+    with pytest.raises(LockError, match=r"anna@ci .* has taken over"), mine.held(old, "switch", 60.0):
         pytest.fail("the step was done")
 
 
 def test_overtaken_owner_changes_nothing_after_the_other_is_done(mine: Lock) -> None:
     old = take(mine, claim(THEM, lease=-1.0))
     mine.release(take(mine, claim()))
-    with pytest.raises(LockError, match="another run has taken over and is done"), mine.held(old, 60.0):
+    with pytest.raises(LockError, match="another run has taken over and is done"), mine.held(old, "switch", 60.0):
         pytest.fail("the step was done")
 
 
@@ -152,3 +152,34 @@ def test_killed_step_leaves_no_lock(mine: Lock) -> None:
         process.kill()
         process.wait()
         assert take(mine, claim(), wait=5.0)
+
+
+def test_record_tells_the_step_and_the_seconds_of_those_before(mine: Lock) -> None:
+    fence = take(mine, claim())
+    for step in ("stage", "switch"):
+        with mine.held(fence, step, 10.0):
+            time.sleep(0.1)
+    record = mine.read()
+    assert (record.step, sorted(record.steps)) == ("switch", ["stage", "switch"])
+    assert record.steps["stage"] >= 0.1
+
+
+def test_step_that_failed_is_the_one_that_is_told(mine: Lock) -> None:
+    fence = take(mine, claim())
+    with pytest.raises(OSError, match="disk full"), mine.held(fence, "stage", 10.0):
+        raise OSError("disk full")
+    assert (mine.read().step, mine.read().steps) == ("stage", {})
+
+
+def test_run_that_takes_over_is_told_of_the_one_that_was_killed(mine: Lock) -> None:
+    fence = take(mine, claim(SIBLING))
+    mine.note(fence, "start", 1.0, change={"from": None, "to": "r1"})
+    with mine.taken(claim(US, alive=()), 0.0) as (_record, before):
+        assert before is not None
+        assert (before.owner, before.step, before.change) == (SIBLING, "start", {"from": None, "to": "r1"})
+
+
+def test_run_that_ended_is_not_told_of(mine: Lock) -> None:
+    mine.release(take(mine, claim(SIBLING)))
+    with mine.taken(claim(), 0.0) as (_record, before):
+        assert before is None

@@ -176,11 +176,14 @@ def test_switch_may_come_from_the_command_line(value: Any, hooked: list[str]) ->
     assert probes.hooked({"a": host(livekit_agent_hook=value)}, ["a"], ["a"]) == hooked
 
 
+PLANNED = {"plan": {"changed": True, "agent_name": "name-a", "rolled_back": None}}
+
+
 def deployed(before: bool, **more: Any) -> dict[str, Any]:
     """A host that was just switched to a release with the hook, from one whose record says whether it had it."""
     new = serving({"release": "id1", "running": True}, {"release": "id0", "running": True})
-    state = reading(release={"id": "id0", "hook": before})
-    return host(__agent_release_state=state, __agent_release_staged={"changed": True}, __agent_release_switched=new, **more)
+    state = {**reading(release={"id": "id0", "hook": before}), **PLANNED}
+    return host(__agent_release_state=state, __agent_release_switched=new, **more)
 
 
 @pytest.mark.parametrize(("before", "ids"), [(True, ["nobody", "name-a/through", "a/directed"]), (False, ["nobody", "name-a/sample"])])
@@ -194,7 +197,7 @@ def test_old_worker_without_the_hook_gets_no_standby_probe_beside_it() -> None:
 
 
 def test_record_of_a_release_that_stays_does_not_decide() -> None:
-    stays = host(__agent_release_state=serving(), __agent_release_staged={"skipped": True})
+    stays = host(__agent_release_state={**serving(), "plan": {**PLANNED["plan"], "changed": False}})
     stays["__agent_release_state"]["release"]["hook"] = False
     assert probes.hooked({"a": stays}, ["a"], ["a"]) == ["a"]
 
@@ -281,12 +284,12 @@ def test_host_whose_name_was_not_asked_for_has_no_trouble() -> None:
 
 def test_record_of_a_new_release_keeps_the_ids_of_the_workers_before_it() -> None:
     state = reading(OURS, states={"id1": "serving"}, release={"id": "id1", "earlier_worker_ids": ["AW_0"]})
-    assert probes.earlier_worker_ids(host(__agent_release_state=state)) == ["AW_0", "AW_1"]
+    assert probes.earlier_worker_ids(state) == ["AW_0", "AW_1"]
 
 
 def test_record_keeps_the_newest_ids_of_a_storm() -> None:
     storm = {**OURS, "worker_ids": [f"AW_{number}" for number in range(300)]}
-    kept = probes.earlier_worker_ids(before(storm))
+    kept = probes.earlier_worker_ids(reading(storm, states={"id1": "serving"}))
     assert (len(kept), kept[-1]) == (100, "AW_299")
 
 
@@ -316,7 +319,7 @@ def test_log_that_could_not_be_read_keeps_its_reason() -> None:
     assert probes.server_logs([{"__verification_server": "s", "msg": "no unit", "failed": False}]) == [{"host": "s", "msg": "no unit"}]
 
 
-BEHIND = {"__agent_release_staged": {"changed": True}, "__agent_release_state": serving(OURS)}
+BEHIND: dict[str, Any] = {"__agent_release_state": {**serving(OURS), **PLANNED}}
 
 
 def test_host_whose_deployment_failed_gets_no_probe_and_its_old_worker_stays_ours() -> None:
@@ -335,8 +338,49 @@ def test_host_whose_deployment_failed_gets_no_row() -> None:
     "more",
     [
         pytest.param({"__agent_release_switched": serving(OURS)}, id="switched"),
-        pytest.param({"__agent_release_staged": {"skipped": True}}, id="unchanged"),
+        pytest.param({"__agent_release_state": {**serving(OURS), "plan": {**PLANNED["plan"], "changed": False}}}, id="unchanged"),
     ],
 )
 def test_host_that_was_deployed_or_unchanged_gets_a_row(more: dict[str, Any]) -> None:
     assert "outside" not in probes.observations({"a": host(**{**BEHIND, **more})}, ["a"])["a"]
+
+
+# --- what is not as the inventory says, on purpose ---
+
+SHARED = {"kind": "shared_name", "at": "2026-01-01T00:00:00Z", "to": "id1", "from_agent_name": "name-a"}
+
+
+def rolled_back(worker: str = "AW_1", **more: Any) -> dict[str, Any]:
+    """A host that serves the shared name, while its inventory still has its own."""
+    found = serving({**OURS, "worker_ids": [worker]})
+    found["release"] = {"id": "id1", "agent_name": "shared", "rolled_back": SHARED}
+    return host(__verification_read=found, **more)
+
+
+def test_host_that_was_rolled_back_is_asked_for_under_the_name_it_serves() -> None:
+    found = sent({"a": rolled_back()}, ["a"])
+    assert (found["a/directed"]["agent_name"], found["shared/through"]["instances"]) == ("shared", ["a/id1"])
+
+
+def test_directed_probe_to_a_shared_name_is_tried_again() -> None:
+    assert sent({"a": rolled_back()}, ["a"])["a/directed"]["tries"] == probes.SHARED_TRIES
+    assert "tries" not in sent({"a": host(__verification_read=serving())}, ["a"])["a/directed"]
+
+
+def test_hosts_that_were_rolled_back_to_one_name_are_one_pool() -> None:
+    found = probes.observations({"a": rolled_back(), "b": rolled_back("AW_2")}, ["a", "b"])
+    assert (found["a"]["pool"], found["a"]["on_purpose"]) == (found["b"]["pool"], SHARED)
+
+
+def test_host_outside_that_may_have_the_shared_name_is_read() -> None:
+    assert probes.outside({"a": rolled_back(), "b": host(livekit_agent_pool="other")}, ["a", "b"], ["a"]) == ["b"]
+
+
+def test_next_release_is_the_inventorys_again() -> None:
+    back = rolled_back(__agent_release_state={**serving(OURS), **PLANNED})
+    assert (probes.name_of(back), probes.purpose_of(back)) == ("name-a", {})
+
+
+def test_nobody_has_to_be_absent_from_a_shared_name() -> None:
+    plan = {"plan": {"changed": True, "agent_name": "shared", "rolled_back": SHARED}}
+    assert asked({"a": host(__agent_release_state={**reading(states={}, release=None), **plan})}) == []

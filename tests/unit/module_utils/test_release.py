@@ -70,3 +70,11 @@ def test_file_drift_names_the_file(text: str | None, expected: list[str]) -> Non
 )
 def test_container_drift_names_the_service(running: dict[str, dict[str, Any]], expected: list[str]) -> None:
     assert release.container_drift(RECORD, running) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", '$HOME "x" \\ y', "it's $5", "ends with \\", "it's\ntwo lines", "", "a=b", "it's \\n no line", "two\nlines"]
+)
+def test_env_file_is_read_back_byte_for_byte(value: str) -> None:
+    values = {"A": value, "B": "x"}
+    assert release.env_values(release.env_file(values)) == values

@@ -25,6 +25,7 @@ GOOD_ROW: dict[str, Any] = {
     "probe": {"job_id": "AJ_1", "worker_id": "AW_a", "latency_seconds": 0.2134},
     "checks": [{"name": "registered", "ok": True, "found": "AW_a", "expected": "AW_a", "remedy": ""}],
     "routing": {"method": "reject-through probe", "seconds": 10.0, "not_seen": ["full"], "foreign": []},
+    "on_purpose": None,
 }
 BAD_CHECK = {"name": "registered", "ok": False, "found": "nothing", "expected": "a worker id", "remedy": "look there"}
 BAD_ROW = {**GOOD_ROW, "verdict": "unreachable", "reason": "nobody answered", "checks": [BAD_CHECK]}
@@ -56,6 +57,7 @@ def test_the_first_version_has_a_row_for_each_host_and_is_not_ok(run: Report) ->
         "probe": {"job_id": None, "worker_id": None, "latency_seconds": None},
         "checks": [],
         "routing": None,
+        "on_purpose": None,
     }
 
 

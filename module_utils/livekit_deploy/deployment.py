@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run on one host: its steps under the host's lock, and how it ended in the host's history."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.livekit_deploy import engine, history, probes, release
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now
+from ansible.module_utils.livekit_deploy.lock import Claim, Lock
+
+INVENTORY, SHARED_NAME, RELEASE = "inventory", "shared_name", "release"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to serve: what the inventory says (``content``), the serving release under the shared name ``agent_name``, or the kept
+    ``release`` (an id, or ``previous``)."""
+
+    kind: str = INVENTORY
+    content: release.Content = field(default_factory=lambda: release.Content("", {}))
+    agent_name: str = ""
+    release: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run brings along for a host's next release; ``record`` is kept with it."""
+
+    goal: Goal
+    stamp: str
+    host: str
+    ports: Sequence[int]
+    images: Mapping[str, str] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+    min_free_mb: int = 0
+
+
+class Deployment:
+    """``root`` is ``/opt/<app>``; each method but ``begin`` and ``preview`` needs the fencing number that ``begin`` answered."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.lock = Lock(host.root)
+        self.history = host.root / "history.jsonl"
+
+    # --- beginning ---
+
+    def begin(self, claim: Claim, wait_seconds: float, order: Order) -> dict[str, Any]:
+        """Take the lock, clear what a killed run left, decide, write the new release with its gate closed. Where there is nothing to do the
+        lock is given back at once."""
+        with self.lock.taken(claim, wait_seconds) as (record, killed):
+            begun = time.time()
+            if killed:
+                reason = f"it ended without giving its lock back; {claim.owner.name} took over"
+                history.append(self.history, history.entry_of(killed, history.INTERRUPTED, reason=reason))
+            try:
+                answer = self.prepared(order)
+            except BaseException:
+                self.lock.release(record.fence)
+                raise
+            self.lock.note(record.fence, "begin", time.time() - begun, change=change_of(answer["plan"]))
+            if not answer["plan"]["changed"]:  # what follows only reads
+                self.lock.release(record.fence)
+        fence = record.fence if answer["plan"]["changed"] else None
+        return {**answer, "fence": fence, "overtook": f"{killed.holder}, at step {killed.step or 'begin'}" if killed else None}
+
+    def prepared(self, order: Order) -> dict[str, Any]:
+        recovered, found = self.host.recover(), self.host.info()
+        cleared = list(dict.fromkeys([*recovered, *found["leftovers"]]))
+        if cleared:
+            self.host.retire(0.0, keep=len(self.host.records()))
+            found = self.host.info()
+        answer = self.decided(order, found)
+        plan, current = answer["plan"], answer["release"]
+        if plan["returns_from"] and not plan["changed"]:  # it was rolled back to what the inventory says by now
+            answer["release"] = self.host.save(current, rolled_back=None)
+        if plan["changed"]:
+            self.refuse_full_disk(order.min_free_mb)
+            files = self.content_of(order.goal).files(plan, f"{order.host}/{plan['id']}")
+            self.host.stage(self.new_record(order, answer), files)
+        return {**answer, "cleared": cleared}
+
+    def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
+        given = order.record if order.goal.kind == INVENTORY else {**order.record, "hook": self.source(order.goal).get("hook", True)}
+        kept = {key: answer["plan"][key] for key in ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images")}
+        return {**given, **kept, "earlier_worker_ids": probes.earlier_worker_ids(answer)}
+
+    def preview(self, order: Order) -> dict[str, Any]:
+        """What ``begin`` would do; nothing is written and no lock is taken."""
+        return self.decided(order, self.host.info())
+
+    def decided(self, order: Order, found: Mapping[str, Any]) -> dict[str, Any]:
+        """What the host is like, and the plan for it."""
+        current, by_inventory = found["release"], order.goal.kind == INVENTORY
+        content = self.content_of(order.goal)
+        plan = release.plan(current, found["drift"], content, order.stamp, order.ports, self.host.app, order.force)
+        plan |= {
+            "images": dict(order.images) if by_inventory else self.source(order.goal)["images"],
+            "rolled_back": None if by_inventory else self.rolled_back(order.goal, plan),
+            "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
+        }
+        return {**found, "plan": plan}
+
+    def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
+        """How a release is not what the inventory wants, on purpose."""
+        return {"kind": goal.kind, "at": now(), "to": self.source(goal)["id"], "from_agent_name": plan["agent_name_before"]}
+
+    # --- which content ---
+
+    def content_of(self, goal: Goal) -> release.Content:
+        if goal.kind == INVENTORY:
+            return goal.content
+        content = self.host.content(self.source(goal)["id"])
+        return content.named(goal.agent_name) if goal.kind == SHARED_NAME else content
+
+    def source(self, goal: Goal) -> dict[str, Any]:
+        """The record of the release that a rollback is made from."""
+        current = self.host.current()
+        if not current:
+            raise ReleaseError("found no release that serves, expected one to roll back. Run deploy.yml")
+        if goal.kind == SHARED_NAME:
+            return current
+        wanted = current.get("previous") if goal.release == "previous" else goal.release
+        found = self.host.record(wanted) if wanted and release.ID_PATTERN.fullmatch(wanted) else None
+        trouble = self.trouble_of(goal.release, wanted, found, current)
+        if trouble or found is None:
+            listed = release.choices(self.host.records(), current["id"])
+            kept = "; ".join(listed) or "none"
+            raise ReleaseError(f"found: {trouble}, expected a release that served before. To choose from: {kept}")
+        return found
+
+    def trouble_of(self, asked: str, wanted: str | None, found: Mapping[str, Any] | None, current: Mapping[str, Any]) -> str:
+        failed = history.failed(history.entries(self.history), wanted) if wanted else None
+        if wanted is None:
+            return "no release before the serving one"
+        if failed:
+            return f"{wanted} failed on {failed['time']} ({failed['reason'] or failed['step']})"
+        if wanted == current["id"]:
+            return f"{wanted} serves already"
+        if found is None:
+            return (
+                f"no release {wanted} on this host" if wanted == asked else f"the release before this one, {wanted}, is not kept any more"
+            )
+        return "" if found.get("served_at") else f"{wanted} never served"
+
+    def refuse_full_disk(self, min_free_mb: int) -> None:
+        for path in (Path("/var/lib/docker"), self.host.root):
+            free = shutil.disk_usage(path).free // 2**20 if path.is_dir() else min_free_mb
+            if free < min_free_mb:
+                raise ReleaseError(
+                    f"found {free} MB free on {path}, expected at least {min_free_mb}. Free some (docker image prune), or set "
+                    "agent_release_min_free_mb"
+                )
+
+    # --- steps ---
+
+    def step(self, fence: int, name: str, deadline_seconds: float, work: Callable[[], Any]) -> Any:
+        """Do one step, if the lock is still ours."""
+        with self.lock.held(fence, name, deadline_seconds):
+            return work()
+
+    def abandon(self, fence: int, reason: str) -> dict[str, Any]:
+        """Take the run's release back, note it, give the lock back."""
+        with self.lock.held(fence, self.lock.read().step, 120.0) as record:
+            done = self.host.abandon(record.change["to"])
+        self.close(fence, history.TAKEN_BACK, None, reason)
+        return done
+
+    def end(self, fence: int, wait_seconds: float, keep: int, overlap_seconds: float, verdict: str | None, reason: str) -> dict[str, Any]:
+        """Drain and stop what no longer serves, note what was released, give the lock back."""
+        with self.lock.held(fence, "drain", 2 * wait_seconds + overlap_seconds + 120.0):
+            done = self.host.retire(wait_seconds, keep, overlap_seconds)
+        self.close(fence, history.RELEASED, verdict, reason)
+        return done
+
+    def close(self, fence: int, outcome: str, verdict: str | None, reason: str) -> None:
+        with self.lock.changing(5.0):
+            record = self.lock.read()
+            if record.owner is None or record.fence != fence:
+                return
+            history.append(self.history, history.entry_of(record, outcome, verdict, reason))
+            self.lock.release(fence)
+
+
+def change_of(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What the lock's record keeps of a plan."""
+    return {
+        "from": plan["previous"],
+        "to": plan["id"],
+        "agent_name_from": plan["agent_name_before"],
+        "agent_name_to": plan["agent_name"],
+    }
+
+
+def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
+    """What the user is told of a host at the end of the run, a line each."""
+    plan, current = answer["plan"], answer["release"] or {}
+    lines = []
+    if answer.get("overtook"):
+        lines.append(f"{host}: took over from {answer['overtook']}, which never gave the lock back")
+    if back := plan.get("returns_from"):
+        was, wanted = current["agent_name"], plan["agent_name"]
+        lines.append(f"{host}: had been rolled back to {was} on {back['at']}; returns to the inventory's {wanted}")
+    if (plan.get("rolled_back") or {}).get("kind") == SHARED_NAME:
+        lines.append(f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs")
+    return lines + (dry(host, plan, current) if check else [])
+
+
+def dry(host: str, plan: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """What a run would do."""
+    if not plan["changed"]:
+        return [f"{host}: nothing would change, {plan['id']} serves {plan['agent_name']}"]
+    lines = [f"{host}: would release {plan['id']} in place of {current.get('id') or 'nothing'}: {'; '.join(plan['reasons'])}"]
+    if plan["agent_name"] != current.get("agent_name"):
+        lines.append(f"  agent name {current.get('agent_name') or 'none'} -> {plan['agent_name']}")
+    for service, image in plan["images"].items():
+        before = (current.get("images") or {}).get(service)
+        lines += [] if image == before else [f"  image of {service} {before or 'none'} -> {image}"]
+    old = f", then stop those of {release.project(current['app'], current['id'])}" if current else ""
+    return [*lines, f"  containers: start those of {plan['project']}{old}"]
+
+
+Trouble = (engine.EngineError, ReleaseError, OSError)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task files of the user's that run at the steps of a release: which there are, and where. Looks at nothing but whether a file is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+STEPS = ("start", "prove", "switch", "verify", "drain")
+NAMES = (*(f"{when}_{step}" for step in STEPS for when in ("before", "after")), "on_failure")
+
+
+def hooks_of(hooks: Any, name: str) -> list[str]:
+    """The file that runs at a point, as a list of one or none; relative paths are from where the playbook was started."""
+    path = hooks.get(name) if isinstance(hooks, Mapping) else None
+    return [str(Path(str(path)).absolute())] if path else []
+
+
+def hook_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    """What is wrong with the hooks of all hosts, a sentence each; a hook that is silently skipped is worse than none."""
+    problems = [problem for host in hosts for problem in problems_of(hostvars[host].get("agent_release_hooks") or {})]
+    return list(dict.fromkeys(problems))
+
+
+def problems_of(hooks: Any) -> list[str]:
+    if not isinstance(hooks, Mapping):
+        return [f"agent_release_hooks is a {type(hooks).__name__}, expected names of hooks with a task file each. Correct it"]
+    unknown = [name for name in hooks if name not in NAMES]
+    missing = {name: Path(str(path)) for name, path in hooks.items() if not Path(str(path)).is_file()}
+    return [f"agent_release_hooks has {name}, expected one of {', '.join(NAMES)}. Correct it" for name in unknown] + [
+        f"agent_release_hooks: found no file {path} for {name} ({path.absolute()}), expected a list of tasks. Correct the path"
+        for name, path in missing.items()
+    ]

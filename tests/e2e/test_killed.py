@@ -1,0 +1,166 @@
+"""A controller that is killed at each step of a deployment, or paused and overtaken: what serves goes on, the next run finishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.calls import CallStream
+from tests.e2e.harness import APP, NGINX, ROOT, Lab, Machine, Run
+
+NAME = "staging-1"
+# The words of the task in which the controller is killed, step by step.
+STEPS = {
+    "begin": "Take the lock, decide what is to be done",
+    "pull": "Pull the images",
+    "start the worker": "Start the worker",
+    "register": "Wait until it is registered",
+    "prove": "Send each new worker a probe",
+    "start the API": "Start the API",
+    "switch": "Open the new gate, switch the proxy",
+    "verify": "Send all probes of all hosts",
+    "drain": "Drain and stop the releases",
+}
+
+
+@dataclass(frozen=True)
+class Killed:
+    """The host right after the kill."""
+
+    serving: str
+    gates: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Story:
+    killed: dict[str, Killed]
+    last: Run
+    stream: CallStream
+    workers: set[str]
+    history: list[dict[str, Any]]
+
+
+@contextmanager
+def deploying(lab: Lab, log: Path, change: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """`ansible-playbook deploy.yml` in a process group of its own, as from a terminal."""
+    command = ["ansible-playbook", "-i", str(lab.inventory), "deploy.yml", "--limit", NAME, "-e", json.dumps(change)]
+    environment = {**os.environ, **lab.environment, "LIVEKIT_DEPLOY_REPORTS": str(log.with_suffix(".reports"))}
+    with log.open("w") as output:
+        run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
+    try:
+        yield run
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait(timeout=30)
+
+
+def wait_for_task(log: Path, words: str, run: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 90
+    while words not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        assert run.poll() is None, log.read_text()
+        time.sleep(0.05)
+
+
+def change(number: int) -> dict[str, Any]:
+    return {"livekit_agent_memory": f"{1600 + number}m"}
+
+
+def kill_in(lab: Lab, machine: Machine, number: int, step: str) -> Killed:
+    log = lab.scratch / f"killed-{number}.log"
+    with deploying(lab, log, change(number)) as run:
+        wait_for_task(log, STEPS[step], run)
+        time.sleep(0.4)
+        os.killpg(run.pid, signal.SIGKILL)
+    lab.varied.add(machine.name)
+    gates = machine.sh(f"cd /opt/{APP}/releases && for r in *; do echo $r $(cat $r/gate/state); done").splitlines()
+    return Killed(machine.serving() or "", dict(map(str.split, gates)))
+
+
+def history(machine: Machine) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in machine.sh(f"cat /opt/{APP}/history.jsonl").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def story(deployed: Lab, first: Machine) -> Story:
+    """One kill after another, each run clearing what the one before left, and at the end a run that is left alone. Calls all the time."""
+    before = len(history(first))
+    with CallStream(f"http://{first.address}:{NGINX}/v1/preview", deployed.document["livekit"]) as stream:
+        time.sleep(1)
+        killed = {step: kill_in(deployed, first, number, step) for number, step in enumerate(STEPS)}
+        last = deployed.play("deploy.yml", extra_vars=change(len(STEPS)), limit=NAME)
+    serving = first.record(first.serving() or "")
+    return Story(killed, last, stream, {*serving["earlier_worker_ids"], *last.row(NAME)["worker_ids"]}, history(first)[before:])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_after_a_kill_the_gate_of_what_the_proxy_points_to_is_open(story: Story, step: str) -> None:
+    killed = story.killed[step]
+    assert killed.gates[killed.serving] == "open", killed
+
+
+def test_next_run_finishes_without_hand_work(story: Story, first: Machine) -> None:
+    assert story.last.rc == 0, story.last.stdout
+    assert story.last.row(NAME)["verdict"] == "exclusive"
+    assert [container.service for container in first.containers(every=True)] == ["agent-worker", "fastapi"]
+    assert json.loads(first.sh(f"cat /opt/{APP}/lock.json"))["owner"] is None
+
+
+def test_no_kill_leaves_a_container_a_network_or_a_half_release(story: Story, first: Machine) -> None:
+    serving = story.last.row(NAME)["release"]
+    assert first.networks() == [f"{APP}-{serving.lower()}_default"]
+    states = {release: first.record(release)["state"] for release in first.releases()}
+    assert set(states.values()) <= {"serving", "retired"}, states
+
+
+def test_killed_runs_are_in_the_history_with_the_step_they_were_killed_in(story: Story) -> None:
+    outcomes = [entry["outcome"] for entry in story.history]
+    assert outcomes[-1] == "released"
+    # A run that was killed before it had the lock, or whose last step ended all the same, left nothing to note.
+    assert outcomes.count("interrupted") >= len(STEPS) - 2, story.history
+    assert {"pull", "start agent-worker", "start fastapi", "switch"} <= {entry["step"] for entry in story.history}
+
+
+def test_no_request_is_lost_whenever_the_controller_is_killed(story: Story) -> None:
+    assert len(story.stream.calls) > 300
+    assert [call for call in story.stream.calls if call.status != 200] == []
+
+
+def test_no_dispatch_is_lost_whenever_the_controller_is_killed(story: Story) -> None:
+    assert [call for call in story.stream.calls if not call.worker_id] == []
+
+
+@pytest.fixture
+def overtaken(deployed: Lab, first: Machine) -> tuple[Run, int, str, Callable[[], dict[str, Any]], dict[str, Any]]:
+    """A run that is paused, its lease made to end, another one that takes over, and the first one again."""
+    log = deployed.scratch / "paused.log"
+    with deploying(deployed, log, change(100)) as run:
+        wait_for_task(log, STEPS["prove"], run)
+        os.killpg(run.pid, signal.SIGSTOP)
+        first.sh(f'sed -i \'s/"lease_until": [0-9.]*/"lease_until": 1/\' /opt/{APP}/lock.json')
+        other = deployed.play("deploy.yml", extra_vars=change(101), limit=NAME)
+        state = first.state()
+        os.killpg(run.pid, signal.SIGCONT)
+        rc = run.wait(timeout=120)
+    return other, rc, log.read_text(), first.state, state
+
+
+def test_paused_owner_that_comes_back_after_a_take_over_changes_nothing(
+    overtaken: tuple[Run, int, str, Callable[[], dict[str, Any]], dict[str, Any]],
+) -> None:
+    other, rc, said, state_now, state = overtaken
+    assert other.rc == 0, other.stdout
+    assert rc != 0
+    assert "another run has taken over and is done" in " ".join(said.split())
+    assert state_now() == state

@@ -1,0 +1,240 @@
+"""A run on a host: what it decides, under whose lock, and how it is remembered; with a stand-in for the command lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import deployment, history, release
+from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
+
+from tests.unit.module_utils.machine import Machine
+
+US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
+COMPOSE = 'name: "@project@"\n# @release_id@\nports: ["127.0.0.1:@api_port@:8080"]\n'
+ENV = {
+    "fastapi": {"AGENT_NAME": "name-a", "LIVEKIT_AGENT_NAME": "name-a", "A": "it's $5"},
+    "agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"},
+}
+SECRET = {name: {"LIVEKIT_API_SECRET": "s" * 32} for name in release.SERVICES}
+CONTENT = release.content_of(COMPOSE, ENV, SECRET)
+IMAGES = {name: f"r/{name}@sha256:1" for name in release.SERVICES}
+ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
+LATER = "20260102T000000Z"
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def run(tmp_path: Path, machine: Machine) -> Deployment:
+    (tmp_path / "app/releases").mkdir(parents=True)
+    upstream = tmp_path / "upstream.conf"
+    upstream.write_text(upstream_text("app", None))
+    return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(upstream)))
+
+
+def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> dict[str, Any]:
+    return run.begin(Claim(owner, "deploy", alive=frozenset({US.key})), wait, order)
+
+
+def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> dict[str, Any]:
+    """A whole run that goes well."""
+    answer = begin(run, order)
+    if answer["plan"]["changed"]:
+        machine.start(answer["plan"]["id"])
+        run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+        run.end(answer["fence"], 1.0, 3, 0.0, "exclusive", "; ".join(answer["plan"]["reasons"]))
+    return answer
+
+
+def told(run: Deployment) -> list[dict[str, Any]]:
+    return history.entries(run.history)
+
+
+def test_first_release_is_written_under_the_lock(run: Deployment) -> None:
+    answer = begin(run)
+    plan = answer["plan"]
+    assert (plan["changed"], plan["reasons"], plan["api_port"], plan["agent_name"]) == (True, ["nothing serves yet"], 18101, "name-a")
+    assert (run.host.record(plan["id"]) or {})["state"] == "staged"
+    assert (run.lock.read().owner, run.lock.read().change["to"]) == (US, plan["id"])
+
+
+def test_same_content_is_no_change_and_writes_nothing(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)
+    again = begin(run, replace(ORDER, stamp=LATER))
+    assert (again["plan"]["changed"], again["plan"]["id"]) == (False, first["plan"]["id"])
+    assert (len(run.host.records()), again["fence"], run.lock.read().owner) == (1, None, None)
+
+
+def test_forced_release_takes_the_other_port(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    plan = begin(run, replace(ORDER, stamp=LATER, force=True))["plan"]
+    assert (plan["changed"], plan["reasons"], plan["api_port"]) == (True, ["forced"], 18102)
+
+
+def test_drift_is_a_reason(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    run.host.set_gate(f"{ORDER.stamp}-{CONTENT.hash[:8]}", release.GATE_CLOSED)
+    assert begin(run, replace(ORDER, stamp=LATER))["plan"]["reasons"] == ["the standby gate is closed"]
+
+
+def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:
+    answer = run.preview(ORDER)
+    assert (answer["plan"]["changed"], run.lock.read().owner, run.host.records()) == (True, None, [])
+    assert (
+        deployment.notes("a", answer, check=True)[0] == f"a: would release {answer['plan']['id']} in place of nothing: nothing serves yet"
+    )
+
+
+def test_second_run_is_refused_and_named(run: Deployment) -> None:
+    begin(run, owner=THEM)
+    with pytest.raises(LockError, match=r"ben@laptop \(process 20, deploy\) deploys to this host"):
+        begin(run)
+
+
+def test_failing_begin_gives_the_lock_back(run: Deployment) -> None:
+    with pytest.raises(ReleaseError, match="MB free"):
+        begin(run, replace(ORDER, min_free_mb=10**9))
+    assert run.lock.read().owner is None
+
+
+def test_step_of_a_run_that_was_overtaken_changes_nothing(run: Deployment, machine: Machine) -> None:
+    old = begin(run, owner=Owner("m1", 11, "110", "carl@ci"))
+    new = begin(run, replace(ORDER, stamp=LATER))
+    machine.start(new["plan"]["id"])
+    with pytest.raises(LockError, match=r"anna@ci .* has taken over"):
+        run.step(old["fence"], "switch", 10.0, lambda: run.host.serve(old["plan"]["id"]))
+    with pytest.raises(LockError, match="has taken over"):
+        run.abandon(old["fence"], "why")
+    assert (run.host.current(), run.host.gate(new["plan"]["id"])) == (None, "closed")
+
+
+def test_killed_run_is_cleared_and_remembered(run: Deployment) -> None:
+    old = begin(run, owner=Owner("m1", 11, "110", "carl@ci"))
+    new = begin(run, replace(ORDER, stamp=LATER))
+    assert (new["overtook"], new["cleared"]) == ("carl@ci (process 11, deploy), at step begin", [old["plan"]["id"]])
+    assert [(e["outcome"], e["by"], e["to"]) for e in told(run)] == [("interrupted", "carl@ci", old["plan"]["id"])]
+
+
+def test_release_is_remembered_with_the_seconds_of_its_steps(run: Deployment, machine: Machine) -> None:
+    plan = deploy(run, machine)["plan"]
+    (entry,) = told(run)
+    assert (entry["outcome"], entry["to"], entry["verdict"], entry["by"]) == ("released", plan["id"], "exclusive", "anna@ci")
+    assert list(entry["steps"]) == ["begin", "switch", "drain"]
+    assert run.lock.read().owner is None
+
+
+def test_run_that_changes_nothing_is_not_remembered(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    deploy(run, machine, replace(ORDER, stamp=LATER))
+    assert len(told(run)) == 1
+    assert run.lock.read().owner is None
+
+
+def test_failed_release_is_taken_back_and_remembered(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    second = begin(run, replace(ORDER, stamp=LATER, force=True))
+    done = run.abandon(second["fence"], "Start the worker: it crashed")
+    assert (done["serving"], (run.host.current() or {})["id"]) == (first, first)
+    assert [(e["outcome"], e["reason"]) for e in told(run)][1:] == [("taken back", "Start the worker: it crashed")]
+    assert run.lock.read().owner is None
+
+
+# --- rollback --------------------------------------------------------------------------------------------------------
+
+
+def renamed(name: str, stamp: str = LATER) -> Order:
+    return replace(ORDER, stamp=stamp, goal=Goal(content=CONTENT.named(name)))
+
+
+def back(stamp: str, **goal: str) -> Order:
+    return replace(ORDER, stamp=stamp, goal=Goal(**goal), images={})  # type: ignore[arg-type]
+
+
+def test_shared_name_is_restored_on_the_images_that_run(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    plan = begin(run, back(LATER, kind="shared_name", agent_name="shared"))["plan"]
+    assert (plan["agent_name"], plan["agent_name_before"], plan["images"]) == ("shared", "name-a", IMAGES)
+    text = (run.host.directory(plan["id"]) / "fastapi.env").read_text()
+    assert "LIVEKIT_AGENT_NAME='shared'" in text
+    assert "AGENT_NAME='shared'" in text
+    assert 'A="it\'s $$5"' in text
+
+
+def test_record_says_that_the_host_is_rolled_back_on_purpose(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    plan = begin(run, back(LATER, kind="shared_name", agent_name="shared"))["plan"]
+    record = run.host.record(plan["id"]) or {}
+    assert (record["rolled_back"]["kind"], record["rolled_back"]["from_agent_name"]) == ("shared_name", "name-a")
+
+
+def test_release_before_comes_back_with_its_name_and_content(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]
+    deploy(run, machine, renamed("name-b"))
+    plan = begin(run, back("20260103T000000Z", kind="release", release="previous"))["plan"]
+    assert (plan["agent_name"], plan["hash"], plan["rolled_back"]["to"]) == ("name-a", first["hash"], first["id"])
+
+
+def test_next_deployment_returns_to_the_inventory_and_says_so(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    deploy(run, machine, back(LATER, kind="shared_name", agent_name="shared"))
+    answer = begin(run, replace(ORDER, stamp="20260103T000000Z"))
+    assert (answer["plan"]["changed"], answer["plan"]["agent_name"], answer["plan"]["rolled_back"]) == (True, "name-a", None)
+    assert deployment.notes("a", answer, check=False)[0].endswith("returns to the inventory's name-a")
+
+
+def test_rollback_to_what_the_inventory_says_by_now_is_none_any_more(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    deploy(run, machine, renamed("name-b"))
+    deploy(run, machine, back("20260103T000000Z", kind="release", release="previous"))
+    answer = begin(run, replace(ORDER, stamp="20260104T000000Z"))
+    assert (answer["plan"]["changed"], answer["release"]["rolled_back"]) == (False, None)
+    assert (run.host.current() or {})["rolled_back"] is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("previous", "no release before the serving one"),
+        ("20250101T000000Z-00000001", "no release 20250101T000000Z-00000001 on this host"),
+    ],
+)
+def test_rollback_is_refused_where_there_is_nothing_to_go_back_to(run: Deployment, machine: Machine, wanted: str, said: str) -> None:
+    deploy(run, machine)
+    with pytest.raises(ReleaseError, match=rf"{said}, expected a release that served before. To choose from: none"):
+        begin(run, back(LATER, kind="release", release=wanted))
+    assert run.lock.read().owner is None
+
+
+def test_rollback_needs_something_that_serves(run: Deployment) -> None:
+    with pytest.raises(ReleaseError, match="found no release that serves"):
+        begin(run, back(LATER, kind="shared_name", agent_name="shared"))
+
+
+def test_rollback_to_a_release_that_failed_is_refused_with_the_choice(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    deploy(run, machine, renamed("name-b"))
+    failed = begin(run, renamed("name-c", "20260103T000000Z"))
+    run.abandon(failed["fence"], "it crashed")
+    with pytest.raises(ReleaseError, match=rf"failed on .* \(it crashed\).* To choose from: {first} \(name-a"):
+        begin(run, back("20260104T000000Z", kind="release", release=failed["plan"]["id"]))
+
+
+def test_rollback_to_edited_files_is_refused(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    deploy(run, machine, renamed("name-b"))
+    (run.host.directory(first) / "fastapi.env").write_text("A='1'\n")
+    with pytest.raises(ReleaseError, match=r"fastapi.env was edited by hand"):
+        begin(run, back("20260103T000000Z", kind="release", release=first))
+
+
+def test_content_of_a_release_is_read_back_as_it_was(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    assert run.host.content(first) == CONTENT

@@ -1,0 +1,32 @@
+"""Hooks: which file runs where, and what is refused before anything is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.livekit_deploy import hooks
+
+
+def test_hook_is_found_from_where_the_playbook_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hooks.hooks_of({"before_switch": "a.yml"}, "before_switch") == [str(tmp_path / "a.yml")]
+    assert hooks.hooks_of({"before_switch": "a.yml"}, "after_switch") == []
+
+
+def test_file_that_is_there_is_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("[]")
+    assert hooks.hook_problems({"a": {"agent_release_hooks": {"on_failure": str(tmp_path / "a.yml")}}, "b": {}}, ["a", "b"]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"before_switch": "no-such.yml"}, "found no file no-such.yml for before_switch"),
+        ({"before_swich": __file__}, "agent_release_hooks has before_swich, expected one of before_start"),
+        ("a.yml", "agent_release_hooks is a str"),
+    ],
+)
+def test_hook_that_would_be_skipped_in_silence_is_refused_once(given: object, said: str) -> None:
+    (problem,) = hooks.hook_problems({host: {"agent_release_hooks": given} for host in ("a", "b")}, ["a", "b"])
+    assert said in problem
