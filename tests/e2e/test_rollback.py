@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ NAME = "staging-1"
 SHARED = "sidekick-agent-staging"
 OWN = f"{SHARED}-{NAME}"
 CHANGE = {"livekit_agent_memory": "1700m"}
+HOOKS = ("before_switch", "after_switch", "on_failure")
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,18 @@ def returned(told: Run, deployed: Lab, first: Machine) -> Step:
 @pytest.fixture(scope="module")
 def changed(returned: Step, deployed: Lab, first: Machine) -> Step:
     assert returned.run.rc == 0
-    step = under_calls(deployed, first, "deploy.yml", **CHANGE)
+    hooks = {name: str(hook_file(deployed, name)) for name in HOOKS}
+    step = under_calls(deployed, first, "deploy.yml", **CHANGE, agent_release_hooks=hooks)
     assert step.run.rc == 0, step.run.stdout
     return step
+
+
+def hook_file(lab: Lab, name: str) -> Path:
+    """Tasks of a user that note on the host which release serves at that moment."""
+    path = lab.scratch / f"{name}.yml"
+    script = f"readlink /opt/{APP}/current >/tmp/hook-{name}"
+    path.write_text(json.dumps([{"name": "Note what serves", "ansible.builtin.shell": script}]))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +161,20 @@ def test_next_deployment_returns_to_the_inventorys_name_and_says_so(returned: St
 def test_deployment_under_another_name_loses_no_request_and_no_dispatch(returned: Step) -> None:
     assert len(returned.stream.calls) > 60
     assert lost(returned) == []
+
+
+def test_hooks_run_at_their_steps(changed: Step, first: Machine) -> None:
+    noted = {name: Path(first.sh(f"cat /tmp/hook-{name} || true")).name for name in HOOKS}
+    assert noted == {"before_switch": changed.before["id"], "after_switch": changed.after["id"], "on_failure": ""}
+
+
+def test_hook_that_is_not_there_is_refused_before_anything_is_touched(changed: Step, deployed: Lab, first: Machine) -> None:
+    assert changed.run.rc == 0
+    before = first.state()
+    run = deployed.play("deploy.yml", extra_vars={"agent_release_hooks": {"before_switch": "no-such.yml"}}, limit=NAME)
+    assert run.rc != 0
+    assert "found no file no-such.yml for before_switch" in run.said
+    assert first.state() == before
 
 
 # --- the release before ----------------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""The module agent_release as Ansible runs it; what its steps do is tested in test_deployment.py and test_host.py."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import agent_release
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+OWNER = {"machine": "m", "process": 1, "started": "2", "name": "anna@ci"}
+BEGIN = {"state": "begun", "owner": OWNER, "stamp": "20260101T000000Z", "api_ports": [1, 2], "instance_host": "a"}
+
+
+def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
+    with patch_module_args({"app": "app", **params}), pytest.raises(SystemExit):
+        agent_release.main()
+    return dict(json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"state": "serving", "release": "latest", "fence": 1}, "found release 'latest', expected YYYYMMDDThhmmssZ-<8 hex digits>"),
+        ({"state": "serving", "release": "20260101T000000Z-00000001"}, "missing: fence"),
+        ({"state": "begun"}, "missing: owner"),
+    ],
+)
+def test_wrong_parameters_are_refused(capsys: pytest.CaptureFixture[str], params: dict[str, Any], said: str) -> None:
+    assert said in run(capsys, **params)["msg"]
+
+
+def test_host_that_was_not_provisioned_is_refused_with_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    answer = run(capsys, **BEGIN, root=str(tmp_path), provision_command="ansible-playbook -i x playbooks/provision.yml --limit a")
+    assert answer["failed"]
+    assert answer["msg"].endswith("expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"unresolved": "found: no image r/a:1"}, "found: no image r/a:1"),
+        ({"controller_time": 1000.0, "clock_skew_limit_seconds": 30}, "Set the clock (timedatectl)"),
+    ],
+)
+def test_run_is_refused_before_the_lock(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, params: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
+    assert said in run(capsys, **BEGIN, root=str(tmp_path), **params)["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("state", ["pulled", "started", "serving", "abandoned", "ended"])
+def test_check_mode_does_no_step(capsys: pytest.CaptureFixture[str], state: str) -> None:
+    params = {"release": "20260101T000000Z-00000001", "fence": 1, "service": "fastapi", "_ansible_check_mode": True}
+    assert run(capsys, state=state, **params)["changed"] is False
+
+
+def test_step_without_the_lock_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    (tmp_path / "app").mkdir()
+    answer = run(capsys, state="pulled", root=str(tmp_path), release="20260101T000000Z-00000001", fence=7)
+    assert "expected that this run (number 7) still deploys. Run it again" in answer["msg"]
