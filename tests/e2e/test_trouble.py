@@ -84,7 +84,7 @@ def test_a_tag_the_registry_does_not_have_is_told_before_anything_is_touched(lab
 def test_a_digest_the_registry_does_not_have_leaves_nothing_behind(lab: Lab) -> None:
     image = f"{lab.document['registry']}/sidekick-worker@sha256:{'0' * 64}"
     found = trouble(lab, extra_vars={"livekit_agent_image": image}, limit="staging-1")
-    assert_told(found.run, "staging-1", image, "Push them, or correct livekit_agent_image")
+    assert_told(found.run, "staging-1", image, "Push it, or correct livekit_agent_image")
     assert found.after == found.before
 
 
