@@ -169,8 +169,9 @@ class Deployment:
     def abandon(self, fence: int, reason: str) -> dict[str, Any]:
         """Take the run's release back, note it, give the lock back."""
         with self.lock.held(fence, self.lock.read().step, 120.0) as record:
-            done = self.host.abandon(record.change["to"])
-        self.close(fence, history.TAKEN_BACK, None, reason)
+            target = record.change["to"]
+            done = self.host.abandon(target)
+        self.close(fence, history.RELEASED if done["serving"] == target else history.TAKEN_BACK, None, reason)
         return done
 
     def end(self, fence: int, wait_seconds: float, keep: int, overlap_seconds: float, verdict: str | None, reason: str) -> dict[str, Any]:

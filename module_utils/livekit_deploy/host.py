@@ -223,6 +223,7 @@ class Host:
 
     def abandon(self, release_id: str) -> dict[str, Any]:
         """Take back a release that failed: the one before it serves (again), what the failed one started goes.
+        Once the one before it is being stopped there is no way back, and the failed one serves on.
 
         Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
         """
@@ -234,6 +235,8 @@ class Host:
             for line in engine.log_lines(self.run, service["id"], 6)
         ]
         current = self.current()
+        if failed and current and current["id"] == release_id and self.is_past_return(failed):
+            return {"serving": release_id, "log": log, "draining": []}
         if failed and current and current["id"] == release_id:
             self.switch_back(failed)
             draining = self.drain(release_id, 5.0)
@@ -244,6 +247,11 @@ class Host:
             self.remove(release_id)
         now_serving = self.current()
         return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if draining else []}
+
+    def is_past_return(self, failed: dict[str, Any]) -> bool:
+        """Whether the release before is being stopped already: a worker that drains takes no job any more."""
+        before = self.record(failed["previous"]) if failed.get("previous") else None
+        return bool(before and before.get("retiring_since"))
 
     def recover(self) -> list[str]:
         """What a run left that was killed in the middle of its switch: the release before it serves, the new one drains."""
@@ -274,6 +282,8 @@ class Host:
         record = self.record(release_id) or {}
         services = self.services(release_id, engine.containers(self.run))
         api, agent = services.get("fastapi"), services.get("agent-worker")
+        if record and not record.get("retiring_since"):
+            record = self.save(record, retiring_since=now())
         if api and api["running"]:
             wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds)
             engine.docker(self.run, "stop", api["id"])

@@ -138,6 +138,14 @@ def test_abandoned_after_the_switch_drains_what_may_have_calls(served: Host, mac
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", f"{NEW}-agent-worker"]]
 
 
+def test_there_is_no_way_back_to_a_release_that_is_being_stopped(served: Host, machine: Machine) -> None:
+    served.serve(NEW)
+    machine.drains = False
+    served.retire(0.1, keep=3)
+    assert served.abandon(NEW)["serving"] == NEW
+    assert ((served.current() or {})["id"], served.gate(NEW), "18102" in served.upstream.read_text()) == (NEW, "open", True)
+
+
 def test_abandoned_first_release_leaves_nothing_serving(host: Host, machine: Machine) -> None:
     stage(host, machine, NEW, 18102)
     host.serve(NEW)
