@@ -83,6 +83,7 @@ class FilterModule:
             "livekit_server_logs": probes.server_logs,
             "livekit_fleet": status.fleet,
             "livekit_hooks": hooks.hooks_of,
+            "livekit_served_names": probes.served_names,
             "livekit_hook_problems": hooks.hook_problems,
             "livekit_renames": rename.changes,
             "livekit_rename_inventory": rename.inventory,

@@ -88,9 +88,8 @@ class Deployment:
         return {**answer, "cleared": cleared}
 
     def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
-        given = order.record if order.goal.kind == INVENTORY else {**order.record, "hook": self.source(order.goal).get("hook", True)}
-        kept = {key: answer["plan"][key] for key in ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images")}
-        return {**given, **kept, "earlier_worker_ids": probes.earlier_worker_ids(answer)}
+        kept = {key: answer["plan"][key] for key in ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images", "hook")}
+        return {**order.record, **kept, "earlier_worker_ids": probes.earlier_worker_ids(answer)}
 
     def preview(self, order: Order) -> dict[str, Any]:
         """What ``begin`` would do; nothing is written and no lock is taken."""
@@ -105,12 +104,16 @@ class Deployment:
             "images": dict(order.images) if by_inventory else self.source(order.goal)["images"],
             "rolled_back": None if by_inventory else self.rolled_back(order.goal, plan),
             "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
+            "hook": bool((order.record if by_inventory else self.source(order.goal)).get("hook", True)),
         }
         return {**found, "plan": plan}
 
     def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
         """How a release is not what the inventory wants, on purpose."""
-        return {"kind": goal.kind, "at": now(), "to": self.source(goal)["id"], "from_agent_name": plan["agent_name_before"]}
+        source = self.source(goal)
+        # A kept release may itself have served the shared name.
+        kind = (source.get("rolled_back") or {}).get("kind") if source["agent_name"] == plan["agent_name"] else goal.kind
+        return {"kind": kind or goal.kind, "at": now(), "to": source["id"], "from_agent_name": plan["agent_name_before"]}
 
     # --- which content ---
 
@@ -171,7 +174,7 @@ class Deployment:
         with self.lock.held(fence, self.lock.read().step, 120.0) as record:
             target = record.change["to"]
             done = self.host.abandon(target)
-        self.close(fence, history.RELEASED if done["serving"] == target else history.TAKEN_BACK, None, reason)
+        self.close(fence, history.KEPT if done["serving"] == target else history.TAKEN_BACK, None, reason)
         return done
 
     def end(self, fence: int, wait_seconds: float, keep: int, overlap_seconds: float, verdict: str | None, reason: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def host_of(name: str, group: str, variables: Mapping[str, Any], reading: Any) -
     known: dict[str, Any] = {
         # After a rollback it is the record's, on purpose.
         "agent_name": probes.name_of(variables, evidence) if probes.purpose_of(variables, evidence) else host.agent_name,
-        "pool": host.pool,
+        "pool": probes.pool_in(variables, name, evidence) if probes.purpose_of(variables, evidence) else host.pool,
         "livekit_url": host.get("livekit_url"),
         "shared_name": host.shared_name,
     }

@@ -93,7 +93,7 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
         "group": group,
         "in_run": in_run,
         "agent_name": probes.name_of(variables, releases) if ours else "",
-        "pool": str(variables.get("livekit_agent_pool") or host) if ours else "",
+        "pool": probes.pool_in(variables, host, releases) if ours else "",
         "urls": [str(variables[name]) for name in ("livekit_url", "livekit_api_url") if variables.get(name)] if ours else [],
         "app": str(variables.get("agent_release_app") or "") if ours else "",
         "releases": sorted(releases["states"]) if ours and isinstance(releases.get("states"), Mapping) else None,

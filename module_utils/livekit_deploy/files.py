@@ -10,7 +10,7 @@ from pathlib import Path
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file whole, with exactly this mode."""
     partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8", newline="") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()
@@ -21,6 +21,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 def read_text(path: Path) -> str | None:
     """The text of a file, None where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8", newline="") as file:  # as it is: a value may hold a carriage return
+            return file.read()
     except FileNotFoundError:
         return None

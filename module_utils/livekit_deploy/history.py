@@ -14,7 +14,7 @@ from ansible.module_utils.livekit_deploy import times
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import Record
 
-RELEASED, TAKEN_BACK, INTERRUPTED = "released", "taken back", "interrupted"
+RELEASED, TAKEN_BACK, KEPT, INTERRUPTED = "released", "taken back", "failed, but kept", "interrupted"
 KEEP = 1000
 
 

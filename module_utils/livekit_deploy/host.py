@@ -99,6 +99,7 @@ class Host:
             "running": container["State"]["Running"],
             "image": container["Config"]["Image"],
             "config_hash": engine.labels(container).get(engine.CONFIG_LABEL),
+            "address": engine.address(container),
             "env": worker.names(container),
         }
 
@@ -180,97 +181,127 @@ class Host:
         return not (before and before["running"])
 
     def proxy_to(self, port: int | None) -> None:
-        """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was."""
+        """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was.
+
+        It is reloaded in any case: a run that was killed before its reload leaves the file written and the old port in force.
+        """
         before = read_text(self.upstream)
-        text = upstream_text(self.app, port)
-        if before == text:
-            return
-        write_atomically(self.upstream, text, 0o644)
+        write_atomically(self.upstream, upstream_text(self.app, port), 0o644)
         refused = reload_proxy(self.run)
         if refused:
             if before is not None:
                 write_atomically(self.upstream, before, 0o644)
+                reload_proxy(self.run)
             raise ReleaseError(f"found: {refused}. Expected: nginx accepts {self.upstream}; the old one is back in its place")
 
     def serve(self, release_id: str) -> bool:
         """Switch to a release that runs: its gate opens, the proxy follows, the old gate closes. Never are both closed.
 
-        Under another agent name the old gate stays open: the old worker is the only one that serves the old name until it drains.
+        `current` decides which of two serves: killed before it is moved the old one does, afterwards the new one (see ``recover``).
         """
         new, old = self.record(release_id), self.current()
         if not new:
             raise ReleaseError(f"found no release {release_id} in {self.releases}, expected it staged. Run deploy.yml")
         if old and old["id"] == release_id and new["state"] == "serving":
             return False
-        services = self.services(release_id, engine.containers(self.run))
-        new = self.save(new, state="switching")
+        previous = new.get("previous") or (old["id"] if old and old["id"] != release_id else None)
+        new = self.save(new, state="switching", previous=previous)
         self.set_gate(release_id, release.GATE_OPEN)
         try:
             self.proxy_to(new["api_port"])
         except ReleaseError:
             self.set_gate(release_id, release.GATE_CLOSED)
-            self.save(new, state="staged")
             raise
-        hashes = {name: found["config_hash"] for name, found in services.items()}
-        previous = new.get("previous") or (old["id"] if old and old["id"] != release_id else None)
-        self.save(new, state="serving", served_at=now(), config_hashes=hashes, previous=previous)
         self.point_to(release_id)
-        if old and old["id"] != release_id:
-            if old["agent_name"] == new["agent_name"]:
-                self.set_gate(old["id"], release.GATE_CLOSED)
-            self.save(old, state="draining")
+        self.settle(new, old)
         return True
+
+    def settle(self, new: dict[str, Any], old: dict[str, Any] | None) -> None:
+        """Record the release that `current` points to as serving, and the one before as draining.
+
+        Under another agent name the old gate stays open: the old worker is the only one that serves the old name until it drains.
+        """
+        services = self.services(new["id"], engine.containers(self.run))
+        hashes = {name: found["config_hash"] for name, found in services.items()}
+        self.save(new, state="serving", served_at=new.get("served_at") or now(), config_hashes=hashes)
+        if old and old["id"] != new["id"]:
+            self.close_beside(old, new)
+            self.save(old, state="draining")
+
+    def close_beside(self, leaving: dict[str, Any], serving: dict[str, Any] | None) -> None:
+        """Close the gate of a release, if another of the same name serves; else its worker takes jobs until it drains."""
+        if serving and serving["agent_name"] == leaving["agent_name"]:
+            self.set_gate(leaving["id"], release.GATE_CLOSED)
 
     def abandon(self, release_id: str) -> dict[str, Any]:
         """Take back a release that failed: the one before it serves (again), what the failed one started goes.
-        Once the one before it is being stopped there is no way back, and the failed one serves on.
+        Where there is no way back, because the one before does not run or is being stopped, the failed one serves on.
 
         Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
         """
-        failed = self.record(release_id)
         services = self.services(release_id, engine.containers(self.run))
         log = [
             f"{name}: {worker_log.short(line)}"
             for name, service in services.items()
             for line in engine.log_lines(self.run, service["id"], 6)
         ]
-        current = self.current()
-        if failed and current and current["id"] == release_id and self.is_past_return(failed):
-            return {"serving": release_id, "log": log, "draining": []}
+        failed, current = self.record(release_id), self.current()
         if failed and current and current["id"] == release_id:
+            if not self.can_go_back(failed):
+                return {"serving": release_id, "log": log, "draining": []}
             self.switch_back(failed)
-            draining = self.drain(release_id, 5.0)
-        else:
-            self.down(release_id)
-            draining = False
-        if not draining:
-            self.remove(release_id)
+        self.recover()
+        busy = self.clear(release_id, 5.0)
         now_serving = self.current()
-        return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if draining else []}
+        return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if busy else []}
 
-    def is_past_return(self, failed: dict[str, Any]) -> bool:
-        """Whether the release before is being stopped already: a worker that drains takes no job any more."""
+    def can_go_back(self, failed: dict[str, Any]) -> bool:
+        """Whether the release before still runs and is not being stopped; without one before, nothing serves afterwards."""
         before = self.record(failed["previous"]) if failed.get("previous") else None
-        return bool(before and before.get("retiring_since"))
+        if not before:
+            return True
+        running = [found for found in self.services(before["id"], engine.containers(self.run)).values() if found["running"]]
+        return not before.get("retiring_since") and len(running) == len(release.SERVICES)
+
+    def clear(self, release_id: str, wait_seconds: float) -> bool:
+        """Stop and remove a release that was taken back; True while its worker is still busy. One whose gate was never open has no calls,
+        unless its worker does not ask the gate."""
+        record = self.record(release_id) or {}
+        if record.get("state") == "staged" and record.get("hook", True):
+            self.down(release_id)
+        elif self.drain(release_id, wait_seconds):
+            self.save(self.record(release_id) or record, state="abandoned")
+            return True
+        self.remove(release_id)
+        return False
 
     def recover(self) -> list[str]:
-        """What a run left that was killed in the middle of its switch: the release before it serves, the new one drains."""
-        halfway = [record for record in self.records() if record["state"] == "switching"]
+        """What a run left that was killed in the middle of a switch: the release that `current` points to serves, any other is to drain."""
+        current = self.current()
+        halfway = [r for r in self.records() if r["state"] in ("switching", "serving") and (not current or r["id"] != current["id"])]
+        if halfway or (current and current["state"] != "serving"):
+            if current:
+                self.set_gate(current["id"], release.GATE_OPEN)
+            self.proxy_to(current["api_port"] if current else None)
+            if current and current["state"] != "serving":
+                self.settle(current, None)
         for record in halfway:
-            self.switch_back({**record, "previous": (self.current() or {}).get("id")})
+            self.close_beside(record, current)
+            self.save(record, state="abandoned")
         return [record["id"] for record in halfway]
 
     def switch_back(self, failed: dict[str, Any]) -> None:
         """The same switch the other way; without a release before it nothing serves afterwards."""
         before = self.record(failed["previous"]) if failed.get("previous") else None
+        failed = self.save(failed, state="switching")
         if before:
             self.set_gate(before["id"], release.GATE_OPEN)
         self.proxy_to(before["api_port"] if before else None)
+        self.point_to(before["id"] if before else None)
         if before:
             self.save(before, state="serving")
-        self.set_gate(failed["id"], release.GATE_CLOSED)
+        self.close_beside(failed, before)
         self.save(failed, state="abandoned")
-        self.point_to(before["id"] if before else None)
 
     def drain(self, release_id: str, wait_seconds: float, overlap_seconds: float = 0.0) -> bool:
         """Stop the API when it has answered its last request, then let the worker finish its calls; True while it is still busy after
@@ -287,12 +318,13 @@ class Host:
         if api and api["running"]:
             wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds)
             engine.docker(self.run, "stop", api["id"])
-        if agent and agent["running"] and not record.get("drain_started_at"):
+        if agent and agent["running"] and not (record.get("drain_started_at") and self.may_have_calls(agent)):
             if overlap_seconds and (self.current() or {}).get("agent_name") != record.get("agent_name"):
                 wait_until(lambda: False, overlap_seconds)
             self.set_gate(release_id, release.GATE_CLOSED)
-            engine.docker(self.run, "kill", "--signal", "TERM", agent["id"])
+            # Noted first: killed in between, the signal may have been sent, and a second one would kill running calls.
             record = self.save(record, drain_started_at=now())
+            engine.docker(self.run, "kill", "--signal", "TERM", agent["id"])
         deadline = time.monotonic() + wait_seconds
         while agent and agent["running"]:
             if time.monotonic() > deadline:
@@ -301,6 +333,11 @@ class Host:
             agent = self.services(release_id, engine.containers(self.run)).get("agent-worker")
         self.down(release_id)
         return False
+
+    def may_have_calls(self, agent: dict[str, Any]) -> bool:
+        """Whether a worker that was told to stop may still have calls: unless it says itself that it has none."""
+        answer = worker.own_answer((agent["address"], engine.WORKER_PORT)) if agent["address"] else {}
+        return not answer or bool(answer.get("active_jobs"))
 
     def down(self, release_id: str) -> None:
         """Remove a release's containers and network."""
@@ -324,17 +361,13 @@ class Host:
         for record in self.records():
             if serving and record["id"] == serving["id"]:
                 continue
-            if record["state"] == "staged":
-                # Left by a run that was killed: its gate was never open, so it has no calls.
-                self.down(record["id"])
-                self.remove(record["id"])
-                done["removed"].append(record["id"])
+            if record["state"] in ("staged", "abandoned"):
+                # Left by a run that was killed, or taken back while its worker had calls.
+                busy = self.clear(record["id"], wait_seconds)
+                done["draining" if busy else "removed"].append(record["id"])
             elif self.services(record["id"], found):
                 if self.drain(record["id"], wait_seconds, overlap_seconds):
                     done["draining"].append(record["id"])
-                elif record["state"] == "abandoned":
-                    self.remove(record["id"])
-                    done["removed"].append(record["id"])
                 else:
                     self.save(self.record(record["id"]) or record, state="retired")
                     done["retired"].append(record["id"])

@@ -23,7 +23,7 @@ from ansible.module_utils.livekit_deploy.files import write_atomically
 # How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
 GRACE_SECONDS = 60.0
 # The longest that a run is busy on its controller between two steps on a host: probes, and the hosts that are slower than this one.
-BETWEEN_SECONDS = 300.0
+BETWEEN_SECONDS = 1200.0
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,17 @@ def why_free(record: Record, owner: Owner, alive: Collection[str], now: float) -
         return "nobody has it"
     if record.owner == owner:
         return "it is ours"
-    if record.owner.machine == owner.machine and record.owner.key not in alive:
+    if record.owner.machine == owner.machine and has_ended(record.owner, alive):
         return f"process {record.owner.process} of {record.owner.name} has ended"
     if now > record.lease_until:
         return f"the lease of {record.holder} ended {now - record.lease_until:.0f} s ago"
     return ""
+
+
+def has_ended(owner: Owner, alive: Collection[str]) -> bool:
+    """Whether a process of our machine is gone. One that began after ``alive`` was listed is not in it, and has not ended."""
+    newest = max((int(key.rpartition(":")[2]) for key in alive), default=-1)
+    return owner.key not in alive and int(owner.started) <= newest
 
 
 def held_text(record: Record, now: float) -> str:

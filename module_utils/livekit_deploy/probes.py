@@ -67,7 +67,14 @@ def hook_of(variables: Mapping[str, Any], outside: Mapping[str, Any] | None = No
     replaced, whose worker runs beside the new one, or of the one that ``outside`` read on a host that is not in this run."""
     reading = outside if outside is not None else registered(variables, "__agent_release_state", "workers") if replaced(variables) else None
     before = ((reading or {}).get("release") or {}).get("hook", True)
-    return bool(boolean(variables.get("livekit_agent_hook", True), strict=False) and before)
+    wanted: Any = boolean(variables.get("livekit_agent_hook", True), strict=False)
+    if purpose_of(variables, outside):
+        wanted = plan_of(variables).get("hook", ((outside or reading_of(variables)).get("release") or {}).get("hook", True))
+    return bool(wanted and before)
+
+
+def served_names(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    return sorted({name_of(hostvars[host]) for host in hosts})
 
 
 def replaced(variables: Mapping[str, Any]) -> bool:
@@ -228,10 +235,14 @@ def earlier_worker_ids(reading: Mapping[str, Any]) -> list[str]:
 
 
 def pool_of(hostvars: Mapping[str, Any], host: str, reading: Mapping[str, Any] | None = None) -> str:
+    return pool_in(hostvars[host], host, reading)
+
+
+def pool_in(variables: Mapping[str, Any], host: str, reading: Mapping[str, Any] | None = None) -> str:
     """Hosts of one pool share their jobs; those that were rolled back to a shared name do, whatever their pool is."""
-    if purpose_of(hostvars[host], reading).get("kind") == SHARED_NAME:
-        return f"shared name {name_of(hostvars[host], reading)}"
-    return str(hostvars[host].get("livekit_agent_pool") or host)
+    if purpose_of(variables, reading).get("kind") == SHARED_NAME:
+        return f"shared name {name_of(variables, reading)}"
+    return str(variables.get("livekit_agent_pool") or host)
 
 
 def outside(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[str]:

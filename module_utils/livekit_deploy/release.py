@@ -33,7 +33,7 @@ def env_line(name: str, value: str) -> str:
     Between single quotes compose takes everything as it is; a value with a quote in it needs double quotes, where backslash,
     quote and dollar are escaped (Compose 2.26, measured).
     """
-    if "'" not in value and not value.endswith("\\"):
+    if "'" not in value and "\r" not in value and not value.endswith("\\"):
         return f"{name}='{value}'"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("\n", "\\n").replace("\r", "\\r")
     return f'{name}="{escaped}"'

@@ -17,7 +17,7 @@ from tests.unit.module_utils.machine import Machine
 US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
 COMPOSE = 'name: "@project@"\n# @release_id@\nports: ["127.0.0.1:@api_port@:8080"]\n'
 ENV = {
-    "fastapi": {"AGENT_NAME": "name-a", "LIVEKIT_AGENT_NAME": "name-a", "A": "it's $5"},
+    "fastapi": {"AGENT_NAME": "name-a", "LIVEKIT_AGENT_NAME": "name-a", "A": "it's $5", "KEY": "a\r\nb"},
     "agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"},
 }
 SECRET = {name: {"LIVEKIT_API_SECRET": "s" * 32} for name in release.SERVICES}
@@ -41,7 +41,7 @@ def run(tmp_path: Path, machine: Machine) -> Deployment:
 
 
 def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> dict[str, Any]:
-    return run.begin(Claim(owner, "deploy", alive=frozenset({US.key})), wait, order)
+    return run.begin(Claim(owner, "deploy", alive=frozenset({US.key, "12:120"})), wait, order)
 
 
 def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> dict[str, Any]:

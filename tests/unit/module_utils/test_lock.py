@@ -22,7 +22,7 @@ NOW = 1000.0
 FREE = [
     ("nobody has it", Record(3), ()),
     ("it is ours", Record(3, US, "deploy", 900.0, 1100.0), ()),
-    ("process 11 of carl@ci has ended", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100",)),
+    ("process 11 of carl@ci has ended", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100", "12:120")),
     ("a new process has the number", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("11:999",)),
     ("the lease of ben@laptop (process 20, deploy) ended 50 s ago", Record(3, THEM, "deploy", 800.0, 950.0), ()),
 ]
@@ -30,6 +30,7 @@ HELD = [
     ("another machine within its lease", Record(3, THEM, "deploy", 900.0, 1100.0), ()),
     ("another machine's process with the number of a dead one of ours", Record(3, THEM, "deploy", 900.0, 1100.0), ("10:100",)),
     ("a living process of our machine", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("11:110",)),
+    ("a process that began after the living ones were listed", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100",)),
 ]
 
 
@@ -47,7 +48,7 @@ def test_reason_to_take_over_names_the_owner() -> None:
     assert why_free(FREE[4][1], US, (), NOW) == FREE[4][0]
 
 
-def claim(owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("10:100", "11:110")) -> Claim:
+def claim(owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("10:100", "11:110", "12:120")) -> Claim:
     return Claim(owner, "deploy", lease, frozenset(alive))
 
 
@@ -84,7 +85,7 @@ def test_step_of_the_owner_renews_its_lease(mine: Lock) -> None:
     fence = take(mine, claim(lease=1.0))
     with mine.held(fence, "switch", 900.0) as record:
         assert record.lease_until > time.time() + 900
-    assert mine.read().lease_until > time.time() + 300
+    assert mine.read().lease_until > time.time() + 1000
 
 
 def test_overtaken_owner_changes_nothing(mine: Lock) -> None:
@@ -174,7 +175,7 @@ def test_step_that_failed_is_the_one_that_is_told(mine: Lock) -> None:
 def test_run_that_takes_over_is_told_of_the_one_that_was_killed(mine: Lock) -> None:
     fence = take(mine, claim(SIBLING))
     mine.note(fence, "start", 1.0, change={"from": None, "to": "r1"})
-    with mine.taken(claim(US, alive=()), 0.0) as (_record, before):
+    with mine.taken(claim(US, alive=("10:100", "12:120")), 0.0) as (_record, before):
         assert before is not None
         assert (before.owner, before.step, before.change) == (SIBLING, "start", {"from": None, "to": "r1"})
 

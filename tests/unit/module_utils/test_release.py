@@ -73,7 +73,20 @@ def test_container_drift_names_the_service(running: dict[str, dict[str, Any]], e
 
 
 @pytest.mark.parametrize(
-    "value", ["plain", '$HOME "x" \\ y', "it's $5", "ends with \\", "it's\ntwo lines", "", "a=b", "it's \\n no line", "two\nlines"]
+    "value",
+    [
+        "plain",
+        '$HOME "x" \\ y',
+        "it's $5",
+        "ends with \\",
+        "it's\ntwo lines",
+        "",
+        "a=b",
+        "it's \\n no line",
+        "two\nlines",
+        "with\r\nreturn",
+        "\r",
+    ],
 )
 def test_env_file_is_read_back_byte_for_byte(value: str) -> None:
     values = {"A": value, "B": "x"}

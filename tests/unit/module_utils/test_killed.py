@@ -1,0 +1,176 @@
+"""A module that dies at any write or command of a switch: what serves goes on, before the next run and after it began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import engine, host, release
+from ansible.module_utils.livekit_deploy.host import Host, upstream_text
+
+from tests.unit.module_utils.machine import Machine
+
+OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
+PORTS = {18101: OLD, 18102: NEW}
+
+
+class Killed(BaseException):
+    """The end of the process; no code of ours catches it."""
+
+
+class World:
+    """A host whose process dies at the given operation; knows which port nginx has loaded and who was told to stop."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.machine = Machine()
+        self.left: int | None = None
+        self.signalled: list[str] = []
+        upstream = root / "upstream.conf"
+        upstream.write_text(upstream_text("app", None))
+        self.loaded = upstream.read_text()
+        (root / "app/releases").mkdir(parents=True)
+        self.host = Host(self.run, "app", str(root / "app"), str(upstream))
+        write = host.write_atomically
+        monkeypatch.setattr(host, "write_atomically", lambda *args: self.counted(lambda: write(*args)))
+        point = self.host.point_to
+        monkeypatch.setattr(self.host, "point_to", lambda wanted: self.counted(lambda: point(wanted)))
+
+    def counted(self, work: Callable[[], Any]) -> Any:
+        if self.left is not None:
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
+        return work()
+
+    def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        changes = list(argv)[:2] in (["docker", "kill"], ["docker", "stop"], ["systemctl", "reload"]) or "down" in argv
+        return tuple(self.counted(lambda: self.done(argv)) if changes else self.machine.run(argv))
+
+    def done(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        if argv[0] == "systemctl":
+            self.loaded = self.host.upstream.read_text()
+        if list(argv[:2]) == ["docker", "kill"]:
+            self.signalled.append(argv[-1])
+        if list(argv[:2]) == ["docker", "stop"]:
+            self.machine.stop(argv[-1], ends=True)
+        return self.machine.run(argv)
+
+    def until_killed(self, operations: int, work: Callable[[], Any]) -> bool:
+        """Do the work, at most so many operations of it; whether it was killed."""
+        self.left = operations
+        try:
+            work()
+        except Killed:
+            return True
+        finally:
+            self.left = None
+        return False
+
+    def running(self, service: str) -> list[str]:
+        found = [c for c in self.machine.containers if c["State"]["Running"] and engine.labels(c)[engine.SERVICE_LABEL] == service]
+        return [release_id for release_id in (OLD, NEW) for c in found if c["Id"].startswith(release_id)]
+
+    def troubles(self) -> list[str]:
+        """What a caller would notice."""
+        port = next((port for port in PORTS if f":{port};" in self.loaded), None)
+        found = [] if port and PORTS[port] in self.running("fastapi") else [f"nginx points to {port}, where no API runs"]
+        names = {r["id"]: r["agent_name"] for r in self.host.records()}
+        open_ = [r for r in self.running("agent-worker") if self.host.gate(r) == "open" and f"{r}-agent-worker" not in self.signalled]
+        wanted = names.get(PORTS[port]) if port else None
+        return found + ([] if any(names[r] == wanted for r in open_) else [f"no worker takes jobs of {wanted}"])
+
+
+def stage(world: World, release_id: str, port: int, name: str) -> None:
+    record = {"id": release_id, "app": "app", "agent_name": name, "api_port": port, "hash": release_id[-8:]}
+    world.host.stage(record, {"compose.yml": "", "fastapi.env": ""})
+    world.machine.start(release_id)
+
+
+@pytest.fixture(params=["name", "other"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The old release serves; the new one, under the same name or another, is proven behind its gate."""
+    made = World(tmp_path, monkeypatch)
+    stage(made, OLD, 18101, "name")
+    made.host.serve(OLD)
+    stage(made, NEW, 18102, request.param)
+    yield made
+    assert len(made.signalled) == len(set(made.signalled)), "a worker got a second signal"
+
+
+def next_run(world: World) -> None:
+    """What the next run does before anything else; here it does not wait for workers."""
+    world.host.recover()
+    world.host.retire(0.0, keep=3)
+
+
+OPERATIONS = range(16)
+
+
+@pytest.mark.parametrize("operations", OPERATIONS)
+def test_switch_that_is_killed_anywhere_leaves_a_release_that_serves(world: World, operations: int) -> None:
+    world.until_killed(operations, lambda: world.host.serve(NEW))
+    assert world.troubles() == []
+    next_run(world)
+    assert world.troubles() == []
+
+
+@pytest.mark.parametrize("operations", OPERATIONS)
+def test_switch_that_fails_anywhere_is_taken_back_or_serves(world: World, operations: int) -> None:
+    if world.until_killed(operations, lambda: world.host.serve(NEW)):
+        world.host.abandon(NEW)
+    assert world.troubles() == []
+    next_run(world)
+    assert world.troubles() == []
+
+
+@pytest.mark.parametrize("operations", OPERATIONS)
+def test_way_back_that_is_killed_anywhere_leaves_a_release_that_serves(world: World, operations: int) -> None:
+    world.host.serve(NEW)
+    world.until_killed(operations, lambda: world.host.abandon(NEW))
+    assert world.troubles() == []
+    next_run(world)
+    assert world.troubles() == []
+
+
+@pytest.mark.parametrize("operations", OPERATIONS)
+def test_clearing_that_is_killed_anywhere_is_done_by_the_next_run(world: World, operations: int) -> None:
+    """The switch was killed when nginx had reloaded; the worker that may have calls takes its time."""
+    world.machine.drains = False
+    world.until_killed(4, lambda: world.host.serve(NEW))
+    assert "18102" in world.loaded
+    world.until_killed(operations, lambda: next_run(world))
+    assert world.troubles() == []
+    next_run(world)
+    assert world.troubles() == []
+    assert world.running("fastapi") == [OLD]
+
+
+def test_enough_operations_were_tried(world: World) -> None:
+    """Otherwise the last ones of a switch were never reached."""
+    assert not world.until_killed(OPERATIONS[-1], lambda: world.host.serve(NEW))
+
+
+def test_worker_whose_end_was_noted_and_never_told_is_told_when_it_is_idle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.host.serve(NEW)
+    world.host.save(world.host.record(OLD) or {}, drain_started_at="2026-01-01T00:00:00Z")
+    world.host.retire(0.0, keep=3)
+    assert world.signalled == []
+    monkeypatch.setattr(Host, "may_have_calls", lambda *_: False)
+    world.host.retire(0.0, keep=3)
+    assert world.signalled == [f"{OLD}-agent-worker"]
+
+
+def test_release_that_does_not_run_is_none_to_go_back_to(world: World) -> None:
+    world.host.serve(NEW)
+    world.machine.stop(f"{OLD}-fastapi", ends=True)
+    assert world.host.abandon(NEW)["serving"] == NEW
+    assert world.troubles() == []
+
+
+def test_worker_without_the_hook_may_have_calls_before_the_switch(world: World) -> None:
+    world.host.save(world.host.record(NEW) or {}, hook=False)
+    world.machine.drains = False
+    assert world.host.abandon(NEW)["draining"] == [NEW]
+    assert (release.GATE_OPEN.strip(), world.signalled) == (world.host.gate(OLD), [f"{NEW}-agent-worker"])
