@@ -237,13 +237,15 @@ async def call(lab: Lab, agent_name: str, worker_id: str) -> str:
 
 
 async def taker(livekit: api.LiveKitAPI, room: str) -> str:
-    """The worker whose agent is in the room."""
-    for _ in range(150):
+    """The worker whose agent is in the room. To give up earlier would leave its job behind: the server's list lags up to 5 s."""
+    for _ in range(300):
         if (await livekit.room.list_participants(api.ListParticipantsRequest(room=room))).participants:
             dispatches = await livekit.agent_dispatch.list_dispatch(room)
-            return next((job.state.worker_id for dispatch in dispatches for job in dispatch.state.jobs), "")
+            worker_ids = [job.state.worker_id for dispatch in dispatches for job in dispatch.state.jobs if job.state.worker_id]
+            if worker_ids:
+                return worker_ids[0]
         await asyncio.sleep(0.1)
-    return ""
+    raise AssertionError(f"no agent came into {room}, or the server does not say whose it is")
 
 
 async def end(lab: Lab, room: str) -> int:
