@@ -164,8 +164,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fence:
-  description: Fencing number for the steps that follow; none where there is nothing to do, and in check mode.
-  returned: with O(state=begun)
+  description: Fencing number for the steps that follow; none where there is nothing to do, and in check mode. V(ended) repeats it.
+  returned: with O(state=begun) or O(state=ended)
   type: int
 plan:
   description:
@@ -387,7 +387,7 @@ def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 
 def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
-    return {"changed": bool(done["retired"] or done["removed"]), **done}
+    return {"changed": bool(done["retired"] or done["removed"]), "fence": p["fence"], **done}
 
 
 STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {
