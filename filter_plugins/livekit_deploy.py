@@ -16,7 +16,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import batches, controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -64,6 +64,10 @@ class FilterModule:
             "livekit_argument_problems": livekit_argument_problems,
             "livekit_server_problems": livekit_server_problems,
             "livekit_standby_probes": probes.standby_probes,
+            "livekit_standby_trouble": probes.standby_trouble,
+            "livekit_candidate_probes": probes.candidate_probes,
+            "livekit_slot_previews": probes.slot_previews,
+            "livekit_slot_trouble": probes.slot_trouble,
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
             "livekit_eviction_problems": eviction.early_problems,
@@ -82,6 +86,9 @@ class FilterModule:
             "livekit_servers": probes.servers,
             "livekit_server_logs": probes.server_logs,
             "livekit_fleet": status.fleet,
+            "livekit_batches": batches.batches,
+            "livekit_batch_problems": batches.problems,
+            "livekit_batch_stop": batches.stop,
             "livekit_hooks": hooks.hooks_of,
             "livekit_served_names": probes.served_names,
             "livekit_hook_problems": hooks.hook_problems,

@@ -14,6 +14,8 @@ description:
     release's directory with its standby gate closed; nothing runs.
   - V(pulled) pulls the images that the host lacks.
   - V(started) starts one compose service of the release beside what serves.
+  - V(candidate) starts its worker under the plan's candidate name, in a compose project of its own, where no gate can be used; V(started)
+    of the worker removes it.
   - V(serving) opens the gate of a release that runs, points the proxy to its API, closes the gate of the one before, and records it.
   - V(abandoned) takes the release back; the one before it serves, or serves again, and what the failed one started is removed.
   - V(ended) drains and stops every release but the serving one, and removes the oldest of them.
@@ -24,9 +26,9 @@ options:
     description: What the release is to become.
     type: str
     required: true
-    choices: [begun, pulled, started, serving, abandoned, ended]
+    choices: [begun, pulled, candidate, started, serving, abandoned, ended]
   release:
-    description: Id of the release; needed for V(pulled), V(started) and V(serving).
+    description: Id of the release; needed for V(pulled), V(candidate), V(started) and V(serving).
     type: str
   fence:
     description: Fencing number, as V(begun) answered it; needed for every other state.
@@ -118,6 +120,17 @@ options:
     description: The compose service to start, for V(started).
     type: str
     choices: [fastapi, agent-worker]
+  worker_id:
+    description: For V(serving), id of the worker that was proven. One that ended or registered anew since is not switched to.
+    type: str
+  livekit_nodes:
+    description: How many nodes the LiveKit server has, for V(begun). With several no gate is used.
+    type: int
+    default: 1
+  candidate_suffix:
+    description: What is added to the agent name for a candidate name, after a hyphen, for V(begun).
+    type: str
+    default: candidate
   deadline_seconds:
     description: How long the step may take.
     type: float
@@ -164,13 +177,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fence:
-  description: Fencing number for the steps that follow; none where there is nothing to do, and in check mode. V(ended) repeats it.
-  returned: with O(state=begun) or O(state=ended)
+  description: Fencing number for the steps that follow; none where there is nothing to do, and in check mode. V(serving) and V(ended) repeat it.
+  returned: with O(state=begun), O(state=serving) or O(state=ended)
   type: int
 plan:
   description:
     - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name), C(agent_name_before),
-      C(previous), C(rolled_back) (how the release is not what the inventory says, on purpose) and C(returns_from) (that of the release
+      C(previous), C(hook) (the worker asks the probe hook), C(gated) (its gate can be used), C(candidate) (else the name under which
+      it is proven first), C(rolled_back) (how the release is not what the inventory says, on purpose) and C(returns_from) (that of the release
       it replaces).
   returned: with O(state=begun)
   type: dict
@@ -240,7 +254,7 @@ from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "root": {"type": "path", "default": "/opt"},
-    "state": {"type": "str", "required": True, "choices": ["begun", "pulled", "started", "serving", "abandoned", "ended"]},
+    "state": {"type": "str", "required": True, "choices": ["begun", "pulled", "candidate", "started", "serving", "abandoned", "ended"]},
     "release": {"type": "str"},
     "fence": {"type": "int"},
     "owner": {
@@ -278,6 +292,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "min_free_mb": {"type": "int", "default": 0},
     "clock_skew_limit_seconds": {"type": "float", "default": 0.0},
     "controller_time": {"type": "float"},
+    "worker_id": {"type": "str"},
+    "livekit_nodes": {"type": "int", "default": 1},
+    "candidate_suffix": {"type": "str", "default": "candidate"},
     "service": {"type": "str", "choices": ["fastapi", "agent-worker"]},
     "deadline_seconds": {"type": "float", "default": 120.0},
     "wait_seconds": {"type": "float", "default": 15.0},
@@ -289,6 +306,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 REQUIRED_IF = [
     ("state", "begun", ("owner", "stamp", "api_ports")),
     ("state", "pulled", ("fence", "release")),
+    ("state", "candidate", ("fence", "release")),
     ("state", "started", ("fence", "release", "service")),
     ("state", "serving", ("fence", "release")),
     ("state", "abandoned", ("fence",)),
@@ -307,7 +325,16 @@ def order_of(p: Params) -> deployment.Order:
     content = release.content_of(p["compose"], p["env"], p["secret_env"])
     goal = deployment.Goal(given["kind"], content, given["agent_name"], given["release"])
     return deployment.Order(
-        goal, p["stamp"], p["instance_host"], p["api_ports"], p["images"], {**p["record"], "app": p["app"]}, p["force"], p["min_free_mb"]
+        goal,
+        p["stamp"],
+        p["instance_host"],
+        p["api_ports"],
+        p["images"],
+        {**p["record"], "app": p["app"]},
+        p["force"],
+        p["min_free_mb"],
+        p["livekit_nodes"],
+        p["candidate_suffix"],
     )
 
 
@@ -376,9 +403,19 @@ def started(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     return {"changed": begin}
 
 
+def candidate(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+    run.step(p["fence"], "start candidate", p["deadline_seconds"], lambda: run.host.start_candidate(p["release"]))
+    return {"changed": True}
+
+
 def serving(run: deployment.Deployment, p: Params) -> dict[str, Any]:
-    changed = run.step(p["fence"], "switch", p["deadline_seconds"], lambda: run.host.serve(p["release"]))
-    return {"changed": changed, **run.host.info()}
+    def switch() -> bool:
+        if p["worker_id"]:
+            run.host.refuse_unstable(p["release"], p["worker_id"])
+        return run.host.serve(p["release"])
+
+    changed = run.step(p["fence"], "switch", p["deadline_seconds"], switch)
+    return {"changed": changed, "fence": p["fence"], **run.host.info()}
 
 
 def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
@@ -392,6 +429,7 @@ def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 
 STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {
     "pulled": pulled,
+    "candidate": candidate,
     "started": started,
     "serving": serving,
     "abandoned": abandoned,

@@ -69,15 +69,18 @@ options:
           - V(probe) carries metadata that a worker with the probe hook answers without starting a job.
           - V(plain) is a dispatch like any other; the worker that takes it runs its entrypoint.
           - V(preview) lets the application's own API create room and dispatch; it waits until the agent is in the room.
+          - V(rehearsal) is a real job that the worker of O(probes[].instance) takes though its gate is closed, and every other with the probe
+            hook passes on; it waits until the agent is in the room. Without an instance whoever is asked takes it.
         type: str
-        choices: [probe, plain, preview]
+        choices: [probe, plain, preview, rehearsal]
         default: probe
       expect:
         description:
           - V(job) ends as soon as a worker has the job.
           - V(nobody) is started first, waits out the whole window and is read last.
+          - V(dispatch), for a preview, ends as soon as its room has a dispatch to O(probes[].agent_name), whoever takes it.
         type: str
-        choices: [job, nobody]
+        choices: [job, nobody, dispatch]
         default: job
       agent_name:
         description:
@@ -98,7 +101,7 @@ options:
         choices: [answer, pass, answer_if]
         default: answer
       instance:
-        description: "Instance that shall answer: C(<inventory_hostname>/<release>)."
+        description: "Instance that shall answer, or take the rehearsal: C(<inventory_hostname>/<release>)."
         type: str
       release:
         description: Release that shall answer.
@@ -116,7 +119,7 @@ options:
         type: int
         default: 1
       metadata:
-        description: Metadata to send instead of the module's own.
+        description: Metadata to send instead of the module's own; for a rehearsal a JSON object that its own key is added to.
         type: str
       count:
         description: How many dispatches to send. Above 1 the results are C(<id>/1), C(<id>/2) and so on.
@@ -130,7 +133,7 @@ options:
         description: Search window of this probe, if another than O(window_seconds).
         type: float
       deadline_seconds:
-        description: Until when the agent of a preview must be in the room.
+        description: Until when the agent of a preview or a rehearsal must be in the room.
         type: float
         default: 20.0
       request:
@@ -167,6 +170,12 @@ options:
             description: Key of the agent name in the JSON answer; may be missing there.
             type: str
             default: agent_name
+      answer:
+        description: What the application answered to O(probes[].request) on its own host, where the controller cannot reach it; nothing is requested then.
+        type: dict
+        suboptions:
+          status: {description: HTTP status., type: int, required: true}
+          text: {description: Body., type: str, required: true}
 attributes:
   check_mode:
     support: full
@@ -205,7 +214,7 @@ probes:
   contains:
     kind: {description: Kind of the probe., type: str}
     expect: {description: What was expected., type: str}
-    outcome: {description: "V(taken), V(nobody) or V(error).", type: str}
+    outcome: {description: "V(taken), V(nobody), V(dispatched) or V(error).", type: str}
     reason: {description: What happened, in one sentence., type: str}
     error_kind: {description: Cause of an error in one word; null without., type: str}
     agent_name: {description: Name the dispatch went to., type: str}
@@ -220,7 +229,7 @@ probes:
     latency_seconds:
       description: From the creation of the dispatch until the job was seen in the server's list.
       type: float
-    in_room: {description: The agent of the job is in the room and stays; only for a preview., type: bool}
+    in_room: {description: The agent of the job is in the room and stays; only for a preview and a rehearsal., type: bool}
     begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).", type: float}
     seconds: {description: From the start of the probe to its result., type: float}
     tried: {description: "How often each worker took an earlier try, by worker id; with O(probes[].tries).", type: dict}
@@ -250,8 +259,8 @@ REQUEST: dict[str, dict[str, Any]] = {
 }
 PROBE: dict[str, dict[str, Any]] = {
     "id": {"type": "str", "required": True},
-    "kind": {"type": "str", "choices": ["probe", "plain", "preview"], "default": "probe"},
-    "expect": {"type": "str", "choices": ["job", "nobody"], "default": "job"},
+    "kind": {"type": "str", "choices": ["probe", "plain", "preview", "rehearsal"], "default": "probe"},
+    "expect": {"type": "str", "choices": ["job", "nobody", "dispatch"], "default": "job"},
     "agent_name": {"type": "str"},
     "deployment": {"type": "str"},
     "mode": {"type": "str", "choices": ["answer", "pass", "answer_if"], "default": "answer"},
@@ -265,6 +274,7 @@ PROBE: dict[str, dict[str, Any]] = {
     "window_seconds": {"type": "float"},
     "deadline_seconds": {"type": "float", "default": 20.0},
     "request": {"type": "dict", "options": REQUEST},
+    "answer": {"type": "dict", "options": {"status": {"type": "int", "required": True}, "text": {"type": "str", "required": True}}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},

@@ -14,6 +14,8 @@ from ansible.module_utils.livekit_deploy import engine, history, probes, release
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
+# What a release's record has of the plan that made it.
+RECORDED = ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images", "hook", "gated", "candidate")
 INVENTORY, SHARED_NAME, RELEASE = "inventory", "shared_name", "release"
 
 
@@ -40,6 +42,8 @@ class Order:
     record: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
     min_free_mb: int = 0
+    nodes: int = 1
+    candidate_suffix: str = "candidate"
 
 
 class Deployment:
@@ -88,7 +92,7 @@ class Deployment:
         return {**answer, "cleared": cleared}
 
     def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {key: answer["plan"][key] for key in ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images", "hook")}
+        kept = {key: answer["plan"][key] for key in RECORDED}
         return {**order.record, **kept, "earlier_worker_ids": probes.earlier_worker_ids(answer)}
 
     def preview(self, order: Order) -> dict[str, Any]:
@@ -104,8 +108,11 @@ class Deployment:
             "images": dict(order.images) if by_inventory else self.source(order.goal)["images"],
             "rolled_back": None if by_inventory else self.rolled_back(order.goal, plan),
             "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
-            "hook": bool((order.record if by_inventory else self.source(order.goal)).get("hook", True)),
         }
+        plan["hook"] = bool((order.record if by_inventory else self.source(order.goal)).get("hook", True))
+        # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them.
+        plan["gated"] = plan["hook"] and order.nodes == 1
+        plan["candidate"] = None if plan["gated"] else f"{plan['agent_name']}-{order.candidate_suffix}"
         return {**found, "plan": plan}
 
     def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,6 +214,11 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
     """What the user is told of a host at the end of the run, a line each."""
     plan, current = answer["plan"], answer["release"] or {}
     lines = []
+    if plan["changed"] and plan["candidate"]:
+        lines.append(
+            f"{host}: the gate cannot be used here, so the new worker is proven as {plan['candidate']} first; calls then reach its second "
+            "start before that one is proven"
+        )
     if answer.get("overtook"):
         lines.append(f"{host}: took over from {answer['overtook']}, which never gave the lock back")
     if back := plan.get("returns_from"):

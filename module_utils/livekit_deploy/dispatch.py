@@ -24,6 +24,8 @@ from ansible.module_utils.livekit_deploy.client import Connection, LiveKitError
 SERVER_FLOOR_SECONDS = 0.21  # the server asks no worker earlier
 POLLS_PER_SECOND = 500  # of all probes together
 COLD_SECONDS = 1.0
+DISPATCH_SECONDS = 3.0  # a dispatch is in the list when its creation is answered
+JOB_SECONDS = 1.0
 STAY_SECONDS = 0.5  # an agent that fails right after it joined is gone by then
 LEAVE_SECONDS = 3.0
 ABOUT = (
@@ -51,6 +53,7 @@ class Spec:
     window: float = 10.0
     deadline: float = 20.0
     request: dict[str, Any] = field(default_factory=dict)
+    answer: dict[str, Any] | None = None
     tries: int = 1
 
     @property
@@ -65,6 +68,9 @@ class Spec:
 
 def metadata_of(probe: dict[str, Any], nonce: str) -> str:
     """What the worker that is asked can read."""
+    if probe["kind"] == "rehearsal":
+        own = json.loads(probe.get("metadata") or "{}")
+        return json.dumps({**own, "livekit_deploy_rehearsal": probe.get("instance") or "", "nonce": nonce})
     if probe.get("metadata"):
         return str(probe["metadata"])
     if probe["kind"] != "probe":
@@ -90,7 +96,18 @@ def problems_of(probes: list[dict[str, Any]]) -> list[str]:
             found.append(f"{name}: count must be at least 1")
         if kind == "preview" and probe.get("expect") == "nobody":
             found.append(f"{name}: a preview cannot expect nobody")
+        if probe.get("expect") == "dispatch" and not (kind == "preview" and probe.get("agent_name")):
+            found.append(f"{name}: only a preview with agent_name can expect a dispatch")
+        if kind == "rehearsal" and not is_object(probe.get("metadata") or "{}"):
+            found.append(f"{name}: the metadata of a rehearsal has to be a JSON object, the instance is added to it")
     return found
+
+
+def is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def specs_of(probes: list[dict[str, Any]], window: float) -> list[Spec]:
@@ -127,6 +144,7 @@ def one_spec(probe: dict[str, Any], window: float) -> Spec:
         window=probe.get("window_seconds") or window,
         deadline=probe.get("deadline_seconds") or 20.0,
         request=probe.get("request") or {},
+        answer=probe.get("answer"),
         tries=probe.get("tries") or 1,
     )
 
@@ -216,6 +234,16 @@ def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, 
     return room, dispatch, name
 
 
+def names_of(dispatches: list[dict[str, Any]]) -> list[str]:
+    """Agent names that a room's dispatches go to; one with the name "" is the server's own."""
+    return sorted({dispatch["agent_name"] for dispatch in dispatches if dispatch["agent_name"]})
+
+
+def other_name_text(room: str, names: list[str], wanted: str) -> str:
+    found = f"dispatches to {', '.join(names)}" if names else "no dispatch to a named agent"
+    return f"{found} in room {room!r}, expected one to {wanted!r}: the API has the name from elsewhere than AGENT_NAME"
+
+
 # What follows asks the server.
 
 
@@ -262,7 +290,7 @@ async def try_once(connection: Connection, probe: Probe) -> None:
     started = time.monotonic()
     try:
         await (ask_application if probe.spec.kind == "preview" else create)(connection, probe)
-        await watch(connection, probe)
+        await (watch_dispatch if probe.spec.expect == "dispatch" else watch)(connection, probe)
     except LiveKitError as trouble:
         probe.fail(str(trouble), trouble.kind)
     except Exception as error:  # one probe never fails the others
@@ -280,9 +308,9 @@ async def create(connection: Connection, probe: Probe) -> None:
 
 
 async def ask_application(connection: Connection, probe: Probe) -> None:
-    """Let the application's own API create room and dispatch, as its users do."""
-    request, result = probe.spec.request, probe.result
-    status, text = await http_text(connection, request, probe.spec.deadline)
+    """Let the application's own API create room and dispatch, as its users do; or take the answer that it gave on its own host."""
+    request, answer, result = probe.spec.request, probe.spec.answer, probe.result
+    status, text = (answer["status"], answer["text"]) if answer else await http_text(connection, request, probe.spec.deadline)
     probe.created = time.monotonic()
     room, dispatch, name = read_preview(request, status, text)
     probe.may_exist = True
@@ -314,8 +342,29 @@ async def watch(connection: Connection, probe: Probe) -> None:
     result = probe.result
     result.update(job_id=job["id"], worker_id=job["worker_id"] or None, status=job["status"], latency_seconds=latency)
     result.update(outcome="taken", reason=taken_text(result["agent_name"], job, latency))
-    if probe.spec.kind == "preview":
+    if probe.spec.kind in ("preview", "rehearsal"):
         await watch_room(connection, probe)
+
+
+async def watch_dispatch(connection: Connection, probe: Probe) -> None:
+    """Is there a dispatch to the wanted name in the room? Who takes it is not asked, but one that was taken is ended in order."""
+    spec, result = probe.spec, probe.result
+    found: list[dict[str, Any]] = []
+    async with looking(probe):
+        while not (dispatch := find_dispatch(found, spec.agent_name)) and probe.elapsed < DISPATCH_SECONDS:
+            found = await client.read(lambda: connection.list_dispatch(result["room"]))
+            await asyncio.sleep(0.1)
+        result["agent_name"] = spec.agent_name
+        if not dispatch:
+            result.update(outcome="nobody", reason=other_name_text(result["room"], names_of(found), spec.agent_name))
+            return
+        result.update(dispatch_id=dispatch["id"], outcome="dispatched", reason=f"dispatch {dispatch['id']} to {spec.agent_name!r}")
+        while not (job := find_job(dispatch)) and probe.elapsed < JOB_SECONDS:
+            await asyncio.sleep(0.1)
+            dispatch = find_dispatch(await client.read(lambda: connection.list_dispatch(result["room"])), spec.agent_name)
+    if job:
+        probe.identity = job["identity"]
+        result.update(job_id=job["id"], worker_id=job["worker_id"] or None, status=job["status"])
 
 
 async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | None:
@@ -394,7 +443,7 @@ async def end_job(connection: Connection, probe: Probe, room: str) -> None:
     result, identity = probe.result, probe.identity
     running = bool(identity) and result["status"] != "JS_SUCCESS"
     seen = bool(result["in_room"])
-    if running and probe.spec.kind == "plain":  # ended while it starts, a worker logs errors
+    if running and (probe.spec.kind == "plain" or probe.spec.expect == "dispatch"):  # ended while it starts, a worker logs errors
         seen = await presence(connection, room, identity, True)
     if not result["dispatch_id"] and result["error_kind"] is None:
         found = find_dispatch(await connection.list_dispatch(room), result["agent_name"] or "")

@@ -154,7 +154,7 @@ class Host:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         for name, text in files.items():
             write_atomically(directory / name, text)
-        self.set_gate(record["id"], release.GATE_CLOSED)
+        self.set_gate(record["id"], release.GATE_CLOSED if release.is_gated(record) else release.GATE_OPEN)
         self.save(record, state="staged", files=hashes, staged_at=now())
         return True
 
@@ -175,10 +175,43 @@ class Host:
 
     def start(self, release_id: str, service: str) -> bool:
         """Start one service of a release beside what runs; False where it runs already."""
+        self.end_candidate(release_id)
         before = self.services(release_id, engine.containers(self.run)).get(service)
-        up = ["up", "--detach", "--no-deps", "--pull", "never", service]
-        engine.docker(self.run, "compose", "--progress", "quiet", "--project-directory", str(self.directory(release_id)), *up)
+        self.compose(release_id, "up", "--detach", "--no-deps", "--pull", "never", service)
         return not (before and before["running"])
+
+    def start_candidate(self, release_id: str) -> None:
+        """Start the release's worker in a compose project of its own, under its candidate name and without the gate."""
+        record = self.record(release_id) or {}
+        override = release.candidate_override(record["candidate"])
+        write_atomically(self.directory(release_id) / release.CANDIDATE_FILE, override)
+        project = release.candidate_project(self.app, release_id)
+        files = ("--project-name", project, "--file", "compose.yml", "--file", release.CANDIDATE_FILE)
+        self.compose(release_id, *files, "up", "--detach", "--no-deps", "--pull", "never", worker.WORKER_SERVICE)
+
+    def end_candidate(self, release_id: str) -> None:
+        """Remove what ``start_candidate`` made; nothing had its name, so it has no call."""
+        path = self.directory(release_id) / release.CANDIDATE_FILE
+        if path.exists():
+            project = release.candidate_project(self.app, release_id)
+            engine.docker(self.run, "compose", "--project-name", project, "down", "--timeout", "5")
+            path.unlink()
+
+    def compose(self, release_id: str, *arguments: str) -> None:
+        directory = str(self.directory(release_id))
+        engine.docker(self.run, "compose", "--progress", "quiet", "--project-directory", directory, *arguments)
+
+    def refuse_unstable(self, release_id: str, worker_id: str) -> None:
+        """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
+        record = self.record(release_id) or {}
+        found = worker.readings(self.run, project=release.project(self.app, release_id))["workers"]
+        if trouble := worker.registration_trouble(found, record.get("agent_name", "")):
+            raise ReleaseError(trouble.text)
+        if found[0]["worker_id"] != worker_id:
+            raise ReleaseError(
+                f"found: the worker registered anew as {found[0]['worker_id']} after it was proven as {worker_id}, expected one that stays "
+                f"connected. Its last lines: {' | '.join(found[0]['last_lines'])}"
+            )
 
     def proxy_to(self, port: int | None) -> None:
         """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was.
@@ -210,7 +243,7 @@ class Host:
         try:
             self.proxy_to(new["api_port"])
         except ReleaseError:
-            self.set_gate(release_id, release.GATE_CLOSED)
+            self.close_gate(new)
             raise
         self.point_to(release_id)
         self.settle(new, old)
@@ -231,7 +264,12 @@ class Host:
     def close_beside(self, leaving: dict[str, Any], serving: dict[str, Any] | None) -> None:
         """Close the gate of a release, if another of the same name serves; else its worker takes jobs until it drains."""
         if serving and serving["agent_name"] == leaving["agent_name"]:
-            self.set_gate(leaving["id"], release.GATE_CLOSED)
+            self.close_gate(leaving)
+
+    def close_gate(self, record: dict[str, Any]) -> None:
+        """With several LiveKit nodes no gate is closed: alone on its node a closed one would take requests and lose them."""
+        if release.is_gated(record) and release.is_gated(self.current() or record):
+            self.set_gate(record["id"], release.GATE_CLOSED)
 
     def abandon(self, release_id: str) -> dict[str, Any]:
         """Take back a release that failed: the one before it serves (again), what the failed one started goes.
@@ -267,7 +305,7 @@ class Host:
         """Stop and remove a release that was taken back; True while its worker is still busy. One whose gate was never open has no calls,
         unless its worker does not ask the gate."""
         record = self.record(release_id) or {}
-        if record.get("state") == "staged" and record.get("hook", True):
+        if record.get("state") == "staged" and release.is_gated(record):
             self.down(release_id)
         elif self.drain(release_id, wait_seconds):
             self.save(self.record(release_id) or record, state="abandoned")
@@ -321,7 +359,7 @@ class Host:
         if agent and agent["running"] and not (record.get("drain_started_at") and self.may_have_calls(agent)):
             if overlap_seconds and (self.current() or {}).get("agent_name") != record.get("agent_name"):
                 wait_until(lambda: False, overlap_seconds)
-            self.set_gate(release_id, release.GATE_CLOSED)
+            self.close_gate(record)
             # Noted first: killed in between, the signal may have been sent, and a second one would kill running calls.
             record = self.save(record, drain_started_at=now())
             engine.docker(self.run, "kill", "--signal", "TERM", agent["id"])
@@ -341,13 +379,14 @@ class Host:
 
     def down(self, release_id: str) -> None:
         """Remove a release's containers and network."""
+        self.end_candidate(release_id)
         engine.docker(self.run, "compose", "--project-name", release.project(self.app, release_id), "down", "--timeout", "5")
 
     def remove(self, release_id: str) -> None:
         """Remove a release's directory and what we wrote into it; a file of somebody else's stays and keeps the directory."""
         directory = self.directory(release_id)
         record = self.record(release_id) or {}
-        for name in [*record.get("files", {}), "gate/state", "release.json"]:
+        for name in [*record.get("files", {}), release.CANDIDATE_FILE, "gate/state", "release.json"]:
             (directory / name).unlink(missing_ok=True)
         for path in (directory / "gate", directory):
             if path.is_dir() and not any(path.iterdir()):

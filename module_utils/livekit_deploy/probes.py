@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
-READINGS = ("__verification_read", "__diagnosis_read", "__agent_release_switched", "__agent_release_state")
+SWITCHED, STATE = "__agent_release_switched", "__agent_release_state"
+READINGS = ("__verification_read", "__diagnosis_read", SWITCHED, STATE)
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
 # How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has them.
@@ -16,6 +18,17 @@ EARLIER_IDS = 100
 SHARED_NAME = "shared_name"
 # On a name that others have on purpose a directed probe may be taken by one of them: so many are tried.
 SHARED_TRIES = 12
+CANDIDATE = "__agent_release_candidate_worker"
+REHEARSAL_SECONDS = 20.0
+HOOK_REMEDY = (
+    "Either another worker has the name (ansible-playbook playbooks/diagnose.yml), or this one does not ask the probe hook first (see "
+    "probe_hook/README.md)"
+)
+REHEARSAL_REMEDY = (
+    "Read the worker's last lines below: look for an exception in the entrypoint. One that needs metadata gets it by "
+    "livekit_agent_rehearsal_metadata; one that cannot run without a caller: livekit_agent_rehearsal=false"
+)
+SLOT_REMEDY = "Correct the API, or verification_preview_path; an API that has no preview: verification_preview=false"
 
 
 def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | None:
@@ -25,12 +38,20 @@ def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, A
 
 
 def reading_of(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return next((found for name in READINGS if (found := registered(variables, name, "workers"))), {})
+    return next((found for name in READINGS if (found := of_this_run(variables, name))), {})
+
+
+def of_this_run(variables: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A reading; not the one after a switch that an earlier use of the role in the same playbook left behind."""
+    found = registered(variables, name, "workers")
+    if found and name == SWITCHED and found.get("fence") != (registered(variables, STATE, "workers") or {}).get("fence"):
+        return None
+    return found
 
 
 def left_behind(variables: Mapping[str, Any]) -> bool:
     """A deployment to the host failed before its switch: what it started is taken back when the others are proven, and it gets no row."""
-    return replaced(variables) and registered(variables, "__agent_release_switched", "workers") is None
+    return replaced(variables) and of_this_run(variables, SWITCHED) is None
 
 
 def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
@@ -96,15 +117,87 @@ def hooked(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[st
     return [host for host in hosts if name_of(hostvars[host]) not in sampled]
 
 
+def gated(variables: Mapping[str, Any]) -> bool:
+    """Whether the new worker of a host waits behind its gate; else it takes calls from its registration on."""
+    return bool(plan_of(variables).get("gated", True))
+
+
+def new_worker(variables: Mapping[str, Any], name: str = "__livekit_agent_worker") -> dict[str, Any] | None:
+    """The one worker that was started and is registered."""
+    found = registered(variables, name, "workers")
+    return dict(found["workers"][0]) if found and len(found["workers"]) == 1 else None
+
+
 def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """One directed probe for each host whose new worker is registered, with its gate still closed."""
+    """For each host whose new worker is registered with its gate still closed: one directed probe, and a job that only it takes."""
     probes = []
     for host in hooked(hostvars, group, hosts):
-        found = registered(hostvars[host], "__livekit_agent_worker", "workers")
-        if found and len(found["workers"]) == 1:
-            worker = found["workers"][0]
+        worker = new_worker(hostvars[host])
+        if worker and gated(hostvars[host]):
             probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"]))
+            if boolean(hostvars[host].get("livekit_agent_rehearsal", True), strict=False):
+                probes += rehearsals(hostvars[host], host, worker)
     return probes
+
+
+def candidate_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
+    """A plain job for each worker that runs under a candidate name: nothing else has that name."""
+    found = {host: new_worker(hostvars[host], CANDIDATE) for host in hosts if not gated(hostvars[host])}
+    return [probe for host, worker in found.items() if worker for probe in rehearsals(hostvars[host], host, worker)]
+
+
+def rehearsals(variables: Mapping[str, Any], host: str, worker: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A real job for one worker. On a shared name others would take it, and what runs under it was proven before."""
+    if purpose_of(variables).get("kind") == SHARED_NAME:
+        return []
+    about = {"agent_name": worker["agent_name"], "instance": worker["instance"]}
+    metadata = json.dumps(variables.get("livekit_agent_rehearsal_metadata") or {})
+    deadline = float(variables.get("verification_preview_deadline_seconds") or REHEARSAL_SECONDS)
+    return [{"id": f"{host}/rehearsal", "kind": "rehearsal", **about, "metadata": metadata, "deadline_seconds": deadline}]
+
+
+def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mapping[str, Any]], answered: Mapping[str, Any]) -> str:
+    """Why a host's new worker must not get calls; empty when all that was sent for it came out right. ``answered`` is the result of
+    sending the probes."""
+    worker = new_worker(hostvars[host], "__livekit_agent_worker" if gated(hostvars[host]) else CANDIDATE) or {}
+    for probe in sent:
+        if probe["id"] not in (f"{host}/directed", f"{host}/rehearsal"):
+            continue
+        unsent = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
+        answer = (answered.get("probes") or {}).get(probe["id"]) or unsent
+        if answer["worker_id"] != worker.get("worker_id"):
+            what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
+            return (
+                f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
+                f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY}"
+            )
+        if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
+            return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {REHEARSAL_REMEDY}"
+    return ""
+
+
+def slot_previews(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
+    """What each new API answered in its free slot: it has to have dispatched to the release's name."""
+    probes = []
+    for host in hosts:
+        found, plan = registered(hostvars[host], "__agent_api_preview", "status"), plan_of(hostvars[host])
+        if found and replaced(hostvars[host]):
+            answer = {"status": int(found["status"]), "text": str(found.get("content") or found.get("msg") or "")}
+            about = {"agent_name": plan["agent_name"], "request": {"url": str(found.get("url") or "the API")}, "answer": answer}
+            probes.append({"id": f"{host}/slot", "kind": "preview", "expect": "dispatch", **about})
+    return probes
+
+
+def slot_trouble(hostvars: Mapping[str, Any], host: str, answered: Mapping[str, Any]) -> str:
+    """Why the proxy must not be pointed to a host's new API."""
+    if not slot_previews(hostvars, [host]):
+        return ""
+    unsent = {"reason": answered.get("msg") or "its answer was not looked at"}
+    answer = (answered.get("probes") or {}).get(f"{host}/slot") or unsent
+    if answer.get("outcome") == "dispatched":
+        return ""
+    wanted = plan_of(hostvars[host])["agent_name"]
+    return f"found: the new API's preview: {answer['reason']}. Expected: a dispatch to {wanted!r}. {SLOT_REMEDY}"
 
 
 def directed(variables: Mapping[str, Any], host: str, agent_name: str, instance: str) -> dict[str, Any]:
@@ -185,11 +278,16 @@ def vacancy_probes(hostvars: Mapping[str, Any], group: Sequence[str]) -> list[di
     this run it may serve the name, so nothing is asked."""
     readings: dict[str, list[dict[str, Any]]] = {}
     for host in group:
-        found = registered(hostvars[host], "__agent_release_state", "workers")
+        found = latest(hostvars[host])
         if purpose_of(hostvars[host]).get("kind") != SHARED_NAME:
             readings.setdefault(name_of(hostvars[host]), []).append(found or {})
     vacant = [name for name, found in readings.items() if name and all(found) and not any(serves(reading, name) for reading in found)]
     return [{"id": f"{name}/vacancy", "agent_name": name, "expect": "nobody"} for name in sorted(vacant)]
+
+
+def latest(variables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a deployment last read of a host: of one in an earlier batch what it was like after its switch."""
+    return of_this_run(variables, SWITCHED) or of_this_run(variables, STATE)
 
 
 def serves(reading: Mapping[str, Any], name: str) -> bool:
@@ -221,8 +319,8 @@ def vacancy_trouble(
 
 
 def ids_of_all(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> set[str]:
-    """Worker ids of all hosts that were read at the start of a deployment."""
-    readings = [found for host in hosts if (found := registered(hostvars[host], "__agent_release_state", "workers"))]
+    """Worker ids of all hosts that a deployment has read."""
+    readings = [found for host in hosts if (found := latest(hostvars[host]))]
     return {worker_id for reading in readings for worker_id in own_ids([reading], reading.get("states") or {})}
 
 

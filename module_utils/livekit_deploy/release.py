@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_VARIABLES
+from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_VARIABLES, WORKER_SERVICE
 
 ID_PATTERN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 SERVICES = ("fastapi", "agent-worker")
@@ -21,6 +21,24 @@ MARKS = {"id": "@release_id@", "project": "@project@", "api_port": "@api_port@"}
 def project(app: str, release_id: str) -> str:
     """The compose project of a release. Compose allows no capitals, so the id's ``T`` and ``Z`` are written small."""
     return f"{app}-{release_id}".lower()
+
+
+CANDIDATE_FILE = "candidate.yml"
+
+
+def candidate_project(app: str, release_id: str) -> str:
+    return f"{project(app, release_id)}-candidate"
+
+
+def candidate_override(agent_name: str) -> str:
+    """What a compose file is given on top for a worker under its candidate name: without the gate, which is closed or not usable."""
+    environment = {**dict.fromkeys(NAME_VARIABLES, agent_name), "LIVEKIT_DEPLOY_GATE": "/nonexistent"}
+    return json.dumps({"services": {WORKER_SERVICE: {"environment": environment}}})
+
+
+def is_gated(record: Mapping[str, Any]) -> bool:
+    """Whether the gate of a release may be closed."""
+    return bool(record.get("gated", record.get("hook", True)))
 
 
 def sha256(text: str) -> str:

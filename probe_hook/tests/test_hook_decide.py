@@ -63,6 +63,13 @@ UNKNOWN = [
     pytest.param('{"livekit_deploy_probe":"1","mode":"answer"}', PASS, PASS, id="version text"),
     pytest.param('{"livekit_deploy_probe":null,"mode":"answer"}', PASS, PASS, id="version null"),
 ]
+REHEARSALS = [
+    pytest.param(json.dumps({"livekit_deploy_rehearsal": INSTANCE}), APPLICATION, APPLICATION, id="ours"),
+    pytest.param(json.dumps({"livekit_deploy_rehearsal": INSTANCE, "user": 7}), APPLICATION, APPLICATION, id="ours, with more"),
+    pytest.param(json.dumps({"livekit_deploy_rehearsal": "web2/x"}), PASS, PASS, id="of another instance"),
+    pytest.param(json.dumps({"livekit_deploy_rehearsal": ""}), PASS, PASS, id="of nobody"),
+    pytest.param(json.dumps({"livekit_deploy_rehearsal": INSTANCE, "livekit_deploy_probe": 2}), PASS, PASS, id="a probe as well"),
+]
 REAL = [
     pytest.param("", APPLICATION, PASS, id="empty"),
     pytest.param("hello", APPLICATION, PASS, id="not JSON"),
@@ -74,7 +81,7 @@ REAL = [
     pytest.param('{"mode":"answer","nonce":"n"}', APPLICATION, PASS, id="no marker"),
     pytest.param('{"a":{"livekit_deploy_probe":1}}', APPLICATION, PASS, id="marker inside"),
 ]
-TABLE = DIRECTED + UNDIRECTED + UNKNOWN + REAL
+TABLE = DIRECTED + UNDIRECTED + UNKNOWN + REHEARSALS + REAL
 
 
 @pytest.mark.parametrize(("metadata", "when_open", "when_closed"), TABLE)
@@ -91,6 +98,10 @@ def test_a_worker_without_an_instance_answers_no_directed_probe(field: str) -> N
 @pytest.mark.parametrize(("instance", "release"), [("web1/r1", "r1"), ("rack/web1/r1", "r1"), ("r1", "r1")])
 def test_the_release_is_what_follows_the_last_slash(instance: str, release: str) -> None:
     assert decide(probe("answer_if", release=release), instance, Gate.OPEN) is ANSWER
+
+
+def test_a_worker_without_an_instance_takes_no_rehearsal() -> None:
+    assert decide(json.dumps({"livekit_deploy_rehearsal": ""}), "", Gate.OPEN) is PASS
 
 
 def test_an_instance_that_ends_with_a_slash_has_no_release() -> None:

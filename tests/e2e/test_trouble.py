@@ -131,21 +131,35 @@ def test_a_worker_that_cannot_register_leaves_the_host_as_it_was(two_faults: Tro
 
 
 @pytest.fixture(scope="module")
-def failed_after_the_switch(lab: Lab, deployed: Lab) -> Trouble:
-    """The first host's new worker passes the directed probe and fails real calls; nothing changes on the second."""
+def entrypoint(lab: Lab, deployed: Lab) -> Trouble:
+    """The first host's new worker passes the directed probe and fails a real call."""
     extra_vars = {"verification_preview_deadline_seconds": 8}
     inventory = lab.inventory_of("entrypoint", {"staging-1": with_fault("entrypoint_raises")})
-    return trouble(deployed, inventory=inventory, extra_vars=extra_vars)
+    return trouble(deployed, inventory=inventory, extra_vars=extra_vars, limit="staging-1")
 
 
-def test_an_entrypoint_that_raises_fails_in_the_preview(failed_after_the_switch: Trouble) -> None:
-    assert_told(failed_after_the_switch.run, "staging-1", "preview", "did not join the room", "look for an exception in the entrypoint")
+def test_an_entrypoint_that_raises_fails_in_the_rehearsal_before_the_switch(entrypoint: Trouble) -> None:
+    assert_told(entrypoint.run, "staging-1", "the rehearsal failed", "did not join the room", "look for an exception in the entrypoint")
+    assert entrypoint.after == entrypoint.before
+    assert "switch the proxy" not in entrypoint.run.stdout
+
+
+def test_the_exception_of_the_entrypoint_is_shown(entrypoint: Trouble) -> None:
+    assert "SIDEKICK_FAULT=entrypoint_raises" in " ".join(entrypoint.run.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def failed_after_the_switch(lab: Lab, deployed: Lab) -> Trouble:
+    """The first host's API is asked at a port where no proxy listens; nothing changes on the second."""
+    nowhere = f"http://{lab.machines[0].address}:81/v1/preview"
+    change = {"livekit_agent_memory": "1450m", "verification_preview_url": nowhere}
+    return trouble(deployed, inventory=lab.inventory_of("no-proxy", {"staging-1": change}))
+
+
+def test_a_release_that_fails_after_the_switch_is_told(failed_after_the_switch: Trouble) -> None:
+    assert_told(failed_after_the_switch.run, "staging-1", "preview", ":81")
     row = failed_after_the_switch.run.row("staging-1")
     assert [check["name"] for check in row["checks"] if not check["ok"]] == ["preview"]
-
-
-def test_the_exception_of_the_entrypoint_is_shown(failed_after_the_switch: Trouble) -> None:
-    assert "SIDEKICK_FAULT=entrypoint_raises" in " ".join(failed_after_the_switch.run.stdout.split())
 
 
 def test_the_old_release_serves_again_from_the_same_containers(failed_after_the_switch: Trouble) -> None:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 MARKER = "livekit_deploy_probe"
+REHEARSAL = "livekit_deploy_rehearsal"
 VERSION = 1
 DIRECTIONS = ("release", "instance")
 
@@ -43,17 +44,23 @@ class Probe:
     """The instances that are to pass the probe on, None when all are."""
 
 
+def object_of(metadata: str) -> dict[str, Any]:
+    """Return the JSON object in a dispatch's metadata, an empty one if it is something else."""
+    try:
+        message = json.loads(metadata)
+    except (ValueError, RecursionError):  # RecursionError: thousands of nested brackets
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
 def parse_probe(metadata: str) -> Probe | None:
     """Return the probe in a dispatch's metadata, or None if the dispatch is not a probe.
 
     Every JSON object with the marker key is a probe, whatever its version and mode: nobody
     writes that key by accident, and a probe must never become a real job.
     """
-    try:
-        message = json.loads(metadata)
-    except (ValueError, RecursionError):  # RecursionError: thousands of nested brackets
-        return None
-    if not isinstance(message, dict) or MARKER not in message:
+    message = object_of(metadata)
+    if MARKER not in message:
         return None
     return Probe(
         version=message[MARKER],
@@ -62,6 +69,15 @@ def parse_probe(metadata: str) -> Probe | None:
         directions={k: message[k] for k in DIRECTIONS if message.get(k) is not None},
         instances=message.get("instances"),
     )
+
+
+def rehearsal_of(metadata: str) -> str | None:
+    """Return the instance that a rehearsal is for, None if the dispatch is no rehearsal.
+
+    A rehearsal is a real job that a deployment gives to one instance before calls reach it.
+    """
+    message = object_of(metadata)
+    return str(message[REHEARSAL]) if REHEARSAL in message else None
 
 
 def release_of(instance: str) -> str:
@@ -94,6 +110,9 @@ def decide(metadata: str, instance: str, gate: Gate) -> Decision:
     """
     probe = parse_probe(metadata)
     if probe is None:
+        wanted = rehearsal_of(metadata)
+        if wanted is not None:
+            return Decision.APPLICATION if wanted == instance and instance else Decision.PASS
         return Decision.APPLICATION if gate is Gate.OPEN else Decision.PASS
     # bool is an int in Python, and true is no version.
     if type(probe.version) is not int or probe.version != VERSION:

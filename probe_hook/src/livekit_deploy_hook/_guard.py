@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, overload
 
-from ._decide import Decision, decide, parse_probe
+from ._decide import Decision, decide, parse_probe, rehearsal_of
 from ._gate import DEFAULT_GATE_PATH, GateFile
 
 INSTANCE_ENV = "LIVEKIT_DEPLOY_INSTANCE"
@@ -103,7 +103,10 @@ def _log(request: Request, decision: Decision, instance: str) -> None:
     extra = {"job_id": request.id, "decision": decision.value, "instance": instance}
     probe = parse_probe(request.job.metadata)
     if probe is None:
-        logger.info("request passed on, gate is closed", extra=extra)
+        if rehearsal_of(request.job.metadata) is None:
+            logger.info("request passed on, gate is closed", extra=extra)
+        else:
+            logger.info("probe passed on", extra={**extra, "mode": "rehearsal"})
         return
     extra |= {"nonce": _short(probe.nonce), "mode": _short(probe.mode)}
     message = "probe answered" if decision is Decision.ANSWER else "probe passed on"

@@ -1,0 +1,133 @@
+"""What is asked of a new worker and a new API before calls reach them, and what is made of the answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible.module_utils.livekit_deploy import probes
+
+
+def reading(*workers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"time": 1.0, "workers": list(workers), **more}
+
+
+def host(**more: Any) -> dict[str, Any]:
+    return {"livekit_agent_name": "name-a", **more}
+
+
+NEW = reading({"agent_name": "name-a", "instance": "a/id1", "worker_id": "AW_1"})
+
+
+def planned(**plan: Any) -> dict[str, Any]:
+    state = reading(release={"id": "id0", "hook": True}, plan={"changed": True, "agent_name": "name-a", "rolled_back": None, **plan})
+    return host(__agent_release_state=state, __livekit_agent_worker=NEW)
+
+
+# --- the new worker behind its gate ---
+
+
+def test_new_worker_gets_a_rehearsal_that_only_it_takes() -> None:
+    hostvars = {"a": host(__livekit_agent_worker=NEW, livekit_agent_rehearsal_metadata={"user": 7})}
+    (rehearsal,) = probes.standby_probes(hostvars, ["a"], ["a"])[1:]
+    assert (rehearsal["kind"], rehearsal["instance"], json.loads(rehearsal["metadata"])) == ("rehearsal", "a/id1", {"user": 7})
+
+
+@pytest.mark.parametrize("value", [False, "no"])
+def test_rehearsal_that_is_switched_off_is_not_sent(value: Any) -> None:
+    hostvars = {"a": host(__livekit_agent_worker=NEW, livekit_agent_rehearsal=value)}
+    assert [probe["id"] for probe in probes.standby_probes(hostvars, ["a"], ["a"])] == ["a/directed"]
+
+
+def test_rehearsal_is_not_sent_to_a_name_that_others_share() -> None:
+    hostvars = {"a": planned(rolled_back={"kind": "shared_name"})}
+    assert [probe["id"] for probe in probes.standby_probes(hostvars, ["a"], ["a"])] == ["a/directed"]
+
+
+def candidate(**plan: Any) -> dict[str, Any]:
+    worker = {**NEW["workers"][0], "agent_name": "name-a-candidate"}
+    return {**planned(**{"gated": False, **plan}), "__agent_release_candidate_worker": reading(worker)}
+
+
+def test_worker_without_a_usable_gate_is_proven_under_its_candidate_name() -> None:
+    hostvars = {"a": candidate()}
+    (probe,) = probes.candidate_probes(hostvars, ["a"])
+    assert (probe["id"], probe["kind"], probe["agent_name"]) == ("a/rehearsal", "rehearsal", "name-a-candidate")
+    assert probes.standby_probes(hostvars, ["a"], ["a"]) == []
+
+
+def test_worker_with_a_usable_gate_has_no_candidate() -> None:
+    assert probes.candidate_probes({"a": candidate(gated=True)}, ["a"]) == []
+
+
+TOOK = {"worker_id": "AW_1", "reason": "taken by AW_1", "in_room": True}
+STANDBY_TROUBLES = [
+    ({"a/directed": TOOK, "a/rehearsal": TOOK}, ""),
+    (
+        {"a/directed": {**TOOK, "worker_id": "AW_9"}, "a/rehearsal": TOOK},
+        "the probe sent to name-a for a/id1 got AW_9, expected worker AW_1",
+    ),
+    ({"a/directed": {"worker_id": None, "reason": "no worker took it"}}, "got no worker took it"),
+    ({"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_9"}}, "the rehearsal sent to name-a for a/id1 got AW_9"),
+    (
+        {"a/directed": TOOK, "a/rehearsal": {**TOOK, "in_room": False}},
+        "the rehearsal failed (taken by AW_1), expected that the agent stays",
+    ),
+    ({}, "got boom, expected worker AW_1"),
+]
+
+
+@pytest.mark.parametrize(("answers", "words"), STANDBY_TROUBLES)
+def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(answers: dict[str, Any], words: str) -> None:
+    hostvars = {"a": host(__livekit_agent_worker=NEW)}
+    sent = probes.standby_probes(hostvars, ["a"], ["a"])
+    trouble = probes.standby_trouble(hostvars, "a", sent, {"probes": answers} if answers else {"msg": "boom"})
+    assert words in trouble if words else trouble == ""
+
+
+def test_host_for_which_nothing_was_sent_has_no_trouble() -> None:
+    assert probes.standby_trouble({"a": host()}, "a", [], {"skipped": True}) == ""
+
+
+# --- the new API in its free slot ---
+
+
+def slot(status: int = 200, content: str = '{"room": "r"}', changed: bool = True) -> dict[str, Any]:
+    return {
+        **planned(changed=changed),
+        "__agent_api_preview": {"status": status, "content": content, "url": "http://127.0.0.1:18102/v1/preview"},
+    }
+
+
+def test_what_a_new_api_answered_is_looked_at() -> None:
+    (probe,) = probes.slot_previews({"a": slot()}, ["a"])
+    assert (probe["expect"], probe["agent_name"], probe["answer"]) == ("dispatch", "name-a", {"status": 200, "text": '{"room": "r"}'})
+
+
+@pytest.mark.parametrize("variables", [slot(changed=False), planned(), {**planned(), "__agent_api_preview": {"skipped": True}}])
+def test_api_that_was_not_asked_is_not_looked_at(variables: dict[str, Any]) -> None:
+    assert probes.slot_previews({"a": variables}, ["a"]) == []
+    assert probes.slot_trouble({"a": variables}, "a", {}) == ""
+
+
+SLOT_TROUBLES = [
+    ({"probes": {"a/slot": {"outcome": "dispatched", "reason": "dispatch AD_1"}}}, ""),
+    ({"probes": {"a/slot": {"outcome": "nobody", "reason": "dispatches to x"}}}, "dispatches to x. Expected: a dispatch to 'name-a'"),
+    ({"msg": "no server"}, "no server. Expected"),
+    ({}, "its answer was not looked at"),
+]
+
+
+@pytest.mark.parametrize(("answered", "words"), SLOT_TROUBLES)
+def test_new_api_is_refused_unless_it_dispatched_to_its_name(answered: dict[str, Any], words: str) -> None:
+    trouble = probes.slot_trouble({"a": slot()}, "a", answered)
+    assert words in trouble if words else trouble == ""
+
+
+def test_reading_after_a_switch_of_an_earlier_run_in_the_same_playbook_is_none() -> None:
+    variables = host(
+        __agent_release_state={**reading(release={"id": "old"}), "fence": 8}, __agent_release_switched=reading(release={"id": "new"})
+    )
+    variables["__agent_release_switched"]["fence"] = 7
+    assert probes.reading_of(variables)["release"]["id"] == "old"
