@@ -69,7 +69,7 @@ class Spec:
 def metadata_of(probe: dict[str, Any], nonce: str) -> str:
     """What the worker that is asked can read."""
     if probe["kind"] == "rehearsal":
-        own = json.loads(probe.get("metadata") or "{}")
+        own = object_in(probe.get("metadata") or "{}") or {}
         return json.dumps({**own, "livekit_deploy_rehearsal": probe.get("instance") or "", "nonce": nonce})
     if probe.get("metadata"):
         return str(probe["metadata"])
@@ -98,16 +98,18 @@ def problems_of(probes: list[dict[str, Any]]) -> list[str]:
             found.append(f"{name}: a preview cannot expect nobody")
         if probe.get("expect") == "dispatch" and not (kind == "preview" and probe.get("agent_name")):
             found.append(f"{name}: only a preview with agent_name can expect a dispatch")
-        if kind == "rehearsal" and not is_object(probe.get("metadata") or "{}"):
+        if kind == "rehearsal" and object_in(probe.get("metadata") or "{}") is None:
             found.append(f"{name}: the metadata of a rehearsal has to be a JSON object, the instance is added to it")
     return found
 
 
-def is_object(text: str) -> bool:
+def object_in(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is, None where it is something else."""
     try:
-        return isinstance(json.loads(text), dict)
+        found = json.loads(text)
     except ValueError:
-        return False
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def specs_of(probes: list[dict[str, Any]], window: float) -> list[Spec]:

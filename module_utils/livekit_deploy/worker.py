@@ -340,5 +340,7 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
         remedy = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
         return Trouble(f"found: the worker registered as {found['agent_name']!r}, expected {expected!r}. {remedy}", final=True)
     if not found["connected"]:
-        return Trouble(f"found: the worker lost its connection after it registered. Its last lines: {last}", final=False)
+        return Trouble(
+            f"found: the worker lost its connection after it registered, expected it to stay. Its last lines: {last}", final=False
+        )
     return None

@@ -83,6 +83,12 @@ PROBLEMS = [
     ([given(kind="preview")], "a preview needs request.url"),
     ([given(kind="preview", request={"url": "http://a"}, agent_name=None)], None),
     ([given(kind="preview", request={"url": "http://a"}, expect="nobody")], "a preview cannot expect nobody"),
+    ([given(kind="preview", request={"url": "http://a"}, expect="dispatch")], None),
+    ([given(kind="preview", request={"url": "http://a"}, expect="dispatch", agent_name=None)], "only a preview with agent_name"),
+    ([given(expect="dispatch")], "only a preview with agent_name can expect a dispatch"),
+    ([given(kind="rehearsal", instance="a/r1")], None),
+    ([given(kind="rehearsal", metadata="user-7")], "the metadata of a rehearsal has to be a JSON object"),
+    ([given(kind="rehearsal", metadata="[]")], "the metadata of a rehearsal has to be a JSON object"),
 ]
 
 
@@ -377,3 +383,51 @@ async def test_reads_are_repeated_only_on_passing_errors() -> None:
     assert await client.read(lambda: server.list_dispatch("r")) == ["ok"]
     with pytest.raises(LiveKitError):
         await client.read(lambda: Server([failure(False), ["ok"]]).list_dispatch("r"))
+
+
+ANSWER = {"status": 200, "text": '{"room":"r","dispatch_id":"AD_1","agent_name":"support"}'}
+DISPATCHES = [
+    ("in the list", [[listed(jobs=[])]], "dispatched", "dispatch AD_1 to 'support'"),
+    ("in the list a little later", [[], [], [listed(jobs=[])]], "dispatched", "dispatch AD_1"),
+    ("another name", [[listed("other"), listed("")]], "nobody", "dispatches to other in room 'r', expected one to 'support'"),
+    ("none", [[listed("")]], "nobody", "no dispatch to a named agent in room 'r'"),
+    ("refused", [failure(False)], "error", "size mismatch"),
+]
+
+
+@pytest.mark.parametrize(("lists", "outcome", "reason"), [pytest.param(*row[1:], id=row[0]) for row in DISPATCHES])
+async def test_what_an_api_dispatched_is_found_by_the_name(
+    monkeypatch: pytest.MonkeyPatch, lists: list[Any], outcome: str, reason: str
+) -> None:
+    monkeypatch.setattr(dispatch, "DISPATCH_SECONDS", 0.3)
+    monkeypatch.setattr(dispatch, "JOB_SECONDS", 0.2)
+    server = Server(lists)
+    result = await live(server, kind="preview", expect="dispatch", request=REQUEST, answer=ANSWER)
+    assert (result["outcome"], result["room"]) == (outcome, "r")
+    assert reason in result["reason"]
+    assert server.calls[-1] == "delete_room"
+
+
+async def test_job_that_an_old_worker_took_of_an_apis_dispatch_is_ended_in_order() -> None:
+    running = [listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]
+    server = Server([running], [set(), AGENT, AGENT, set()])
+    result = await live(server, kind="preview", expect="dispatch", request=REQUEST, answer=ANSWER)
+    assert (result["outcome"], result["worker_id"]) == ("dispatched", "AW_1")
+    assert (server.calls, server.present) == (GONE[1:], [set()])
+
+
+async def test_api_that_answers_an_error_on_its_host_is_told() -> None:
+    result = await live(Server([[]]), kind="preview", expect="dispatch", request=REQUEST, answer={"status": 500, "text": "no key"})
+    assert (result["outcome"], "answers HTTP 500: no key" in result["reason"]) == ("error", True)
+
+
+async def test_a_rehearsal_waits_for_its_agent() -> None:
+    server = Server([[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], [set(), AGENT, AGENT, set()])
+    result = await live(server, kind="rehearsal", deadline=0.4)
+    assert (result["outcome"], result["in_room"]) == ("taken", True)
+    assert server.calls == GONE
+
+
+def test_metadata_of_a_rehearsal_is_the_users_with_the_instance() -> None:
+    made = json.loads(dispatch.metadata_of(given(kind="rehearsal", instance="a/r1", metadata='{"user": 7}'), "n1"))
+    assert made == {"user": 7, "livekit_deploy_rehearsal": "a/r1", "nonce": "n1"}
