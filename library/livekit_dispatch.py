@@ -115,7 +115,7 @@ options:
       tries:
         description:
           - How often a probe with O(probes[].mode=answer_if) is sent at most, while a worker without the hook takes it for a real job. Where
-            others have the name, the first one may go to one of them.
+            others have the name, the first one may go to one of them. Once more also when nobody took it, as a rehearsal is.
         type: int
         default: 1
       metadata:

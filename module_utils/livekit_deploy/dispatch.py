@@ -276,12 +276,17 @@ class Probe:
 
 
 async def run_probe(connection: Connection, probe: Probe) -> None:
-    """Send one dispatch, or the same again while a worker without the hook takes it; the result is the last one's."""
+    """Send one dispatch, or the same again while a worker without the hook takes it, once also when nobody does; the result is the
+    last one's."""
     await asyncio.sleep(probe.spec.start_after)
     await try_once(connection, probe)
+    refused = 0
     for _ in range(probe.spec.tries - 1):
-        # Only the wanted worker answers without a job; any other of the name takes the job for a real one.
-        if probe.result["outcome"] != "taken" or probe.result["status"] == "JS_SUCCESS":
+        refused += probe.result["outcome"] == "nobody"
+        # Only the wanted worker answers without a job; any other of the name takes the job for a real one. A worker that was busy for a
+        # moment, as at its start, refuses one dispatch and takes the next.
+        astray = probe.spec.kind == "probe" and probe.result["outcome"] == "taken" and probe.result["status"] != "JS_SUCCESS"
+        if not astray and not (probe.result["outcome"] == "nobody" and refused == 1):
             return
         probe.again()
         await try_once(connection, probe)

@@ -18,6 +18,8 @@ EARLIER_IDS = 100
 SHARED_NAME = "shared_name"
 # On a name that others have on purpose a directed probe may be taken by one of them: so many are tried.
 SHARED_TRIES = 12
+# A new worker may be too busy with its own start to be offered the first one.
+NEW_TRIES = 2
 CANDIDATE = "__agent_release_candidate_worker"
 REHEARSAL_SECONDS = 20.0
 HOOK_REMEDY = (
@@ -134,7 +136,7 @@ def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Seq
     for host in hooked(hostvars, group, hosts):
         worker = new_worker(hostvars[host])
         if worker and gated(hostvars[host]):
-            probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"]))
+            probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
             if boolean(hostvars[host].get("livekit_agent_rehearsal", True), strict=False):
                 probes += rehearsals(hostvars[host], host, worker)
     return probes
@@ -153,7 +155,8 @@ def rehearsals(variables: Mapping[str, Any], host: str, worker: Mapping[str, Any
     about = {"agent_name": worker["agent_name"], "instance": worker["instance"]}
     metadata = json.dumps(variables.get("livekit_agent_rehearsal_metadata") or {})
     deadline = float(variables.get("verification_preview_deadline_seconds") or REHEARSAL_SECONDS)
-    return [{"id": f"{host}/rehearsal", "kind": "rehearsal", **about, "metadata": metadata, "deadline_seconds": deadline}]
+    more = {"metadata": metadata, "deadline_seconds": deadline, "tries": NEW_TRIES}
+    return [{"id": f"{host}/rehearsal", "kind": "rehearsal", **about, **more}]
 
 
 def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mapping[str, Any]], answered: Mapping[str, Any]) -> str:
@@ -166,6 +169,8 @@ def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mappi
         unsent = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
         answer = (answered.get("probes") or {}).get(probe["id"]) or unsent
         if answer["worker_id"] != worker.get("worker_id"):
+            if probe.get("kind") == "rehearsal" and answer["worker_id"] in ids_of_all(hostvars, list(hostvars)):
+                continue  # an earlier worker of ours, from before its hook knew rehearsals, took it for a call: nothing is proven by it
             what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
             return (
                 f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
@@ -200,9 +205,10 @@ def slot_trouble(hostvars: Mapping[str, Any], host: str, answered: Mapping[str, 
     return f"found: the new API's preview: {answer['reason']}. Expected: a dispatch to {wanted!r}. {SLOT_REMEDY}"
 
 
-def directed(variables: Mapping[str, Any], host: str, agent_name: str, instance: str) -> dict[str, Any]:
-    tries = {"tries": SHARED_TRIES} if purpose_of(variables).get("kind") == SHARED_NAME else {}
-    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance, **tries}
+def directed(variables: Mapping[str, Any], host: str, agent_name: str, instance: str, tries: int = 1) -> dict[str, Any]:
+    times = SHARED_TRIES if purpose_of(variables).get("kind") == SHARED_NAME else tries
+    again = {"tries": times} if times > 1 else {}
+    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance, **again}
 
 
 def with_others(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

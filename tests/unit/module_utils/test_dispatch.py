@@ -431,3 +431,25 @@ async def test_a_rehearsal_waits_for_its_agent() -> None:
 def test_metadata_of_a_rehearsal_is_the_users_with_the_instance() -> None:
     made = json.loads(dispatch.metadata_of(given(kind="rehearsal", instance="a/r1", metadata='{"user": 7}'), "n1"))
     assert made == {"user": 7, "livekit_deploy_rehearsal": "a/r1", "nonce": "n1"}
+
+
+RETRIES = [
+    ("probe", [[listed(jobs=[])], [listed(jobs=[])]], 3, "nobody", 2),
+    ("probe", [[listed(jobs=[])], [listed()]], 1, "nobody", 1),
+    ("rehearsal", [[listed(jobs=[])], [listed()]], 2, "taken", 2),
+    ("probe", [[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], 3, "taken", 3),
+    ("rehearsal", [[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], 3, "taken", 1),
+]
+
+
+@pytest.mark.parametrize(("kind", "lists", "tries", "outcome", "sent"), RETRIES)
+async def test_what_is_sent_again(kind: str, lists: list[Any], tries: int, outcome: str, sent: int) -> None:
+    class Once(Server):
+        """One list for each room."""
+
+        async def list_dispatch(self, _room: str) -> Any:
+            return self.lists[min(self.calls.count("create_room"), len(self.lists)) - 1]
+
+    server = Once(lists)
+    result = await live(server, kind=kind, tries=tries, window=0.1, deadline=0.1)
+    assert (result["outcome"], server.calls.count("create_room")) == (outcome, sent)

@@ -31,7 +31,7 @@ def test_only_images_with_a_tag_are_resolved() -> None:
 
 def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
     hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": host()}
-    expected = [{"id": "a/directed", "mode": "answer_if", "agent_name": "name-a", "instance": "a/id1"}]
+    expected = [{"id": "a/directed", "mode": "answer_if", "agent_name": "name-a", "instance": "a/id1", "tries": 2}]
     assert probes.standby_probes(hostvars, ["a", "b"], ["a", "b"])[:1] == expected
 
 

@@ -86,6 +86,14 @@ def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(an
     assert words in trouble if words else trouble == ""
 
 
+def test_rehearsal_that_an_earlier_worker_of_ours_took_for_a_call_is_no_trouble() -> None:
+    variables = planned()
+    variables["__agent_release_state"] |= {"workers": [{"release": "id0", "worker_ids": ["AW_0"]}], "states": {"id0": "serving"}}
+    sent = probes.standby_probes({"a": variables}, ["a"], ["a"])
+    answers = {"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_0"}}
+    assert probes.standby_trouble({"a": variables}, "a", sent, {"probes": answers}) == ""
+
+
 def test_host_for_which_nothing_was_sent_has_no_trouble() -> None:
     assert probes.standby_trouble({"a": host()}, "a", [], {"skipped": True}) == ""
 
