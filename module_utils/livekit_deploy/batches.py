@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import probes
+
 FAILURE = "__agent_release_failure"
 SHARE = re.compile(r"(\d{1,3})%")
 
@@ -57,6 +59,16 @@ def is_size(entry: Any) -> bool:
 def failed(hostvars: Mapping[str, Any], hosts: Sequence[str], present: Sequence[str]) -> list[str]:
     """The hosts whose release failed, or that have left the play: unreachable, or refused before they had one."""
     return [host for host in hosts if host not in present or hostvars[host].get(FAILURE)]
+
+
+def released(hostvars: Mapping[str, Any], present: Sequence[str]) -> list[str]:
+    """The hosts where this run released something, in place of something that can be brought back."""
+    return [host for host in present if not hostvars[host].get(FAILURE) and has_released(hostvars[host])]
+
+
+def has_released(variables: Mapping[str, Any]) -> bool:
+    plan = probes.plan_of(variables)
+    return bool(plan.get("changed") and plan.get("previous") and probes.ended(variables))
 
 
 def stop(hostvars: Mapping[str, Any], made: Sequence[Sequence[str]], batch: Sequence[str], present: Sequence[str]) -> str:

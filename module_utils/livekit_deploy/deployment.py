@@ -110,8 +110,9 @@ class Deployment:
             "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
         }
         plan["hook"] = bool((order.record if by_inventory else self.source(order.goal)).get("hook", True))
-        # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them.
-        plan["gated"] = plan["hook"] and order.nodes == 1
+        # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them. Beside an old
+        # worker without the hook no probe can be directed at the new one.
+        plan["gated"] = plan["hook"] and order.nodes == 1 and bool((current or {}).get("hook", True))
         plan["candidate"] = None if plan["gated"] else f"{plan['agent_name']}-{order.candidate_suffix}"
         return {**found, "plan": plan}
 

@@ -62,8 +62,8 @@ class Spec:
 
     @property
     def empty_timeout(self) -> int:
-        """The server's own clean-up, should ours never happen; longer than the window, or the answer is lost."""
-        return math.ceil(self.window) + 20
+        """The server's own clean-up, should ours never happen; longer than what is waited for, or the answer is lost."""
+        return math.ceil(max(self.window, self.deadline)) + 20
 
 
 def metadata_of(probe: dict[str, Any], nonce: str) -> str:
@@ -271,7 +271,9 @@ class Probe:
         """Begin anew, in another room: the name of one that is gone is never used again."""
         self.spec = replace(self.spec, nonce=secrets.token_hex(8))
         self.identity, self.created, self.may_exist = "", 0.0, False
-        tried = {**self.result["tried"], str(self.result["worker_id"]): self.result["tried"].get(str(self.result["worker_id"]), 0) + 1}
+        tried, taker = dict(self.result["tried"]), self.result["worker_id"]
+        if taker:
+            tried[taker] = tried.get(taker, 0) + 1
         self.result.update(blank(self.spec), tried=tried)
 
 

@@ -184,9 +184,11 @@ class Host:
         """Start the release's worker in a compose project of its own, under its candidate name and without the gate."""
         record = self.record(release_id) or {}
         override = release.candidate_override(record["candidate"])
-        write_atomically(self.directory(release_id) / release.CANDIDATE_FILE, override)
+        directory = self.directory(release_id)
+        write_atomically(directory / release.CANDIDATE_FILE, override)
         project = release.candidate_project(self.app, release_id)
-        files = ("--project-name", project, "--file", "compose.yml", "--file", release.CANDIDATE_FILE)
+        # Compose looks for a file in its own working directory, not in the project's.
+        files = ("--project-name", project, "--file", f"{directory}/compose.yml", "--file", f"{directory}/{release.CANDIDATE_FILE}")
         self.compose(release_id, *files, "up", "--detach", "--no-deps", "--pull", "never", worker.WORKER_SERVICE)
 
     def end_candidate(self, release_id: str) -> None:

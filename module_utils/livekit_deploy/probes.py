@@ -10,6 +10,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
 SWITCHED, STATE = "__agent_release_switched", "__agent_release_state"
+ENDED = "__agent_release_ended"
 READINGS = ("__verification_read", "__diagnosis_read", SWITCHED, STATE)
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
@@ -41,6 +42,12 @@ def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, A
 
 def reading_of(variables: Mapping[str, Any]) -> dict[str, Any]:
     return next((found for name in READINGS if (found := of_this_run(variables, name))), {})
+
+
+def ended(variables: Mapping[str, Any]) -> bool:
+    """Whether this run has released something on a host and is done there; not an earlier use of the role in the same playbook."""
+    done, state = registered(variables, ENDED, "retired"), registered(variables, STATE, "plan")
+    return bool(done and state and done.get("fence") == state.get("fence"))
 
 
 def of_this_run(variables: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -137,26 +144,50 @@ def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Seq
         worker = new_worker(hostvars[host])
         if worker and gated(hostvars[host]):
             probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
-            if boolean(hostvars[host].get("livekit_agent_rehearsal", True), strict=False):
-                probes += rehearsals(hostvars[host], host, worker)
+            probes += rehearsals(hostvars[host], host, worker)
     return probes
 
 
 def candidate_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """A plain job for each worker that runs under a candidate name: nothing else has that name."""
-    found = {host: new_worker(hostvars[host], CANDIDATE) for host in hosts if not gated(hostvars[host])}
-    return [probe for host, worker in found.items() if worker for probe in rehearsals(hostvars[host], host, worker)]
+    """The same for each worker that runs under a candidate name; without the hook it takes the job because nothing else has that name."""
+    probes = []
+    for host in [host for host in hosts if not gated(hostvars[host])]:
+        if worker := new_worker(hostvars[host], CANDIDATE):
+            if plan_of(hostvars[host]).get("hook", True):
+                probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
+            probes += rehearsals(hostvars[host], host, worker)
+    return probes
 
 
 def rehearsals(variables: Mapping[str, Any], host: str, worker: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A real job for one worker. On a shared name others would take it, and what runs under it was proven before."""
-    if purpose_of(variables).get("kind") == SHARED_NAME:
+    wanted: Any = boolean(variables.get("livekit_agent_rehearsal", True), strict=False)
+    if not wanted or purpose_of(variables).get("kind") == SHARED_NAME:
         return []
     about = {"agent_name": worker["agent_name"], "instance": worker["instance"]}
     metadata = json.dumps(variables.get("livekit_agent_rehearsal_metadata") or {})
     deadline = float(variables.get("verification_preview_deadline_seconds") or REHEARSAL_SECONDS)
     more = {"metadata": metadata, "deadline_seconds": deadline, "tries": NEW_TRIES}
     return [{"id": f"{host}/rehearsal", "kind": "rehearsal", **about, **more}]
+
+
+def rehearsal_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    """Hosts whose metadata for a rehearsal cannot be sent: found before anything is touched, and not in the middle."""
+    problems = []
+    for host in hosts:
+        try:
+            json.dumps(hostvars[host].get("livekit_agent_rehearsal_metadata") or {})
+        except Exception:
+            problems.append(f"{host}: livekit_agent_rehearsal_metadata cannot be written as JSON, expected a plain dict. Correct it")
+    return problems
+
+
+def may_be_ours(hostvars: Mapping[str, Any], host: str, worker_id: str | None) -> bool:
+    """Whether an id is known to be of a worker of ours, or may be of one on a host of the same pool that this run has not read yet."""
+    if not worker_id:
+        return False
+    pool = [other for other in hostvars if other != host and pool_of(hostvars, other) == pool_of(hostvars, host)]
+    return worker_id in ids_of_all(hostvars, list(hostvars)) or any(latest(hostvars[other]) is None for other in pool)
 
 
 def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mapping[str, Any]], answered: Mapping[str, Any]) -> str:
@@ -169,7 +200,7 @@ def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mappi
         unsent = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
         answer = (answered.get("probes") or {}).get(probe["id"]) or unsent
         if answer["worker_id"] != worker.get("worker_id"):
-            if probe.get("kind") == "rehearsal" and answer["worker_id"] in ids_of_all(hostvars, list(hostvars)):
+            if probe.get("kind") == "rehearsal" and may_be_ours(hostvars, host, answer["worker_id"]):
                 continue  # an earlier worker of ours, from before its hook knew rehearsals, took it for a call: nothing is proven by it
             what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
             return (

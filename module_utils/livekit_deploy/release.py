@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_VARIABLES, WORKER_SERVICE
 
+STAMP = "%Y%m%dT%H%M%SZ"
 ID_PATTERN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 SERVICES = ("fastapi", "agent-worker")
 GATE_OPEN, GATE_CLOSED = "open\n", "closed\n"
@@ -140,6 +142,8 @@ def plan(
     """Which release a host gets, and why; ``changed`` is false where the serving one has this content and matches its record."""
     digest = content.hash
     release_id = f"{stamp}-{digest[:8]}"
+    if current and release_id == current["id"]:  # the same again in one run: the directory of the serving one is not written over
+        release_id = f"{second_after(stamp)}-{digest[:8]}"
     why = reasons(current, drift, digest, force)
     port = free_port(current, ports)
     if current and not why:
@@ -155,6 +159,10 @@ def plan(
         "agent_name_before": current["agent_name"] if current else None,
         "previous": current["id"] if current else None,
     }
+
+
+def second_after(stamp: str) -> str:
+    return (datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(STAMP)
 
 
 def reasons(current: Mapping[str, Any] | None, drift: Sequence[str], digest: str, force: bool) -> list[str]:

@@ -16,8 +16,8 @@ def changes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict
     """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now, whether shared."""
     found = {}
     for host in hosts:
-        plan, ended = probes.plan_of(hostvars[host]), probes.registered(hostvars[host], "__agent_release_ended", "retired")
-        if not plan.get("changed") or ended is None:
+        plan = probes.plan_of(hostvars[host])
+        if not plan.get("changed") or not probes.ended(hostvars[host]):
             continue
         shared = (plan.get("rolled_back") or {}).get("kind") == probes.SHARED_NAME
         before, now = plan["agent_name_before"], plan["agent_name"]

@@ -76,3 +76,25 @@ FAILED = {"__agent_release_failure": "install: no image"}
 def test_no_batch_begins_after_a_failure_in_an_earlier_one(failed: list[str], present: str, batch: int, words: str) -> None:
     hostvars = {host: FAILED if host in failed else {} for host in "abcd"}
     assert batches.stop(hostvars, MADE, MADE[batch], list(present)) == words
+
+
+def host(fence: int | None = 7, ended: int | None = 7, previous: str | None = "old", **more: object) -> dict[str, Any]:
+    """A host that this run has begun under a fencing number, and ended under the same one."""
+    state = {"fence": fence, "plan": {"changed": fence is not None, "previous": previous}}
+    return {"__agent_release_state": state, "__agent_release_ended": {"fence": ended, "retired": []}, **more}
+
+
+@pytest.mark.parametrize(
+    ("variables", "brought_back"),
+    [
+        (host(), True),
+        (host(ended=6), False),
+        (host(previous=None), False),
+        (host(fence=None), False),
+        ({**host(), **FAILED}, False),
+        ({}, False),
+    ],
+    ids=["released", "released by an earlier use of the role", "nothing before", "unchanged", "failed", "not begun"],
+)
+def test_only_what_this_run_has_released_is_brought_back(variables: dict[str, Any], brought_back: bool) -> None:
+    assert batches.released({"a": variables, "b": {}}, ["a", "b"]) == (["a"] if brought_back else [])

@@ -77,6 +77,8 @@ def test_candidate_has_its_own_project_and_name_and_no_gate(host: Host, machine:
     assert environment["LIVEKIT_DEPLOY_GATE"] != "/run/livekit-deploy/state"
     (started,) = [command for command in machine.asked("docker", "compose") if "up" in command]
     assert started[started.index("--project-name") + 1] == f"app-{NEW.lower()}-candidate"
+    files = [Path(started[n + 1]) for n, word in enumerate(started) if word == "--file"]
+    assert [(path.parent, path.name) for path in files] == [(host.directory(NEW), "compose.yml"), (host.directory(NEW), "candidate.yml")]
 
 
 @pytest.mark.parametrize("after", [lambda host: host.start(NEW, "agent-worker"), lambda host: host.abandon(NEW)], ids=["start", "failure"])

@@ -238,3 +238,30 @@ def test_rollback_to_edited_files_is_refused(run: Deployment, machine: Machine) 
 def test_content_of_a_release_is_read_back_as_it_was(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)["plan"]["id"]
     assert run.host.content(first) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("hook", "nodes", "gated"), [(True, 1, True), (False, 1, False), (True, 2, False)], ids=["hook", "no hook", "two nodes"]
+)
+def test_gate_is_used_only_with_the_hook_and_one_node(run: Deployment, hook: bool, nodes: int, gated: bool) -> None:
+    plan = begin(run, replace(ORDER, nodes=nodes, record={"app": "app", "hook": hook}))["plan"]
+    assert (plan["gated"], plan["candidate"]) == (gated, None if gated else "name-a-candidate")
+    record = run.host.record(plan["id"]) or {}
+    assert (record["gated"], run.host.gate(plan["id"])) == (gated, "closed" if gated else "open")
+
+
+def test_first_worker_with_the_hook_beside_one_without_is_proven_as_a_candidate(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine, replace(ORDER, record={"app": "app", "hook": False}))
+    plan = begin(run, replace(ORDER, stamp=LATER, force=True))["plan"]
+    assert (plan["hook"], plan["gated"]) == (True, False)
+
+
+def test_user_is_told_that_calls_reach_a_candidates_second_start(run: Deployment) -> None:
+    answer = begin(run, replace(ORDER, nodes=2))
+    assert "proven as name-a-candidate first; calls then reach its second start" in deployment.notes("a", answer, check=False)[0]
+
+
+def test_same_content_twice_in_one_run_gets_an_id_of_its_own(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)
+    plan = begin(run, replace(ORDER, force=True))["plan"]
+    assert (plan["id"][:16], first["plan"]["id"][:16]) == ("20260101T000001Z", "20260101T000000Z")

@@ -52,9 +52,21 @@ def candidate(**plan: Any) -> dict[str, Any]:
 
 def test_worker_without_a_usable_gate_is_proven_under_its_candidate_name() -> None:
     hostvars = {"a": candidate()}
-    (probe,) = probes.candidate_probes(hostvars, ["a"])
-    assert (probe["id"], probe["kind"], probe["agent_name"]) == ("a/rehearsal", "rehearsal", "name-a-candidate")
+    sent = probes.candidate_probes(hostvars, ["a"])
+    assert [(probe["id"], probe["agent_name"]) for probe in sent] == [
+        ("a/directed", "name-a-candidate"),
+        ("a/rehearsal", "name-a-candidate"),
+    ]
     assert probes.standby_probes(hostvars, ["a"], ["a"]) == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "rehearsal", "ids"),
+    [(True, False, ["a/directed"]), (False, True, ["a/rehearsal"]), (False, False, [])],
+)
+def test_candidate_gets_what_its_worker_understands_and_its_user_wants(hook: bool, rehearsal: bool, ids: list[str]) -> None:
+    hostvars = {"a": {**candidate(hook=hook), "livekit_agent_rehearsal": rehearsal}}
+    assert [probe["id"] for probe in probes.candidate_probes(hostvars, ["a"])] == ids
 
 
 def test_worker_with_a_usable_gate_has_no_candidate() -> None:
@@ -96,6 +108,23 @@ def test_rehearsal_that_an_earlier_worker_of_ours_took_for_a_call_is_no_trouble(
 
 def test_host_for_which_nothing_was_sent_has_no_trouble() -> None:
     assert probes.standby_trouble({"a": host()}, "a", [], {"skipped": True}) == ""
+
+
+def pool(other: dict[str, Any]) -> dict[str, Any]:
+    return {"a": {**planned(), "livekit_agent_pool": "p"}, "b": {**other, "livekit_agent_pool": "p"}, "c": host()}
+
+
+@pytest.mark.parametrize(("other", "trouble"), [(host(), False), (planned(), True)], ids=["not read yet", "read"])
+def test_rehearsal_that_a_pool_member_took_which_this_run_has_not_read_is_no_trouble(other: dict[str, Any], trouble: bool) -> None:
+    hostvars = pool(other)
+    sent = probes.standby_probes(hostvars, list(hostvars), ["a"])
+    answers = {"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_9"}}
+    assert bool(probes.standby_trouble(hostvars, "a", sent, {"probes": answers})) is trouble
+
+
+@pytest.mark.parametrize(("metadata", "count"), [({"user": 7}, 0), (None, 0), ({"user": object()}, 1)])
+def test_metadata_that_cannot_be_sent_is_found_before_anything_is_touched(metadata: Any, count: int) -> None:
+    assert len(probes.rehearsal_problems({"a": host(livekit_agent_rehearsal_metadata=metadata)}, ["a"])) == count
 
 
 # --- the new API in its free slot ---
