@@ -115,7 +115,7 @@ def clean(machine: Machine) -> None:
         f"for d in /srv/{PROJECT} /srv/{UNRELATED} /opt/{APP}/releases/*; do "
         "[ ! -e $d/compose.yml ] || docker compose --project-directory $d down --timeout 1; done; "
         f"rm -rf /opt/{APP} /srv/{PROJECT} /srv/{UNRELATED} /etc/nginx/conf.d/livekit-agent-deploy-{APP}.conf "
-        f"/etc/nginx/livekit-agent-deploy/{APP}.upstream.conf; systemctl reload nginx"
+        f"/etc/nginx/livekit-agent-deploy/{APP}.upstream.conf /var/log/nginx/{APP}.*; systemctl reload nginx"
     )
 
 
