@@ -107,6 +107,10 @@ leftovers:
   returned: always
   type: list
   elements: str
+adopted:
+  description: The hand-made compose projects that were adopted, each with the id of the release that it is.
+  returned: always
+  type: dict
 workers:
   description:
     - A reading of every worker of the host, container or process, as M(livekit_worker_info) returns it with O(livekit_worker_info#module:everywhere).

@@ -12,6 +12,7 @@ description:
     that was overtaken changes nothing, and is bounded by O(deadline_seconds).
   - V(begun) takes the lock, takes back what a killed run left, reads the host, decides whether there is anything to do, and writes the new
     release's directory with its standby gate closed; nothing runs.
+    A hand-made compose project that O(adopt_project) names is the release before the first one from then on.
   - V(pulled) pulls the images that the host lacks.
   - V(started) starts one compose service of the release beside what serves.
   - V(candidate) starts its worker under the plan's candidate name, in a compose project of its own, where no gate can be used; V(started)
@@ -108,6 +109,15 @@ options:
     description: Make a release although nothing changed.
     type: bool
     default: false
+  adopt_project:
+    description: Compose project that V(begun) takes over where no release serves; it is the release before then.
+    type: str
+    default: ""
+  leave_projects:
+    description: Compose projects whose workers may run beside a first release; V(begun) refuses any other that is not taken over.
+    type: list
+    elements: str
+    default: []
   min_free_mb:
     description: Space on the host's disk without which no release is begun, in MiB.
     type: int
@@ -184,8 +194,8 @@ plan:
   description:
     - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name), C(agent_name_before),
       C(previous), C(hook) (the worker asks the probe hook), C(gated) (its gate can be used), C(candidate) (else the name under which
-      it is proven first), C(rolled_back) (how the release is not what the inventory says, on purpose) and C(returns_from) (that of the release
-      it replaces).
+      it is proven first), C(rolled_back) (how the release is not what the inventory says, on purpose), C(returns_from) (that of the release
+      it replaces) and C(adopted) (it is a hand-made project that was taken over).
   returned: with O(state=begun)
   type: dict
 cleared:
@@ -212,6 +222,10 @@ pulled:
   returned: with O(state=pulled)
   type: list
   elements: str
+answered:
+  description: The API was waited for until it answered; of an adopted project no health check is known.
+  returned: with O(state=started)
+  type: bool
 draining:
   description: Ids of releases whose workers still have calls.
   returned: with O(state=ended) or O(state=abandoned)
@@ -289,6 +303,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "stamp": {"type": "str"},
     "api_ports": {"type": "list", "elements": "int", "default": []},
     "force": {"type": "bool", "default": False},
+    "adopt_project": {"type": "str", "default": ""},
+    "leave_projects": {"type": "list", "elements": "str", "default": []},
     "min_free_mb": {"type": "int", "default": 0},
     "clock_skew_limit_seconds": {"type": "float", "default": 0.0},
     "controller_time": {"type": "float"},
@@ -324,17 +340,20 @@ def order_of(p: Params) -> deployment.Order:
     given = p["goal"]
     content = release.content_of(p["compose"], p["env"], p["secret_env"])
     goal = deployment.Goal(given["kind"], content, given["agent_name"], given["release"])
+    record = {**p["record"], "app": p["app"]}
     return deployment.Order(
         goal,
         p["stamp"],
         p["instance_host"],
         p["api_ports"],
         p["images"],
-        {**p["record"], "app": p["app"]},
+        record,
         p["force"],
         p["min_free_mb"],
         p["livekit_nodes"],
         p["candidate_suffix"],
+        p["adopt_project"],
+        p["leave_projects"],
     )
 
 
@@ -400,7 +419,7 @@ def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 
 def started(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     begin = run.step(p["fence"], f"start {p['service']}", p["deadline_seconds"], lambda: run.host.start(p["release"], p["service"]))
-    return {"changed": begin}
+    return {"changed": begin, "answered": bool((run.host.record(p["release"]) or {}).get("adopted"))}
 
 
 def candidate(run: deployment.Deployment, p: Params) -> dict[str, Any]:

@@ -54,6 +54,10 @@ leftovers:
   returned: always
   type: list
   elements: str
+adopted:
+  description: The hand-made compose projects that were adopted, each with the id of the release that it is.
+  returned: always
+  type: dict
 workers:
   description: A reading of each worker container, as M(livekit_worker_info) returns it.
   returned: always
@@ -80,7 +84,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "log_patterns": {"type": "list", "elements": "str", "default": []},
     "controller_time": {"type": "float"},
 }
-EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "workers": []}
+EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}, "workers": []}
 
 
 def main() -> None:

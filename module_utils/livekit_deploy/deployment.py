@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, history, probes, release
+from ansible.module_utils.livekit_deploy import adoption, engine, history, probes, release
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
@@ -32,7 +32,8 @@ class Goal:
 
 @dataclass(frozen=True)
 class Order:
-    """What a run brings along for a host's next release; ``record`` is kept with it."""
+    """What a run brings along for a host's next release; ``record`` is kept with it. ``adopt`` is the hand-made compose project that is the
+    release before the first one, ``leave`` are those that stay beside it."""
 
     goal: Goal
     stamp: str
@@ -44,6 +45,8 @@ class Order:
     min_free_mb: int = 0
     nodes: int = 1
     candidate_suffix: str = "candidate"
+    adopt: str = ""
+    leave: Sequence[str] = ()
 
 
 class Deployment:
@@ -81,12 +84,15 @@ class Deployment:
         if cleared:
             self.host.retire(0.0, keep=len(self.host.records()))
             found = self.host.info()
-        answer = self.decided(order, found)
+        answer = self.decided(order, self.on_the_first_day(order, found, write=True))
         plan, current = answer["plan"], answer["release"]
         if plan["returns_from"] and not plan["changed"]:  # it was rolled back to what the inventory says by now
             answer["release"] = self.host.save(current, rolled_back=None)
         if plan["changed"]:
             self.refuse_full_disk(order.min_free_mb)
+            if plan["adopted"]:
+                self.bring_back(answer)
+                return {**answer, "cleared": cleared}
             files = self.content_of(order.goal).files(plan, f"{order.host}/{plan['id']}")
             self.host.stage(self.new_record(order, answer), files)
         return {**answer, "cleared": cleared}
@@ -97,24 +103,63 @@ class Deployment:
 
     def preview(self, order: Order) -> dict[str, Any]:
         """What ``begin`` would do; nothing is written and no lock is taken."""
-        return self.decided(order, self.host.info())
+        return self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))
+
+    def on_the_first_day(self, order: Order, found: dict[str, Any], *, write: bool) -> dict[str, Any]:
+        """What the host is like, with the hand-made project that is adopted as the release that serves. Where no release of ours serves,
+        every other worker of a compose project is refused that the inventory does not leave alone."""
+        current = found["release"]
+        left = ((current or {}).get("adopted") or {}).get("project") in order.leave
+        if order.goal.kind != INVENTORY or (current and not left):
+            return found
+        listed = engine.containers(self.host.run)
+        workers = adoption.strangers(self.host.run, listed)
+        if why := adoption.refusal(workers, order.adopt, order.leave):
+            raise ReleaseError(why)
+        mine = [one for one in workers if order.adopt and one["project"] == order.adopt]
+        record = adoption.record_of(self.host.app, mine[0], listed) if mine else None
+        if not write:
+            return {**found, "release": record, "drift": []}
+        if left:
+            self.host.let_go(current["id"])
+        if record:
+            self.host.adopt(record)
+        return self.host.info() if left or record else found
+
+    def bring_back(self, answer: Mapping[str, Any]) -> None:
+        """Note that an adopted project is about to serve again."""
+        plan = answer["plan"]
+        changes = {"staged_at": now(), "retiring_since": None, "drain_started_at": None}
+        ids = {"earlier_worker_ids": probes.earlier_worker_ids(answer)}
+        kept = {key: plan[key] for key in ("previous", "rolled_back")}
+        self.host.save(self.host.record(plan["id"]) or {}, state="staged", **kept, **changes, **ids)
 
     def decided(self, order: Order, found: Mapping[str, Any]) -> dict[str, Any]:
         """What the host is like, and the plan for it."""
         current, by_inventory = found["release"], order.goal.kind == INVENTORY
-        content = self.content_of(order.goal)
-        plan = release.plan(current, found["drift"], content, order.stamp, order.ports, self.host.app, order.force)
+        source = {} if by_inventory else self.source(order.goal)
+        if source.get("adopted"):
+            plan = adoption.plan(source, current)
+        else:
+            content = self.content_of(order.goal)
+            plan = release.plan(current, found["drift"], content, order.stamp, order.ports, self.host.app, order.force)
         plan |= {
-            "images": dict(order.images) if by_inventory else self.source(order.goal)["images"],
+            # The containers of an adopted project are there: nothing is pulled for them.
+            "images": dict(order.images) if by_inventory else {} if source.get("adopted") else source["images"],
             "rolled_back": None if by_inventory else self.rolled_back(order.goal, plan),
             "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
+            "hook": bool((order.record if by_inventory else source).get("hook", True)),
+            "adopted": bool(source.get("adopted")),
         }
-        plan["hook"] = bool((order.record if by_inventory else self.source(order.goal)).get("hook", True))
-        # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them. Beside an old
-        # worker without the hook no probe can be directed at the new one.
-        plan["gated"] = plan["hook"] and order.nodes == 1 and bool((current or {}).get("hook", True))
-        plan["candidate"] = None if plan["gated"] else f"{plan['agent_name']}-{order.candidate_suffix}"
+        plan["gated"] = self.is_gated(plan, current or {}, order.nodes)
+        plan["candidate"] = None if plan["gated"] or plan["adopted"] else f"{plan['agent_name']}-{order.candidate_suffix}"
         return {**found, "plan": plan}
+
+    @staticmethod
+    def is_gated(plan: Mapping[str, Any], current: Mapping[str, Any], nodes: int) -> bool:
+        """Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them. Beside an old
+        worker of the name that has no hook no probe can be directed at the new one."""
+        return plan["hook"] and nodes == 1 and (current.get("hook", True) or current.get("agent_name") != plan["agent_name"])
 
     def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
         """How a release is not what the inventory wants, on purpose."""
@@ -136,6 +181,11 @@ class Deployment:
         current = self.host.current()
         if not current:
             raise ReleaseError("found no release that serves, expected one to roll back. Run deploy.yml")
+        if goal.kind == SHARED_NAME and current.get("adopted"):
+            raise ReleaseError(
+                f"found: the adopted compose project {current['adopted']['project']} serves, expected a release, which can be made "
+                "anew under another name. Run deploy.yml"
+            )
         if goal.kind == SHARED_NAME:
             return current
         wanted = current.get("previous") if goal.release == "previous" else goal.release
@@ -148,7 +198,9 @@ class Deployment:
         return found
 
     def trouble_of(self, asked: str, wanted: str | None, found: Mapping[str, Any] | None, current: Mapping[str, Any]) -> str:
-        failed = history.failed(history.entries(self.history), wanted) if wanted else None
+        adopted = bool(found and found.get("adopted"))
+        # An adopted project is the same release at each try.
+        failed = history.failed(history.entries(self.history), wanted) if wanted and not adopted else None
         if wanted is None:
             return "no release before the serving one"
         if failed:
@@ -159,6 +211,8 @@ class Deployment:
             return (
                 f"no release {wanted} on this host" if wanted == asked else f"the release before this one, {wanted}, is not kept any more"
             )
+        if adopted:
+            return adoption.lacking(found, engine.containers(self.host.run))
         return "" if found.get("served_at") else f"{wanted} never served"
 
     def refuse_full_disk(self, min_free_mb: int) -> None:
@@ -225,6 +279,12 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
     if back := plan.get("returns_from"):
         was, wanted = current["agent_name"], plan["agent_name"]
         lines.append(f"{host}: had been rolled back to {was} on {back['at']}; returns to the inventory's {wanted}")
+    if plan["changed"] and (adopted := current.get("adopted")):
+        lines.append(
+            f"{host}: compose project {adopted['project']} ({adopted['directory']}) {'would be' if check else 'is'} adopted as release "
+            f"{current['id']}: drained and stopped when {plan['id']} serves, and kept"
+        )
+        lines.append(f"  back to it: ansible-playbook playbooks/rollback.yml --limit {host} -e rollback_to={current['id']}")
     if (plan.get("rolled_back") or {}).get("kind") == SHARED_NAME:
         lines.append(f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs")
     return lines + (dry(host, plan, current) if check else [])
@@ -240,7 +300,7 @@ def dry(host: str, plan: Mapping[str, Any], current: Mapping[str, Any]) -> list[
     for service, image in plan["images"].items():
         before = (current.get("images") or {}).get(service)
         lines += [] if image == before else [f"  image of {service} {before or 'none'} -> {image}"]
-    old = f", then stop those of {release.project(current['app'], current['id'])}" if current else ""
+    old = f", then stop those of {release.project_of(current)}" if current else ""
     return [*lines, f"  containers: start those of {plan['project']}{old}"]
 
 

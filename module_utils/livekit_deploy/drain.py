@@ -126,10 +126,10 @@ class Drain:
             self.act(f"docker {' '.join(kill)}", lambda: engine.docker(self.run, *kill))
 
     def signal_for(self, container: str) -> str:
-        """The one signal after which Docker does not start the container again and the worker drains."""
-        wanted = engine.inspect(self.run, container)["Config"].get("StopSignal") or "SIGTERM"
-        if wanted.removeprefix("SIG") in ("TERM", "15", "INT", "2"):
-            return "INT" if wanted.removeprefix("SIG") in ("INT", "2") else "TERM"
+        inspected = engine.inspect(self.run, container)
+        if sent := engine.drain_signal(inspected):
+            return sent
+        wanted = inspected["Config"]["StopSignal"]
         raise DrainError(
             f"found: the container's stop signal is {wanted}, which a worker does not drain on, expected SIGTERM or SIGINT. "
             "With another signal Docker would start it again: stop it by hand"

@@ -99,6 +99,12 @@ def restart_policy(container: dict[str, Any]) -> str:
     return str((container.get("HostConfig", {}).get("RestartPolicy") or {}).get("Name") or "no")
 
 
+def drain_signal(container: dict[str, Any]) -> str:
+    """The one signal after which Docker does not start a container again and a worker drains; empty where its stop signal is another."""
+    wanted = str(container["Config"].get("StopSignal") or "SIGTERM").removeprefix("SIG")
+    return {"TERM": "TERM", "15": "TERM", "INT": "INT", "2": "INT"}.get(wanted, "")
+
+
 def orchestrator(container: dict[str, Any]) -> str | None:
     return next((name for label, name in ORCHESTRATORS.items() if label in labels(container)), None)
 

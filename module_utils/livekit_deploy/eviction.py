@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import eviction_view, probes, release
+from ansible.module_utils.livekit_deploy import adoption, eviction_view, probes, release
 from ansible.module_utils.livekit_deploy.inventory import (
     inventory_problems,
     name_problems,
@@ -88,7 +88,9 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
     found, releases = (variables.get(name) or {} for name in ("__eviction_read", "__eviction_release"))
     ours, in_run = group == "agent_hosts", "__eviction_read" in variables
     readable = isinstance(found, Mapping) and found.get("workers") is not None
-    workers = [{key: worker.get(key) for key in EVIDENCE} for worker in found["workers"]] if readable else []
+    adopted = dict(releases.get("adopted") or {}) if ours and isinstance(releases, Mapping) else {}
+    read = adoption.claimed(found, adopted)["workers"] if readable else []
+    workers = [{key: worker.get(key) for key in EVIDENCE} for worker in read]
     return {
         "group": group,
         "in_run": in_run,
@@ -97,6 +99,7 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
         "urls": [str(variables[name]) for name in ("livekit_url", "livekit_api_url") if variables.get(name)] if ours else [],
         "app": str(variables.get("agent_release_app") or "") if ours else "",
         "releases": sorted(releases["states"]) if ours and isinstance(releases.get("states"), Mapping) else None,
+        "adopted": adopted,
         "workers": workers,
         "evictions": list(found.get("evictions") or []) if readable else [],
         "unread": unread_of(found, in_run, readable),
@@ -226,7 +229,8 @@ def is_ours(about: Mapping[str, Any], host: str, read: Mapping[str, Any]) -> boo
         return False
     if about["releases"] is None:
         return str(read.get("instance") or "").startswith(f"{host}/")
-    return read["release"] in about["releases"] and read.get("project") == release.project(str(about["app"]), str(read["release"]))
+    own = (about.get("adopted") or {}).get(read.get("project")) == read["release"]
+    return read["release"] in about["releases"] and (own or read.get("project") == release.project(str(about["app"]), str(read["release"])))
 
 
 # --- may it be stopped -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ansible.module_utils.livekit_deploy import access_log, engine, worker, worker_log
+from ansible.module_utils.livekit_deploy import access_log, adoption, engine, worker, worker_log
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.times import epoch
 
@@ -290,7 +290,7 @@ def proxy(options: Options, since: float, notes: Notes) -> dict[str, Any]:
 
 def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, Any]] | None, since: float, notes: Notes) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is left."""
-    left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": []}
+    left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}}
     nobody: dict[str, Any] = {"time": time.time(), "workers": [], "unread": []}
     found = left if containers is None else notes.attempt("the release and its containers", lambda: host.state(containers), left)
     seen = notes.attempt("the workers", lambda: worker.everywhere(host.run, found=containers, since=since), nobody)
@@ -299,12 +299,12 @@ def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, 
             notes.add(f"the search for workers could not read {what}")
     for one in seen["workers"]:
         notes.add(one["unread"] and f"worker {one['container']}: {one['unread']}")
-    return {**found, "workers": seen["workers"], "time": seen["time"]}
+    return {**found, "workers": adoption.claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
 
 
 def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> dict[str, Any]:
     """The standby gate, and what the files of the serving release say now."""
-    if not record:
+    if not record or record.get("adopted"):
         return {"gate": None, "written": {}}
     directory = str(host.directory(record["id"]))
     says: dict[str, dict[str, str | None]] = {}

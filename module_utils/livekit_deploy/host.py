@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import adoption, engine, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 
@@ -87,6 +87,9 @@ class Host:
 
     def services(self, release_id: str, found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """The containers of a release by compose service."""
+        record = self.record(release_id) or {}
+        if record.get("adopted"):
+            return {name: self.service(c) for name, c in adoption.members(record, found).items()}
         project = release.project(self.app, release_id)
         mine = [c for c in found if engine.labels(c).get(engine.PROJECT_LABEL) == project]
         return {engine.labels(c)[engine.SERVICE_LABEL]: self.service(c) for c in mine}
@@ -116,7 +119,10 @@ class Host:
     def info(self, **selection: Any) -> dict[str, Any]:
         """Record, drift, containers, leftovers and worker readings, as the Engine tells them now."""
         found = engine.containers(self.run)
-        return {**self.state(found), **worker.readings(self.run, found=found, **selection)}
+        state = self.state(found)
+        known = [service["id"] for name in state["adopted"].values() for service in self.services(name, found).values()]
+        reading = worker.readings(self.run, found=found, known=known, **selection)
+        return {**state, **adoption.claimed(reading, state["adopted"])}
 
     def state(self, found: list[dict[str, Any]]) -> dict[str, Any]:
         """``info`` without the workers: what the record and a listing of the host's containers say."""
@@ -129,8 +135,16 @@ class Host:
             "states": {r["id"]: r["state"] for r in records},
             "services": services,
             "drift": self.drift(record, services) if record else [],
-            "leftovers": [r["id"] for r in others if self.services(r["id"], found) or r["state"] in ("staged", "switching")],
+            "leftovers": [r["id"] for r in others if self.is_left(r, found) or r["state"] in ("staged", "switching")],
+            "adopted": {r["adopted"]["project"]: r["id"] for r in records if r.get("adopted")},
         }
+
+    def is_left(self, record: dict[str, Any], found: list[dict[str, Any]]) -> bool:
+        """Whether a release that does not serve is still to be stopped. The stopped containers of an adopted one stay."""
+        services = self.services(record["id"], found).values()
+        if record.get("adopted"):
+            return record["state"] == "draining" or any(service["running"] for service in services)
+        return bool(services)
 
     # --- content ---
 
@@ -175,6 +189,8 @@ class Host:
 
     def start(self, release_id: str, service: str) -> bool:
         """Start one service of a release beside what runs; False where it runs already."""
+        if (self.record(release_id) or {}).get("adopted"):
+            return self.start_again(release_id, service)
         self.end_candidate(release_id)
         before = self.services(release_id, engine.containers(self.run)).get(service)
         self.compose(release_id, "up", "--detach", "--no-deps", "--pull", "never", service)
@@ -205,8 +221,8 @@ class Host:
 
     def refuse_unstable(self, release_id: str, worker_id: str) -> None:
         """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
-        record = self.record(release_id) or {}
-        found = worker.readings(self.run, project=release.project(self.app, release_id))["workers"]
+        record = self.record(release_id) or {"app": self.app, "id": release_id}
+        found = worker.readings(self.run, project=release.project_of(record))["workers"]
         if trouble := worker.registration_trouble(found, record.get("agent_name", "")):
             raise ReleaseError(trouble.text)
         if found[0]["worker_id"] != worker_id:
@@ -300,8 +316,9 @@ class Host:
         before = self.record(failed["previous"]) if failed.get("previous") else None
         if not before:
             return True
-        running = [found for found in self.services(before["id"], engine.containers(self.run)).values() if found["running"]]
-        return not before.get("retiring_since") and len(running) == len(release.SERVICES)
+        services = self.services(before["id"], engine.containers(self.run))
+        running = {name for name, found in services.items() if found["running"]}
+        return not before.get("retiring_since") and running >= set(release.services_of(before))
 
     def clear(self, release_id: str, wait_seconds: float) -> bool:
         """Stop and remove a release that was taken back; True while its worker is still busy. One whose gate was never open has no calls,
@@ -312,7 +329,10 @@ class Host:
         elif self.drain(release_id, wait_seconds):
             self.save(self.record(release_id) or record, state="abandoned")
             return True
-        self.remove(release_id)
+        if record.get("adopted"):
+            self.save(self.record(release_id) or record, state="retired")
+        else:
+            self.remove(release_id)
         return False
 
     def recover(self) -> list[str]:
@@ -355,6 +375,8 @@ class Host:
         api, agent = services.get("fastapi"), services.get("agent-worker")
         if record and not record.get("retiring_since"):
             record = self.save(record, retiring_since=now())
+        if record.get("adopted"):
+            record = self.keep_stopped(record)
         if api and api["running"]:
             wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds)
             engine.docker(self.run, "stop", api["id"])
@@ -364,7 +386,7 @@ class Host:
             self.close_gate(record)
             # Noted first: killed in between, the signal may have been sent, and a second one would kill running calls.
             record = self.save(record, drain_started_at=now())
-            engine.docker(self.run, "kill", "--signal", "TERM", agent["id"])
+            engine.docker(self.run, "kill", "--signal", (record.get("adopted") or {}).get("signal", "TERM"), agent["id"])
         deadline = time.monotonic() + wait_seconds
         while agent and agent["running"]:
             if time.monotonic() > deadline:
@@ -380,7 +402,12 @@ class Host:
         return not answer or bool(answer.get("active_jobs"))
 
     def down(self, release_id: str) -> None:
-        """Remove a release's containers and network."""
+        """Remove a release's containers and network. Those of an adopted one are stopped and stay."""
+        if (self.record(release_id) or {}).get("adopted"):
+            running = [service for service in self.services(release_id, engine.containers(self.run)).values() if service["running"]]
+            for service in running:
+                engine.docker(self.run, "stop", service["id"])
+            return
         self.end_candidate(release_id)
         engine.docker(self.run, "compose", "--project-name", release.project(self.app, release_id), "down", "--timeout", "5")
 
@@ -406,17 +433,59 @@ class Host:
                 # Left by a run that was killed, or taken back while its worker had calls.
                 busy = self.clear(record["id"], wait_seconds)
                 done["draining" if busy else "removed"].append(record["id"])
-            elif self.services(record["id"], found):
+            elif self.is_left(record, found):
                 if self.drain(record["id"], wait_seconds, overlap_seconds):
                     done["draining"].append(record["id"])
                 else:
                     self.save(self.record(record["id"]) or record, state="retired")
                     done["retired"].append(record["id"])
-        old = [r["id"] for r in self.records() if not serving or r["id"] != serving["id"]]
+        # The record of an adopted project is the way back to its containers: it stays as long as they do.
+        records = [r for r in self.records() if not (r.get("adopted") and self.services(r["id"], found))]
+        old = [r["id"] for r in records if not serving or r["id"] != serving["id"]]
         for release_id in [r for r in old if r not in done["draining"]][: max(0, len(old) - keep)]:
             self.remove(release_id)
             done["removed"].append(release_id)
         return done
+
+    # --- an adopted project (see ``adoption``) ---
+
+    def adopt(self, record: dict[str, Any]) -> None:
+        """Make a hand-made project the release that serves. Killed before its record is written, nothing serves, as before."""
+        self.directory(record["id"]).mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.point_to(record["id"])
+        self.save(record)
+        self.proxy_to(record["api_port"])
+
+    def let_go(self, release_id: str) -> None:
+        """Forget an adopted project that serves; its containers are left as they are."""
+        self.remove(release_id)
+        self.point_to(None)
+
+    def keep_stopped(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Let no container of an adopted project come back by itself; how each was is noted first."""
+        found = engine.containers(self.run)
+        policies = adoption.always(record, found)
+        if policies != record["adopted"]["policies"]:
+            record = self.save(record, adopted={**record["adopted"], "policies": policies})
+        for container in adoption.members(record, found).values():
+            if engine.restart_policy(container) == "always":
+                engine.docker(self.run, "update", "--restart", "unless-stopped", container["Id"])
+        return record
+
+    def start_again(self, release_id: str, service: str) -> bool:
+        """Start one part of an adopted project: its own containers, with the restart policy that they had."""
+        record = self.record(release_id) or {}
+        wanted = adoption.to_start(record, engine.containers(self.run), service)
+        for container in wanted:
+            engine.docker(self.run, "start", container["Id"])
+            if policy := record["adopted"]["policies"].get(container["Name"].lstrip("/")):
+                engine.docker(self.run, "update", "--restart", policy, container["Id"])
+        if service == adoption.API and not adoption.answers(record["api_port"]):
+            raise ReleaseError(
+                f"found: nothing speaks HTTP on port {record['api_port']}, expected the API of compose project "
+                f"{record['adopted']['project']}. Look at its log: docker logs {wanted[-1]['Name'].lstrip('/') if wanted else service}"
+            )
+        return not all(container["State"]["Running"] for container in wanted)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:

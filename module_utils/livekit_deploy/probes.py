@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import adoption
 from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
@@ -58,6 +59,11 @@ def of_this_run(variables: Mapping[str, Any], name: str) -> dict[str, Any] | Non
     return found
 
 
+def adopted_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    """The adopted compose projects of a host, each with the id of the release that it is."""
+    return dict(reading_of(variables).get("adopted") or {})
+
+
 def left_behind(variables: Mapping[str, Any]) -> bool:
     """A deployment to the host failed before its switch: what it started is taken back when the others are proven, and it gets no row."""
     return replaced(variables) and of_this_run(variables, SWITCHED) is None
@@ -96,7 +102,9 @@ def hook_of(variables: Mapping[str, Any], outside: Mapping[str, Any] | None = No
     """Whether all workers of ours on a host ask the hook: as its inventory says, and as the record says of the release that is about to be
     replaced, whose worker runs beside the new one, or of the one that ``outside`` read on a host that is not in this run."""
     reading = outside if outside is not None else registered(variables, "__agent_release_state", "workers") if replaced(variables) else None
-    before = ((reading or {}).get("release") or {}).get("hook", True)
+    release, name = (reading or {}).get("release") or {}, name_of(variables, outside)
+    # Under another name it gets nothing that is sent to this one.
+    before = release.get("hook", True) or release.get("agent_name", name) != name
     wanted: Any = boolean(variables.get("livekit_agent_hook", True), strict=False)
     if purpose_of(variables, outside):
         wanted = plan_of(variables).get("hook", ((outside or reading_of(variables)).get("release") or {}).get("hook", True))
@@ -296,7 +304,8 @@ def verification_probes(
         release = reading_of(hostvars[host]).get("release")
         if release and host in reached:
             probes.append(directed(hostvars[host], host, name_of(hostvars[host]), f"{host}/{release['id']}"))
-        if release and preview["enabled"]:
+        # An adopted project may have no API.
+        if release and preview["enabled"] and release.get("api_port", True):
             probes.append(preview_probe(hostvars[host], host, preview))
     return probes
 
@@ -465,6 +474,8 @@ def observed_outside(hostvars: Mapping[str, Any], host: str, entries: Sequence[M
 def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
     variables = hostvars[host]
     first, witness = reading_of(variables), registered(variables, WITNESS, "workers")
+    if witness:  # it does not know which projects were adopted
+        witness = adoption.claimed(witness, adopted_of(variables))
     release, states = first.get("release"), first.get("states", {})
     readings = [reading for reading in (first, witness) if reading]
     return {
@@ -478,6 +489,7 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
         "behind": behind_the_gate(witness or {}, states),
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
+        "adopted": bool((release or {}).get("adopted")),
         "drift": first.get("drift"),
         "error": trouble_of_readings(variables),
     }

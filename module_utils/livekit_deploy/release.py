@@ -43,6 +43,16 @@ def is_gated(record: Mapping[str, Any]) -> bool:
     return bool(record.get("gated", record.get("hook", True)))
 
 
+def project_of(record: Mapping[str, Any]) -> str:
+    """The compose project of a recorded release: its own, or the hand-made one that was adopted as it."""
+    return str((record.get("adopted") or {}).get("project") or project(record["app"], record["id"]))
+
+
+def services_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parts of a release: an adopted one may have no API."""
+    return tuple(record.get("services") or SERVICES)
+
+
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -200,7 +210,7 @@ def file_drift(record: dict[str, Any], texts: dict[str, str | None]) -> list[str
 def container_drift(record: dict[str, Any], running: dict[str, dict[str, Any]]) -> list[str]:
     """What differs between the recorded containers and those that run; ``running`` maps a service to image and config hash."""
     drift = []
-    for service in SERVICES:
+    for service in services_of(record):
         found = running.get(service)
         if not found or not found["running"]:
             drift.append(f"{service} is not running")

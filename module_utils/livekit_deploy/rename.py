@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import probes
+from ansible.module_utils.livekit_deploy import adoption, probes
 
 TOKENS = "join tokens with an embedded dispatch to it may still be in use: they name the agent themselves"
 
@@ -32,6 +32,8 @@ def inventory(hostvars: Mapping[str, Any], group: Sequence[str]) -> dict[str, di
     for host in group:
         variables = hostvars[host]
         readings = [variables[name] for name in (*probes.READINGS, probes.WITNESS) if probes.registered(variables, name, "workers")]
+        adopted = probes.adopted_of(variables)
+        readings = [adoption.claimed(reading, adopted) for reading in readings]
         states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
         known[host] = {"agent_name": probes.name_of(variables), "worker_ids": probes.own_ids(readings, states)}
     return known

@@ -58,6 +58,7 @@ class Host:
     readable: bool = True
     error: str = ""
     on_purpose: dict[str, Any] = field(default_factory=dict)
+    adopted: bool = False
     pool_hosts: list[Host] = field(default_factory=list)
 
     @property
@@ -187,6 +188,7 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         readable=bool(data.get("readable", True)) and bool(sequence(data.get("readings"))),
         error=str(data.get("error") or ""),
         on_purpose=mapping(data.get("on_purpose")),
+        adopted=bool(data.get("adopted")),
     )
 
 
@@ -197,6 +199,11 @@ def samples_of(name: str, probes: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def check_environment(host: Host) -> Check:
+    if host.adopted:
+        expected = "the containers of the adopted project run, whatever their environment says"
+        stopped = [service for service in SERVICES if not mapping(host.services.get(service, {"running": True})).get("running")]
+        found = f"{', '.join(stopped)} does not run" if stopped else expected
+        return Check("environment", not stopped, found, expected, "look at its log, or run deploy.yml")
     expected = f"both containers run with {' and '.join(NAME_VARIABLES)} = {host.agent_name!r}"
     wrong = [] if host.agent_name else ["the inventory gives no agent name"]
     for service in SERVICES:
@@ -369,8 +376,8 @@ def check_preview(host: Host, patterns: list[str], wanted: bool) -> Check:
     expected = "the agent of a preview is in the room and a host of the pool has the room in its log" + (
         f", with {patterns}" if patterns else ""
     )
-    if not wanted:
-        return Check("preview", True, "not checked", expected, "")
+    if not wanted or (host.adopted and "fastapi" not in host.services):
+        return Check("preview", True, "not checked" if not wanted else "not checked: the adopted project has no API", expected, "")
     found, remedy = trouble_of_preview(host, patterns)
     if found:
         return Check("preview", False, found, expected, remedy)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,17 +151,20 @@ def readings(
     patterns: Iterable[str] = (),
     found: list[dict[str, Any]] | None = None,
     since: float | None = None,
+    known: Collection[str] = (),
 ) -> dict[str, Any]:
     """A reading of each worker container of the host, or of one compose project; ``time`` is the host's clock (epoch seconds).
 
-    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then on. A container
-    that is removed meanwhile is left out.
+    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then on, ``known`` are ids
+    of containers that are workers although nothing in their settings says so. A container that is removed meanwhile is left out.
     """
     selection = Selection(frozenset(job_ids), frozenset(rooms), tuple(patterns), since)
     if found is None:
         found = engine.containers(run, f"{engine.PROJECT_LABEL}={project}" if project else None)
     workers = []
-    for container in filter(may_be_worker, found):
+    candidates = [container for container in found if may_be_worker(container) or container["Id"] in known]
+    # In a project that was adopted the worker may have its name in its code.
+    for container in candidates or (found if project else []):
         try:
             one = reading(container, process.Log(engine.log_lines(run, container["Id"])), selection)
             workers += [one] if is_worker(container, one) else []
@@ -336,6 +340,9 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
         return Trouble(f"{ended}, expected it to run and register as {expected}. Its last lines: {last}", final=True)
     if not found["worker_id"]:
         return Trouble(f"found: the worker runs but has not registered, expected it as {expected}. Its last lines: {last}", final=False)
+    if (epoch(found.get("registered_since")) or math.inf) < (epoch(found.get("started_at")) or 0.0):
+        # The log of a container that was stopped and started again still has the registration before.
+        return Trouble(f"found: the worker was started and has not registered since, expected it as {expected}", final=False)
     if found["agent_name"] != expected:
         remedy = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
         return Trouble(f"found: the worker registered as {found['agent_name']!r}, expected {expected!r}. {remedy}", final=True)

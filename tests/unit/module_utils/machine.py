@@ -15,6 +15,7 @@ class Machine:
     def __init__(self) -> None:
         self.containers: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
+        self.logs: dict[str, str] = {}
         self.nginx_accepts = True
         self.drains = True
         self.at_reload: Callable[[], None] = lambda: None
@@ -37,6 +38,30 @@ class Machine:
                 }
             )
 
+    def hand_made(self, project: str, **services: dict[str, Any]) -> None:
+        """A compose project of somebody: each service with its environment, the port it publishes, its restart policy and its log."""
+        for service, given in services.items():
+            labels = {
+                engine.PROJECT_LABEL: project,
+                engine.SERVICE_LABEL: service,
+                engine.CONFIG_LABEL: f"{service}-hash",
+                engine.DIRECTORY_LABEL: f"/srv/{project}",
+            }
+            name = f"{project}-{service}-1"
+            ports = {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(given["port"])}]} if "port" in given else {}
+            self.containers.append(
+                {
+                    "Id": name,
+                    "Name": f"/{name}",
+                    "Created": "2025-12-01T00:00:00.123456789Z",
+                    "State": {"Running": given.get("running", True), "ExitCode": 0, "StartedAt": "2025-12-01T00:00:01.5Z"},
+                    "Config": {"Image": f"{service}:1", "Env": given.get("env", []), "Labels": labels},
+                    "HostConfig": {"RestartPolicy": {"Name": given.get("policy", "always")}, "AutoRemove": given.get("auto_remove", False)},
+                    "NetworkSettings": {"Networks": {}, "Ports": ports},
+                }
+            )
+            self.logs[name] = given.get("log", "")
+
     def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.commands.append(list(argv))
         match list(argv):
@@ -44,10 +69,10 @@ class Machine:
                 return 0, "\n".join(c["Id"] for c in self.containers), ""
             case ["docker", "inspect", *_]:
                 return 0, json.dumps(self.containers), ""
-            case ["docker", "logs", *_]:
-                return 0, "last words", ""
-            case ["docker", "kill", *_, container]:
-                self.stop(container, self.drains)
+            case ["docker", "logs", *_, container]:
+                return 0, self.logs.get(container, "last words"), ""
+            case ["docker", "start" | "update" | "stop" | "kill" as verb, *options, container]:
+                self.change(verb, options, container)
             case ["docker", "compose", "--project-name", project, "down", *_]:
                 self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
             case ["nginx", *_]:
@@ -56,10 +81,21 @@ class Machine:
                 self.at_reload()
         return 0, "", ""
 
+    def change(self, verb: str, options: Sequence[str], container: str) -> None:
+        if verb == "start":
+            self.container(container)["State"]["Running"] = True
+        elif verb == "update":
+            self.container(container)["HostConfig"]["RestartPolicy"]["Name"] = options[-1]
+        else:
+            self.stop(container, ends=verb == "stop" or self.drains)
+
     def stop(self, container_id: str, ends: bool) -> None:
         for container in self.containers:
             if container["Id"] == container_id and ends:
                 container["State"]["Running"] = False
+
+    def container(self, container_id: str) -> dict[str, Any]:
+        return next(container for container in self.containers if container["Id"] == container_id)
 
     def asked(self, *start: str) -> list[list[str]]:
         return [c for c in self.commands if c[: len(start)] == list(start)]

@@ -265,3 +265,10 @@ def test_same_content_twice_in_one_run_gets_an_id_of_its_own(run: Deployment, ma
     first = deploy(run, machine)
     plan = begin(run, replace(ORDER, force=True))["plan"]
     assert (plan["id"][:16], first["plan"]["id"][:16]) == ("20260101T000001Z", "20260101T000000Z")
+
+
+def test_gate_is_used_where_the_worker_without_the_hook_has_another_name(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine, replace(ORDER, record={"app": "app", "hook": False}))
+    renamed = replace(ORDER.goal, content=CONTENT.named("name-b"))
+    plan = begin(run, replace(ORDER, stamp=LATER, goal=renamed))["plan"]
+    assert (plan["gated"], plan["agent_name"]) == (True, "name-b")

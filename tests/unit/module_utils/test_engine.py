@@ -59,3 +59,11 @@ def test_program_that_is_not_there_is_a_status_and_no_exception() -> None:
 
 def test_command_answers_status_output_and_errors() -> None:
     assert engine.command(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
+
+
+@pytest.mark.parametrize(
+    ("signal", "sent"),
+    [(None, "TERM"), ("", "TERM"), ("SIGTERM", "TERM"), ("15", "TERM"), ("SIGINT", "INT"), ("2", "INT"), ("SIGQUIT", ""), ("9", "")],
+)
+def test_signal_that_drains(signal: str | None, sent: str) -> None:
+    assert engine.drain_signal({"Config": {"StopSignal": signal}}) == sent

@@ -423,3 +423,11 @@ def test_what_keeps_the_server_from_being_asked_is_refused(changes: dict[str, st
     hostvars = {"h1": variables(**COMPLETE), "h2": {**variables(**COMPLETE), "livekit_agent_name": "b", **changes}}
     (problem,) = eviction.early_problems(hostvars, ["h1", "h2"], ["h1", "h2"])
     assert words in problem
+
+
+def test_worker_of_an_adopted_project_is_ours() -> None:
+    read = {"workers": [worker("AW_S", project="seed", release=None)], "unread": []}
+    releases = {"states": {RELEASE: "serving"}, "adopted": {"seed": RELEASE}}
+    about = eviction.hosts_of({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}, GROUPS)["h1"]
+    assert eviction.is_ours(about, "h1", about["workers"][0])
+    assert not eviction.is_ours({**about, "adopted": {}}, "h1", about["workers"][0])

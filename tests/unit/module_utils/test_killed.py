@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import engine, host, release
+from ansible.module_utils.livekit_deploy import adoption, engine, host, release
+from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.host import Host, upstream_text
+from ansible.module_utils.livekit_deploy.lock import Claim, Owner
 
 from tests.unit.module_utils.machine import Machine
 
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 PORTS = {18101: OLD, 18102: NEW}
+CHANGES = {*(("docker", verb) for verb in ("kill", "stop", "start", "update")), ("systemctl", "reload")}
 
 
 class Killed(BaseException):
@@ -45,7 +48,7 @@ class World:
         return work()
 
     def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
-        changes = list(argv)[:2] in (["docker", "kill"], ["docker", "stop"], ["systemctl", "reload"]) or "down" in argv
+        changes = tuple(argv[:2]) in CHANGES or "down" in argv
         return tuple(self.counted(lambda: self.done(argv)) if changes else self.machine.run(argv))
 
     def done(self, argv: Sequence[str]) -> tuple[int, str, str]:
@@ -53,6 +56,8 @@ class World:
             self.loaded = self.host.upstream.read_text()
         if list(argv[:2]) == ["docker", "kill"]:
             self.signalled.append(argv[-1])
+        if list(argv[:2]) == ["docker", "start"]:  # another process
+            self.signalled = [container for container in self.signalled if container != argv[-1]]
         if list(argv[:2]) == ["docker", "stop"]:
             self.machine.stop(argv[-1], ends=True)
         return self.machine.run(argv)
@@ -174,3 +179,103 @@ def test_worker_without_the_hook_may_have_calls_before_the_switch(world: World) 
     world.machine.drains = False
     assert world.host.abandon(NEW)["draining"] == [NEW]
     assert (release.GATE_OPEN.strip(), world.signalled) == (world.host.gate(OLD), [f"{NEW}-agent-worker"])
+
+
+# --- a hand-made project that is taken over --------------------------------------------------------------------------
+
+
+class FirstDay(World):
+    """A host with a hand-made project and no release; a run that deploys or brings the project back, as a whole."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, agent_name: str) -> None:
+        super().__init__(root, monkeypatch)
+        self.deployment, self.stamps = Deployment(self.host), iter(range(1, 29))
+        registered = '{"message": "registered worker", "agent_name": "name", "id": "AW_old"}'
+        self.machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=name"], "log": registered}, web={"port": 9000}, cache={})
+        self.goal = Goal(content=release.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
+        monkeypatch.setattr(adoption, "answers", lambda _: True)
+        # Where it was noted and not told that it is to stop, it says itself that it is idle.
+        monkeypatch.setattr(Host, "may_have_calls", lambda *_: False)
+
+    def order(self, goal: Goal) -> Order:
+        stamp = f"202601{next(self.stamps):02}T000000Z"
+        images = dict.fromkeys(release.SERVICES, "i")
+        return Order(goal, stamp, "a", list(PORTS), images, {"app": "app", "hook": True}, adopt="seed")
+
+    def begin(self, goal: Goal) -> dict[str, Any]:
+        owner = Owner("m1", 10, "100", "anna@ci")
+        return self.deployment.begin(Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal))
+
+    def play(self, goal: Goal) -> None:
+        answer = self.begin(goal)
+        wanted = answer["plan"]["id"]
+        if not answer["plan"]["changed"]:
+            return
+        if answer["plan"]["adopted"]:
+            for service in ("agent-worker", "fastapi"):
+                self.host.start(wanted, service)
+        else:
+            self.machine.start(wanted)
+        self.host.serve(wanted)
+        self.deployment.end(answer["fence"], 0.0, 3, 0.0, "exclusive", "")
+
+    def hand_made_runs(self) -> list[bool]:
+        return [self.machine.container(f"seed-{service}-1")["State"]["Running"] for service in ("bot", "web", "cache")]
+
+    def troubles(self) -> list[str]:
+        served = [r for r in self.host.records() if r["api_port"] and f":{r['api_port']};" in self.loaded]
+        # Before the adoption the proxy points to nothing, and the project is what its callers use.
+        if all(self.hand_made_runs()) and "seed-bot-1" not in self.signalled and (not served or served[-1].get("adopted")):
+            return []
+        found = engine.containers(self.machine.run)
+        for record in served:
+            services = self.host.services(record["id"], found)
+            open_ = record.get("adopted") or self.host.gate(record["id"]) == "open"
+            told = services.get("agent-worker", {}).get("id") in self.signalled
+            if open_ and not told and {name for name, s in services.items() if s["running"]} >= set(release.SERVICES):
+                return []
+        return [f"nobody serves what nginx points to: {self.loaded}"]
+
+
+@pytest.fixture(params=["name", "other"])
+def first_day(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FirstDay]:
+    made = FirstDay(tmp_path, monkeypatch, request.param)
+    yield made
+    assert len(made.signalled) == len(set(made.signalled)), "a worker got a second signal"
+    assert {"seed-bot-1", "seed-web-1", "seed-cache-1"} <= {c["Id"] for c in made.machine.containers}, "something of it was removed"
+
+
+BACK = Goal(kind="release", release="previous")
+ADOPTION = range(32)
+
+
+@pytest.mark.parametrize("operations", ADOPTION)
+def test_adoption_that_is_killed_anywhere_is_finished_by_the_next_run(first_day: FirstDay, operations: int) -> None:
+    first_day.until_killed(operations, lambda: first_day.play(first_day.goal))
+    assert first_day.troubles() == []
+    first_day.play(first_day.goal)
+    assert first_day.troubles() == []
+    first_day.play(first_day.goal)
+    assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [False] * 3)
+    assert {engine.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web", "cache")} == {"unless-stopped"}
+    assert [r["state"] for r in first_day.host.records() if r.get("adopted")] == ["retired"]
+
+
+@pytest.mark.parametrize("operations", ADOPTION)
+def test_return_to_an_adopted_project_that_is_killed_anywhere_can_be_done_again(first_day: FirstDay, operations: int) -> None:
+    first_day.play(first_day.goal)
+    killed = first_day.until_killed(operations, lambda: first_day.play(BACK))
+    assert first_day.troubles() == []
+    first_day.begin(first_day.goal)
+    assert first_day.troubles() == []
+    if killed:
+        adopted = next(r for r in first_day.host.records() if r.get("adopted"))
+        if (first_day.host.current() or {})["id"] != adopted["id"]:
+            first_day.play(Goal(kind="release", release=adopted["id"]))
+    assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [True] * 3)
+    assert {engine.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web", "cache")} == {"always"}
+
+
+def test_enough_operations_of_an_adoption_were_tried(first_day: FirstDay) -> None:
+    assert not first_day.until_killed(ADOPTION[-1], lambda: first_day.play(first_day.goal))
+    assert not first_day.until_killed(ADOPTION[-1], lambda: first_day.play(BACK))

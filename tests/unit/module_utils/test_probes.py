@@ -191,6 +191,12 @@ def test_old_worker_without_the_hook_beside_the_new_one_makes_it_a_sampling(befo
     assert list(sent({"a": deployed(before)}, ["a"])) == ids
 
 
+def test_old_worker_without_the_hook_under_another_name_makes_it_no_sampling() -> None:
+    renamed = deployed(False)
+    renamed["__agent_release_state"]["release"]["agent_name"] = "name-b"
+    assert list(sent({"a": renamed}, ["a"])) == ["nobody", "name-a/through", "a/directed"]
+
+
 def test_old_worker_without_the_hook_gets_no_standby_probe_beside_it() -> None:
     new = reading({"agent_name": "name-a", "instance": "a/id1"})
     assert probes.standby_probes({"a": deployed(False, __livekit_agent_worker=new)}, ["a"], ["a"]) == []
@@ -384,3 +390,40 @@ def test_next_release_is_the_inventorys_again() -> None:
 def test_nobody_has_to_be_absent_from_a_shared_name() -> None:
     plan = {"plan": {"changed": True, "agent_name": "shared", "rolled_back": SHARED}}
     assert asked({"a": host(__agent_release_state={**reading(states={}, release=None), **plan})}) == []
+
+
+# --- an adopted project ----------------------------------------------------------------------------------------------
+
+SEED = {"project": "seed", "release": None, "running": True, "worker_id": "AW_S", "worker_ids": ["AW_S"]}
+
+
+def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
+    """A host whose adopted project is in a state, read at first with, and then without the knowledge of it."""
+    known = {
+        "release": {"id": "id0", "adopted": {"project": "seed"}, "api_port": None},
+        "states": {"id0": state},
+        "adopted": {"seed": "id0"},
+    }
+    return host(__verification_read=reading({**SEED, "release": "id0"}, **known), __verification_witness=reading(witness))
+
+
+def test_worker_of_an_adopted_project_is_known_in_every_reading() -> None:
+    found = probes.observations({"a": adopted("serving")}, ["a"])["a"]
+    assert [worker["release"] for each in found["readings"] for worker in each["workers"]] == ["id0", "id0"]
+    assert (found["adopted"], found["own_ids"]) == (True, ["AW_S"])
+
+
+def test_worker_of_an_adopted_project_that_drains_is_in_charge_of_nothing() -> None:
+    found = probes.observations({"a": adopted("draining")}, ["a"])["a"]
+    assert [each["workers"] for each in found["readings"]] == [[], []]
+    assert [worker["worker_id"] for worker in found["behind"]] == ["AW_S"]
+
+
+def test_id_that_it_got_between_two_readings_is_ours() -> None:
+    found = probes.observations({"a": adopted("serving", {**SEED, "worker_ids": ["AW_T"], "worker_id": "AW_T"})}, ["a"])["a"]
+    assert found["own_ids"] == ["AW_S", "AW_T"]
+
+
+def test_adopted_project_without_an_api_gets_no_preview() -> None:
+    ids = [probe["id"] for probe in probes.verification_probes({"a": adopted("serving")}, ["a"], PREVIEW, SAMPLING)]
+    assert "a/preview" not in ids

@@ -167,6 +167,9 @@ def test_container_of_an_orchestrator_is_not_dockers_alone(label: str) -> None:
     assert worker.docker_supervisor(made)["kind"] == "other"
 
 
+BEFORE = "2026-01-01T12:00:00+00:00"
+
+
 def reading(**changes: Any) -> dict[str, Any]:
     good: dict[str, Any] = {"running": True, "restarts": 0, "exit_code": None, "worker_id": "AW_1", "connected": True}
     return {**good, "agent_name": "a", "last_lines": [], **changes}
@@ -180,6 +183,9 @@ def reading(**changes: Any) -> dict[str, Any]:
         pytest.param([reading(running=False, exit_code=0)], "the worker ended (exit status 0", True, id="ended"),
         pytest.param([reading(restarts=2)], "restarts 2", True, id="crash loop"),
         pytest.param([reading(worker_id=None)], "has not registered", False, id="not registered"),
+        pytest.param(
+            [reading(started_at="2026-01-02T00:00:00.5Z", registered_since=BEFORE)], "has not registered since", False, id="again"
+        ),
         pytest.param([reading(agent_name="hard")], "registered as 'hard', expected 'a'", True, id="name in code"),
         pytest.param([reading(connected=False)], "lost its connection", False, id="flapping"),
     ],
@@ -190,8 +196,15 @@ def test_trouble_names_the_cause_and_whether_waiting_can_help(workers: list[dict
     assert (said in trouble.text, trouble.final) == (True, final)
 
 
-def test_registered_worker_is_no_trouble() -> None:
-    assert worker.registration_trouble([reading()], "a") is None
+@pytest.mark.parametrize("times", [{}, {"started_at": "2026-01-01T00:00:00.123456789Z", "registered_since": BEFORE}])
+def test_registered_worker_is_no_trouble(times: dict[str, str]) -> None:
+    assert worker.registration_trouble([reading(**times)], "a") is None
+
+
+@pytest.mark.parametrize(("asked", "expected"), [({}, 0), ({"project": "p"}, 1), ({"known": ["0123456789abcdef"]}, 1)])
+def test_worker_of_a_project_that_was_asked_for_may_have_its_name_in_its_code(asked: dict[str, Any], expected: int) -> None:
+    found = worker.readings(engine_with(REGISTERED), found=[container("bot", ["LIVEKIT_URL=ws://l"])], **asked)
+    assert len(found["workers"]) == expected
 
 
 def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:

@@ -1,0 +1,455 @@
+"""A hand-made compose project as the release before the first one: refused, left, taken over, stopped and kept, brought back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import pytest
+from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict
+from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy.lock import Claim, Owner
+
+from tests.unit.module_utils.machine import Machine
+
+US = Owner("m1", 10, "100", "anna@ci")
+CONTENT = release.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {})
+IMAGES = {name: f"r/{name}@sha256:1" for name in release.SERVICES}
+ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
+ADOPT = replace(ORDER, adopt="seed")
+REGISTERED = json.dumps({"message": "registered worker", "agent_name": "old", "id": "AW_old", "timestamp": "2025-12-01T00:00:05+00:00"})
+SEED: dict[str, dict[str, Any]] = {
+    "bot": {"env": ["LIVEKIT_URL=ws://l", "LIVEKIT_AGENT_NAME=old"], "log": REGISTERED},
+    "web": {"env": ["LIVEKIT_URL=ws://l"], "port": 9000, "policy": "unless-stopped"},
+    "cache": {},
+}
+BOT, WEB, CACHE = (f"seed-{service}-1" for service in SEED)
+
+
+@pytest.fixture
+def machine() -> Machine:
+    made = Machine()
+    made.hand_made("seed", **SEED)
+    return made
+
+
+@pytest.fixture
+def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    (tmp_path / "app/releases").mkdir(parents=True)
+    upstream = tmp_path / "upstream.conf"
+    upstream.write_text(upstream_text("app", None))
+    monkeypatch.setattr(adoption, "answers", lambda port: port == 9000)
+    return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(upstream)))
+
+
+def begin(run: Deployment, order: Order = ADOPT) -> dict[str, Any]:
+    return run.begin(Claim(US, "deploy", alive=frozenset({US.key, "12:120"})), 0.0, order)
+
+
+def finish(run: Deployment, answer: dict[str, Any]) -> None:
+    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    run.end(answer["fence"], 1.0, 3, 0.0, "exclusive", "")
+
+
+def deploy(run: Deployment, machine: Machine, order: Order = ADOPT) -> dict[str, Any]:
+    answer = begin(run, order)
+    machine.start(answer["plan"]["id"])
+    finish(run, answer)
+    return answer
+
+
+def back(stamp: str, wanted: str = "previous") -> Order:
+    return replace(ORDER, stamp=stamp, goal=Goal(kind="release", release=wanted), images={})
+
+
+def return_to_it(run: Deployment, wanted: str = "previous") -> dict[str, Any]:
+    """A whole rollback that goes well."""
+    answer = begin(run, back("20260102T000000Z", wanted))
+    for service in ("agent-worker", "fastapi"):
+        run.step(answer["fence"], f"start {service}", 10.0, lambda s=service: run.host.start(answer["plan"]["id"], s))  # type: ignore[misc]
+    finish(run, answer)
+    return answer
+
+
+def running(machine: Machine) -> list[str]:
+    return [container["Id"] for container in machine.containers if container["State"]["Running"]]
+
+
+def policies(machine: Machine) -> dict[str, str]:
+    return {c["Id"]: engine.restart_policy(c) for c in machine.containers if c["Id"] in (BOT, WEB, CACHE)}
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
+    known = {
+        "project": project,
+        "container": f"{project}-bot-1",
+        "directory": f"/srv/{project}",
+        "agent_name": "old",
+        "supervisor": {"kind": "docker", "name": ""},
+        "start_command": "docker start bot",
+        "signal": "TERM",
+    }
+    return {**known, **changes}
+
+
+@pytest.mark.parametrize(
+    ("workers", "adopt", "leave", "words"),
+    [
+        ([], "", [], ""),
+        ([], "seed", [], ""),
+        ([one()], "seed", [], ""),
+        ([one()], "", ["seed"], ""),
+        ([one(), one("more")], "seed", ["more"], ""),
+        ([one(), one("more")], "seed", [], "compose project more with a worker, container more-bot-1, agent name 'old', in /srv/more"),
+        ([one()], "", [], "livekit_agent_adopt_project: seed "),
+        ([one()], "", [], "livekit_agent_leave_projects: [seed]"),
+        ([one(), one("more")], "", [], "livekit_agent_leave_projects: [seed, more]"),
+        ([one()], "sed", [], "compose project seed with a worker"),
+        ([one()], "seed", ["seed"], "both name seed"),
+        ([one(), one(container="seed-bot-2")], "seed", [], "expected one worker in the project"),
+        ([one(), one(container="seed-bot-2")], "", ["seed"], ""),
+        ([one(supervisor={"kind": "other", "name": "systemd unit seed.service"})], "seed", [], "kept running by systemd unit seed.service"),
+        ([one(start_command="")], "seed", [], "removed when it stops"),
+        ([one(signal="")], "seed", [], "stop signal"),
+        ([one(agent_name=None)], "seed", [], "expected a name in its log or environment"),
+        ([one(agent_name=None, env={"LIVEKIT_AGENT_NAME": "old"})], "seed", [], ""),
+    ],
+)
+def test_refusal(workers: list[dict[str, Any]], adopt: str, leave: list[str], words: str) -> None:
+    said = adoption.refusal(workers, adopt, leave)
+    assert (words in said) if words else said == ""
+
+
+def test_hand_made_worker_refuses_the_first_release_and_is_named(run: Deployment) -> None:
+    with pytest.raises(ReleaseError, match=rf"compose project seed with a worker, container {BOT}, agent name 'old', in /srv/seed"):
+        begin(run, ORDER)
+    with pytest.raises(ReleaseError, match="livekit_agent_adopt_project: seed"):
+        run.preview(ORDER)
+    assert (run.host.records(), run.host.current(), run.lock.read().owner) == ([], None, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"running": False}, {"env": ["LIVEKIT_URL=ws://l"], "log": "{}"}],
+    ids=["a worker that is stopped", "a container that is no worker"],
+)
+def test_what_is_no_running_worker_is_not_refused(run: Deployment, machine: Machine, changes: dict[str, Any]) -> None:
+    machine.containers.clear()
+    machine.hand_made("seed", bot={**SEED["bot"], **changes})
+    assert begin(run, ORDER)["plan"]["changed"]
+
+
+def test_worker_whose_name_is_only_in_its_code_is_refused(run: Deployment, machine: Machine) -> None:
+    machine.containers.clear()
+    machine.hand_made("seed", bot={"env": ["LIVEKIT_URL=ws://l"], "log": REGISTERED})
+    with pytest.raises(ReleaseError, match="agent name 'old'"):
+        begin(run, ORDER)
+
+
+def test_worker_without_a_compose_project_is_not_refused(run: Deployment, machine: Machine) -> None:
+    del engine.labels(machine.container(BOT))[engine.PROJECT_LABEL]
+    assert begin(run, ORDER)["plan"]["changed"]
+
+
+def test_release_of_another_application_is_not_refused(run: Deployment, machine: Machine, tmp_path: Path) -> None:
+    directory = tmp_path / "other/releases/20260101T000000Z-00000001"
+    directory.mkdir(parents=True)
+    engine.labels(machine.container(BOT))[engine.DIRECTORY_LABEL] = str(directory)
+    with pytest.raises(ReleaseError):
+        begin(run, ORDER)
+    (directory / "release.json").write_text("{}")
+    assert begin(run, ORDER)["plan"]["changed"]
+
+
+def test_hand_made_project_is_no_matter_once_a_release_serves(run: Deployment, machine: Machine) -> None:
+    hand_made, machine.containers = machine.containers, []
+    deploy(run, machine, ORDER)
+    machine.containers += hand_made
+    assert begin(run, replace(ORDER, stamp="20260102T000000Z"))["plan"]["changed"] is False
+
+
+def test_project_that_is_left_alone_runs_on(run: Deployment, machine: Machine) -> None:
+    answer = deploy(run, machine, replace(ORDER, leave=["seed"]))
+    assert answer["plan"]["previous"] is None
+    assert set(running(machine)) > {BOT, WEB, CACHE}
+
+
+# --- taken over ------------------------------------------------------------------------------------------------------
+
+
+def test_adopted_project_is_the_release_before(run: Deployment) -> None:
+    answer = begin(run)
+    record = answer["release"]
+    assert (record["agent_name"], record["api_port"], record["state"], record["hook"]) == ("old", 9000, "serving", False)
+    assert (answer["plan"]["previous"], answer["plan"]["agent_name_before"]) == (record["id"], "old")
+    assert "127.0.0.1:9000" in run.host.upstream.read_text()
+    assert (record["images"], answer["drift"]) == ({"agent-worker": "bot:1", "fastapi": "web:1"}, [])
+
+
+def test_its_worker_ids_are_ours_from_the_first_reading_on(run: Deployment) -> None:
+    answer = begin(run)
+    assert probes.own_ids([answer], answer["states"]) == ["AW_old"]
+    assert (run.host.record(answer["plan"]["id"]) or {})["earlier_worker_ids"] == ["AW_old"]
+    assert probes.serves(answer, "old")
+
+
+def test_worker_with_its_name_in_the_code_is_read_once_it_is_adopted(run: Deployment, machine: Machine) -> None:
+    machine.container(BOT)["Config"]["Env"] = ["LIVEKIT_URL=ws://l"]
+    assert [found["worker_id"] for found in begin(run)["workers"]] == ["AW_old"]
+
+
+def test_preview_of_an_adoption_writes_nothing(run: Deployment) -> None:
+    answer = run.preview(ADOPT)
+    assert (run.host.records(), run.host.current(), answer["plan"]["agent_name_before"]) == ([], None, "old")
+    lines = deployment.notes("a", answer, check=True)
+    assert lines[0].startswith("a: compose project seed (/srv/seed) would be adopted as release 20251201T000000Z-")
+    assert lines[-1].endswith("then stop those of seed")
+
+
+def test_report_says_how_to_bring_it_back(run: Deployment) -> None:
+    answer = begin(run)
+    lines = deployment.notes("a", answer, check=False)
+    assert "is adopted as release" in lines[0]
+    assert lines[1].endswith(f"playbooks/rollback.yml --limit a -e rollback_to={answer['release']['id']}")
+
+
+def test_all_of_it_is_stopped_and_kept_after_the_switch(run: Deployment, machine: Machine) -> None:
+    answer = deploy(run, machine)
+    assert sorted(running(machine)) == sorted(f"{answer['plan']['id']}-{service}" for service in release.SERVICES)
+    assert {BOT, WEB, CACHE} < {container["Id"] for container in machine.containers}
+    assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", BOT]]
+    stopped = [command[-1] for command in machine.asked("docker", "stop")]
+    assert stopped == [WEB, CACHE]
+    assert "down" not in [word for command in machine.commands for word in command]
+
+
+def test_stopped_container_does_not_come_back_when_docker_starts(run: Deployment, machine: Machine) -> None:
+    answer = deploy(run, machine)
+    assert policies(machine) == dict.fromkeys((BOT, WEB, CACHE), "unless-stopped")
+    record = run.host.record(answer["release"]["id"]) or {}
+    assert (record["state"], record["adopted"]["policies"]) == ("retired", {BOT: "always", CACHE: "always"})
+    changed = [machine.commands.index(command) for command in machine.asked("docker", "update")]
+    assert max(changed) < min(machine.commands.index(command) for command in machine.asked("docker", "stop"))
+
+
+def test_other_containers_are_not_touched(run: Deployment, machine: Machine) -> None:
+    machine.hand_made("somebody", db={})
+    deploy(run, machine)
+    assert "somebody-db-1" in running(machine)
+    assert [command for command in machine.commands if command[-1] == "somebody-db-1" and command[1] not in ("inspect", "logs")] == []
+
+
+def test_worker_with_another_stop_signal_gets_that_one(run: Deployment, machine: Machine) -> None:
+    machine.container(BOT)["Config"]["StopSignal"] = "SIGINT"
+    deploy(run, machine)
+    assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "INT", BOT]]
+
+
+def test_busy_worker_is_left_to_finish_its_calls_and_told_once(run: Deployment, machine: Machine) -> None:
+    machine.drains = False
+    deploy(run, machine)
+    run.host.retire(0.1, keep=3)
+    assert (BOT in running(machine), CACHE in running(machine)) == (True, True)
+    assert len(machine.asked("docker", "kill")) == 1
+
+
+def test_failed_release_leaves_the_project_serving(run: Deployment, machine: Machine) -> None:
+    answer = begin(run)
+    machine.start(answer["plan"]["id"])
+    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    done = run.abandon(answer["fence"], "it crashed")
+    assert (done["serving"], running(machine)) == (answer["release"]["id"], [BOT, WEB, CACHE])
+    assert "127.0.0.1:9000" in run.host.upstream.read_text()
+    again = begin(run, replace(ORDER, stamp="20260102T000000Z"))
+    assert again["plan"]["previous"] == answer["release"]["id"]
+
+
+def test_project_without_an_api_is_gone_back_to_all_the_same(run: Deployment, machine: Machine) -> None:
+    machine.containers = [machine.container(BOT)]
+    answer = begin(run)
+    machine.start(answer["plan"]["id"])
+    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    assert run.abandon(answer["fence"], "it crashed")["serving"] == answer["release"]["id"]
+    assert (answer["release"]["api_port"], run.host.upstream.read_text()) == (None, upstream_text("app", None))
+    assert run.host.info()["drift"] == []
+
+
+def test_project_that_the_inventory_now_leaves_alone_is_let_go(run: Deployment, machine: Machine) -> None:
+    first = begin(run)
+    run.abandon(first["fence"], "it crashed")
+    answer = deploy(run, machine, replace(ORDER, stamp="20260102T000000Z", leave=["seed"]))
+    assert (answer["plan"]["previous"], [r["id"] for r in run.host.records()]) == (None, [answer["plan"]["id"]])
+    assert set(running(machine)) > {BOT, WEB, CACHE}
+
+
+def test_its_record_is_kept_as_long_as_its_containers(run: Deployment, machine: Machine) -> None:
+    adopted = deploy(run, machine)["release"]["id"]
+    assert adopted not in run.host.retire(0.0, keep=0)["removed"]
+    machine.containers = [container for container in machine.containers if container["Id"] not in (BOT, WEB, CACHE)]
+    assert run.host.retire(0.0, keep=0)["removed"] == [adopted]
+
+
+def test_its_stopped_containers_are_nothing_to_clear(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    assert run.host.info()["leftovers"] == []
+    assert run.host.retire(0.0, keep=3) == {"draining": [], "retired": [], "removed": []}
+
+
+# --- brought back ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine, by_id: bool) -> None:
+    first = deploy(run, machine)
+    before = policies(machine)
+    answer = return_to_it(run, first["release"]["id"] if by_id else "previous")
+    plan = answer["plan"]
+    assert (plan["id"], plan["project"], plan["agent_name"], plan["images"]) == (first["release"]["id"], "seed", "old", {})
+    assert sorted(running(machine)) == sorted([BOT, WEB, CACHE])
+    started = [command[-1] for command in machine.asked("docker", "start")]
+    assert started == [CACHE, BOT, WEB]
+    assert (before[WEB], policies(machine)) == ("unless-stopped", {BOT: "always", WEB: "unless-stopped", CACHE: "always"})
+    current = run.host.current() or {}
+    assert (current["id"], current["rolled_back"]["kind"], current["previous"]) == (plan["id"], "release", first["plan"]["id"])
+    assert "127.0.0.1:9000" in run.host.upstream.read_text()
+    assert run.host.info()["drift"] == []
+
+
+def test_next_deployment_returns_to_the_inventory_and_stops_it_again(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    return_to_it(run)
+    answer = deploy(run, machine, replace(ORDER, stamp="20260103T000000Z"))
+    said = deployment.notes("a", answer, check=False)
+    assert said[0].endswith("returns to the inventory's name-a")
+    assert [BOT in running(machine), policies(machine)[BOT]] == [False, "unless-stopped"]
+    assert len(machine.asked("docker", "kill", "--signal", "TERM", BOT)) == 2
+
+
+def test_rollback_that_fails_stops_it_again_and_keeps_it(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)
+    answer = begin(run, back("20260102T000000Z"))
+    run.step(answer["fence"], "start agent-worker", 10.0, lambda: run.host.start(answer["plan"]["id"], "agent-worker"))
+    done = run.abandon(answer["fence"], "it never registered")
+    assert (done["serving"], BOT in running(machine)) == (first["plan"]["id"], False)
+    assert (run.host.record(first["release"]["id"]) or {})["state"] == "retired"
+    assert begin(run, back("20260103T000000Z"))["plan"]["id"] == first["release"]["id"]
+
+
+def test_rollback_is_refused_when_its_containers_are_gone(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    machine.containers = [container for container in machine.containers if container["Id"] != CACHE]
+    with pytest.raises(ReleaseError, match=rf"adopted compose project seed, whose containers are gone \({CACHE}\)"):
+        begin(run, back("20260102T000000Z"))
+
+
+def test_rollback_is_refused_while_its_worker_still_has_calls(run: Deployment, machine: Machine) -> None:
+    machine.drains = False
+    deploy(run, machine)
+    with pytest.raises(ReleaseError, match="was told to stop and still has calls"):
+        begin(run, back("20260102T000000Z"))
+
+
+def test_shared_name_cannot_be_restored_on_an_adopted_project(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    return_to_it(run)
+    with pytest.raises(ReleaseError, match="adopted compose project seed serves, expected a release"):
+        begin(run, replace(ORDER, goal=Goal(kind="shared_name", agent_name="shared")))
+
+
+def test_api_that_does_not_answer_is_told(run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(run, machine)
+    answer = begin(run, back("20260102T000000Z"))
+    monkeypatch.setattr(adoption, "answers", lambda _: False)
+    with pytest.raises(ReleaseError, match=f"nothing speaks HTTP on port 9000.*docker logs {WEB}"):
+        run.host.start(answer["plan"]["id"], "fastapi")
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def publishing(service: str, ports: dict[str, list[dict[str, str]]], *env: str) -> dict[str, Any]:
+    return {"Name": f"/{service}", "Config": {"Env": list(env)}, "NetworkSettings": {"Ports": ports}}
+
+
+def on(port: int, address: str = "127.0.0.1") -> dict[str, list[dict[str, str]]]:
+    return {"80/tcp": [{"HostIp": address, "HostPort": str(port)}]}
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ([], None),
+        ([publishing("web", {})], None),
+        ([publishing("web", on(9000))], ("web", 9000)),
+        ([publishing("web", on(9000, "0.0.0.0"))], ("web", 9000)),  # noqa: S104  nothing is bound
+        ([publishing("web", on(9000, "10.0.0.7"))], None),
+        ([publishing("web", {"80/udp": [{"HostIp": "127.0.0.1", "HostPort": "9000"}]})], None),
+        ([publishing("web", {"80/tcp": on(9001)["80/tcp"], "81/tcp": on(9000)["80/tcp"]})], ("web", 9000)),
+        ([publishing("db", on(5432)), publishing("web", on(9000), "LIVEKIT_URL=ws://l")], ("web", 9000)),
+        ([publishing("db", on(5432)), publishing("web", on(9000))], None),
+    ],
+)
+def test_api_is_what_publishes_a_port(others: list[dict[str, Any]], found: tuple[str, int] | None) -> None:
+    api, port = adoption.api_of(others)
+    assert (found or (None, None)) == (api["Name"].lstrip("/") if api else None, port)
+
+
+def test_a_second_try_makes_the_same_record(machine: Machine) -> None:
+    (found,) = adoption.strangers(machine.run, machine.containers)
+    one_more = adoption.record_of("app", found, list(reversed(machine.containers)))
+    assert one_more == adoption.record_of("app", found, machine.containers)
+    assert release.ID_PATTERN.fullmatch(one_more["id"])
+
+
+def test_what_had_ended_before_is_not_started_again(machine: Machine) -> None:
+    machine.hand_made("seed", migrate={"running": False})
+    (found,) = adoption.strangers(machine.run, machine.containers)
+    record = adoption.record_of("app", found, machine.containers)
+    started = [container["Id"] for container in adoption.to_start(record, machine.containers, "agent-worker")]
+    assert started == [CACHE, BOT]
+
+
+def test_only_workers_of_adopted_projects_are_claimed() -> None:
+    reading = {"time": 1, "workers": [{"project": "seed", "release": None}, {"project": "app-x", "release": "x"}, {"project": None}]}
+    claimed = adoption.claimed(reading, {"seed": "id"})
+    assert [worker.get("release") for worker in claimed["workers"]] == ["id", "x", None]
+    assert adoption.claimed(reading, None)["workers"] == reading["workers"]
+
+
+@pytest.mark.parametrize(
+    ("services", "ok", "words"),
+    [
+        ({"agent-worker": {"running": True}}, True, ""),
+        ({"agent-worker": {"running": True}, "fastapi": {"running": False}}, False, "fastapi does not run"),
+        ({"agent-worker": {"running": False}}, False, "agent-worker does not run"),
+    ],
+)
+def test_environment_of_an_adopted_project_is_its_own(services: dict[str, Any], ok: bool, words: str) -> None:
+    host = verdict.host_of("a", {"agent_name": "old", "adopted": True, "services": services}, {})
+    check = verdict.check_environment(host)
+    assert (check.ok, words in check.found) == (ok, True)
+
+
+def test_adopted_project_without_an_api_needs_no_preview() -> None:
+    host = verdict.host_of("a", {"agent_name": "old", "adopted": True, "services": {"agent-worker": {}}}, {})
+    assert verdict.check_preview(host, [], wanted=True).ok
+
+
+def test_api_of_an_adopted_project_is_there_when_anything_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise URLError("refused")
+
+    def missing(*_: Any, **__: Any) -> Any:
+        raise HTTPError("u", 404, "not found", None, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(adoption.urllib.request, "urlopen", refused)
+    assert adoption.answers(9000, seconds=0.0) is False
+    monkeypatch.setattr(adoption.urllib.request, "urlopen", missing)
+    assert adoption.answers(9000, seconds=0.0) is True
