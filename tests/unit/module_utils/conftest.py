@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a diagnosis reads of a fleet where nothing is wrong: two hosts, each with a name of its own, and a suspect with another name."""
+"""A host with a stand-in for its command lines. What a diagnosis reads of a fleet where nothing is wrong: two hosts, each with a name of
+its own, and a suspect with another name."""
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.livekit_deploy.host import Host, upstream_text
+
+from tests.unit.module_utils.machine import Machine
 
 NOW = 1_767_323_400.0  # 2026-01-02T03:10:00Z
 SINCE = NOW - 3600
@@ -124,6 +129,19 @@ def healthy() -> dict[str, Any]:
         "sip": {"checked": True, "rules": []},
         "rooms": {},
     }
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def host(tmp_path: Path, machine: Machine) -> Host:
+    (tmp_path / "app/releases").mkdir(parents=True)
+    upstream = tmp_path / "upstream.conf"
+    upstream.write_text(upstream_text("app", None))
+    return Host(machine.run, "app", str(tmp_path / "app"), str(upstream))
 
 
 @pytest.fixture

@@ -8,23 +8,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import worker
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 
 from tests.unit.module_utils.machine import Machine
 
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
-
-
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
-
-
-@pytest.fixture
-def host(tmp_path: Path, machine: Machine) -> Host:
-    (tmp_path / "app/releases").mkdir(parents=True)
-    (tmp_path / "upstream.conf").write_text(upstream_text("app", None))
-    return Host(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf"))
 
 
 def stage(host: Host, machine: Machine, release_id: str, port: int, **more: Any) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import deployment, history, release
 from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 
 from tests.unit.module_utils.machine import Machine
@@ -28,16 +27,8 @@ LATER = "20260102T000000Z"
 
 
 @pytest.fixture
-def machine() -> Machine:
-    return Machine()
-
-
-@pytest.fixture
-def run(tmp_path: Path, machine: Machine) -> Deployment:
-    (tmp_path / "app/releases").mkdir(parents=True)
-    upstream = tmp_path / "upstream.conf"
-    upstream.write_text(upstream_text("app", None))
-    return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(upstream)))
+def run(host: Host) -> Deployment:
+    return Deployment(host)
 
 
 def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> dict[str, Any]:

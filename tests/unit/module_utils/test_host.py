@@ -14,19 +14,6 @@ from tests.unit.module_utils.machine import Machine
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 
 
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
-
-
-@pytest.fixture
-def host(tmp_path: Path, machine: Machine) -> Host:
-    (tmp_path / "app/releases").mkdir(parents=True)
-    upstream = tmp_path / "upstream.conf"
-    upstream.write_text(upstream_text("app", None))
-    return Host(machine.run, "app", str(tmp_path / "app"), str(upstream))
-
-
 def stage(host: Host, machine: Machine, release_id: str, port: int) -> None:
     host.stage(
         {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:]},
