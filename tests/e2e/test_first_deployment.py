@@ -24,6 +24,10 @@ FAULTS = {
         "livekit_agent_env": {"SIDEKICK_FAULT": "entrypoint_raises", "SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"},
         "verification_preview_deadline_seconds": 8,
     },
+    "a proxy that is not where it should be": {
+        "livekit_agent_env": {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"},
+        "verification_preview_url": "http://{{ ansible_host }}:81/v1/preview",
+    },
 }
 
 

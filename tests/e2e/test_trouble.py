@@ -95,6 +95,13 @@ def test_an_api_that_is_not_healthy_is_told_and_leaves_nothing_behind(lab: Lab) 
     assert found.after == found.before
 
 
+def test_an_api_whose_preview_fails_is_told_before_the_switch_and_leaves_nothing_behind(lab: Lab) -> None:
+    extra_vars = {"verification_preview_path": "/nowhere", "agent_api_memory": "501m"}
+    found = trouble(lab, extra_vars=extra_vars, limit="staging-1")
+    assert_told(found.run, "staging-1", "the new API's preview", "HTTP 404", "verification_preview_path")
+    assert found.after == found.before
+
+
 # --- a worker that is not what it should be --------------------------------------------------------------------------
 
 
