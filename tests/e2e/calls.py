@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ REAL_EVERY = 5
 ANSWERED = {"metadata": '{"livekit_deploy_probe": 1, "nonce": "call", "mode": "answer"}'}
 LOOK_EVERY_SECONDS = 0.5
 SPACING_SECONDS = 0.2
+# About one list in a thousand is an internal error of the server's, and the server may be away: the next look tells.
+AWAY = (api.ServerError, aiohttp.ClientError, TimeoutError)
 
 
 @dataclass
@@ -31,11 +34,16 @@ class Call:
     """One preview: what the API answered, the worker that has the job, and whether its agent came."""
 
     real: bool
+    sent: float = 0.0
     status: int = 0
     error: str = ""
     room: str = ""
     worker_id: str = ""
     joined: bool = False
+
+    @property
+    def lost(self) -> bool:
+        return self.status != 200 or not self.worker_id
 
 
 @dataclass
@@ -63,6 +71,10 @@ class CallStream:
         assert self.process.returncode == 0
         self.calls = [Call(**call) for call in json.loads(said)]
 
+    @property
+    def lost(self) -> list[Call]:
+        return [call for call in self.calls if call.lost]
+
 
 @dataclass
 class Sender:
@@ -79,7 +91,7 @@ class Sender:
         async with livekit, aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as tasks:
             started = time.monotonic()
             while not end.done():
-                call = Call(real=len(self.calls) % REAL_EVERY == 0)
+                call = Call(len(self.calls) % REAL_EVERY == 0, time.time())
                 self.calls.append(call)
                 tasks.create_task(self.one(call, session, livekit))
                 await asyncio.sleep(max(0.0, started + len(self.calls) * SPACING_SECONDS - time.monotonic()))
@@ -96,7 +108,8 @@ class Sender:
         if call.room:
             call.worker_id = await taker(livekit, call.room)
             call.joined = call.real and await joined(livekit, call.room)
-            await livekit.room.delete_room(api.DeleteRoomRequest(room=call.room))
+            with suppress(*AWAY):
+                await livekit.room.delete_room(api.DeleteRoomRequest(room=call.room))
 
 
 async def taker(livekit: api.LiveKitAPI, room: str) -> str:
@@ -105,7 +118,7 @@ async def taker(livekit: api.LiveKitAPI, room: str) -> str:
     while time.monotonic() < deadline:
         try:
             dispatches = await livekit.agent_dispatch.list_dispatch(room)
-        except api.ServerError:  # about one list in a thousand; the next look tells
+        except AWAY:
             dispatches = []
         for job in (job for dispatch in dispatches for job in dispatch.state.jobs):
             if job.state.worker_id:
@@ -120,7 +133,7 @@ async def joined(livekit: api.LiveKitAPI, room: str) -> bool:
     while time.monotonic() < deadline:
         try:
             present = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
-        except api.ServerError:
+        except AWAY:
             present = api.ListParticipantsResponse()
         if present.participants:
             return True
