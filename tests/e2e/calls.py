@@ -43,7 +43,8 @@ class Call:
 
     @property
     def lost(self) -> bool:
-        return self.status != 200 or not self.worker_id
+        """A worker that takes a call and whose agent does not come has lost it."""
+        return self.status != 200 or not self.worker_id or (self.real and not self.joined)
 
 
 @dataclass

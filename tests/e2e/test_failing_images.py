@@ -49,7 +49,7 @@ def story(deployed: Lab, first: Machine) -> Story:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_broken_image_fails_the_deployment_and_is_told(story: Story, fault: str) -> None:
     assert story.runs[fault].rc != 0
-    assert FAULTS[fault] in story.runs[fault].reason(NAME)
+    assert FAULTS[fault] in story.runs[fault].said
 
 
 @pytest.mark.parametrize("fault", FAULTS)
