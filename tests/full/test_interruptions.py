@@ -76,7 +76,8 @@ def strike(case: Case, scene: Scene) -> Window:
         return Window()
     struck = time.time()
     case.strike(scene)
-    return Window(struck, registered_since(scene.machine, struck)) if case.away else Window()
+    back = registered_since(scene.machine, struck) if case.away or case.pool else struck
+    return Window(struck, back) if case.away else Window()
 
 
 def disturbed(case: Case, scene: Scene, change: Mapping[str, Any], name: str) -> tuple[int | None, str, Window]:
