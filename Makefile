@@ -13,6 +13,7 @@ test-full: bootstrap
 
 bench: bootstrap
 	@.venv/bin/python -m benchmarks.verdict_time
+	@.venv/bin/python -m benchmarks.release_time
 
 lint: bootstrap
 	@tests/run lint

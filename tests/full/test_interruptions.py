@@ -10,53 +10,19 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import pairwise
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from benchmarks.verdict_time import machine as machine_of_the_run
-from tests.e2e.calls import Call, CallStream
-from tests.e2e.harness import APP, NGINX, ROOT, STEPS, Lab, Machine, Run
+from tests.e2e.calls import CallStream
+from tests.e2e.harness import APP, NGINX, ROOT, STEPS, Lab, Machine
 from tests.full.interruptions import CASES, Case, Scene, leave_small_disk
+from tests.full.promises import PROMISES, Story, Window, row_of
 
-NAME = "staging-1"
 BACK_WITHIN_SECONDS = 90.0
 RUN_WITHIN_SECONDS = 240.0
-# A call that is under way when a host or a server goes down.
-UNDER_WAY_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Window:
-    """From the strike until the worker is registered again; empty where nothing is away."""
-
-    begin: float = 0.0
-    end: float = 0.0
-
-    def has(self, call: Call) -> bool:
-        return self.begin - UNDER_WAY_SECONDS <= call.sent <= self.end
-
-
-@dataclass(frozen=True)
-class Story:
-    case: Case
-    before: Mapping[str, Any]
-    rc: int | None
-    """Of the disturbed deployment; none where there was none."""
-    said: str
-    after: Mapping[str, Any]
-    services: list[str]
-    """Of the release that served after the disturbance."""
-    window: Window
-    stream: CallStream
-    next_run: Run
-    next_seconds: float
-    last: Mapping[str, Any]
-    states: set[str]
-    lock_owner: Any
 
 
 def registered_since(machine: Machine, moment: float) -> float:
@@ -109,85 +75,26 @@ def played(case: Case, lab: Lab) -> Story:
         next_run = lab.play("deploy.yml", extra_vars=change if case.deploys else None, limit="" if case.pool else machine.name)
         next_seconds = time.monotonic() - started
     lab.varied.add(machine.name)
-    states = {machine.record(release)["state"] for release in machine.releases()}
-    owner = json.loads(machine.sh(f"cat /opt/{APP}/lock.json"))["owner"]
-    return Story(case, before, rc, said, after, services, window, stream, next_run, next_seconds, machine.state(), states, owner)
-
-
-# --- the promises: what is not as it should be, in words -------------------------------------------------------------
-
-
-def serves(story: Story) -> list[str]:
-    after, serving = story.after, str(story.after["serving"])
-    broken = [] if story.services == ["agent-worker", "fastapi"] else [f"of {serving} only {story.services} run"]
-    if f"{serving}/gate/state:open" not in after["gates"]:
-        broken.append(f"the gate of {serving} is not open: {after['gates']}")
-    return broken
-
-
-def leaves_as_it_was(story: Story) -> list[str]:
-    """Where a deployment has to fail it does, and changes nothing."""
-    if not story.case.fails:
-        return []
-    changed = [f"{key}: {story.before[key]} became {found}" for key, found in story.after.items() if found != story.before[key]]
-    return changed + ([] if story.rc else ["the deployment did not fail"])
-
-
-def loses_nothing(story: Story) -> list[str]:
-    lost = [call for call in story.stream.lost if not story.window.has(call)]
-    return [f"{len(lost)} calls are lost, the first is {lost[0]}, what was away: {story.window}"] if lost else []
-
-
-def next_run_finishes(story: Story) -> list[str]:
-    run = story.next_run
-    verdict = run.row(NAME)["verdict"] if run.rc == 0 else None
-    return [] if verdict == "exclusive" else [f"exit status {run.rc}, verdict {verdict}: {run.stdout[-3000:]}"]
-
-
-def leaves_nothing(story: Story) -> list[str]:
-    last = story.last
-    found = {
-        "containers": [service for service, *_ in last["containers"]],
-        "networks": len(last["networks"]),
-        "states": story.states <= {"serving", "retired"},
-        "lock": story.lock_owner,
-    }
-    expected = {"containers": ["agent-worker", "fastapi"], "networks": 1, "states": True, "lock": None}
-    return [f"{key}: found {found[key]}, expected {expected[key]}" for key in expected if found[key] != expected[key]]
-
-
-PROMISES = {
-    "the old or the new release serves": serves,
-    "a deployment that has to fail leaves the host as it was": leaves_as_it_was,
-    "nothing is lost but while something is away": loses_nothing,
-    "the next run finishes without hand work": next_run_finishes,
-    "the next run leaves nothing behind": leaves_nothing,
-}
+    return Story(
+        case=case,
+        before=before,
+        rc=rc,
+        said=said,
+        after=after,
+        services=services,
+        window=window,
+        calls=stream.calls,
+        next_rc=next_run.rc,
+        next_verdict=next_run.row(machine.name)["verdict"] if next_run.rc == 0 else None,
+        next_said=next_run.stdout,
+        next_seconds=next_seconds,
+        last=machine.state(),
+        states={machine.record(release)["state"] for release in machine.releases()},
+        lock_owner=json.loads(machine.sh(f"cat /opt/{APP}/lock.json"))["owner"],
+    )
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
-
-
-def longest_gap(calls: list[Call]) -> float:
-    """The longest time between two calls that were served, by when they were sent."""
-    good = sorted(call.sent for call in calls if not call.lost)
-    return max((later - earlier for earlier, later in pairwise(good)), default=0.0)
-
-
-def row_of(story: Story) -> dict[str, Any]:
-    window, lost = story.window, story.stream.lost
-    return {
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "deployment": None if story.rc is None else ("failed" if story.rc else "ok"),
-        "served": "old" if story.after["serving"] == story.before["serving"] else "new",
-        "sent": len(story.stream.calls),
-        "lost": len(lost),
-        "http_errors": sum(call.status != 200 for call in lost),
-        "longest_gap_seconds": round(longest_gap(story.stream.calls), 1),
-        "away_seconds": round(window.end - window.begin, 1),
-        "next_run_seconds": round(story.next_seconds, 1),
-        "broken": {name: found for name, promise in PROMISES.items() if (found := promise(story))},
-    }
 
 
 def keep(name: str, row: Mapping[str, Any]) -> None:
