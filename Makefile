@@ -1,5 +1,5 @@
 # Each target is one line that calls a script or a tool. HOSTS=1 make lab makes a lab of one host.
-.PHONY: demo test bench lab lab-down lint bootstrap lock
+.PHONY: demo test test-full bench lab lab-down lint bootstrap lock
 HOSTS ?= 2
 
 demo: bootstrap
@@ -8,8 +8,12 @@ demo: bootstrap
 test: bootstrap
 	@tests/run
 
+test-full: bootstrap
+	@tests/run full
+
 bench: bootstrap
 	@.venv/bin/python -m benchmarks.verdict_time
+	@.venv/bin/python -m benchmarks.release_time
 
 lint: bootstrap
 	@tests/run lint

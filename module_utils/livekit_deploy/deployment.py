@@ -16,6 +16,7 @@ from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
 # What a release's record has of the plan that made it.
 RECORDED = ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images", "hook", "gated", "candidate")
+STOP_SECONDS = 5.0
 INVENTORY, SHARED_NAME, RELEASE = "inventory", "shared_name", "release"
 
 
@@ -82,7 +83,10 @@ class Deployment:
         recovered, found = self.host.recover(), self.host.info()
         cleared = list(dict.fromkeys([*recovered, *found["leftovers"]]))
         if cleared:
-            self.host.retire(0.0, keep=len(self.host.records()))
+            # One that was told to stop before still has calls. One that is told now ends in seconds if it has none, and no later step of a
+            # run with nothing else to do would wait for it.
+            told = [(self.host.record(one) or {}).get("drain_started_at") for one in cleared]
+            self.host.retire(0.0 if all(told) else STOP_SECONDS, keep=len(self.host.records()))
             found = self.host.info()
         answer = self.decided(order, self.on_the_first_day(order, found, write=True))
         plan, current = answer["plan"], answer["release"]

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,18 @@ ROOT = Path(__file__).resolve().parents[2]
 APP = "sidekick"
 NGINX = 80
 API_PORTS = (18101, 18102)
+# The steps of a release, each with the words of the task by which a run is seen to be in it.
+STEPS = {
+    "begin": "Take the lock, decide what is to be done",
+    "pull": "Pull the images",
+    "start the worker": "Start the worker",
+    "register": "Wait until it is registered",
+    "prove": "Send each new worker a probe",
+    "start the API": "Start the API",
+    "switch": "Open the new gate, switch the proxy",
+    "verify": "Send all probes of all hosts",
+    "drain": "Drain and stop the releases",
+}
 OF_THE_LAB = re.compile(r"lkad-(livekit|registry|(staging|other)-\d+)")
 RESULTS = {
     "runner_on_ok": "ok",
@@ -137,9 +151,11 @@ class Machine:
     address: str
     ssh_config: Path
 
+    def ssh(self, script: str) -> list[str]:
+        return ["ssh", "-F", str(self.ssh_config), self.name, f"sudo sh -c {shlex.quote(script)}"]
+
     def sh(self, script: str, check: bool = True) -> str:
-        ssh = ["ssh", "-F", str(self.ssh_config), self.name]
-        return text_of([*ssh, f"sudo sh -c {shlex.quote(script)}"], check=check, timeout=120)
+        return text_of(self.ssh(script), check=check, timeout=120)
 
     def containers(self, every: bool = False) -> list[Container]:
         """The running containers, or all of them."""
@@ -167,6 +183,15 @@ class Machine:
     def record(self, release: str) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(self.sh(f"cat /opt/{APP}/releases/{release}/release.json"))
         return record
+
+    def history(self) -> list[dict[str, Any]]:
+        """One entry for each run that had something to do, oldest first."""
+        return [json.loads(line) for line in self.sh(f"cat /opt/{APP}/history.jsonl").splitlines()]
+
+    def gates(self) -> dict[str, str]:
+        """The state of each release's standby gate."""
+        lines = self.sh(f"cd /opt/{APP}/releases && for r in *; do echo $r $(cat $r/gate/state); done").splitlines()
+        return dict(map(str.split, lines))
 
     def networks(self) -> list[str]:
         return self.sh(f"docker network ls --format '{{{{.Name}}}}' --filter name={APP}-").split()
@@ -216,6 +241,38 @@ def container_of(data: Mapping[str, Any]) -> Container:
         image=data["Config"]["Image"],
         inspected=data,
     )
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """`ansible-playbook` in a process group of its own, as from a terminal: it can be interrupted, paused and killed."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def reports(self) -> Path:
+        return self.log.with_suffix(".reports")
+
+    def wait_for(self, words: str, seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while words not in self.said:
+            assert time.monotonic() < deadline, self.said
+            assert self.process.poll() is None, self.said
+            time.sleep(0.05)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to all of its processes, as a terminal sends Ctrl-C."""
+        os.killpg(self.process.pid, number)
+
+
+def heed_sigint() -> None:
+    """As in a terminal. What a shell runs in its background ignores the signal, and so would a child of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
@@ -308,10 +365,51 @@ class Lab:
             (self.varied.difference_update if as_it_says else self.varied.update)(touched)
         return run
 
+    @contextmanager
+    def terminal(self, name: str, limit: str, change: Mapping[str, Any]) -> Iterator[Terminal]:
+        """`ansible-playbook deploy.yml` in a process group of its own; killed if it still runs at the end."""
+        log = self.scratch / f"{name}.log"
+        reports = {"LIVEKIT_DEPLOY_REPORTS": str(log.with_suffix(".reports"))}
+        command = ["ansible-playbook", "-i", str(self.inventory), "deploy.yml", "--limit", limit, "-e", json.dumps(dict(change))]
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **self.environment, **reports},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=heed_sigint,
+            )
+        self.varied.add(limit)
+        started = Terminal(process, log)
+        try:
+            yield started
+        finally:
+            if process.poll() is None:
+                started.send(signal.SIGKILL)
+            process.wait(timeout=30)
+
     def check(self, transcript: str, said: str) -> None:
         """What holds for every run, whatever it is for. An event may hold a log line with a traceback, what is said may not."""
         assert self.secret not in transcript, "the API secret is in the output, in an event or in a report"
         assert "Traceback (most recent call last)" not in said, "a traceback is in the output or in a report"
+
+
+def open_lab(scratch: Path) -> Lab:
+    """Two provisioned hosts. What they serve is left from whatever ran before."""
+    lab_command("up", "--hosts", "2")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        # ansible-runner adds its own, which would hide the setting in ansible.cfg.
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "callback_plugins"),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+    }
+    made = Lab(json.loads((ROOT / "build/lab.json").read_text()), scratch, environment)
+    provisioned = made.play("playbooks/provision.yml")
+    assert provisioned.rc == 0, provisioned.stdout
+    return made
 
 
 def read_run(done: Any, reports: Path) -> Run:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ROOT, Container, Lab, Machine, Run
+from tests.e2e.harness import Container, Lab, Machine, Run
 
 CHANGE = {"livekit_agent_memory": "1600m"}
 NAME = "staging-1"
@@ -22,7 +20,6 @@ IN_THE_MIDDLE = "Wait until it is registered under its name"
 @dataclass(frozen=True)
 class Interrupted:
     rc: int
-    output: str
     report: dict[str, Any]
     before: list[Container]
     after: list[Container]
@@ -32,38 +29,18 @@ class Interrupted:
 
 @pytest.fixture(scope="module")
 def interrupted(serving: Lab, first: Machine) -> Interrupted:
-    reports = serving.scratch / "interrupted"
     before = first.containers()
     state = first.state()
-    command = ["ansible-playbook", "-i", str(serving.inventory), "deploy.yml", "--limit", NAME, "-e", json.dumps(CHANGE)]
-    environment = {**os.environ, **serving.environment, "LIVEKIT_DEPLOY_REPORTS": str(reports)}
-    log = serving.scratch / "interrupted.log"
-    with log.open("w") as output:
-        run = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True, preexec_fn=heed_sigint
-        )
-        wait_for_text(log, IN_THE_MIDDLE)
+    with serving.terminal("interrupted", NAME, CHANGE) as run:
+        run.wait_for(IN_THE_MIDDLE)
         time.sleep(1)
-        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all of its foreground processes
-        rc = run.wait(timeout=30)
-    said = log.read_text()
-    report = json.loads((reports / "deploy.json").read_text())
-    serving.check(said, said + json.dumps(report))
+        run.send(signal.SIGINT)
+        rc = run.process.wait(timeout=30)
+    report = json.loads((run.reports / "deploy.json").read_text())
+    serving.check(run.said, run.said + json.dumps(report))
     after = first.state()
     same = (after["upstream"], state["serving"]) == (state["upstream"], after["serving"])
-    return Interrupted(rc, said, report, before, first.containers(), first.serving(), same)
-
-
-def heed_sigint() -> None:
-    """As in a terminal. What a shell runs in its background ignores the signal, and so would a child of it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def wait_for_text(path: Any, text: str) -> None:
-    deadline = time.monotonic() + 60
-    while text not in path.read_text():
-        assert time.monotonic() < deadline, path.read_text()
-        time.sleep(0.2)
+    return Interrupted(rc, report, before, first.containers(), first.serving(), same)
 
 
 @pytest.fixture(scope="module")

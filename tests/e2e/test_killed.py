@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.calls import CallStream
-from tests.e2e.harness import APP, NGINX, ROOT, Lab, Machine, Run
+from tests.e2e.harness import APP, NGINX, STEPS, Lab, Machine, Run
 
 NAME = "staging-1"
-# The words of the task in which the controller is killed, step by step.
-STEPS = {
-    "begin": "Take the lock, decide what is to be done",
-    "pull": "Pull the images",
-    "start the worker": "Start the worker",
-    "register": "Wait until it is registered",
-    "prove": "Send each new worker a probe",
-    "start the API": "Start the API",
-    "switch": "Open the new gate, switch the proxy",
-    "verify": "Send all probes of all hosts",
-    "drain": "Drain and stop the releases",
-}
 
 
 @dataclass(frozen=True)
@@ -50,58 +34,28 @@ class Story:
     history: list[dict[str, Any]]
 
 
-@contextmanager
-def deploying(lab: Lab, log: Path, change: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    """`ansible-playbook deploy.yml` in a process group of its own, as from a terminal."""
-    command = ["ansible-playbook", "-i", str(lab.inventory), "deploy.yml", "--limit", NAME, "-e", json.dumps(change)]
-    environment = {**os.environ, **lab.environment, "LIVEKIT_DEPLOY_REPORTS": str(log.with_suffix(".reports"))}
-    with log.open("w") as output:
-        run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
-    try:
-        yield run
-    finally:
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait(timeout=30)
-
-
-def wait_for_task(log: Path, words: str, run: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
-    while words not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        assert run.poll() is None, log.read_text()
-        time.sleep(0.05)
-
-
 def change(number: int) -> dict[str, Any]:
     return {"livekit_agent_memory": f"{1600 + number}m"}
 
 
 def kill_in(lab: Lab, machine: Machine, number: int, step: str) -> Killed:
-    log = lab.scratch / f"killed-{number}.log"
-    with deploying(lab, log, change(number)) as run:
-        wait_for_task(log, STEPS[step], run)
+    with lab.terminal(f"killed-{number}", NAME, change(number)) as run:
+        run.wait_for(STEPS[step])
         time.sleep(0.4)
-        os.killpg(run.pid, signal.SIGKILL)
-    lab.varied.add(machine.name)
-    gates = machine.sh(f"cd /opt/{APP}/releases && for r in *; do echo $r $(cat $r/gate/state); done").splitlines()
-    return Killed(machine.serving() or "", dict(map(str.split, gates)))
-
-
-def history(machine: Machine) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in machine.sh(f"cat /opt/{APP}/history.jsonl").splitlines()]
+        run.send(signal.SIGKILL)
+    return Killed(machine.serving() or "", machine.gates())
 
 
 @pytest.fixture(scope="module")
 def story(deployed: Lab, first: Machine) -> Story:
     """One kill after another, each run clearing what the one before left, and at the end a run that is left alone. Calls all the time."""
-    before = len(history(first))
+    before = len(first.history())
     with CallStream(f"http://{first.address}:{NGINX}/v1/preview", deployed.document["livekit"]) as stream:
         time.sleep(1)
         killed = {step: kill_in(deployed, first, number, step) for number, step in enumerate(STEPS)}
         last = deployed.play("deploy.yml", extra_vars=change(len(STEPS)), limit=NAME)
     serving = first.record(first.serving() or "")
-    return Story(killed, last, stream, {*serving["earlier_worker_ids"], *last.row(NAME)["worker_ids"]}, history(first)[before:])
+    return Story(killed, last, stream, {*serving["earlier_worker_ids"], *last.row(NAME)["worker_ids"]}, first.history()[before:])
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -144,16 +98,15 @@ def test_no_dispatch_is_lost_whenever_the_controller_is_killed(story: Story) -> 
 @pytest.fixture
 def overtaken(deployed: Lab, first: Machine) -> tuple[Run, int, str, Callable[[], dict[str, Any]], dict[str, Any]]:
     """A run that is paused, its lease made to end, another one that takes over, and the first one again."""
-    log = deployed.scratch / "paused.log"
-    with deploying(deployed, log, change(100)) as run:
-        wait_for_task(log, STEPS["prove"], run)
-        os.killpg(run.pid, signal.SIGSTOP)
+    with deployed.terminal("paused", NAME, change(100)) as run:
+        run.wait_for(STEPS["prove"])
+        run.send(signal.SIGSTOP)
         first.sh(f'sed -i \'s/"lease_until": [0-9.]*/"lease_until": 1/\' /opt/{APP}/lock.json')
         other = deployed.play("deploy.yml", extra_vars=change(101), limit=NAME)
         state = first.state()
-        os.killpg(run.pid, signal.SIGCONT)
-        rc = run.wait(timeout=120)
-    return other, rc, log.read_text(), first.state, state
+        run.send(signal.SIGCONT)
+        rc = run.process.wait(timeout=120)
+    return other, rc, run.said, first.state, state
 
 
 def test_paused_owner_that_comes_back_after_a_take_over_changes_nothing(

@@ -47,14 +47,6 @@ def serving(machine: Machine) -> dict[str, Any]:
     return machine.record(machine.serving() or "")
 
 
-def history(machine: Machine) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in machine.sh(f"cat /opt/{APP}/history.jsonl").splitlines()]
-
-
-def lost(step: Step) -> list[Any]:
-    return [call for call in step.stream.calls if call.status != 200 or not call.worker_id]
-
-
 @pytest.fixture(scope="module")
 def shared(deployed: Lab, first: Machine) -> Step:
     step = under_calls(deployed, first, "playbooks/rollback.yml")
@@ -119,7 +111,7 @@ def test_rollback_restores_the_shared_name_in_both_services(shared: Step, first:
 
 def test_rollback_loses_no_request_and_no_dispatch(shared: Step) -> None:
     assert len(shared.stream.calls) > 60
-    assert lost(shared) == []
+    assert shared.stream.lost == []
 
 
 def test_rollback_says_that_others_take_a_part_and_which(shared: Step) -> None:
@@ -160,7 +152,7 @@ def test_next_deployment_returns_to_the_inventorys_name_and_says_so(returned: St
 
 def test_deployment_under_another_name_loses_no_request_and_no_dispatch(returned: Step) -> None:
     assert len(returned.stream.calls) > 60
-    assert lost(returned) == []
+    assert returned.stream.lost == []
 
 
 def test_hooks_run_at_their_steps(changed: Step, first: Machine) -> None:
@@ -190,11 +182,11 @@ def test_rollback_to_the_release_before_restores_its_content(previous: Step, cha
 
 def test_rollback_to_the_release_before_loses_no_request_and_no_dispatch(previous: Step) -> None:
     assert len(previous.stream.calls) > 60
-    assert lost(previous) == []
+    assert previous.stream.lost == []
 
 
 def test_history_tells_what_was_done_and_how_long_it_took(previous: Step, first: Machine) -> None:
-    latest = history(first)[-4:]
+    latest = first.history()[-4:]
     assert [(entry["purpose"], entry["outcome"], entry["agent_name_to"]) for entry in latest] == [
         ("rollback", "released", SHARED),
         ("deploy", "released", OWN),
@@ -222,11 +214,11 @@ def test_rollback_to_an_unknown_release_is_refused_with_the_choice(previous: Ste
 def test_dry_run_shows_what_would_change_and_touches_nothing(
     previous: Step, deployed: Lab, first: Machine, arguments: dict[str, Any]
 ) -> None:
-    before, entries = first.state(), len(history(first))
+    before, entries = first.state(), len(first.history())
     run = deployed.play("deploy.yml", limit=NAME, **arguments)
     assert run.rc == 0, run.stdout
     assert f"in place of {previous.after['id']}: another content" in run.said
-    assert (first.state(), len(history(first))) == (before, entries)
+    assert (first.state(), len(first.history())) == (before, entries)
 
 
 def owner_of(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -260,5 +252,5 @@ def test_second_run_is_refused_with_the_owner_and_one_after_its_end_takes_over(
     taken = deployed.play("deploy.yml", extra_vars=CHANGE, limit=NAME)
     assert taken.rc == 0, taken.stdout
     assert f"{NAME}: took over from anna@ci (process {owner.pid}, deploy), at step pull" in "\n".join(taken.report["notes"])
-    assert [entry["outcome"] for entry in history(first)[-2:]] == ["interrupted", "released"]
+    assert [entry["outcome"] for entry in first.history()[-2:]] == ["interrupted", "released"]
     assert json.loads(first.sh(f"cat /opt/{APP}/lock.json"))["owner"] is None

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import faults
 import options
@@ -54,9 +58,34 @@ def test_no_fault_changes_nothing() -> None:
     environment = {"LIVEKIT_URL": "ws://127.0.0.1:7880"}
     faults.apply_to_environment(Fault.NONE, environment)
     faults.raise_in_entrypoint(Fault.NONE)
+    faults.at_start(Fault.NONE)
+    threads = threading.active_count()
+    faults.at_registration(Fault.NONE)
+    assert threading.active_count() == threads
     assert environment == {"LIVEKIT_URL": "ws://127.0.0.1:7880"}
     assert faults.agent_name(Fault.NONE) == ""
     assert faults.slow_down(Fault.NONE, asyncio.sleep) is asyncio.sleep
+
+
+def process(call: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    """One fault in a process of its own, which it may end or keep."""
+    code = f"import faults, time; faults.FLAP_SECONDS = 0.1; {call}; time.sleep(20)"
+    folder = Path(faults.__file__).parent
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+def test_crashes() -> None:
+    done = process("faults.at_start(faults.Fault.CRASHES)", 10)
+    assert (done.returncode, done.stderr.strip()) == (1, "SIDEKICK_FAULT=crashes")
+
+
+def test_hangs() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        process("faults.at_start(faults.Fault.HANGS); raise SystemExit", 1)
+
+
+def test_flaps() -> None:
+    assert process("faults.at_registration(faults.Fault.FLAPS)", 10).returncode == 1
 
 
 def test_entrypoint_raises() -> None:

@@ -16,6 +16,7 @@ from options import server_options
 logger = logging.getLogger("sidekick")
 fault = faults.Fault(os.environ.get("SIDEKICK_FAULT", ""))
 faults.apply_to_environment(fault, os.environ)
+faults.at_start(fault)
 
 
 async def accept(request: JobRequest) -> None:
@@ -25,6 +26,7 @@ async def accept(request: JobRequest) -> None:
 
 on_request = accept if os.environ.get("SIDEKICK_HOOK") == "off" else guard()
 server = AgentServer(**server_options(os.environ))
+server.on("worker_registered", lambda *_: faults.at_registration(fault))
 
 
 @server.rtc_session(agent_name=faults.agent_name(fault), on_request=faults.slow_down(fault, on_request))

@@ -7,6 +7,9 @@ real use, this module changes nothing.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+import time
 from collections.abc import Callable, Coroutine, MutableMapping
 from enum import Enum
 from typing import Any
@@ -14,12 +17,19 @@ from typing import Any
 HARDCODED_NAME = "hardcoded-by-fault"
 CLOSED_PORT_URL = "ws://127.0.0.1:1"
 SLOW_REQUEST_SECONDS = 2.9  # the server gives up at about 2.8
+FLAP_SECONDS = 3.0
 
 
 class Fault(Enum):
     """The faults, by the value of SIDEKICK_FAULT."""
 
     NONE = ""
+    CRASHES = "crashes"
+    """Ends with an error before it has logged anything."""
+    HANGS = "hangs"
+    """Runs, and neither logs nor does anything; only SIGKILL ends it."""
+    FLAPS = "flaps"
+    """Registers, and ends soon after each time."""
     ENTRYPOINT_RAISES = "entrypoint_raises"
     """Takes each job and fails before it is in the room."""
     HARDCODED_NAME = "hardcoded_name"
@@ -37,6 +47,20 @@ def apply_to_environment(fault: Fault, env: MutableMapping[str, str]) -> None:
     """
     if fault is Fault.NEVER_REGISTERS:
         env["LIVEKIT_URL"] = CLOSED_PORT_URL
+
+
+def at_start(fault: Fault) -> None:
+    """Never get as far as a worker, if it is to crash or to hang."""
+    if fault is Fault.CRASHES:
+        raise SystemExit(f"SIDEKICK_FAULT={fault.value}")
+    while fault is Fault.HANGS:
+        time.sleep(3600)
+
+
+def at_registration(fault: Fault) -> None:
+    """End this process soon, if it is to flap. At once, as a worker that draws too much memory: no signal, nothing drained."""
+    if fault is Fault.FLAPS:
+        threading.Timer(FLAP_SECONDS, os._exit, [1]).start()
 
 
 def agent_name(fault: Fault) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import deployment, history, release
+from ansible.module_utils.livekit_deploy import deployment, engine, history, release
 from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
@@ -112,6 +114,32 @@ def test_killed_run_is_cleared_and_remembered(run: Deployment) -> None:
     new = begin(run, replace(ORDER, stamp=LATER))
     assert (new["overtook"], new["cleared"]) == ("carl@ci (process 11, deploy), at step begin", [old["plan"]["id"]])
     assert [(e["outcome"], e["by"], e["to"]) for e in told(run)] == [("interrupted", "carl@ci", old["plan"]["id"])]
+
+
+def test_what_a_run_left_that_ended_after_its_switch_is_gone_when_the_next_one_has_nothing_to_do(
+    run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = deploy(run, machine)["plan"]["id"]
+    wanted = replace(ORDER, stamp=LATER, goal=Goal(content=replace(CONTENT, compose=COMPOSE + "# more")))
+    new = begin(run, wanted)
+    machine.start(new["plan"]["id"])
+    run.step(new["fence"], "switch", 10.0, lambda: run.host.serve(new["plan"]["id"]))
+    # A worker without calls takes a moment to end.
+    monkeypatch.setattr(machine, "stop", lambda container, _ends: ending.append((time.monotonic() + 0.3, container)))
+    ending: list[tuple[float, str]] = []
+    looks = machine.run
+
+    def look(argv: Sequence[str]) -> tuple[int, str, str]:
+        for moment, container in ending:
+            if time.monotonic() > moment:
+                Machine.stop(machine, container, ends=True)
+        return looks(argv)
+
+    monkeypatch.setattr(run.host, "run", look)
+    again = begin(run, wanted)
+    assert (again["plan"]["changed"], again["cleared"]) == (False, [old])
+    assert {engine.labels(c)[engine.PROJECT_LABEL] for c in machine.containers} == {new["plan"]["project"]}
+    assert {r["id"]: r["state"] for r in run.host.records()} == {old: "retired", new["plan"]["id"]: "serving"}
 
 
 def test_release_is_remembered_with_the_seconds_of_its_steps(run: Deployment, machine: Machine) -> None:

@@ -1,0 +1,62 @@
+"""New images that are broken, one after another under calls: none takes a call, and the old release serves on untouched."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.calls import CallStream
+from tests.e2e.harness import NGINX, Lab, Machine, Run
+
+NAME = "staging-1"
+# A fault is chosen by the worker's environment; the rest is what the lab's inventory has. And what its failure says.
+FAULTS = {
+    "crashes": "SIDEKICK_FAULT=crashes",
+    "never_registers": "has not registered",
+    "hardcoded_name": "'hardcoded-by-fault'",
+    "entrypoint_raises": "SIDEKICK_FAULT=entrypoint_raises",
+    "flaps": "registered",
+}
+QUICK = {"livekit_agent_register_timeout_seconds": 15, "verification_preview_deadline_seconds": 8}
+
+
+def with_fault(fault: str) -> dict[str, Any]:
+    return {"livekit_agent_env": {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf", "SIDEKICK_FAULT": fault}, **QUICK}
+
+
+@dataclass(frozen=True)
+class Story:
+    before: dict[str, Any]
+    runs: dict[str, Run]
+    after: dict[str, dict[str, Any]]
+    stream: CallStream
+
+
+@pytest.fixture(scope="module")
+def story(deployed: Lab, first: Machine) -> Story:
+    before, runs, after = first.state(), {}, {}
+    with CallStream(f"http://{first.address}:{NGINX}/v1/preview", deployed.document["livekit"]) as stream:
+        time.sleep(1)
+        for fault in FAULTS:
+            runs[fault] = deployed.play("deploy.yml", extra_vars=with_fault(fault), limit=NAME)
+            after[fault] = first.state()
+    return Story(before, runs, after, stream)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_broken_image_fails_the_deployment_and_is_told(story: Story, fault: str) -> None:
+    assert story.runs[fault].rc != 0
+    assert FAULTS[fault] in story.runs[fault].said
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_old_release_serves_on_from_the_same_containers(story: Story, fault: str) -> None:
+    assert story.after[fault] == story.before
+
+
+def test_no_request_and_no_dispatch_is_lost(story: Story) -> None:
+    assert len(story.stream.calls) > 300
+    assert story.stream.lost == []

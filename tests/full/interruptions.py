@@ -1,0 +1,180 @@
+"""The interruption matrix: one row for each thing that may happen to a host, and how it is made to happen."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tests.e2e.harness import API_PORTS, APP, STEPS, Lab, Machine, Terminal, docker
+
+LIVEKIT_AWAY_SECONDS = 8.0
+IN_THE_STEP_SECONDS = 0.4
+SMALL_DISK_MB = 4
+PORT_UNIT = "somebody-elses-port"
+FILLER = f"/opt/{APP}/filler"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a disturbance strikes."""
+
+    lab: Lab
+    machine: Machine
+    run: Terminal | None = None
+    """The deployment that goes on; none with nothing going on."""
+
+
+Strike = Callable[[Scene], None]
+Around = Callable[[Scene], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row. Without `step` and `change` nothing is deployed while it strikes."""
+
+    name: str
+    step: str = ""
+    """The step of a deployment in which it strikes."""
+    strike: Strike | None = None
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """What the deployment has of its own."""
+    around: Around = lambda _scene: nullcontext()
+    """What is so before the deployment, and no longer when the next one comes."""
+    away: bool = False
+    """Calls may be lost from the strike until the worker is registered again; else none at all."""
+    fails: bool = False
+    """The deployment has to fail and to leave the host as it was; else it may end either way."""
+    pool: bool = False
+    """The calls go to the second host, which has the same name."""
+
+    @property
+    def deploys(self) -> bool:
+        return bool(self.step or self.change)
+
+
+# --- what happens ----------------------------------------------------------------------------------------------------
+
+
+def send(number: signal.Signals, scene: Scene) -> None:
+    assert scene.run
+    time.sleep(IN_THE_STEP_SECONDS)
+    scene.run.send(number)
+
+
+def reboot(scene: Scene) -> None:
+    docker("restart", f"lkad-{scene.machine.name}")
+
+
+def restart_docker(scene: Scene) -> None:
+    scene.machine.sh("systemctl restart docker")
+
+
+def take_livekit_away(scene: Scene) -> None:
+    scene.lab.livekit.sh("systemctl stop livekit-server@main")
+    try:
+        time.sleep(LIVEKIT_AWAY_SECONDS)
+    finally:
+        scene.lab.livekit.sh("systemctl start livekit-server@main")
+
+
+def fill_disk(scene: Scene) -> None:
+    scene.machine.sh(f"dd if=/dev/zero of={FILLER} bs=4k", check=False)
+    assert scene.machine.sh(f"df --output=avail /opt/{APP}").split()[-1] == "0"
+
+
+@contextmanager
+def port_taken(scene: Scene) -> Iterator[None]:
+    """Somebody else listens on the port that the next API would have."""
+    used = scene.machine.record(scene.machine.serving() or "")["api_port"]
+    free = next(port for port in API_PORTS if port != used)
+    scene.machine.sh(f"systemd-run --quiet --unit {PORT_UNIT} python3 -m http.server --bind 127.0.0.1 {free}")
+    try:
+        yield
+    finally:
+        scene.machine.sh(f"systemctl stop {PORT_UNIT}")
+
+
+@contextmanager
+def small_disk(scene: Scene) -> Iterator[None]:
+    """The application's directory on a disk of its own, which a few files fill. It stays until `leave_small_disk`."""
+    app = f"/opt/{APP}"
+    if not on_small_disk(scene.machine):
+        mount = f"mount -t tmpfs -o size={SMALL_DISK_MB}m,mode=755 tmpfs"
+        scene.machine.sh(f"mkdir /opt/.small && {mount} /opt/.small && cp -a {app}/. /opt/.small && mount --move /opt/.small {app}")
+        redeploy(scene)
+    try:
+        yield
+    finally:
+        scene.machine.sh(f"rm -f {FILLER}")
+
+
+def on_small_disk(machine: Machine) -> bool:
+    return machine.sh(f"mountpoint -q /opt/{APP} && echo yes", check=False) == "yes"
+
+
+def leave_small_disk(scene: Scene) -> None:
+    app = f"/opt/{APP}"
+    if on_small_disk(scene.machine):
+        scene.machine.sh(f"cp -a {app} /opt/.kept && umount -l {app} && rm -rf {app} && mv /opt/.kept {app}; rm -rf /opt/.small")
+        redeploy(scene)
+
+
+def redeploy(scene: Scene) -> None:
+    """Containers see the gate of the directory they were made with."""
+    run = scene.lab.play("deploy.yml", extra_vars={"force_release": True}, limit=scene.machine.name)
+    assert run.rc == 0, run.stdout
+
+
+@contextmanager
+def pool_of_two(scene: Scene) -> Iterator[None]:
+    """Both hosts have one name; the next deployment gives each its own again."""
+    name = "sidekick-pool"
+    hosts = {machine.name: {"livekit_agent_name": name, "livekit_agent_pool": name} for machine in scene.lab.machines}
+    run = scene.lab.play("deploy.yml", inventory=scene.lab.inventory_of("pool", hosts))
+    assert run.rc == 0, run.stdout
+    yield
+
+
+# --- the rows --------------------------------------------------------------------------------------------------------
+
+
+def broken_image(name: str, fault: str) -> Case:
+    env = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf", "SIDEKICK_FAULT": fault}
+    quick = {"livekit_agent_register_timeout_seconds": 15, "verification_preview_deadline_seconds": 8}
+    return Case(f"new image {name}", change={"livekit_agent_env": env, **quick}, fails=True)
+
+
+def away(what: str, strike: Strike) -> list[Case]:
+    """Before the switch, after it, and with nothing going on."""
+    return [
+        Case(f"{what} before the switch", "prove", strike, away=True),
+        Case(f"{what} after the switch", "verify", strike, away=True),
+        Case(f"{what} with nothing going on", strike=strike, away=True),
+    ]
+
+
+UNHEALTHY = {"agent_api_health_path": "/nowhere", "agent_api_start_timeout_seconds": 3}
+CASES = [
+    *(Case(f"Ctrl-C: {step}", step, partial(send, signal.SIGINT)) for step in STEPS),
+    *(Case(f"SIGKILL: {step}", step, partial(send, signal.SIGKILL)) for step in STEPS),
+    broken_image("crashes", "crashes"),
+    broken_image("hangs", "hangs"),
+    broken_image("never registers", "never_registers"),
+    broken_image("hard-codes a name", "hardcoded_name"),
+    broken_image("raises in its entrypoint", "entrypoint_raises"),
+    broken_image("registers and then flaps", "flaps"),
+    Case("API unhealthy", change=UNHEALTHY, fails=True),
+    Case("port of the API taken", around=port_taken, change={"agent_api_start_timeout_seconds": 3}, fails=True),
+    *away("reboot of the host", reboot),
+    *away("restart of Docker", restart_docker),
+    *away("LiveKit away and back", take_livekit_away),
+    Case("reboot of one host of a pool of two", strike=reboot, around=pool_of_two, pool=True),
+    Case("less disk free than asked for", change={"agent_release_min_free_mb": 10**9}, fails=True),
+    Case("disk full before the switch", "start the worker", fill_disk, {"agent_release_min_free_mb": 0}, small_disk),
+    Case("disk full after the switch", "verify", fill_disk, {"agent_release_min_free_mb": 0}, small_disk),
+]
