@@ -70,6 +70,7 @@ class FilterModule:
             "livekit_slot_trouble": probes.slot_trouble,
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
+            "livekit_digests": probes.digests,
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,

@@ -75,6 +75,13 @@ def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str
     return sorted(image for image in images if "@sha256:" not in image)
 
 
+def digests(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
+    """What the tags of a run were resolved to, by the first host that could; else why none could. The same for all hosts."""
+    results = [hostvars[host].get(name) for name in ("__agent_release_digests_once", "__agent_release_digests_each") for host in hosts]
+    found = [result for result in results if isinstance(result, Mapping) and not result.get("skipped")]
+    return next((dict(result) for result in found if result.get("digests") is not None), dict(found[-1]) if found else {})
+
+
 def plan_of(variables: Mapping[str, Any]) -> dict[str, Any]:
     """What this run does on a host; empty where it deploys nothing there."""
     return dict((registered(variables, "__agent_release_state", "plan") or {}).get("plan") or {})

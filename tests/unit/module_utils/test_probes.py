@@ -427,3 +427,24 @@ def test_id_that_it_got_between_two_readings_is_ours() -> None:
 def test_adopted_project_without_an_api_gets_no_preview() -> None:
     ids = [probe["id"] for probe in probes.verification_probes({"a": adopted("serving")}, ["a"], PREVIEW, SAMPLING)]
     assert "a/preview" not in ids
+
+
+ONCE, EACH = "__agent_release_digests_once", "__agent_release_digests_each"
+RESOLVED, AWAY = {"digests": {"r/a:1": "r/a@sha256:1"}}, {"unreachable": True, "msg": "no route to host"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ({ONCE: RESOLVED}, {ONCE: RESOLVED}, RESOLVED),
+        ({ONCE: AWAY}, {ONCE: AWAY, EACH: RESOLVED}, RESOLVED),
+        ({ONCE: AWAY}, {ONCE: AWAY, EACH: {"msg": "no image r/a:1"}}, {"msg": "no image r/a:1"}),
+        ({ONCE: RESOLVED, EACH: {"skipped": True}}, {ONCE: RESOLVED, EACH: {"skipped": True}}, RESOLVED),
+        ({ONCE: {"skipped": True}}, {ONCE: {"skipped": True}}, {}),
+    ],
+    ids=["by the first", "the first is away", "nobody can", "each was not asked", "nothing to resolve"],
+)
+def test_tags_are_resolved_for_all_hosts_by_the_first_that_can(
+    first: dict[str, Any], second: dict[str, Any], found: dict[str, Any]
+) -> None:
+    assert probes.digests({"a": first, "b": second}, ["a", "b"]) == found
