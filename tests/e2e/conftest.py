@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 
@@ -16,7 +14,7 @@ if str(ROOT) not in sys.path:
 # Where the modules find the project's own code.
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from tests.e2e.harness import Lab, Machine, lab_command  # noqa: E402  the path comes first
+from tests.e2e.harness import Lab, Machine, open_lab  # noqa: E402  the path comes first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,18 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """Two provisioned hosts. What they serve is left from whatever ran before: see `serving` and `deployed`."""
-    lab_command("up", "--hosts", "2")
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        # ansible-runner adds its own, which would hide the setting in ansible.cfg.
-        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "callback_plugins"),
-        "ANSIBLE_HOST_KEY_CHECKING": "True",
-    }
-    made = Lab(json.loads((ROOT / "build/lab.json").read_text()), tmp_path_factory.mktemp("e2e"), environment)
-    provisioned = made.play("playbooks/provision.yml")
-    assert provisioned.rc == 0, provisioned.stdout
-    return made
+    return open_lab(tmp_path_factory.mktemp("e2e"))
 
 
 @pytest.fixture(scope="session")

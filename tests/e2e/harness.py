@@ -137,9 +137,11 @@ class Machine:
     address: str
     ssh_config: Path
 
+    def ssh(self, script: str) -> list[str]:
+        return ["ssh", "-F", str(self.ssh_config), self.name, f"sudo sh -c {shlex.quote(script)}"]
+
     def sh(self, script: str, check: bool = True) -> str:
-        ssh = ["ssh", "-F", str(self.ssh_config), self.name]
-        return text_of([*ssh, f"sudo sh -c {shlex.quote(script)}"], check=check, timeout=120)
+        return text_of(self.ssh(script), check=check, timeout=120)
 
     def containers(self, every: bool = False) -> list[Container]:
         """The running containers, or all of them."""
@@ -312,6 +314,22 @@ class Lab:
         """What holds for every run, whatever it is for. An event may hold a log line with a traceback, what is said may not."""
         assert self.secret not in transcript, "the API secret is in the output, in an event or in a report"
         assert "Traceback (most recent call last)" not in said, "a traceback is in the output or in a report"
+
+
+def open_lab(scratch: Path) -> Lab:
+    """Two provisioned hosts. What they serve is left from whatever ran before."""
+    lab_command("up", "--hosts", "2")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        # ansible-runner adds its own, which would hide the setting in ansible.cfg.
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "callback_plugins"),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+    }
+    made = Lab(json.loads((ROOT / "build/lab.json").read_text()), scratch, environment)
+    provisioned = made.play("playbooks/provision.yml")
+    assert provisioned.rc == 0, provisioned.stdout
+    return made
 
 
 def read_run(done: Any, reports: Path) -> Run:
