@@ -10,6 +10,7 @@ test: bootstrap
 
 bench: bootstrap
 	@.venv/bin/python -m benchmarks.verdict_time
+	@.venv/bin/python -m benchmarks.loss
 
 lint: bootstrap
 	@tests/run lint

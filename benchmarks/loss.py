@@ -15,10 +15,12 @@ import shlex
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ OVERLAP_SECONDS = 10  # livekit_agent_rename_overlap_seconds, told to each run
 # The calls in progress last longer than any run, so waiting for them would only cost time: the old worker is left draining.
 SETTINGS: dict[str, Any] = {"livekit_agent_rename_overlap_seconds": OVERLAP_SECONDS, "agent_release_drain_wait_seconds": 3}
 BATCHES = [1, "100%"]
+Keep = Callable[[Mapping[str, Any]], None]
 Target = tuple[str, str]
 """Where the API is, and the agent name it dispatches to."""
 
@@ -60,7 +63,7 @@ class Project:
     def target(self) -> Target:
         return f"http://{self.machine.address}:{self.port}/v1/preview", self.name
 
-    def start(self) -> None:
+    def __enter__(self) -> Project:
         api, worker = self.machine.service("fastapi"), self.machine.service("agent-worker")
         services = {
             "api": {"image": api.inspected["Image"], "env_file": ["agent.env"], "ports": [f"{self.port}:8080"]},
@@ -76,13 +79,15 @@ class Project:
             f"{environment} >agent.env; echo LIVEKIT_AGENT_NAME={self.name} >>agent.env; docker compose up -d"
         )
         self.wait()
+        return self
 
     def wait(self) -> None:
         """Until its worker is registered and its API answers."""
         worker = f"$(cd {self.folder} && docker compose ps -q worker)"
         started = f"$(docker inspect -f '{{{{.State.StartedAt}}}}' {worker})"
         wait_for(self.machine, f"docker logs --since {started} {worker}", '"registered worker"')
-        wait_for(self.machine, f"curl -s http://127.0.0.1:{self.port}/healthz", "ok")
+        health = f"http://{self.machine.address}:{self.port}/healthz"
+        fleet.wait_until("the API of the hand-made project answers", lambda: answers(health), 60)
 
     def restart(self) -> None:
         self.machine.sh(f"cd {self.folder} && docker compose restart")
@@ -93,8 +98,16 @@ class Project:
         self.machine.sh(f"cd {self.folder} && {edit} && docker compose up -d")
         self.name = new
 
-    def stop(self) -> None:
-        self.machine.sh(f"cd {self.folder} 2>/dev/null || exit 0; docker compose down --timeout 5; rm -r {self.folder}")
+    def __exit__(self, *_: object) -> None:
+        self.machine.sh(f"cd {self.folder} && docker compose down --timeout 5 && rm -r {self.folder}")
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  our own http address
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 # --- the cases -------------------------------------------------------------------------------------------------------
@@ -244,21 +257,19 @@ def run_case(bench: Bench, case: Case, rate: int) -> dict[str, Any]:
     return {"case": case.name, "rate": rate, **found}
 
 
-def session(bench: Bench, cases: Sequence[Case], rates: Sequence[int], runs: int) -> dict[str, Any]:
-    """By hand first, and their project is gone before ours deploys."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    done: list[dict[str, Any]] = []
-    minutes = {}
-    by_hand, ours = ([case for case in cases if case.side == side] for side in (SEED, OURS))
+def session(bench: Bench, cases: Sequence[Case], rates: Sequence[int], runs: int, keep: Keep) -> dict[str, Any]:
+    """By hand first, and their project is gone before ours deploys. What was measured is kept after each run."""
+    found: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "undisturbed": {}, "runs": []}
     for rate in rates:
-        minutes[str(rate)] = undisturbed(bench, rate)
-        say(f"{rate}/s {loss_figures.UNDISTURBED}: {minutes[str(rate)]}")
-    if by_hand:
-        bench.project.start()
-        done += [run_case(bench, case, rate) for rate in rates for _ in range(runs) for case in by_hand]
-        bench.project.stop()
-    done += [run_case(bench, case, rate) for rate in rates for _ in range(runs) for case in ours]
-    return {"started": started, "undisturbed": minutes, "runs": done}
+        found["undisturbed"][str(rate)] = minute = undisturbed(bench, rate)
+        say(f"{rate}/s {loss_figures.UNDISTURBED}: {minute}")
+    for side in (SEED, OURS):
+        chosen = [case for case in cases if case.side == side]
+        with bench.project if chosen and side == SEED else nullcontext():
+            for rate, _, case in product(rates, range(runs), chosen):
+                found["runs"].append(run_case(bench, case, rate))
+                keep(found)
+    return found
 
 
 def say(text: str) -> None:
@@ -274,15 +285,14 @@ def new_image(lab: Lab) -> str:
     return f"{lab.document['registry']}/{fleet.push(tag, 'sidekick-worker')}"
 
 
-def run_on_the_lab(cases: Sequence[Case], rates: Sequence[int], runs: int) -> dict[str, Any]:
+def run_on_the_lab(cases: Sequence[Case], rates: Sequence[int], runs: int, keep: Keep) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="loss-") as scratch:
         lab = open_lab(Path(scratch))
         bench = Bench(lab, new_image(lab), Project(lab.machines[0]))
         bench.play("deploy.yml", "")
         try:
-            return session(bench, cases, rates, runs)
+            return session(bench, cases, rates, runs, keep)
         finally:
-            bench.project.stop()
             lab.play("deploy.yml")
 
 
@@ -329,28 +339,36 @@ def main() -> None:
     parser.add_argument("--join", nargs="+", type=Path, metavar="FILE", help="run nothing: join the sessions of these files")
     given = parser.parse_args()
     now = datetime.now(UTC)
+    part = ROOT / "build" / "loss" / f"{now:%Y%m%dT%H%M%SZ}.json"
     if given.join:
         document = joined([json.loads(path.read_text()) for path in given.join])
     else:
+        facts = {"date": f"{now:%Y-%m-%d}", "versions": versions(), "machine": verdict_time.machine(), "rates": given.rate}
         chosen = [case for case in CASES if case.name in given.case]
-        sessions = [run_on_the_lab(chosen, given.rate, given.runs)]
-        document = document_of(sessions, now.strftime("%Y-%m-%d"), versions(), verdict_time.machine(), given.rate)
-    sys.exit(write(document, ROOT / "build" / "loss" / f"{now:%Y%m%dT%H%M%SZ}.json"))
+        found = run_on_the_lab(chosen, given.rate, given.runs, lambda so_far: write(document_of([so_far], **facts), part))
+        document = document_of([found], **facts)
+    sys.exit(tell(document, part))
 
 
-def write(document: Mapping[str, Any], part: Path) -> int:
-    """The table, and the file: a result only if all listed cases are in it, else a part that can be joined with others."""
-    missing = loss_figures.missing(document, list(BY_NAME), RATES, RUNS)
-    path = part if missing else RESULTS / f"loss-{document['date']}.json"
+def write(document: Mapping[str, Any], path: Path) -> None:
+    """Whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(document, indent=2) + "\n")
     partial.rename(path)
-    print("\n".join([*loss_figures.table(document, SIDES), *document["read_me"], "", f"Written: {os.path.relpath(path)}"]))
-    if missing:
-        print("\n".join(["A part, no result. Not measured as often as listed:", *missing]))
+
+
+def tell(document: Mapping[str, Any], part: Path) -> int:
+    """The table, and the file: a result only if all listed cases are in it, else a part that can be joined with others."""
+    missing = loss_figures.missing(document, list(BY_NAME), RATES, RUNS)
+    path = part if missing else RESULTS / f"loss-{document['date']}.json"
+    write(document, path)
+    lines = [*loss_figures.table(document, SIDES), *loss_figures.READ_ME, ""]
+    lines += (
+        [f"A part, no result: {len(missing)} of {len(BY_NAME) * len(RATES)} cases are measured less than {RUNS} times."] if missing else []
+    )
     failures = loss_figures.failures(document, [case.name for case in CASES if case.side == OURS])
-    print("\n".join(failures))
+    print("\n".join([*lines, f"Written: {os.path.relpath(path)}", *failures]))
     return 1 if failures else 0
 
 

@@ -15,16 +15,13 @@ UNDISTURBED = "undisturbed minute"
 Document = dict[str, Any]
 
 READ_ME = (
-    "sent: dispatches of the case; lost: those that no worker answered, by the worker's log or by LiveKit's list, "
-    "and those that were answered with an error.",
-    "longest_gap_seconds: between two answered dispatches, at the worker; worst_latency_seconds: from the dispatch to the "
-    "worker's answer, for a real job to its agent in the room.",
-    "api: POST to the API, through nginx where ours serves. direct: CreateRoom with the dispatch, to the name that the API has.",
-    "Where the name changes, direct load goes on to the old name, beside the new one, for overlap_seconds after the old API's last "
-    "answer; from then on nothing is sent to it, because nobody promises to serve it. The hand-made procedures promise nothing: 0 s.",
-    "rate: dispatches a second on each of the two ways. At 5 a second every fifth is a real job; the others, and all at 20, are "
-    "answered by the worker's hook.",
-    "calls: calls in progress at the beginning, and how many lasted until their caller hung up after the end.",
+    "Sent: dispatches. Lost: those that no worker answered, by its own log or by LiveKit's list, and those answered with an error.",
+    "Longest gap: between two answers, at the worker. Worst latency: from the dispatch to the worker's answer, or its agent in the room.",
+    "API: POST to the API (ours: through nginx). Direct: CreateRoom with the dispatch, to the name that the API has.",
+    "After a rename direct load goes on to the old name, too, until overlap_seconds after the old API's last answer; then nothing is sent",
+    "to it, because nobody promises to serve it. By hand nothing is promised: 0 s.",
+    "The rate is that of each way. At 5 a second every fifth is a real job; all others are answered by the worker's hook.",
+    "Calls: in progress at the beginning; they finish when the agent stays until the caller hangs up after the end.",
 )
 
 
