@@ -20,7 +20,8 @@ READ_ME = (
     "API: POST to the API (ours: through nginx). Direct: CreateRoom with the dispatch, to the name that the API has.",
     "After a rename direct load goes on to the old name, too, until overlap_seconds after the old API's last answer; then nothing is sent",
     "to it, because nobody promises to serve it. By hand nothing is promised: 0 s.",
-    "The rate is that of each way. At 5 a second every fifth is a real job; all others are answered by the worker's hook.",
+    "The rate is that of each way; over two hosts it is shared out. At 5 a second every fifth is a real job; the worker answers all others",
+    "itself, in its hook.",
     "Calls: in progress at the beginning; they finish when the agent stays until the caller hangs up after the end.",
 )
 
@@ -111,7 +112,7 @@ def failures(document: Mapping[str, Any], ours: Sequence[str]) -> list[str]:
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
-FORM = "{:<31}  {:<6}  {:>16}  {:>11}  {:>11}  {:>13}  {:>11}  {:>11}"
+FORM = "{:<33}  {:<6}  {:>14}  {:>11}  {:>11}  {:>13}  {:>11}  {:>11}"
 HEADINGS = ("", "way", "sent", "lost", "longest gap", "worst latency", "HTTP errors", "calls ended")
 UNDER = ("", "", "", "", "", "", "", "by caller")
 
