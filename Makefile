@@ -14,6 +14,7 @@ test-full: bootstrap
 bench: bootstrap
 	@.venv/bin/python -m benchmarks.verdict_time
 	@.venv/bin/python -m benchmarks.release_time
+	@.venv/bin/python -m benchmarks.loss
 
 lint: bootstrap
 	@tests/run lint

@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-from benchmarks import verdict_time  # noqa: E402  the path comes first
+from benchmarks import loss, loss_figures, verdict_time  # noqa: E402  the path comes first
 
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("verdict-time-*.json"))
 MACHINE = {"cores", "memory_gib", "system", "architecture"}
+OURS = [case.name for case in loss.CASES if case.side == loss_figures.OURS]
 each_result = pytest.mark.parametrize("path", RESULTS, ids=[path.stem for path in RESULTS])
 
 
@@ -53,6 +54,17 @@ def test_50_names_are_proven_in_at_most_one_and_a_half_times_the_time_of_one(pat
     assert json.loads(path.read_text())["ratio"]["found"] <= 1.5
 
 
+# --- the loss benchmark ----------------------------------------------------------------------------------------------
+
+
+def loss_problems_of(document: dict[str, Any], name: str) -> list[str]:
+    problems = [] if name == f"loss-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]) else ["date"]
+    problems += [] if set(document["machine"]) == MACHINE else ["machine"]
+    problems += [] if {"livekit-server", "livekit-api", "docker", "python"} <= document["versions"].keys() else ["versions"]
+    problems += loss_figures.missing(document, list(loss.BY_NAME), loss.RATES, loss.RUNS)
+    return [*problems, *loss_figures.failures(document, OURS)]
+
+
 # --- each comparison can fail ----------------------------------------------------------------------------------------
 
 
@@ -83,3 +95,43 @@ def test_what_the_benchmark_writes_is_whole() -> None:
 )
 def test_a_result_that_is_not_whole_is_found(changes: dict[str, Any], problem: str) -> None:
     assert problems_of(a_result(**changes), "verdict-time-2026-11-22") == [problem]
+
+
+def a_loss_result(**changes: Any) -> dict[str, Any]:
+    way = {"sent": 9, "lost": 0, "longest_gap_seconds": 0.4, "worst_latency_seconds": 0.5, "http_errors": 0}
+    ways = {"api": way, "direct": way}
+    runs = [
+        {"case": case, "rate": rate, "seconds": 1.0, "ways": ways, "calls": {"held": 4, "finished": 4}}
+        for case in loss.BY_NAME
+        for rate in loss.RATES
+        for _ in range(loss.RUNS)
+    ]
+    session = {"started": "s", "undisturbed": {str(rate): {"seconds": 60.0, "ways": ways} for rate in loss.RATES}, "runs": runs}
+    versions = dict.fromkeys(("livekit-server", "livekit-api", "docker", "python"), "1")
+    return {**loss.document_of([session], "2026-11-22", versions, dict.fromkeys(MACHINE, 1), loss.RATES), **changes}
+
+
+def test_what_the_loss_benchmark_writes_is_whole() -> None:
+    assert loss_problems_of(a_loss_result(), "loss-2026-11-22") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"), [({"date": "2026-11-23"}, "date"), ({"machine": {}}, "machine"), ({"versions": {}}, "versions")]
+)
+def test_a_loss_result_without_its_facts_is_found(changes: dict[str, Any], problem: str) -> None:
+    assert loss_problems_of(a_loss_result(**changes), "loss-2026-11-22") == [problem]
+
+
+@pytest.mark.parametrize("rate", loss.RATES)
+@pytest.mark.parametrize("case", loss.BY_NAME)
+def test_a_case_that_is_not_in_the_loss_result_often_enough_is_found(case: str, rate: int) -> None:
+    document = a_loss_result()
+    runs = document["sessions"][0]["runs"]
+    runs.remove(next(run for run in runs if (run["case"], run["rate"]) == (case, rate)))
+    assert loss_problems_of(document, "loss-2026-11-22") == [f"{case} at {rate} a second: 2 of 3 runs"]
+
+
+def test_a_call_in_progress_of_ours_that_did_not_finish_is_found() -> None:
+    document = a_loss_result()
+    document["sessions"][0]["runs"][-1]["calls"]["finished"] = 3
+    assert len(loss_problems_of(document, "loss-2026-11-22")) == 1
