@@ -125,7 +125,7 @@ def test_what_a_run_left_that_ended_after_its_switch_is_gone_when_the_next_one_h
     machine.start(new["plan"]["id"])
     run.step(new["fence"], "switch", 10.0, lambda: run.host.serve(new["plan"]["id"]))
     # A worker without calls takes a moment to end.
-    monkeypatch.setattr(machine, "stop", lambda container, _ends: ending.append((time.monotonic() + 0.3, container)))
+    monkeypatch.setattr(machine, "stop", lambda container, **_: ending.append((time.monotonic() + 0.3, container)))
     ending: list[tuple[float, str]] = []
     looks = machine.run
 
