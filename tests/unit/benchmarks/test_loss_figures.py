@@ -78,6 +78,12 @@ def test_figures_of_a_way() -> None:
     }
 
 
+def test_the_first_calls_can_be_lost_but_their_times_are_not_counted() -> None:
+    calls = [call(0.0), call(1.0), call(2.0), call(3.0)]
+    found = loss_figures.figures(calls, {"n0.0": 9.0, "n2.0": 2.2, "n3.0": 3.2}, steady=2.0)
+    assert (found["sent"], found["lost"], found["longest_gap_seconds"], found["worst_latency_seconds"]) == (4, 1, 0.8, 0.2)
+
+
 def test_hosts_add_up_and_the_worst_time_counts() -> None:
     one = {"sent": 3, "lost": 1, "longest_gap_seconds": 2.0, "worst_latency_seconds": 0.3, "http_errors": 0}
     other = {"sent": 4, "lost": 0, "longest_gap_seconds": 1.0, "worst_latency_seconds": 0.4, "http_errors": 2}
