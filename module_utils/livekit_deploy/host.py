@@ -432,7 +432,7 @@ class Host:
             if record["state"] in ("staged", "abandoned"):
                 # Left by a run that was killed, or taken back while its worker had calls.
                 busy = self.clear(record["id"], wait_seconds)
-                done["draining" if busy else "removed"].append(record["id"])
+                done["draining" if busy else "retired" if record.get("adopted") else "removed"].append(record["id"])
             elif self.is_left(record, found):
                 if self.drain(record["id"], wait_seconds, overlap_seconds):
                     done["draining"].append(record["id"])

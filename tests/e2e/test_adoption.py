@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import time
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livekit import api
 
-from tests.e2e.calls import CallStream
+from tests.e2e.calls import CallStream, joined
 from tests.e2e.harness import Container, Lab, Machine, Run, wait_for
 
 # An application of its own on the first host, so that what the lab deployed stays as it is.
@@ -73,6 +75,37 @@ class Step:
     stream: CallStream
     containers: dict[str, Container]
     record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The adoption under calls, with one that outlasts it; ``later`` are the containers when that has ended and a run has cleared up."""
+
+    step: Step
+    in_the_call: bool
+    exit_status: str
+    later: dict[str, Container]
+
+
+def client(lab: Lab) -> api.LiveKitAPI:
+    livekit = lab.document["livekit"]
+    return api.LiveKitAPI(livekit["url"], livekit["api_key"], livekit["api_secret"])
+
+
+async def call(lab: Lab, room: str) -> None:
+    """A call to the hand-made worker that does not end by itself."""
+    agents = [api.RoomAgentDispatch(agent_name=OLD)]
+    async with client(lab) as livekit:
+        await livekit.room.create_room(api.CreateRoomRequest(name=room, empty_timeout=600, agents=agents))
+        assert await joined(livekit, room)
+
+
+async def hang_up(lab: Lab, room: str) -> bool:
+    """End the call; whether the agent was in it until now."""
+    async with client(lab) as livekit:
+        present = await joined(livekit, room)
+        await livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+        return present
 
 
 def by_name(machine: Machine) -> dict[str, Container]:
@@ -144,9 +177,21 @@ def failed(day: Day, refused: Run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def adopted(day: Day, failed: Run) -> Step:
+def adoption(day: Day, failed: Run) -> Adopted:
     assert failed.rc != 0
-    return day.under_calls(livekit_agent_adopt_project=PROJECT)
+    room = f"{APP}-{time.time_ns()}"
+    asyncio.run(call(day.lab, room))
+    step = day.under_calls(livekit_agent_adopt_project=PROJECT)
+    there = asyncio.run(hang_up(day.lab, room))
+    status = day.machine.sh(f"timeout 60 docker wait {PROJECT}-bot-1")
+    cleared = day.play()
+    assert cleared.rc == 0, cleared.stdout
+    return Adopted(step, there, status, by_name(day.machine))
+
+
+@pytest.fixture(scope="module")
+def adopted(adoption: Adopted) -> Step:
+    return adoption.step
 
 
 @pytest.fixture(scope="module")
@@ -190,12 +235,17 @@ def test_release_is_proven_as_any_other(adopted: Step) -> None:
     assert (row["verdict"], row["agent_name"], [check["name"] for check in row["checks"] if not check["ok"]]) == ("exclusive", NEW, [])
 
 
-def test_all_of_the_project_is_stopped_and_kept(adopted: Step, day: Day) -> None:
-    mine = of(PROJECT, adopted.containers)
+def test_call_of_the_hand_made_worker_outlasts_the_adoption(adoption: Adopted) -> None:
+    running = {name for name, c in of(PROJECT, adoption.step.containers).items() if runs(c)}
+    assert running == {f"{PROJECT}-bot-1", f"{PROJECT}-idle-1"}
+    assert (adoption.in_the_call, adoption.exit_status) == (True, "0")
+
+
+def test_all_of_the_project_is_stopped_and_kept(adoption: Adopted, day: Day) -> None:
+    mine = of(PROJECT, adoption.later)
     assert {name: c.id for name, c in mine.items()} == {name: c.id for name, c in of(PROJECT, day.before).items()}
     assert [name for name, c in mine.items() if runs(c)] == []
-    assert (policies(day.before), policies(adopted.containers)) == ({"always"}, {"unless-stopped"})
-    assert mine[f"{PROJECT}-bot-1"].inspected["State"]["ExitCode"] == 0
+    assert (policies(day.before), policies(adoption.later)) == ({"always"}, {"unless-stopped"})
 
 
 def test_report_names_the_project_and_the_way_back(adopted: Step) -> None:

@@ -193,6 +193,13 @@ def test_adopted_project_is_the_release_before(run: Deployment) -> None:
     assert (record["images"], answer["drift"]) == ({"agent-worker": "bot:1", "fastapi": "web:1"}, [])
 
 
+@pytest.mark.parametrize(("name", "gated"), [("name-a", True), ("old", False)])
+def test_gate_is_used_beside_it_under_another_name(run: Deployment, name: str, gated: bool) -> None:
+    """Under the same name no probe can be directed past its worker."""
+    plan = begin(run, replace(ADOPT, goal=Goal(content=CONTENT.named(name))))["plan"]
+    assert (plan["gated"], plan["candidate"]) == (gated, None if gated else "old-candidate")
+
+
 def test_its_worker_ids_are_ours_from_the_first_reading_on(run: Deployment) -> None:
     answer = begin(run)
     assert probes.own_ids([answer], answer["states"]) == ["AW_old"]
@@ -312,6 +319,8 @@ def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine,
     answer = return_to_it(run, first["release"]["id"] if by_id else "previous")
     plan = answer["plan"]
     assert (plan["id"], plan["project"], plan["agent_name"], plan["images"]) == (first["release"]["id"], "seed", "old", {})
+    # As it is, it can be proven under no other name.
+    assert (plan["gated"], plan["candidate"]) == (False, None)
     assert sorted(running(machine)) == sorted([BOT, WEB, CACHE])
     started = [command[-1] for command in machine.asked("docker", "start")]
     assert started == [CACHE, BOT, WEB]
@@ -340,6 +349,14 @@ def test_rollback_that_fails_stops_it_again_and_keeps_it(run: Deployment, machin
     assert (done["serving"], BOT in running(machine)) == (first["plan"]["id"], False)
     assert (run.host.record(first["release"]["id"]) or {})["state"] == "retired"
     assert begin(run, back("20260103T000000Z"))["plan"]["id"] == first["release"]["id"]
+
+
+def test_return_that_was_left_in_the_middle_is_stopped_and_kept(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    answer = begin(run, back("20260102T000000Z"))
+    run.step(answer["fence"], "start agent-worker", 10.0, lambda: run.host.start(answer["plan"]["id"], "agent-worker"))
+    assert run.host.retire(1.0, keep=3) == {"draining": [], "retired": [answer["plan"]["id"]], "removed": []}
+    assert BOT not in running(machine)
 
 
 def test_rollback_is_refused_when_its_containers_are_gone(run: Deployment, machine: Machine) -> None:
