@@ -108,7 +108,7 @@ leftovers:
   type: list
   elements: str
 adopted:
-  description: The hand-made compose projects that were adopted, each with the id of the release that it is.
+  description: The worker's container of each hand-made compose project that was adopted, with the id of the release that the project is.
   returned: always
   type: dict
 workers:

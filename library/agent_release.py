@@ -58,12 +58,12 @@ options:
   goal:
     description:
       - What is to serve. C(kind) is V(inventory) (O(compose), O(env), O(secret_env)), V(shared_name) (the serving release, under
-        C(agent_name)) or V(release) (the kept one of id C(release), or V(previous)).
+        C(shared_name)) or V(release) (the kept one of id C(release), or V(previous)).
     type: dict
     default: {kind: inventory}
     suboptions:
       kind: {description: Kind., type: str, choices: [inventory, shared_name, release], default: inventory}
-      agent_name: {description: Agent name., type: str, default: ""}
+      shared_name: {description: Agent name that others may have too; a release that gets it is verified as such., type: str, default: ""}
       release: {description: Id of a kept release., type: str, default: ""}
   compose:
     description: Text of C(compose.yml) for V(begun), with C(@release_id@), C(@project@) and C(@api_port@) where these belong.
@@ -226,6 +226,11 @@ answered:
   description: The API was waited for until it answered; of an adopted project no health check is known.
   returned: with O(state=started)
   type: bool
+known:
+  description: Name of the container to look at for the worker of an adopted project, for O(livekit_worker_info#module:known); else empty.
+  returned: with O(state=started)
+  type: list
+  elements: str
 draining:
   description: Ids of releases whose workers still have calls.
   returned: with O(state=ended) or O(state=abandoned)
@@ -261,7 +266,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import deployment, engine, release
+from ansible.module_utils.livekit_deploy import adoption, deployment, engine, release
 from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 
@@ -288,7 +293,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": {"kind": "inventory"},
         "options": {
             "kind": {"type": "str", "choices": ["inventory", "shared_name", "release"], "default": "inventory"},
-            "agent_name": {"type": "str", "default": ""},
+            "shared_name": {"type": "str", "default": ""},
             "release": {"type": "str", "default": ""},
         },
     },
@@ -339,7 +344,7 @@ class RefusalError(Exception):
 def order_of(p: Params) -> deployment.Order:
     given = p["goal"]
     content = release.content_of(p["compose"], p["env"], p["secret_env"])
-    goal = deployment.Goal(given["kind"], content, given["agent_name"], given["release"])
+    goal = deployment.Goal(given["kind"], content, given["shared_name"], given["release"])
     record = {**p["record"], "app": p["app"]}
     return deployment.Order(
         goal,
@@ -382,7 +387,7 @@ def refuse(p: Params) -> None:
         )
     if p["unresolved"]:
         raise RefusalError(p["unresolved"])
-    if p["goal"]["kind"] == deployment.SHARED_NAME and not p["goal"]["agent_name"]:
+    if p["goal"]["kind"] == deployment.SHARED_NAME and not p["goal"]["shared_name"]:
         raise RefusalError(
             "found no livekit_agent_shared_name, expected the name to restore. Set it in the inventory, or say which release: "
             "-e rollback_to=previous"
@@ -419,7 +424,8 @@ def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 
 def started(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     begin = run.step(p["fence"], f"start {p['service']}", p["deadline_seconds"], lambda: run.host.start(p["release"], p["service"]))
-    return {"changed": begin, "answered": bool((run.host.record(p["release"]) or {}).get("adopted"))}
+    known = adoption.known(run.host.record(p["release"]))
+    return {"changed": begin, "answered": bool(known), "known": known}
 
 
 def candidate(run: deployment.Deployment, p: Params) -> dict[str, Any]:

@@ -32,6 +32,11 @@ options:
   project:
     description: Read only the workers of this compose project.
     type: str
+  known:
+    description: Names of containers that are workers whatever their settings and log say. With O(project) only these are read.
+    type: list
+    elements: str
+    default: []
   registered_as:
     description: Wait until the worker of O(project) is registered under this agent name; fail with the reason when it cannot be.
     type: str
@@ -112,6 +117,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "job_ids": {"type": "list", "elements": "str", "default": []},
     "rooms": {"type": "list", "elements": "str", "default": []},
     "log_patterns": {"type": "list", "elements": "str", "default": []},
+    "known": {"type": "list", "elements": "str", "default": []},
     "registered_as": {"type": "str"},
     "wait_seconds": {"type": "float", "default": 60.0},
 }
@@ -121,7 +127,7 @@ def wait_registered(run: engine.Run, module: AnsibleModule, **selection: Any) ->
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:
-        found = worker.readings(run, project=module.params["project"], **selection)
+        found = worker.readings(run, project=module.params["project"], known=module.params["known"], **selection)
         trouble = worker.registration_trouble(found["workers"], module.params["registered_as"])
         if not trouble:
             return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
@@ -137,11 +143,11 @@ def read(module: AnsibleModule) -> dict[str, Any]:
         return {**worker.everywhere(engine.command, **selection), "evictions": drain.Records().all()}
     if p["registered_as"] is not None:
         return wait_registered(module.run_command, module, **selection)
-    return worker.readings(module.run_command, project=p["project"], **selection)
+    return worker.readings(module.run_command, project=p["project"], known=p["known"], **selection)
 
 
 def main() -> None:
-    exclusive = [("everywhere", "project"), ("everywhere", "registered_as")]
+    exclusive = [("everywhere", "project"), ("everywhere", "known"), ("everywhere", "registered_as")]
     module = AnsibleModule(ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True)
     try:
         module.exit_json(**{"changed": False, "unread": [], **read(module)})

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hand-made compose project as the release before the first one of ours: refused, left alone or taken over, and what then differs.
 
-Its record is like any other, with ``adopted``: which project, which of its services are worker and API, and the restart policies that were
-changed. Nothing of its files is touched, and its containers are stopped and started, never removed.
+Its record is like any other, with ``adopted``: which project, which of its containers are worker and API, and the restart policies that
+were changed. Nothing of its files is touched, and its containers are stopped and started, never removed.
 """
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, process, release, times, worker
+from ansible.module_utils.livekit_deploy import engine, process, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy.files import read_text
 
 API, AGENT = release.SERVICES
 REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
@@ -31,22 +34,40 @@ def is_ours(container: dict[str, Any]) -> bool:
     return recorded and (directory / "release.json").is_file()
 
 
-def strangers(run: engine.Run, found: list[dict[str, Any]], root: Path = process.ROOT) -> list[dict[str, Any]]:
-    """A reading of each running worker of a compose project that is no release; ``signal`` is what it drains on."""
-    others = [c for c in found if c["State"]["Running"] and engine.labels(c).get(engine.PROJECT_LABEL) and not is_ours(c)]
-    if not others:
+def taken(root: Path) -> dict[str, str]:
+    """The projects that other applications of the host have adopted, each with its application; ``root`` is the directory of ours."""
+    projects = {}
+    for path in root.parent.glob("*/releases/*/release.json"):
+        if path.parents[2] != root and release.ID_PATTERN.fullmatch(path.parent.name):
+            adopted = json.loads(read_text(path) or "{}").get("adopted")
+            projects.update({adopted["project"]: path.parents[2].name} if adopted else {})
+    return projects
+
+
+def strangers(run: engine.Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
+    """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``); ``signal`` is what it
+    drains on."""
+    running = [c for c in found if c["State"]["Running"] and engine.labels(c).get(engine.PROJECT_LABEL)]
+    strange = [c for c in running if engine.labels(c)[engine.PROJECT_LABEL] not in others and not is_ours(c)]
+    if not strange:
         return []
     search = worker.Search(run, worker.Selection(), root, found)
-    readings = [(container, search.of_container(container)) for container in others]
+    readings = [(container, search.of_container(container)) for container in strange]
     return [{**one, "signal": engine.drain_signal(container)} for container, one in readings if one]
 
 
-def refusal(workers: Sequence[Mapping[str, Any]], adopt: str, leave: Sequence[str]) -> str:
-    """Why the first release must not start on a host with these workers of others; empty when the inventory says what becomes of each."""
+def refusal(workers: Sequence[Mapping[str, Any]], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
+    """Why the first release must not start on a host with these workers; empty when the inventory says what becomes of each. ``others``
+    are the projects that other applications have taken over."""
     if adopt and adopt in leave:
         return (
             f"found: livekit_agent_adopt_project and livekit_agent_leave_projects both name {adopt}, expected one of them. Take it "
             "over, or leave it alone"
+        )
+    if adopt in others:
+        return (
+            f"found: livekit_agent_adopt_project names {adopt}, which the application {others[adopt]} has taken over, expected a project "
+            "that no application has. Correct livekit_agent_adopt_project, or remove it"
         )
     unnamed = [one for one in workers if one["project"] not in (adopt, *leave)]
     if unnamed:
@@ -71,41 +92,54 @@ def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
             return f"found: {described(one)}, removed when it stops (--rm), expected a container that stays. Start it with `up -d`"
         if not one["signal"]:
             return f"found: {described(one)}, whose stop signal is none a worker drains on, expected SIGTERM or SIGINT. Correct stop_signal"
-        if name_of(one) is None:
+        if worker.name_of(one) is None:
             return f"found: {described(one)}, expected a name in its log or environment. Start it anew, or leave the project alone"
+        if not worker.name_of(one):
+            return (
+                f"found: {described(one)}, which is sent to every new room (automatic dispatch), expected a name. Give it one "
+                "(LIVEKIT_AGENT_NAME, or agent_name in its code), or leave the project alone"
+            )
+        if not one["worker_id"]:
+            why = f" ({one['unread']})" if one["unread"] else ""
+            return (
+                f"found: {described(one)}, without a registration in its log{why}, expected the line {worker_log.REGISTERED!r} as JSON, "
+                "by which it is known when it is brought back. Run it with `start`, not `dev`, at log level INFO, with a log that Docker "
+                "can read, or leave the project alone"
+            )
     return ""
 
 
 def described(one: Mapping[str, Any]) -> str:
-    name = name_of(one)
+    name = worker.name_of(one)
     called = "an agent name that is not known" if name is None else f"agent name {name!r}"
     return (
         f"compose project {one['project']} with a worker, container {one['container']}, {called}, in {one['directory'] or 'no directory'}"
     )
 
 
-def name_of(one: Mapping[str, Any]) -> str | None:
-    said = (one.get("agent_name"), one.get("answered_name"), (one.get("env") or {}).get("LIVEKIT_AGENT_NAME"))
-    return next((str(name) for name in said if name is not None), None)
-
-
 # --- its record ---
 
 
-def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The record of the release that a worker's project is from now on. The id is of its containers: a second try makes the same."""
+def is_first(record: Mapping[str, Any] | None) -> bool:
+    """Whether what serves is an adopted project that no release of ours has replaced so far: somebody may still change it."""
+    return bool(record and record.get("adopted") and not record.get("staged_at"))
+
+
+def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The record of the release that a worker's project is from now on. The id is of its containers: a second try makes the same. Made
+    anew it keeps the id that the record ``before`` has."""
     mine = [container for container in found if engine.labels(container).get(engine.PROJECT_LABEL) == one["project"]]
-    own = next(container for container in mine if container["Name"].lstrip("/") == one["container"])
-    service = engine.labels(own).get(engine.SERVICE_LABEL, "")
-    api, port = api_of([container for container in mine if engine.labels(container).get(engine.SERVICE_LABEL) != service])
+    own = next(container for container in mine if engine.name(container) == one["container"])
+    api, port = api_of([container for container in mine if container is not own and stays(container)])
     parts = {AGENT: own, **({API: api} if api else {})}
     digest = release.sha256(" ".join([one["project"], *sorted(container["Id"] for container in mine)]))
     made = times.epoch(own.get("Created")) or time.time()
+    before = before or {"id": f"{time.strftime(release.STAMP, time.gmtime(made))}-{digest[:8]}"}
     return {
-        "id": f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(made))}-{digest[:8]}",
+        "id": before["id"],
         "app": app,
         "hash": digest,
-        "agent_name": name_of(one) or "",
+        "agent_name": worker.name_of(one) or "",
         "api_port": port,
         "images": {name: container["Config"]["Image"] for name, container in parts.items()},
         "services": list(parts),
@@ -117,31 +151,34 @@ def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]])
         "served_at": times.stamp(times.epoch(one["started_at"]) or made),
         "previous": None,
         "rolled_back": None,
-        "earlier_worker_ids": list(one["worker_ids"]),
+        "earlier_worker_ids": list(dict.fromkeys([*before.get("earlier_worker_ids", []), *one["worker_ids"]])),
         "adopted": {
             "project": one["project"],
             "directory": one["directory"],
-            "worker": service,
-            "api": engine.labels(api).get(engine.SERVICE_LABEL) if api else None,
+            "worker": engine.name(own),
+            "api": engine.name(api) if api else None,
             "signal": one["signal"],
-            "containers": sorted(container["Name"].lstrip("/") for container in mine if stays(container)),
+            # What runs again when the project is brought back.
+            "containers": sorted(engine.name(container) for container in mine if container is own or stays(container)),
+            "ports": sorted({port for container in mine for port in published(container)}),
             "policies": {},
         },
     }
 
 
 def stays(container: dict[str, Any]) -> bool:
-    """Whether a container is to run again when the project is brought back: not what has ended, or goes when it ends."""
-    return bool(container["State"]["Running"] and not container.get("HostConfig", {}).get("AutoRemove"))
+    """Whether a container is of the project's services: not what has ended, goes when it ends, or was started once (`compose run`)."""
+    once = engine.labels(container).get(engine.ONE_OFF_LABEL) == "True" or container.get("HostConfig", {}).get("AutoRemove")
+    return bool(container["State"]["Running"] and not once)
 
 
 def api_of(others: Sequence[dict[str, Any]]) -> tuple[dict[str, Any] | None, int | None]:
-    """The API of a project and the port where the host reaches it: the one container that publishes a port, or the one of these that is
-    made for LiveKit (a database may publish one, too). Where that is not clear there is none."""
-    publishing = [(container, ports) for container in others if (ports := published(container))]
-    made_for_it = [(c, ports) for c, ports in publishing if any(name in engine.environment(c) for name in process.OF_LIVEKIT)]
-    chosen = next((some for some in (publishing, made_for_it) if len(some) == 1), None)
-    return (chosen[0][0], chosen[0][1][0]) if chosen else (None, None)
+    """The API of a project and the port where the host reaches it: of the containers that publish a port the one that is made for LiveKit,
+    else the only one, if it speaks HTTP (a database may publish a port, too). Where that is not clear there is none."""
+    publishing = [(container, ports[0]) for container in others if (ports := published(container))]
+    made_for_it = [one for one in publishing if any(name in engine.environment(one[0]) for name in process.OF_LIVEKIT)]
+    chosen = made_for_it or [one for one in publishing if len(publishing) == 1 and answers(one[1], 2.0)]
+    return chosen[0] if len(chosen) == 1 else (None, None)
 
 
 def published(container: dict[str, Any]) -> list[int]:
@@ -155,42 +192,51 @@ def published(container: dict[str, Any]) -> list[int]:
 # --- its containers ---
 
 
+def known(record: Mapping[str, Any] | None) -> list[str]:
+    """The one container to look at for the worker of an adopted project, whatever else that has; none for a release of ours."""
+    return [record["adopted"]["worker"]] if record and record.get("adopted") else []
+
+
 def members(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own."""
+    """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own, as the
+    Engine writes them (``/name``), so that none is taken for one of the two."""
     adopted = record["adopted"]
     parts = {adopted["worker"]: AGENT, adopted["api"]: API}
-    result: dict[str, dict[str, Any]] = {}
-    for container in found:
-        labels, name = engine.labels(container), container["Name"].lstrip("/")
-        if labels.get(engine.PROJECT_LABEL) == adopted["project"]:
-            part = parts.get(labels.get(engine.SERVICE_LABEL), name)
-            result[name if part in result else part] = container
-    return result
+    mine = [container for container in found if engine.labels(container).get(engine.PROJECT_LABEL) == adopted["project"]]
+    return {parts.get(engine.name(container), container["Name"]): container for container in mine}
 
 
-def lacking(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> str:
-    """Why an adopted project cannot be started again; empty when it can."""
+def lacking(record: Mapping[str, Any], found: Sequence[dict[str, Any]], serving: Mapping[str, Any]) -> str:
+    """Why an adopted project cannot be started beside the release that serves; empty when it can."""
     mine, adopted = members(record, found), record["adopted"]
-    names = {container["Name"].lstrip("/") for container in mine.values()}
+    what = f"{record['id']} is the adopted compose project {adopted['project']}"
+    names = {engine.name(container) for container in mine.values()}
     gone = [name for name in adopted["containers"] if name not in names]
     if gone:
-        return f"{record['id']} is the adopted compose project {adopted['project']}, whose containers are gone ({', '.join(gone)})"
+        return f"{what}, whose containers are gone ({', '.join(gone)})"
     if record["state"] in ("draining", "abandoned") and mine[AGENT]["State"]["Running"]:
-        return f"the worker of {record['id']} was told to stop and still has calls"
+        return f"the worker of {record['id']} was told to stop and still has calls (wait until its calls have ended, then run it again)"
+    if serving["api_port"] in adopted["ports"]:
+        return (
+            f"{what}, which publishes port {serving['api_port']}, where the API of the serving release listens (run deploy.yml with "
+            "-e force_release=true, which takes the other port of agent_api_ports, then run it again)"
+        )
     return ""
 
 
 def always(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1, measured)."""
     mine = members(record, found).values()
-    changed = {c["Name"].lstrip("/"): "always" for c in mine if engine.restart_policy(c) == "always"}
+    changed = {engine.name(c): "always" for c in mine if engine.restart_policy(c) == "always"}
     return {**record["adopted"]["policies"], **changed}
 
 
 def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service: str) -> list[dict[str, Any]]:
     """The containers of a step that starts one part of a release: before the worker all that ran and are neither worker nor API."""
     mine = members(record, found)
-    others = [container for part, container in mine.items() if part in record["adopted"]["containers"]]
+    others = [c for part, c in mine.items() if part not in release.SERVICES and engine.name(c) in record["adopted"]["containers"]]
+    # In the order in which they were made: compose makes first what others depend on.
+    others.sort(key=lambda container: str(container.get("Created")))
     return [*(others if service == AGENT else []), *([mine[service]] if service in mine else [])]
 
 
@@ -202,7 +248,7 @@ def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).close()
         except urllib.error.HTTPError:
             return True
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.3)
@@ -226,11 +272,11 @@ def plan(source: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def claimed(reading: Mapping[str, Any], projects: Mapping[str, str] | None) -> dict[str, Any]:
-    """A reading in which the workers of adopted projects are of their releases; ``projects`` maps a project to the release's id."""
-    known = projects or {}
+def claimed(reading: Mapping[str, Any], adopted: Mapping[str, str] | None) -> dict[str, Any]:
+    """A reading in which the workers of adopted projects are of their releases; ``adopted`` maps a container to the release's id."""
+    releases = adopted or {}
     workers = [
-        {**one, "release": known[one["project"]]} if one.get("project") in known and not one.get("release") else one
+        {**one, "release": releases[one["container"]]} if one.get("container") in releases and not one.get("release") else one
         for one in reading.get("workers") or []
     ]
     return {**reading, "workers": workers}

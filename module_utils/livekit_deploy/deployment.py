@@ -22,12 +22,12 @@ INVENTORY, SHARED_NAME, RELEASE = "inventory", "shared_name", "release"
 
 @dataclass(frozen=True)
 class Goal:
-    """What is to serve: what the inventory says (``content``), the serving release under the shared name ``agent_name``, or the kept
-    ``release`` (an id, or ``previous``)."""
+    """What is to serve: what the inventory says (``content``), the serving release under the ``shared_name``, or the kept ``release`` (an
+    id, or ``previous``), which may have that name, too."""
 
     kind: str = INVENTORY
     content: release.Content = field(default_factory=lambda: release.Content("", {}))
-    agent_name: str = ""
+    shared_name: str = ""
     release: str = ""
 
 
@@ -110,25 +110,30 @@ class Deployment:
         return self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))
 
     def on_the_first_day(self, order: Order, found: dict[str, Any], *, write: bool) -> dict[str, Any]:
-        """What the host is like, with the hand-made project that is adopted as the release that serves. Where no release of ours serves,
-        every other worker of a compose project is refused that the inventory does not leave alone."""
+        """What the host is like, with the hand-made project that is adopted as the release that serves. Until a release of ours has served,
+        its record is made anew by each run, and every other worker of a compose project is refused that the inventory does not leave
+        alone."""
         current = found["release"]
-        left = ((current or {}).get("adopted") or {}).get("project") in order.leave
-        if order.goal.kind != INVENTORY or (current and not left):
+        project = ((current or {}).get("adopted") or {}).get("project", "")
+        left = project in order.leave
+        if order.goal.kind != INVENTORY or not (current is None or left or adoption.is_first(current)):
             return found
-        listed = engine.containers(self.host.run)
-        workers = adoption.strangers(self.host.run, listed)
-        if why := adoption.refusal(workers, order.adopt, order.leave):
+        adopt = order.adopt or ("" if left else project)
+        listed, others = engine.containers(self.host.run), adoption.taken(self.host.root)
+        workers = adoption.strangers(self.host.run, listed, others)
+        if why := adoption.refusal(workers, adopt, order.leave, others):
             raise ReleaseError(why)
-        mine = [one for one in workers if order.adopt and one["project"] == order.adopt]
-        record = adoption.record_of(self.host.app, mine[0], listed) if mine else None
+        mine = [one for one in workers if adopt and one["project"] == adopt]
+        again = current if adopt == project else None
+        # One whose worker does not run now stays as it was recorded.
+        record = adoption.record_of(self.host.app, mine[0], listed, again) if mine else again
         if not write:
             return {**found, "release": record, "drift": []}
-        if left:
+        if current and not again:
             self.host.let_go(current["id"])
         if record:
             self.host.adopt(record)
-        return self.host.info() if left or record else found
+        return self.host.info() if current or record else found
 
     def bring_back(self, answer: Mapping[str, Any]) -> None:
         """Note that an adopted project is about to serve again."""
@@ -147,6 +152,11 @@ class Deployment:
         else:
             content = self.content_of(order.goal)
             plan = release.plan(current, found["drift"], content, order.stamp, order.ports, self.host.app, order.force)
+            if plan["api_port"] is None:
+                raise ReleaseError(
+                    f"found: what serves uses the ports {', '.join(map(str, order.ports))}, expected one of agent_api_ports that is free. "
+                    "Choose others"
+                )
         plan |= {
             # The containers of an adopted project are there: nothing is pulled for them.
             "images": dict(order.images) if by_inventory else {} if source.get("adopted") else source["images"],
@@ -168,9 +178,10 @@ class Deployment:
     def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
         """How a release is not what the inventory wants, on purpose."""
         source = self.source(goal)
-        # A kept release may itself have served the shared name.
-        kind = (source.get("rolled_back") or {}).get("kind") if source["agent_name"] == plan["agent_name"] else goal.kind
-        return {"kind": kind or goal.kind, "at": now(), "to": source["id"], "from_agent_name": plan["agent_name_before"]}
+        # A kept release may itself have served the shared name, as an adopted one usually has.
+        before = (source.get("rolled_back") or {}).get("kind")
+        kind = SHARED_NAME if plan["agent_name"] == goal.shared_name else before or goal.kind
+        return {"kind": kind, "at": now(), "to": source["id"], "from_agent_name": plan["agent_name_before"]}
 
     # --- which content ---
 
@@ -178,7 +189,7 @@ class Deployment:
         if goal.kind == INVENTORY:
             return goal.content
         content = self.host.content(self.source(goal)["id"])
-        return content.named(goal.agent_name) if goal.kind == SHARED_NAME else content
+        return content.named(goal.shared_name) if goal.kind == SHARED_NAME else content
 
     def source(self, goal: Goal) -> dict[str, Any]:
         """The record of the release that a rollback is made from."""
@@ -196,8 +207,8 @@ class Deployment:
         found = self.host.record(wanted) if wanted and release.ID_PATTERN.fullmatch(wanted) else None
         trouble = self.trouble_of(goal.release, wanted, found, current)
         if trouble or found is None:
-            listed = release.choices(self.host.records(), current["id"])
-            kept = "; ".join(listed) or "none"
+            able = [one for one in self.host.records() if not self.trouble_of(one["id"], one["id"], one, current)]
+            kept = "; ".join(release.choices(able)) or "none"
             raise ReleaseError(f"found: {trouble}, expected a release that served before. To choose from: {kept}")
         return found
 
@@ -216,7 +227,7 @@ class Deployment:
                 f"no release {wanted} on this host" if wanted == asked else f"the release before this one, {wanted}, is not kept any more"
             )
         if adopted:
-            return adoption.lacking(found, engine.containers(self.host.run))
+            return adoption.lacking(found, engine.containers(self.host.run), current)
         return "" if found.get("served_at") else f"{wanted} never served"
 
     def refuse_full_disk(self, min_free_mb: int) -> None:
@@ -289,6 +300,13 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
             f"{current['id']}: drained and stopped when {plan['id']} serves, and kept"
         )
         lines.append(f"  back to it: ansible-playbook playbooks/rollback.yml --limit {host} -e rollback_to={current['id']}")
+        if current["api_port"] is None:
+            lines.append("  which API is of it is not known: while it serves, the proxy answers 502, also after a rollback")
+    if plan["adopted"] and plan["api_port"] is None:
+        lines.append(
+            f"{host}: which API is of compose project {plan['project']} is not known: while it serves, the proxy answers 502. Point your "
+            "callers to its API"
+        )
     if (plan.get("rolled_back") or {}).get("kind") == SHARED_NAME:
         lines.append(f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs")
     return lines + (dry(host, plan, current) if check else [])

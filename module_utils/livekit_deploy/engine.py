@@ -21,6 +21,7 @@ SERVICE_LABEL = "com.docker.compose.service"
 CONFIG_LABEL = "com.docker.compose.config-hash"
 DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
 FILES_LABEL = "com.docker.compose.project.config_files"
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 # Who made a container, if not somebody on this host: a stopped one would be started again, here or elsewhere.
 ORCHESTRATORS = {
     "com.docker.swarm.service.name": "Docker Swarm",
@@ -81,6 +82,10 @@ def inspect(run: Run, container: str) -> dict[str, Any]:
 
 def labels(container: dict[str, Any]) -> dict[str, str]:
     return container.get("Config", {}).get("Labels") or {}
+
+
+def name(container: dict[str, Any]) -> str:
+    return str(container["Name"]).lstrip("/")
 
 
 def environment(container: dict[str, Any]) -> dict[str, str]:

@@ -229,7 +229,7 @@ def is_ours(about: Mapping[str, Any], host: str, read: Mapping[str, Any]) -> boo
         return False
     if about["releases"] is None:
         return str(read.get("instance") or "").startswith(f"{host}/")
-    own = (about.get("adopted") or {}).get(read.get("project")) == read["release"]
+    own = (about.get("adopted") or {}).get(read.get("container")) == read["release"]
     return read["release"] in about["releases"] and (own or read.get("project") == release.project(str(about["app"]), str(read["release"])))
 
 

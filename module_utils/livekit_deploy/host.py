@@ -98,7 +98,7 @@ class Host:
     def service(container: dict[str, Any]) -> dict[str, Any]:
         return {
             "id": container["Id"],
-            "container": container["Name"].lstrip("/"),
+            "container": engine.name(container),
             "running": container["State"]["Running"],
             "image": container["Config"]["Image"],
             "config_hash": engine.labels(container).get(engine.CONFIG_LABEL),
@@ -120,8 +120,7 @@ class Host:
         """Record, drift, containers, leftovers and worker readings, as the Engine tells them now."""
         found = engine.containers(self.run)
         state = self.state(found)
-        known = [service["id"] for name in state["adopted"].values() for service in self.services(name, found).values()]
-        reading = worker.readings(self.run, found=found, known=known, **selection)
+        reading = worker.readings(self.run, found=found, known=state["adopted"], **selection)
         return {**state, **adoption.claimed(reading, state["adopted"])}
 
     def state(self, found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -136,7 +135,7 @@ class Host:
             "services": services,
             "drift": self.drift(record, services) if record else [],
             "leftovers": [r["id"] for r in others if self.is_left(r, found) or r["state"] in ("staged", "switching")],
-            "adopted": {r["adopted"]["project"]: r["id"] for r in records if r.get("adopted")},
+            "adopted": {r["adopted"]["worker"]: r["id"] for r in records if r.get("adopted")},
         }
 
     def is_left(self, record: dict[str, Any], found: list[dict[str, Any]]) -> bool:
@@ -222,7 +221,7 @@ class Host:
     def refuse_unstable(self, release_id: str, worker_id: str) -> None:
         """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
         record = self.record(release_id) or {"app": self.app, "id": release_id}
-        found = worker.readings(self.run, project=release.project_of(record))["workers"]
+        found = worker.readings(self.run, project=release.project_of(record), known=adoption.known(record))["workers"]
         if trouble := worker.registration_trouble(found, record.get("agent_name", "")):
             raise ReleaseError(trouble.text)
         if found[0]["worker_id"] != worker_id:
@@ -296,11 +295,7 @@ class Host:
         Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
         """
         services = self.services(release_id, engine.containers(self.run))
-        log = [
-            f"{name}: {worker_log.short(line)}"
-            for name, service in services.items()
-            for line in engine.log_lines(self.run, service["id"], 6)
-        ]
+        log = [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
         failed, current = self.record(release_id), self.current()
         if failed and current and current["id"] == release_id:
             if not self.can_go_back(failed):
@@ -310,6 +305,13 @@ class Host:
         busy = self.clear(release_id, 5.0)
         now_serving = self.current()
         return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if busy else []}
+
+    def last_words(self, container: str) -> list[str]:
+        """The last lines of a container's log, or why it has none to read: that keeps no release from being taken back."""
+        try:
+            return [worker_log.short(line) for line in engine.log_lines(self.run, container, 6)]
+        except engine.EngineError as error:
+            return [f"its log cannot be read: {worker_log.short(str(error))}"]
 
     def can_go_back(self, failed: dict[str, Any]) -> bool:
         """Whether the release before still runs and is not being stopped; without one before, nothing serves afterwards."""
@@ -450,7 +452,8 @@ class Host:
     # --- an adopted project (see ``adoption``) ---
 
     def adopt(self, record: dict[str, Any]) -> None:
-        """Make a hand-made project the release that serves. Killed before its record is written, nothing serves, as before."""
+        """Make a hand-made project the release that serves. Killed before its record is written, nothing serves, as before; killed before
+        the proxy follows, the next run does the same again."""
         self.directory(record["id"]).mkdir(mode=0o750, parents=True, exist_ok=True)
         self.point_to(record["id"])
         self.save(record)
@@ -458,6 +461,7 @@ class Host:
 
     def let_go(self, release_id: str) -> None:
         """Forget an adopted project that serves; its containers are left as they are."""
+        self.proxy_to(None)
         self.remove(release_id)
         self.point_to(None)
 
@@ -478,12 +482,12 @@ class Host:
         wanted = adoption.to_start(record, engine.containers(self.run), service)
         for container in wanted:
             engine.docker(self.run, "start", container["Id"])
-            if policy := record["adopted"]["policies"].get(container["Name"].lstrip("/")):
+            if policy := record["adopted"]["policies"].get(engine.name(container)):
                 engine.docker(self.run, "update", "--restart", policy, container["Id"])
         if service == adoption.API and not adoption.answers(record["api_port"]):
             raise ReleaseError(
                 f"found: nothing speaks HTTP on port {record['api_port']}, expected the API of compose project "
-                f"{record['adopted']['project']}. Look at its log: docker logs {wanted[-1]['Name'].lstrip('/') if wanted else service}"
+                f"{record['adopted']['project']}. Look at its log: docker logs {engine.name(wanted[-1]) if wanted else service}"
             )
         return not all(container["State"]["Running"] for container in wanted)
 

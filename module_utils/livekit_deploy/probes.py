@@ -60,7 +60,7 @@ def of_this_run(variables: Mapping[str, Any], name: str) -> dict[str, Any] | Non
 
 
 def adopted_of(variables: Mapping[str, Any]) -> dict[str, str]:
-    """The adopted compose projects of a host, each with the id of the release that it is."""
+    """The worker's container of each adopted compose project of a host, with the id of the release that the project is."""
     return dict(reading_of(variables).get("adopted") or {})
 
 
@@ -481,7 +481,7 @@ def observed_outside(hostvars: Mapping[str, Any], host: str, entries: Sequence[M
 def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
     variables = hostvars[host]
     first, witness = reading_of(variables), registered(variables, WITNESS, "workers")
-    if witness:  # it does not know which projects were adopted
+    if witness:  # it does not know of which release
         witness = adoption.claimed(witness, adopted_of(variables))
     release, states = first.get("release"), first.get("states", {})
     readings = [reading for reading in (first, witness) if reading]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -182,14 +182,15 @@ def reasons(current: Mapping[str, Any] | None, drift: Sequence[str], digest: str
     return [*found, *drift, *(["forced"] if force else [])]
 
 
-def free_port(current: Mapping[str, Any] | None, ports: Sequence[int]) -> int:
-    return next(port for port in ports if not current or port != current["api_port"])
+def free_port(current: Mapping[str, Any] | None, ports: Sequence[int]) -> int | None:
+    """The port that the serving release leaves free; an adopted project may publish several. None where there is none."""
+    taken = [current["api_port"], *(current.get("adopted") or {}).get("ports", [])] if current else []
+    return next((port for port in ports if port not in taken), None)
 
 
-def choices(records: Iterable[Mapping[str, Any]], serving: str | None) -> list[str]:
+def choices(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """The releases that a host can be rolled back to, newest first, a line each."""
-    kept = [r for r in records if r["id"] != serving and r.get("served_at")]
-    return [f"{r['id']} ({r['agent_name']}, served from {r['served_at']})" for r in reversed(kept)]
+    return [f"{r['id']} ({r['agent_name']}, served from {r['served_at']})" for r in reversed(records)]
 
 
 # --- drift -----------------------------------------------------------------------------------------------------------

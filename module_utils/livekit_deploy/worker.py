@@ -86,6 +86,12 @@ def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str
     }
 
 
+def name_of(found: Mapping[str, Any]) -> str | None:
+    """A worker's agent name: as it registered, else (older livekit-agents log none) as it answers or was created with."""
+    said = (found.get("agent_name"), found.get("answered_name"), (found.get("env") or {}).get("LIVEKIT_AGENT_NAME"))
+    return next((str(name) for name in said if name is not None), None)
+
+
 # --- containers ------------------------------------------------------------------------------------------------------
 
 
@@ -104,7 +110,7 @@ def reading(
     return {
         **found,
         "kind": "container",
-        "container": container["Name"].lstrip("/"),
+        "container": engine.name(container),
         "container_id": container["Id"][:12],
         "pid": state.get("Pid") or None,
         "project": labels.get(engine.PROJECT_LABEL),
@@ -155,19 +161,23 @@ def readings(
 ) -> dict[str, Any]:
     """A reading of each worker container of the host, or of one compose project; ``time`` is the host's clock (epoch seconds).
 
-    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then on, ``known`` are ids
-    of containers that are workers although nothing in their settings says so. A container that is removed meanwhile is left out.
+    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then on, ``known`` are
+    names of containers that are workers whatever their settings and log say; of a project only these are read then. A container that is
+    removed meanwhile is left out.
     """
     selection = Selection(frozenset(job_ids), frozenset(rooms), tuple(patterns), since)
     if found is None:
         found = engine.containers(run, f"{engine.PROJECT_LABEL}={project}" if project else None)
     workers = []
-    candidates = [container for container in found if may_be_worker(container) or container["Id"] in known]
-    # In a project that was adopted the worker may have its name in its code.
-    for container in candidates or (found if project else []):
+    for container in found:
+        is_known = engine.name(container) in known
+        if not is_known and (not may_be_worker(container) or (project and known)):
+            continue
         try:
             one = reading(container, process.Log(engine.log_lines(run, container["Id"])), selection)
-            workers += [one] if is_worker(container, one) else []
+            if is_known:
+                one["agent_name"] = name_of(one)
+            workers += [one] if is_known or is_worker(container, one) else []
         except engine.EngineError as error:
             if not error.is_gone:
                 raise
@@ -345,7 +355,9 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
         return Trouble(f"found: the worker was started and has not registered since, expected it as {expected}", final=False)
     if found["agent_name"] != expected:
         remedy = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
-        return Trouble(f"found: the worker registered as {found['agent_name']!r}, expected {expected!r}. {remedy}", final=True)
+        # Where the log has no name it may still answer with it.
+        final = found["agent_name"] is not None
+        return Trouble(f"found: the worker registered as {found['agent_name']!r}, expected {expected!r}. {remedy}", final=final)
     if not found["connected"]:
         return Trouble(
             f"found: the worker lost its connection after it registered, expected it to stay. Its last lines: {last}", final=False

@@ -13,6 +13,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import engine, process
 from ansible.module_utils.testing import patch_module_args
 
+from tests.unit.module_utils.machine import Machine
+
 
 def read(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
     with patch_module_args(params), pytest.raises(SystemExit):
@@ -43,6 +45,17 @@ def test_everywhere_an_engine_that_refuses_is_one_of_the_things_not_read(capsys:
     assert (found["changed"], found["workers"], len(found["unread"])) == (False, [], 1)
 
 
-@pytest.mark.parametrize("other", [{"project": "p"}, {"project": "p", "registered_as": "a"}])
-def test_everywhere_is_for_the_whole_host(capsys: pytest.CaptureFixture[str], other: dict[str, str]) -> None:
+@pytest.mark.parametrize("other", [{"project": "p"}, {"known": ["c"]}, {"project": "p", "registered_as": "a"}])
+def test_everywhere_is_for_the_whole_host(capsys: pytest.CaptureFixture[str], other: dict[str, Any]) -> None:
     assert "mutually exclusive" in read(capsys, everywhere=True, **other)["msg"]
+
+
+def test_known_worker_of_a_project_is_waited_for_and_no_other(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    registered = '{"message": "registered worker", "id": "AW_1"}'
+    machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=a"], "log": registered}, web={"env": ["LIVEKIT_AGENT_NAME=a"]})
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda _, argv: machine.run(argv))
+    monkeypatch.setattr(livekit_worker_info.worker, "own_answer", lambda *_: {})
+    found = read(capsys, project="seed", known=["seed-bot-1"], registered_as="a", wait_seconds=0)
+    assert [(one["container"], one["agent_name"]) for one in found["workers"]] == [("seed-bot-1", "a")]
+    assert [one["container"] for one in read(capsys, known=["seed-bot-1"])["workers"]] == ["seed-bot-1"]

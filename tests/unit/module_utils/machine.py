@@ -15,7 +15,7 @@ class Machine:
     def __init__(self) -> None:
         self.containers: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
-        self.logs: dict[str, str] = {}
+        self.logs: dict[str, str | None] = {}
         self.nginx_accepts = True
         self.drains = True
         self.at_reload: Callable[[], None] = lambda: None
@@ -39,21 +39,23 @@ class Machine:
             )
 
     def hand_made(self, project: str, **services: dict[str, Any]) -> None:
-        """A compose project of somebody: each service with its environment, the port it publishes, its restart policy and its log."""
+        """A compose project of somebody: each service with its environment, the port it publishes, its restart policy and its log (None
+        where Docker cannot read it); ``once`` is a container of `docker compose run`."""
         for service, given in services.items():
             labels = {
                 engine.PROJECT_LABEL: project,
                 engine.SERVICE_LABEL: service,
                 engine.CONFIG_LABEL: f"{service}-hash",
                 engine.DIRECTORY_LABEL: f"/srv/{project}",
+                engine.ONE_OFF_LABEL: str(given.get("once", False)),
             }
-            name = f"{project}-{service}-1"
+            name = f"{project}-{service}-{'run-1' if given.get('once') else 1}"
             ports = {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(given["port"])}]} if "port" in given else {}
             self.containers.append(
                 {
                     "Id": name,
                     "Name": f"/{name}",
-                    "Created": "2025-12-01T00:00:00.123456789Z",
+                    "Created": given.get("created", "2025-12-01T00:00:00.123456789Z"),
                     "State": {"Running": given.get("running", True), "ExitCode": 0, "StartedAt": "2025-12-01T00:00:01.5Z"},
                     "Config": {"Image": f"{service}:1", "Env": given.get("env", []), "Labels": labels},
                     "HostConfig": {"RestartPolicy": {"Name": given.get("policy", "always")}, "AutoRemove": given.get("auto_remove", False)},
@@ -70,7 +72,8 @@ class Machine:
             case ["docker", "inspect", *_]:
                 return 0, json.dumps(self.containers), ""
             case ["docker", "logs", *_, container]:
-                return 0, self.logs.get(container, "last words"), ""
+                log = self.logs.get(container, "last words")
+                return (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
             case ["docker", "start" | "update" | "stop" | "kill" as verb, *options, container]:
                 self.change(verb, options, container)
             case ["docker", "compose", "--project-name", project, "down", *_]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 
 import pytest
-from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict
+from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict, worker
 from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
 from ansible.module_utils.livekit_deploy.lock import Claim, Owner
@@ -42,7 +43,7 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     (tmp_path / "app/releases").mkdir(parents=True)
     upstream = tmp_path / "upstream.conf"
     upstream.write_text(upstream_text("app", None))
-    monkeypatch.setattr(adoption, "answers", lambda port: port == 9000)
+    monkeypatch.setattr(adoption, "answers", lambda port, *_: port == 9000)
     return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(upstream)))
 
 
@@ -79,6 +80,13 @@ def running(machine: Machine) -> list[str]:
     return [container["Id"] for container in machine.containers if container["State"]["Running"]]
 
 
+def run_once(machine: Machine, service: str, running: bool = False, **given: Any) -> str:
+    """What `docker compose run` made of a service; the newest container is listed first."""
+    machine.hand_made("seed", **{service: {**SEED[service], "running": running, "once": True, **given}})
+    machine.containers.insert(0, machine.containers.pop())
+    return str(machine.containers[0]["Id"])
+
+
 def policies(machine: Machine) -> dict[str, str]:
     return {c["Id"]: engine.restart_policy(c) for c in machine.containers if c["Id"] in (BOT, WEB, CACHE)}
 
@@ -92,6 +100,8 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
         "container": f"{project}-bot-1",
         "directory": f"/srv/{project}",
         "agent_name": "old",
+        "worker_id": "AW_old",
+        "unread": "",
         "supervisor": {"kind": "docker", "name": ""},
         "start_command": "docker start bot",
         "signal": "TERM",
@@ -120,10 +130,15 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
         ([one(signal="")], "seed", [], "stop signal"),
         ([one(agent_name=None)], "seed", [], "expected a name in its log or environment"),
         ([one(agent_name=None, env={"LIVEKIT_AGENT_NAME": "old"})], "seed", [], ""),
+        ([one(agent_name=None, answered_name="old")], "seed", [], ""),
+        ([one(agent_name="", env={"LIVEKIT_AGENT_NAME": "old"})], "seed", [], "automatic dispatch), expected a name. Give it one"),
+        ([one(worker_id=None)], "seed", [], "without a registration in its log, expected the line 'registered worker'"),
+        ([one(worker_id=None, unread="no driver")], "seed", [], "its log (no driver), expected"),
+        ([], "theirs", [], "which the application billing has taken over"),
     ],
 )
 def test_refusal(workers: list[dict[str, Any]], adopt: str, leave: list[str], words: str) -> None:
-    said = adoption.refusal(workers, adopt, leave)
+    said = adoption.refusal(workers, adopt, leave, {"theirs": "billing"})
     assert (words in said) if words else said == ""
 
 
@@ -179,6 +194,35 @@ def test_project_that_is_left_alone_runs_on(run: Deployment, machine: Machine) -
     answer = deploy(run, machine, replace(ORDER, leave=["seed"]))
     assert answer["plan"]["previous"] is None
     assert set(running(machine)) > {BOT, WEB, CACHE}
+
+
+def adopted_by(other: Path, project: str) -> Path:
+    directory = other / "releases/20260101T000000Z-00000001"
+    directory.mkdir(parents=True)
+    (directory / "release.json").write_text(json.dumps({"adopted": {"project": project}}))
+    return directory
+
+
+def test_project_that_another_application_has_adopted_is_not_refused(run: Deployment, tmp_path: Path) -> None:
+    directory = adopted_by(tmp_path / "billing", "seed")
+    assert begin(run, ORDER)["plan"]["changed"]
+    (directory / "release.json").write_text("{}")
+    with pytest.raises(ReleaseError, match="compose project seed with a worker"):
+        begin(run, ORDER)
+
+
+def test_project_that_another_application_has_adopted_is_not_taken_over(run: Deployment, tmp_path: Path) -> None:
+    adopted_by(tmp_path / "billing", "seed")
+    with pytest.raises(ReleaseError, match="names seed, which the application billing has taken over"):
+        begin(run)
+
+
+def test_console_log_of_dev_is_refused_when_it_is_adopted(run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.container(BOT)["NetworkSettings"]["Networks"] = {"seed": {"IPAddress": "10.0.0.2"}}
+    monkeypatch.setattr(worker, "own_answer", lambda where: {"agent_name": "old"} if where else {})
+    machine.logs[BOT] = '12:00:00 INFO livekit.agents registered worker {"agent_name": "old", "id": "AW_old"}\n'
+    with pytest.raises(ReleaseError, match="without a registration in its log"):
+        begin(run)
 
 
 # --- taken over ------------------------------------------------------------------------------------------------------
@@ -293,6 +337,7 @@ def test_project_that_the_inventory_now_leaves_alone_is_let_go(run: Deployment, 
     run.abandon(first["fence"], "it crashed")
     answer = deploy(run, machine, replace(ORDER, stamp="20260102T000000Z", leave=["seed"]))
     assert (answer["plan"]["previous"], [r["id"] for r in run.host.records()]) == (None, [answer["plan"]["id"]])
+    assert run.host.record(first["release"]["id"]) is None
     assert set(running(machine)) > {BOT, WEB, CACHE}
 
 
@@ -307,6 +352,129 @@ def test_its_stopped_containers_are_nothing_to_clear(run: Deployment, machine: M
     deploy(run, machine)
     assert run.host.info()["leftovers"] == []
     assert run.host.retire(0.0, keep=3) == {"draining": [], "retired": [], "removed": []}
+
+
+@pytest.mark.parametrize("service", ["bot", "web"])
+def test_what_was_run_once_of_a_service_is_neither_worker_nor_api(run: Deployment, machine: Machine, service: str) -> None:
+    left = run_once(machine, service)
+    answer = deploy(run, machine)
+    assert (answer["drift"], left in answer["release"]["adopted"]["containers"]) == ([], False)
+    assert [command[-1] for command in machine.asked("docker", "kill")] == [BOT]
+    assert run.host.can_go_back({"previous": answer["release"]["id"]}) is False
+    return_to_it(run)
+    assert [command[-1] for command in machine.asked("docker", "start")] == [CACHE, BOT, WEB]
+    assert run.host.info()["drift"] == []
+
+
+def test_release_that_fails_goes_back_to_a_project_with_what_was_run_once(run: Deployment, machine: Machine) -> None:
+    run_once(machine, "bot")
+    answer = begin(run)
+    machine.start(answer["plan"]["id"])
+    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    assert run.abandon(answer["fence"], "it crashed")["serving"] == answer["release"]["id"]
+
+
+def test_what_is_run_once_meanwhile_is_stopped_and_not_started_again(run: Deployment, machine: Machine) -> None:
+    left = run_once(machine, "web", running=True)
+    deploy(run, machine)
+    assert left not in running(machine)
+    return_to_it(run)
+    assert left not in running(machine)
+
+
+def test_container_that_cannot_be_read_keeps_no_release_from_being_taken_back(run: Deployment, machine: Machine) -> None:
+    answer = begin(run)
+    machine.start(answer["plan"]["id"])
+    machine.logs[f"{answer['plan']['id']}-fastapi"] = None
+    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    done = run.abandon(answer["fence"], "it crashed")
+    assert done["serving"] == answer["release"]["id"]
+    assert done["log"] == [
+        "fastapi: its log cannot be read: configured logging driver does not support reading",
+        "agent-worker: last words",
+    ]
+
+
+@pytest.mark.parametrize(("service", "port"), [("web", 18101), ("cache", 18101), ("cache", 18102)])
+def test_release_takes_no_port_of_the_project(run: Deployment, machine: Machine, service: str, port: int) -> None:
+    machine.containers.clear()
+    machine.hand_made("seed", **{**SEED, service: {**SEED[service], "port": port}})
+    assert begin(run)["plan"]["api_port"] == {18101: 18102, 18102: 18101}[port]
+
+
+def test_project_that_has_both_ports_is_refused(run: Deployment, machine: Machine) -> None:
+    machine.containers.clear()
+    machine.hand_made("seed", bot=SEED["bot"], web={**SEED["web"], "port": 18101}, cache={"port": 18102})
+    with pytest.raises(ReleaseError, match="uses the ports 18101, 18102, expected one of agent_api_ports that is free"):
+        begin(run)
+
+
+def test_user_is_told_that_no_api_is_known(run: Deployment, machine: Machine) -> None:
+    machine.containers = [machine.container(BOT)]
+    answer = deploy(run, machine)
+    assert "the proxy answers 502, also after a rollback" in "\n".join(deployment.notes("a", answer, check=False))
+    returns = begin(run, back("20260102T000000Z"))
+    assert "a: which API is of compose project seed is not known" in "\n".join(deployment.notes("a", returns, check=False))
+
+
+def test_user_is_told_nothing_of_an_api_that_is_known(run: Deployment, machine: Machine) -> None:
+    said = deployment.notes("a", deploy(run, machine), check=False)
+    assert "502" not in "\n".join([*said, *deployment.notes("a", begin(run, back("20260102T000000Z")), check=False)])
+
+
+# --- adopted anew until a release has served -------------------------------------------------------------------------
+
+
+def edited(machine: Machine) -> None:
+    """Somebody has changed the project meanwhile: new containers, another port, one service less, another name."""
+    machine.containers.clear()
+    machine.hand_made("seed", bot={**SEED["bot"], "log": REGISTERED.replace("old", "newer")}, web={**SEED["web"], "port": 9001})
+    for container in machine.containers:
+        container["Id"] = f"{container['Id']}-again"
+        machine.logs[container["Id"]] = machine.logs[container["Name"].lstrip("/")]
+
+
+def test_project_that_was_changed_before_a_release_served_is_recorded_anew(run: Deployment, machine: Machine) -> None:
+    first = begin(run)
+    run.abandon(first["fence"], "it crashed")
+    edited(machine)
+    assert run.preview(ADOPT)["release"]["api_port"] == 9001
+    answer = begin(run, replace(ADOPT, stamp="20260102T000000Z"))
+    record = answer["release"]
+    assert (record["id"], record["api_port"], record["agent_name"]) == (first["release"]["id"], 9001, "newer")
+    assert (record["adopted"]["containers"], record["earlier_worker_ids"]) == ([BOT, WEB], ["AW_old", "AW_newer"])
+    assert "127.0.0.1:9001" in run.host.upstream.read_text()
+    assert answer["drift"] == []
+
+
+def test_project_that_became_unfit_is_refused(run: Deployment, machine: Machine) -> None:
+    run.abandon(begin(run)["fence"], "it crashed")
+    machine.container(BOT)["HostConfig"]["AutoRemove"] = True
+    with pytest.raises(ReleaseError, match="removed when it stops"):
+        begin(run, replace(ORDER, stamp="20260102T000000Z"))
+
+
+def test_project_whose_worker_does_not_run_now_stays_as_it_was_recorded(run: Deployment, machine: Machine) -> None:
+    first = begin(run)
+    run.abandon(first["fence"], "it crashed")
+    machine.container(BOT)["State"]["Running"] = False
+    assert begin(run, replace(ADOPT, stamp="20260102T000000Z"))["release"]["adopted"] == first["release"]["adopted"]
+
+
+def test_project_that_a_release_has_replaced_keeps_its_record(run: Deployment, machine: Machine) -> None:
+    adopted = deploy(run, machine)["release"]
+    return_to_it(run)
+    machine.hand_made("seed", more={})
+    assert begin(run, replace(ADOPT, stamp="20260103T000000Z"))["release"]["adopted"]["containers"] == adopted["adopted"]["containers"]
+
+
+def test_another_project_is_adopted_in_the_place_of_the_first(run: Deployment, machine: Machine) -> None:
+    run.abandon(begin(run)["fence"], "it crashed")
+    machine.hand_made("more", bot={**SEED["bot"]}, web={**SEED["web"], "port": 9002})
+    answer = begin(run, replace(ADOPT, stamp="20260102T000000Z", adopt="more", leave=["seed"]))
+    assert (answer["release"]["adopted"]["project"], answer["plan"]["previous"]) == ("more", answer["release"]["id"])
+    assert [record["id"] for record in run.host.records() if record.get("adopted")] == [answer["release"]["id"]]
+    assert "127.0.0.1:9002" in run.host.upstream.read_text()
 
 
 # --- brought back ----------------------------------------------------------------------------------------------------
@@ -369,26 +537,85 @@ def test_rollback_is_refused_when_its_containers_are_gone(run: Deployment, machi
 def test_rollback_is_refused_while_its_worker_still_has_calls(run: Deployment, machine: Machine) -> None:
     machine.drains = False
     deploy(run, machine)
-    with pytest.raises(ReleaseError, match="was told to stop and still has calls"):
+    said = r"was told to stop and still has calls .wait until its calls have ended, then run it again.*from: none"
+    with pytest.raises(ReleaseError, match=said):
         begin(run, back("20260102T000000Z"))
+
+
+def test_rollback_is_refused_while_the_release_has_a_port_of_it(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["release"]
+    second = replace(ORDER, stamp="20260102T000000Z", ports=[9000, 18102], force=True)
+    answer = deploy(run, machine, second)
+    assert answer["plan"]["api_port"] == 9000
+    with pytest.raises(ReleaseError, match=r"publishes port 9000, where the API of the serving release listens.*force_release=true"):
+        begin(run, back("20260103T000000Z", first["id"]))
+
+
+def test_choice_has_nothing_that_would_be_refused(run: Deployment, machine: Machine) -> None:
+    adopted = deploy(run, machine)["release"]["id"]
+    with pytest.raises(ReleaseError, match=f"To choose from: {adopted}"):
+        begin(run, back("20260102T000000Z", "20250101T000000Z-00000001"))
+    machine.containers = [container for container in machine.containers if container["Id"] != CACHE]
+    with pytest.raises(ReleaseError, match="To choose from: none"):
+        begin(run, back("20260102T000000Z", "20250101T000000Z-00000001"))
+
+
+@pytest.mark.parametrize(("shared", "kind"), [("old", "shared_name"), ("other", "release"), ("", "release")])
+def test_adopted_project_under_the_shared_name_is_known_to_share_it(run: Deployment, machine: Machine, shared: str, kind: str) -> None:
+    deploy(run, machine)
+    goal = Goal(kind="release", release="previous", shared_name=shared)
+    assert begin(run, replace(ORDER, stamp="20260102T000000Z", goal=goal))["plan"]["rolled_back"]["kind"] == kind
+
+
+def test_its_containers_are_started_in_the_order_in_which_they_were_made(run: Deployment, machine: Machine) -> None:
+    machine.hand_made("seed", db={"created": "2025-11-30T00:00:00.5Z"}, proxy={"created": "2025-12-02T00:00:00Z"})
+    deploy(run, machine)
+    return_to_it(run)
+    started = [command[-1] for command in machine.asked("docker", "start")]
+    assert started == ["seed-db-1", CACHE, "seed-proxy-1", BOT, WEB]
+
+
+def test_worker_that_is_back_is_told_from_an_api_with_its_variables(run: Deployment, machine: Machine) -> None:
+    """The worker has its name in its code."""
+    machine.container(BOT)["Config"]["Env"] = ["LIVEKIT_URL=ws://l"]
+    machine.container(WEB)["Config"]["Env"] = ["LIVEKIT_URL=ws://l", "LIVEKIT_AGENT_NAME=old"]
+    answer = return_to_it(run) if deploy(run, machine) else {}
+    run.host.refuse_unstable(answer["plan"]["id"], "AW_old")
+    with pytest.raises(ReleaseError, match="registered anew as AW_old"):
+        run.host.refuse_unstable(answer["plan"]["id"], "AW_other")
+
+
+@pytest.mark.parametrize("more", [{"spare": {**SEED["bot"], "running": False}}, {}], ids=["beside a stopped one", "alone"])
+def test_worker_that_logs_no_name_can_be_brought_back(run: Deployment, machine: Machine, more: dict[str, Any]) -> None:
+    machine.hand_made("seed", **more)
+    machine.logs[BOT] = REGISTERED.replace('"agent_name": "old", ', "")
+    deploy(run, machine)
+    answer = return_to_it(run)
+    run.host.refuse_unstable(answer["plan"]["id"], "AW_old")
 
 
 def test_shared_name_cannot_be_restored_on_an_adopted_project(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     return_to_it(run)
     with pytest.raises(ReleaseError, match="adopted compose project seed serves, expected a release"):
-        begin(run, replace(ORDER, goal=Goal(kind="shared_name", agent_name="shared")))
+        begin(run, replace(ORDER, goal=Goal(kind="shared_name", shared_name="shared")))
 
 
 def test_api_that_does_not_answer_is_told(run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
-    monkeypatch.setattr(adoption, "answers", lambda _: False)
+    monkeypatch.setattr(adoption, "answers", lambda *_: False)
     with pytest.raises(ReleaseError, match=f"nothing speaks HTTP on port 9000.*docker logs {WEB}"):
         run.host.start(answer["plan"]["id"], "fastapi")
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def test_project_that_is_let_go_is_none_that_the_proxy_points_to(run: Deployment) -> None:
+    run.abandon(begin(run)["fence"], "it crashed")
+    begin(run, replace(ORDER, stamp="20260102T000000Z", leave=["seed"]))
+    assert run.host.upstream.read_text() == upstream_text("app", None)
 
 
 def publishing(service: str, ports: dict[str, list[dict[str, str]]], *env: str) -> dict[str, Any]:
@@ -405,6 +632,8 @@ def on(port: int, address: str = "127.0.0.1") -> dict[str, list[dict[str, str]]]
         ([], None),
         ([publishing("web", {})], None),
         ([publishing("web", on(9000))], ("web", 9000)),
+        ([publishing("db", on(5432))], None),
+        ([publishing("web", on(8000), "LIVEKIT_URL=ws://l")], ("web", 8000)),
         ([publishing("web", on(9000, "0.0.0.0"))], ("web", 9000)),  # noqa: S104  nothing is bound
         ([publishing("web", on(9000, "10.0.0.7"))], None),
         ([publishing("web", {"80/udp": [{"HostIp": "127.0.0.1", "HostPort": "9000"}]})], None),
@@ -413,13 +642,20 @@ def on(port: int, address: str = "127.0.0.1") -> dict[str, list[dict[str, str]]]
         ([publishing("db", on(5432)), publishing("web", on(9000))], None),
     ],
 )
-def test_api_is_what_publishes_a_port(others: list[dict[str, Any]], found: tuple[str, int] | None) -> None:
+def test_api_is_what_publishes_a_port(others: list[dict[str, Any]], found: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoption, "answers", lambda port, _: port >= 9000)
     api, port = adoption.api_of(others)
     assert (found or (None, None)) == (api["Name"].lstrip("/") if api else None, port)
 
 
+def test_what_the_host_knows_is_read_with_the_worker_of_a_project(run: Deployment, machine: Machine) -> None:
+    machine.hand_made("seed", spare={**SEED["bot"], "running": False})
+    found = {one["container"]: one["release"] for one in begin(run)["workers"]}
+    assert (found[BOT] is not None, found["seed-spare-1"]) == (True, None)
+
+
 def test_a_second_try_makes_the_same_record(machine: Machine) -> None:
-    (found,) = adoption.strangers(machine.run, machine.containers)
+    (found,) = adoption.strangers(machine.run, machine.containers, {})
     one_more = adoption.record_of("app", found, list(reversed(machine.containers)))
     assert one_more == adoption.record_of("app", found, machine.containers)
     assert release.ID_PATTERN.fullmatch(one_more["id"])
@@ -427,15 +663,16 @@ def test_a_second_try_makes_the_same_record(machine: Machine) -> None:
 
 def test_what_had_ended_before_is_not_started_again(machine: Machine) -> None:
     machine.hand_made("seed", migrate={"running": False})
-    (found,) = adoption.strangers(machine.run, machine.containers)
+    (found,) = adoption.strangers(machine.run, machine.containers, {})
     record = adoption.record_of("app", found, machine.containers)
     started = [container["Id"] for container in adoption.to_start(record, machine.containers, "agent-worker")]
     assert started == [CACHE, BOT]
 
 
 def test_only_workers_of_adopted_projects_are_claimed() -> None:
-    reading = {"time": 1, "workers": [{"project": "seed", "release": None}, {"project": "app-x", "release": "x"}, {"project": None}]}
-    claimed = adoption.claimed(reading, {"seed": "id"})
+    seen = [("seed-bot-1", None), ("app-x", "x"), ("seed-bot-2", None)]
+    reading = {"time": 1, "workers": [{"project": "seed", "container": name, "release": release_id} for name, release_id in seen]}
+    claimed = adoption.claimed(reading, {"seed-bot-1": "id"})
     assert [worker.get("release") for worker in claimed["workers"]] == ["id", "x", None]
     assert adoption.claimed(reading, None)["workers"] == reading["workers"]
 
@@ -470,3 +707,11 @@ def test_api_of_an_adopted_project_is_there_when_anything_answers(monkeypatch: p
     assert adoption.answers(9000, seconds=0.0) is False
     monkeypatch.setattr(adoption.urllib.request, "urlopen", missing)
     assert adoption.answers(9000, seconds=0.0) is True
+
+
+def test_what_speaks_no_http_is_no_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    def garbled(*_: Any, **__: Any) -> Any:
+        raise BadStatusLine("-ERR unknown command")
+
+    monkeypatch.setattr(adoption.urllib.request, "urlopen", garbled)
+    assert adoption.answers(6379, seconds=0.0) is False

@@ -179,7 +179,7 @@ def back(stamp: str, **goal: str) -> Order:
 
 def test_shared_name_is_restored_on_the_images_that_run(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    plan = begin(run, back(LATER, kind="shared_name", agent_name="shared"))["plan"]
+    plan = begin(run, back(LATER, kind="shared_name", shared_name="shared"))["plan"]
     assert (plan["agent_name"], plan["agent_name_before"], plan["images"]) == ("shared", "name-a", IMAGES)
     text = (run.host.directory(plan["id"]) / "fastapi.env").read_text()
     assert "LIVEKIT_AGENT_NAME='shared'" in text
@@ -189,7 +189,7 @@ def test_shared_name_is_restored_on_the_images_that_run(run: Deployment, machine
 
 def test_record_says_that_the_host_is_rolled_back_on_purpose(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    plan = begin(run, back(LATER, kind="shared_name", agent_name="shared"))["plan"]
+    plan = begin(run, back(LATER, kind="shared_name", shared_name="shared"))["plan"]
     record = run.host.record(plan["id"]) or {}
     assert (record["rolled_back"]["kind"], record["rolled_back"]["from_agent_name"]) == ("shared_name", "name-a")
 
@@ -203,7 +203,7 @@ def test_release_before_comes_back_with_its_name_and_content(run: Deployment, ma
 
 def test_next_deployment_returns_to_the_inventory_and_says_so(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    deploy(run, machine, back(LATER, kind="shared_name", agent_name="shared"))
+    deploy(run, machine, back(LATER, kind="shared_name", shared_name="shared"))
     answer = begin(run, replace(ORDER, stamp="20260103T000000Z"))
     assert (answer["plan"]["changed"], answer["plan"]["agent_name"], answer["plan"]["rolled_back"]) == (True, "name-a", None)
     assert deployment.notes("a", answer, check=False)[0].endswith("returns to the inventory's name-a")
@@ -234,7 +234,7 @@ def test_rollback_is_refused_where_there_is_nothing_to_go_back_to(run: Deploymen
 
 def test_rollback_needs_something_that_serves(run: Deployment) -> None:
     with pytest.raises(ReleaseError, match="found no release that serves"):
-        begin(run, back(LATER, kind="shared_name", agent_name="shared"))
+        begin(run, back(LATER, kind="shared_name", shared_name="shared"))
 
 
 def test_rollback_to_a_release_that_failed_is_refused_with_the_choice(run: Deployment, machine: Machine) -> None:

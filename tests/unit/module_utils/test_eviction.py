@@ -427,7 +427,7 @@ def test_what_keeps_the_server_from_being_asked_is_refused(changes: dict[str, st
 
 def test_worker_of_an_adopted_project_is_ours() -> None:
     read = {"workers": [worker("AW_S", project="seed", release=None)], "unread": []}
-    releases = {"states": {RELEASE: "serving"}, "adopted": {"seed": RELEASE}}
+    releases = {"states": {RELEASE: "serving"}, "adopted": {"agent-1": RELEASE}}
     about = eviction.hosts_of({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}, GROUPS)["h1"]
     assert eviction.is_ours(about, "h1", about["workers"][0])
     assert not eviction.is_ours({**about, "adopted": {}}, "h1", about["workers"][0])

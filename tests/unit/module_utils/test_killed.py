@@ -193,7 +193,7 @@ class FirstDay(World):
         registered = '{"message": "registered worker", "agent_name": "name", "id": "AW_old"}'
         self.machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=name"], "log": registered}, web={"port": 9000}, cache={})
         self.goal = Goal(content=release.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
-        monkeypatch.setattr(adoption, "answers", lambda _: True)
+        monkeypatch.setattr(adoption, "answers", lambda *_: True)
         monkeypatch.setattr(host.time, "sleep", lambda _: None)
         # Where it was noted and not told that it is to stop, it says itself that it is idle.
         monkeypatch.setattr(Host, "may_have_calls", lambda *_: False)
@@ -260,6 +260,13 @@ def test_adoption_that_is_killed_anywhere_is_finished_by_the_next_run(first_day:
     assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [False] * 3)
     assert {engine.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web", "cache")} == {"unless-stopped"}
     assert [r["state"] for r in first_day.host.records() if r.get("adopted")] == ["retired"]
+
+
+@pytest.mark.parametrize("operations", range(6))
+def test_proxy_points_to_the_project_though_its_adoption_was_killed(first_day: FirstDay, operations: int) -> None:
+    first_day.until_killed(operations, lambda: first_day.begin(first_day.goal))
+    first_day.begin(first_day.goal)
+    assert ":9000;" in first_day.loaded
 
 
 @pytest.mark.parametrize("operations", ADOPTION)

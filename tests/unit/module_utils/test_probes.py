@@ -394,7 +394,7 @@ def test_nobody_has_to_be_absent_from_a_shared_name() -> None:
 
 # --- an adopted project ----------------------------------------------------------------------------------------------
 
-SEED = {"project": "seed", "release": None, "running": True, "worker_id": "AW_S", "worker_ids": ["AW_S"]}
+SEED = {"project": "seed", "container": "seed-bot-1", "release": None, "running": True, "worker_id": "AW_S", "worker_ids": ["AW_S"]}
 
 
 def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
@@ -402,7 +402,7 @@ def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
     known = {
         "release": {"id": "id0", "adopted": {"project": "seed"}, "api_port": None},
         "states": {"id0": state},
-        "adopted": {"seed": "id0"},
+        "adopted": {"seed-bot-1": "id0"},
     }
     return host(__verification_read=reading({**SEED, "release": "id0"}, **known), __verification_witness=reading(witness))
 

@@ -187,6 +187,7 @@ def reading(**changes: Any) -> dict[str, Any]:
             [reading(started_at="2026-01-02T00:00:00.5Z", registered_since=BEFORE)], "has not registered since", False, id="again"
         ),
         pytest.param([reading(agent_name="hard")], "registered as 'hard', expected 'a'", True, id="name in code"),
+        pytest.param([reading(agent_name=None)], "registered as None, expected 'a'", False, id="no name yet"),
         pytest.param([reading(connected=False)], "lost its connection", False, id="flapping"),
     ],
 )
@@ -201,10 +202,25 @@ def test_registered_worker_is_no_trouble(times: dict[str, str]) -> None:
     assert worker.registration_trouble([reading(**times)], "a") is None
 
 
-@pytest.mark.parametrize(("asked", "expected"), [({}, 0), ({"project": "p"}, 1), ({"known": ["0123456789abcdef"]}, 1)])
-def test_worker_of_a_project_that_was_asked_for_may_have_its_name_in_its_code(asked: dict[str, Any], expected: int) -> None:
-    found = worker.readings(engine_with(REGISTERED), found=[container("bot", ["LIVEKIT_URL=ws://l"])], **asked)
-    assert len(found["workers"]) == expected
+def test_known_worker_is_read_though_nothing_of_it_says_that_it_is_one() -> None:
+    made = [container("bot", ["LIVEKIT_URL=ws://l"])]
+    name = made[0]["Name"].lstrip("/")
+    assert worker.readings(engine_with("{}"), found=made)["workers"] == []
+    assert [one["container"] for one in worker.readings(engine_with("{}"), found=made, known=[name])["workers"]] == [name]
+
+
+def test_of_a_project_only_the_known_worker_is_read() -> None:
+    made = [{**container("bot", ["LIVEKIT_AGENT_NAME=a"]), "Name": f"/{name}"} for name in ("api", "bot-1", "bot-2")]
+    reads: dict[str, Any] = {"found": made, "known": ["bot-1"]}
+    assert [one["container"] for one in worker.readings(engine_with(REGISTERED), project="p", **reads)["workers"]] == ["bot-1"]
+    assert len(worker.readings(engine_with(REGISTERED), **reads)["workers"]) == len(made)
+
+
+@pytest.mark.parametrize(("known", "name"), [([], None), (["p-bot-1"], "a")])
+def test_name_that_an_older_worker_does_not_log_is_what_it_was_created_with(known: list[str], name: str | None) -> None:
+    made = [{**container("agent-worker", ["LIVEKIT_AGENT_NAME=a"]), "Name": "/p-bot-1"}]
+    found = worker.readings(engine_with('{"message": "registered worker", "id": "AW_1"}'), found=made, known=known)["workers"]
+    assert [one["agent_name"] for one in found] == [name]
 
 
 def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
