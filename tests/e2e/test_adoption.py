@@ -23,6 +23,8 @@ OLD, NEW = "adopted-by-hand", "adopted-of-its-own"
 PROXY, OLD_PORT = 18290, 18291
 PROJECT, UNRELATED = "hand-made", "unrelated"
 DIRECTORY = f"/srv/{PROJECT}"
+# A container of the worker's service that was started once, with another command, and has ended.
+LEFTOVER = f"{PROJECT}-bot-run-once"
 ENVIRONMENT = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf", "SIDEKICK_DRAIN_TIMEOUT_SECONDS": "120"}
 NEVER_REGISTERS: dict[str, Any] = {
     "livekit_agent_env": {**ENVIRONMENT, "SIDEKICK_FAULT": "never_registers"},
@@ -113,7 +115,7 @@ def by_name(machine: Machine) -> dict[str, Container]:
 
 
 def of(project: str, containers: dict[str, Container]) -> dict[str, Container]:
-    return {name: c for name, c in containers.items() if c.project == project}
+    return {name: c for name, c in containers.items() if c.project == project and name != LEFTOVER}
 
 
 def runs(container: Container) -> bool:
@@ -139,6 +141,8 @@ def plant(lab: Lab, machine: Machine) -> None:
     for project, services in compose_files(lab, *images).items():
         document = shlex.quote(json.dumps({"services": services}))
         machine.sh(f"umask 077; mkdir -p /srv/{project}; cd /srv/{project}; printf %s {document} >compose.yml; docker compose up -d")
+    # After the worker: the newest container is listed first.
+    machine.sh(f"cd {DIRECTORY}; docker compose run -d --no-deps --name {LEFTOVER} bot true && docker wait {LEFTOVER}")
     wait_for(machine, f"docker logs {PROJECT}-bot-1", '"registered worker"')
 
 
@@ -282,6 +286,10 @@ def test_next_deployment_returns_to_the_inventory_and_loses_nothing(again: Step,
     mine = of(PROJECT, again.containers)
     assert {name: (c.id, runs(c)) for name, c in mine.items()} == {name: (c.id, False) for name, c in of(PROJECT, day.before).items()}
     assert again.run.row(NAME)["verdict"] == "exclusive"
+
+
+def test_what_was_run_once_is_kept_and_never_started_again(again: Step, day: Day) -> None:
+    assert again.containers[LEFTOVER].identity == day.before[LEFTOVER].identity
 
 
 def test_what_is_not_of_the_project_was_never_touched(again: Step, day: Day) -> None:
