@@ -103,8 +103,8 @@ def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
             why = f" ({one['unread']})" if one["unread"] else ""
             return (
                 f"found: {described(one)}, without a registration in its log{why}, expected the line {worker_log.REGISTERED!r} as JSON, "
-                "by which it is known when it is brought back. Run it with `start`, not `dev`, at log level INFO, with a log that Docker "
-                "can read, or leave the project alone"
+                "by which it is known when it is brought back. Start it anew (with `start`, not `dev`, at log level INFO, with a log that "
+                "Docker can read), or leave the project alone"
             )
     return ""
 
