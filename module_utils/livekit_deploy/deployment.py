@@ -165,15 +165,16 @@ class Deployment:
             "hook": bool((order.record if by_inventory else source).get("hook", True)),
             "adopted": bool(source.get("adopted")),
         }
-        plan["gated"] = self.is_gated(plan, current or {}, order.nodes)
-        plan["candidate"] = None if plan["gated"] or plan["adopted"] else f"{plan['agent_name']}-{order.candidate_suffix}"
+        # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them.
+        plan["gated"] = plan["hook"] and order.nodes == 1
+        standby = plan["adopted"] or (plan["gated"] and self.can_be_reached(plan, current or {}))
+        plan["candidate"] = None if standby else f"{plan['agent_name']}-{order.candidate_suffix}"
         return {**found, "plan": plan}
 
     @staticmethod
-    def is_gated(plan: Mapping[str, Any], current: Mapping[str, Any], nodes: int) -> bool:
-        """Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them. Beside an old
-        worker of the name that has no hook no probe can be directed at the new one."""
-        return plan["hook"] and nodes == 1 and (current.get("hook", True) or current.get("agent_name") != plan["agent_name"])
+    def can_be_reached(plan: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+        """Whether a probe can be directed at the new worker: not beside an old one of the name that has no hook."""
+        return bool(current.get("hook", True)) or current.get("agent_name") != plan["agent_name"]
 
     def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
         """How a release is not what the inventory wants, on purpose."""

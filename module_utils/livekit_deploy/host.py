@@ -167,7 +167,7 @@ class Host:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         for name, text in files.items():
             write_atomically(directory / name, text)
-        self.set_gate(record["id"], release.GATE_CLOSED if release.is_gated(record) else release.GATE_OPEN)
+        self.set_gate(record["id"], release.GATE_CLOSED if release.is_standby(record) else release.GATE_OPEN)
         self.save(record, state="staged", files=hashes, staged_at=now())
         return True
 
@@ -326,7 +326,7 @@ class Host:
         """Stop and remove a release that was taken back; True while its worker is still busy. One whose gate was never open has no calls,
         unless its worker does not ask the gate."""
         record = self.record(release_id) or {}
-        if record.get("state") == "staged" and release.is_gated(record):
+        if record.get("state") == "staged" and release.is_standby(record):
             self.down(release_id)
         elif self.drain(release_id, wait_seconds):
             self.save(self.record(release_id) or record, state="abandoned")

@@ -141,9 +141,9 @@ def hooked(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[st
     return [host for host in hosts if name_of(hostvars[host]) not in sampled]
 
 
-def gated(variables: Mapping[str, Any]) -> bool:
+def is_standby(variables: Mapping[str, Any]) -> bool:
     """Whether the new worker of a host waits behind its gate; else it takes calls from its registration on."""
-    return bool(plan_of(variables).get("gated", True))
+    return bool(plan_of(variables).get("gated", True)) and not plan_of(variables).get("candidate")
 
 
 def new_worker(variables: Mapping[str, Any], name: str = "__livekit_agent_worker") -> dict[str, Any] | None:
@@ -157,7 +157,7 @@ def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Seq
     probes = []
     for host in hooked(hostvars, group, hosts):
         worker = new_worker(hostvars[host])
-        if worker and gated(hostvars[host]):
+        if worker and is_standby(hostvars[host]):
             probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
             probes += rehearsals(hostvars[host], host, worker)
     return probes
@@ -166,7 +166,7 @@ def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Seq
 def candidate_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
     """The same for each worker that runs under a candidate name; without the hook it takes the job because nothing else has that name."""
     probes = []
-    for host in [host for host in hosts if not gated(hostvars[host])]:
+    for host in [host for host in hosts if not is_standby(hostvars[host])]:
         if worker := new_worker(hostvars[host], CANDIDATE):
             if plan_of(hostvars[host]).get("hook", True):
                 probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
@@ -208,7 +208,7 @@ def may_be_ours(hostvars: Mapping[str, Any], host: str, worker_id: str | None) -
 def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mapping[str, Any]], answered: Mapping[str, Any]) -> str:
     """Why a host's new worker must not get calls; empty when all that was sent for it came out right. ``answered`` is the result of
     sending the probes."""
-    worker = new_worker(hostvars[host], "__livekit_agent_worker" if gated(hostvars[host]) else CANDIDATE) or {}
+    worker = new_worker(hostvars[host], "__livekit_agent_worker" if is_standby(hostvars[host]) else CANDIDATE) or {}
     for probe in sent:
         if probe["id"] not in (f"{host}/directed", f"{host}/rehearsal"):
             continue
@@ -264,16 +264,24 @@ def with_others(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Seque
 
 
 def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-    """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run."""
+    """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run, and so are workers of
+    earlier releases that still run: not every one has its gate closed."""
     readings = with_others(hostvars, hosts, others)
     sampled = sampled_names(hostvars, hosts, others)
     instances: dict[str, list[str]] = {}
     for host, found in readings:
         name = name_of(hostvars[host], found)
         if found.get("release") and name not in sampled:
-            instances.setdefault(name, []).append(f"{host}/{found['release']['id']}")
+            ours = instances.setdefault(name, [])
+            ours += dict.fromkeys([f"{host}/{found['release']['id']}", *earlier_instances(found, name)])
     common = {"mode": "pass", "expect": "nobody"}
-    return [{"id": f"{name}/through", "agent_name": name, "instances": ours, **common} for name, ours in sorted(instances.items())]
+    return [{"id": f"{name}/through", "agent_name": name, "instances": named, **common} for name, named in sorted(instances.items())]
+
+
+def earlier_instances(reading: Mapping[str, Any], name: str) -> list[str]:
+    states = reading.get("states") or {}
+    ours = [worker for worker in reading.get("workers") or [] if worker.get("release") in states and worker.get("agent_name") == name]
+    return sorted(str(worker["instance"]) for worker in ours if worker.get("running") and worker.get("instance"))
 
 
 def sample_probes(

@@ -43,6 +43,11 @@ def is_gated(record: Mapping[str, Any]) -> bool:
     return bool(record.get("gated", record.get("hook", True)))
 
 
+def is_standby(record: Mapping[str, Any]) -> bool:
+    """Whether a new release waits behind its gate until the switch; a worker that was a candidate first takes calls from its start on."""
+    return is_gated(record) and not record.get("candidate")
+
+
 def project_of(record: Mapping[str, Any]) -> str:
     """The compose project of a recorded release: its own, or the hand-made one that was adopted as it."""
     return str((record.get("adopted") or {}).get("project") or project(record["app"], record["id"]))

@@ -113,8 +113,8 @@ class Report:
                 state.failure, state.unreachable = "", False  # rescued or ignored
             elif name in failed:
                 state.failure = state.failure or "failed, and no task said why"
-            elif not state.failure and first:
-                state.failure = f"stopped before the end because of {first}"
+            elif not state.failure:
+                state.failure = f"stopped before the end because of {first}" if first else "left the run early, and no task said why"
 
     def interrupt(self, finished: str, cause: str) -> None:
         """The run ends here, and not because the playbook did."""

@@ -387,10 +387,11 @@ def check_preview(host: Host, patterns: list[str], wanted: bool) -> Check:
 
 
 def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
-    """Hosts and workers of the pool that logged the preview's room, at the second reading."""
-    room, members = host.preview.get("room"), host.pool_hosts or [host]
+    """Hosts and workers of the pool that logged the preview's room, at the second reading. One of an earlier release only where no gate
+    keeps calls from it: it has taken the job."""
+    room, taker, members = host.preview.get("room"), host.preview.get("worker_id"), host.pool_hosts or [host]
     workers = [(m.name, w) for m in members for reading in m.readings[1:2] for w in workers_of(reading)]
-    workers += [(m.name, w) for m in members if host.sampled for w in m.behind]
+    workers += [(m.name, w) for m in members for w in m.behind if host.sampled or (taker and w.get("worker_id") == taker)]
     return [(name, worker) for name, worker in workers if asked_for_room(worker, room)]
 
 

@@ -63,4 +63,11 @@ def gated_again(released: Step, deployed: Lab, first: Machine) -> Step:
 def test_hook_that_comes_back_loses_nothing_either(gated_again: Step) -> None:
     assert gated_again.run.rc == 0, gated_again.run.stdout
     assert gated_again.stream.lost == []
-    assert (gated_again.after["hook"], gated_again.after["gated"]) == (True, False)
+    assert (gated_again.after["gated"], gated_again.after["candidate"]) == (True, CANDIDATE)
+
+
+def test_the_release_after_it_waits_behind_its_gate_again(gated_again: Step, deployed: Lab, first: Machine) -> None:
+    assert gated_again.after["candidate"]
+    step = under_calls(deployed, first, "deploy.yml", livekit_agent_memory="1812m")
+    assert step.run.rc == 0, step.run.stdout
+    assert (step.stream.lost, step.after["candidate"]) == ([], None)

@@ -237,11 +237,13 @@ def test_adopted_project_is_the_release_before(run: Deployment) -> None:
     assert (record["images"], answer["drift"]) == ({"agent-worker": "bot:1", "fastapi": "web:1"}, [])
 
 
-@pytest.mark.parametrize(("name", "gated"), [("name-a", True), ("old", False)])
-def test_gate_is_used_beside_it_under_another_name(run: Deployment, name: str, gated: bool) -> None:
+@pytest.mark.parametrize(("name", "candidate", "gate"), [("name-a", None, "closed"), ("old", "old-candidate", "open")])
+def test_new_worker_waits_behind_its_gate_beside_it_under_another_name(
+    run: Deployment, name: str, candidate: str | None, gate: str
+) -> None:
     """Under the same name no probe can be directed past its worker."""
     plan = begin(run, replace(ADOPT, goal=Goal(content=CONTENT.named(name))))["plan"]
-    assert (plan["gated"], plan["candidate"]) == (gated, None if gated else "old-candidate")
+    assert (plan["candidate"], run.host.gate(plan["id"])) == (candidate, gate)
 
 
 def test_its_worker_ids_are_ours_from_the_first_reading_on(run: Deployment) -> None:

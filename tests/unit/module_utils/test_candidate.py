@@ -17,7 +17,8 @@ OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 
 def stage(host: Host, machine: Machine, release_id: str, port: int, **more: Any) -> None:
     record = {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:], "gated": False, **more}
-    host.stage({"candidate": "name-candidate", **record}, {"compose.yml": f"# {release_id}"})
+    candidate = None if record["gated"] else "name-candidate"
+    host.stage({"candidate": candidate, **record}, {"compose.yml": f"# {release_id}"})
     machine.start(release_id)
 
 
@@ -28,10 +29,30 @@ def two(host: Host, machine: Machine, old_gated: bool = False, new_gated: bool =
     host.serve(NEW)
 
 
-@pytest.mark.parametrize(("gated", "state"), [(False, "open"), (True, "closed")])
-def test_new_release_waits_only_behind_a_gate_that_can_be_used(host: Host, machine: Machine, gated: bool, state: str) -> None:
-    stage(host, machine, NEW, 18102, gated=gated)
+@pytest.mark.parametrize(
+    ("gated", "candidate", "state"), [(False, "name-candidate", "open"), (True, None, "closed"), (True, "name-candidate", "open")]
+)
+def test_new_release_waits_only_behind_a_gate_that_can_be_used(
+    host: Host, machine: Machine, gated: bool, candidate: str | None, state: str
+) -> None:
+    stage(host, machine, NEW, 18102, gated=gated, candidate=candidate)
     assert host.gate(NEW) == state
+
+
+def test_gate_of_one_that_was_a_candidate_beside_a_worker_without_the_hook_is_closed_by_the_next(host: Host, machine: Machine) -> None:
+    stage(host, machine, OLD, 18101, gated=True, candidate="name-candidate")
+    host.serve(OLD)
+    stage(host, machine, NEW, 18102, gated=True)
+    host.serve(NEW)
+    assert (host.gate(OLD), host.gate(NEW)) == ("closed", "open")
+
+
+def test_one_that_took_calls_beside_a_worker_without_the_hook_is_drained_when_it_fails(host: Host, machine: Machine) -> None:
+    stage(host, machine, OLD, 18101)
+    host.serve(OLD)
+    stage(host, machine, NEW, 18102, gated=True, candidate="name-candidate")
+    host.abandon(NEW)
+    assert len(machine.asked("docker", "kill", "--signal", "TERM")) == 1
 
 
 @pytest.mark.parametrize(

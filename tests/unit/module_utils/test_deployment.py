@@ -272,7 +272,8 @@ def test_gate_is_used_only_with_the_hook_and_one_node(run: Deployment, hook: boo
 def test_first_worker_with_the_hook_beside_one_without_is_proven_as_a_candidate(run: Deployment, machine: Machine) -> None:
     deploy(run, machine, replace(ORDER, record={"app": "app", "hook": False}))
     plan = begin(run, replace(ORDER, stamp=LATER, force=True))["plan"]
-    assert (plan["hook"], plan["gated"]) == (True, False)
+    assert (plan["hook"], plan["gated"], plan["candidate"]) == (True, True, "name-a-candidate")
+    assert run.host.gate(plan["id"]) == "open"
 
 
 def test_user_is_told_that_calls_reach_a_candidates_second_start(run: Deployment) -> None:
@@ -290,4 +291,4 @@ def test_gate_is_used_where_the_worker_without_the_hook_has_another_name(run: De
     deploy(run, machine, replace(ORDER, record={"app": "app", "hook": False}))
     renamed = replace(ORDER.goal, content=CONTENT.named("name-b"))
     plan = begin(run, replace(ORDER, stamp=LATER, goal=renamed))["plan"]
-    assert (plan["gated"], plan["agent_name"]) == (True, "name-b")
+    assert (plan["gated"], plan["candidate"], plan["agent_name"]) == (True, None, "name-b")

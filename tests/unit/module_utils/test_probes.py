@@ -448,3 +448,10 @@ def test_tags_are_resolved_for_all_hosts_by_the_first_that_can(
     first: dict[str, Any], second: dict[str, Any], found: dict[str, Any]
 ) -> None:
     assert probes.digests({"a": first, "b": second}, ["a", "b"]) == found
+
+
+def test_worker_of_an_earlier_release_that_still_runs_is_to_pass_the_probe_on_too() -> None:
+    old = {"release": "id0", "running": True, "agent_name": "name-a", "instance": "a/id0"}
+    others = [{**old, "running": False, "instance": "a/id9"}, {**old, "agent_name": "b", "instance": "a/id8"}, {**old, "release": None}]
+    hostvars = {"a": host(__verification_read=serving({"release": "id1", "running": True}, old, *others))}
+    assert sent(hostvars, ["a"])["name-a/through"]["instances"] == ["a/id1", "a/id0"]

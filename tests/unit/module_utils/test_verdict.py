@@ -382,8 +382,17 @@ def test_preview_may_be_served_by_an_old_worker_that_no_gate_keeps_back(hookless
 def test_worker_behind_a_gate_that_holds_serves_no_preview(world: World) -> None:
     asked = world["hosts"]["a"]["readings"][1]["workers"][0]["requests"]
     asked[:] = [request for request in asked if request["room"] != "preview-a"]
-    world["hosts"]["a"]["behind"] = [worker("a")]
+    world["hosts"]["a"]["behind"] = [{**worker("a"), "worker_id": "AW_old"}]
     assert failed_checks(world) == ["preview"]
+
+
+def test_preview_that_an_old_worker_took_whose_gate_is_not_closed_is_in_its_log(world: World) -> None:
+    asked = world["hosts"]["a"]["readings"][1]["workers"][0]["requests"]
+    asked[:] = [request for request in asked if request["room"] != "preview-a"]
+    world["hosts"]["a"]["behind"] = [{**worker("a"), "worker_id": "AW_old"}]
+    world["hosts"]["a"]["own_ids"].append("AW_old")
+    world["probes"]["a/preview"]["worker_id"] = "AW_old"
+    assert failed_checks(world) == []
 
 
 def test_sampling_says_how_probable_a_miss_is(hookless: World) -> None:
