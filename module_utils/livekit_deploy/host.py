@@ -13,6 +13,9 @@ from ansible.module_utils.livekit_deploy import adoption, engine, release, times
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 
+LOOKED_AT, LAST_WORDS = 500, 6
+
+
 class ReleaseError(Exception):
     """A step could not be done; the text says found, expected and what to do."""
 
@@ -309,7 +312,8 @@ class Host:
     def last_words(self, container: str) -> list[str]:
         """The last lines of a container's log, or why it has none to read: that keeps no release from being taken back."""
         try:
-            return [worker_log.short(line) for line in engine.log_lines(self.run, container, 6)]
+            lines = engine.log_lines(self.run, container, LOOKED_AT)
+            return [worker_log.short(line) for line in worker_log.telling(lines, LAST_WORDS)]
         except engine.EngineError as error:
             return [f"its log cannot be read: {worker_log.short(str(error))}"]
 

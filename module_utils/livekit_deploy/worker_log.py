@@ -233,6 +233,12 @@ def read(lines: Iterable[str], patterns: Iterable[str] = (), after: Collection[s
     return {**fold.result(), "log_matches": matches}
 
 
+def telling(lines: list[str], count: int) -> list[str]:
+    """The last lines that are not about a request which never reached the application: under calls these hide what went wrong."""
+    passing = (REQUESTED, PASSED_ON, *ANSWERED)
+    return [line for line in lines if (event_of(line) or {}).get("message") not in passing][-count:]
+
+
 def short(line: str, limit: int = 240) -> str:
     """A log line fit for a message: of a JSON line its level, message and the end of a traceback."""
     event = event_of(line)

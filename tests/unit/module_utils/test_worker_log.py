@@ -204,3 +204,9 @@ def test_pattern_of_an_earlier_call_proves_nothing(after: set[str], expected: bo
 )
 def test_short_line_keeps_what_a_message_needs(raw: str, expected: str) -> None:
     assert worker_log.short(raw) == expected
+
+
+def test_last_lines_leave_out_the_requests_that_never_reached_the_application() -> None:
+    said = ["registered worker", "received job request", "probe answered", "unhandled exception", "request passed on, gate is closed"]
+    lines = [json.dumps({"message": message, "level": "INFO"}) for message in said] + ["plain words"]
+    assert worker_log.telling(lines, 2) == [lines[3], "plain words"]
