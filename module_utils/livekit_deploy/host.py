@@ -12,7 +12,6 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import adoption, engine, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
-
 LOOKED_AT, LAST_WORDS = 500, 6
 
 
