@@ -148,10 +148,10 @@ def plant(lab: Lab, machine: Machine) -> None:
 
 def clean(machine: Machine) -> None:
     machine.sh(
-        f"for d in /srv/{PROJECT} /srv/{UNRELATED} /opt/{APP}/releases/*; do "
-        "[ ! -e $d/compose.yml ] || docker compose --project-directory $d down --timeout 1; done; "
         # What `docker compose run` made is not of a service, so `down` leaves it.
         f"for c in $(docker ps -aq --filter label=com.docker.compose.project={PROJECT}); do docker rm -f $c; done; "
+        f"for d in /srv/{PROJECT} /srv/{UNRELATED} /opt/{APP}/releases/*; do "
+        "[ ! -e $d/compose.yml ] || docker compose --project-directory $d down --timeout 1; done; "
         f"rm -rf /opt/{APP} /srv/{PROJECT} /srv/{UNRELATED} /etc/nginx/conf.d/livekit-agent-deploy-{APP}.conf "
         f"/etc/nginx/livekit-agent-deploy/{APP}.upstream.conf /var/log/nginx/{APP}.*; systemctl reload nginx"
     )
