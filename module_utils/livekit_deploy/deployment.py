@@ -88,17 +88,16 @@ class Deployment:
             told = [(self.host.record(one) or {}).get("drain_started_at") for one in cleared]
             self.host.retire(0.0 if all(told) else STOP_SECONDS, keep=len(self.host.records()))
             found = self.host.info()
-        answer = self.decided(order, self.on_the_first_day(order, found, write=True))
+        answer, content = self.decided(order, self.on_the_first_day(order, found, write=True))
         plan, current = answer["plan"], answer["release"]
         if plan["returns_from"] and not plan["changed"]:  # it was rolled back to what the inventory says by now
             answer["release"] = self.host.save(current, rolled_back=None)
         if plan["changed"]:
             self.refuse_full_disk(order.min_free_mb)
-            if plan["adopted"]:
+            if content is None:
                 self.bring_back(answer)
-                return {**answer, "cleared": cleared}
-            files = self.content_of(order.goal).files(plan, f"{order.host}/{plan['id']}")
-            self.host.stage(self.new_record(order, answer), files)
+            else:
+                self.host.stage(self.new_record(order, answer), content.files(plan, f"{order.host}/{plan['id']}"))
         return {**answer, "cleared": cleared}
 
     def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +106,7 @@ class Deployment:
 
     def preview(self, order: Order) -> dict[str, Any]:
         """What ``begin`` would do; nothing is written and no lock is taken."""
-        return self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))
+        return self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))[0]
 
     def on_the_first_day(self, order: Order, found: dict[str, Any], *, write: bool) -> dict[str, Any]:
         """What the host is like, with the hand-made project that is adopted as the release that serves. Until a release of ours has served,
@@ -143,14 +142,14 @@ class Deployment:
         kept = {key: plan[key] for key in ("previous", "rolled_back")}
         self.host.save(self.host.record(plan["id"]) or {}, state="staged", **kept, **changes, **ids)
 
-    def decided(self, order: Order, found: Mapping[str, Any]) -> dict[str, Any]:
-        """What the host is like, and the plan for it."""
+    def decided(self, order: Order, found: Mapping[str, Any]) -> tuple[dict[str, Any], release.Content | None]:
+        """What the host is like, the plan for it, and the content of the release that is to be made; an adopted project has none."""
         current, by_inventory = found["release"], order.goal.kind == INVENTORY
         source = {} if by_inventory else self.source(order.goal)
-        if source.get("adopted"):
+        content = None if source.get("adopted") else self.content_of(order.goal, source)
+        if content is None:
             plan = adoption.plan(source, current)
         else:
-            content = self.content_of(order.goal)
             plan = release.plan(current, found["drift"], content, order.stamp, order.ports, self.host.app, order.force)
             if plan["api_port"] is None:
                 raise ReleaseError(
@@ -160,7 +159,7 @@ class Deployment:
         plan |= {
             # The containers of an adopted project are there: nothing is pulled for them.
             "images": dict(order.images) if by_inventory else {} if source.get("adopted") else source["images"],
-            "rolled_back": None if by_inventory else self.rolled_back(order.goal, plan),
+            "rolled_back": None if by_inventory else self.rolled_back(order.goal, source, plan),
             "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
             "hook": bool((order.record if by_inventory else source).get("hook", True)),
             "adopted": bool(source.get("adopted")),
@@ -169,16 +168,16 @@ class Deployment:
         plan["gated"] = plan["hook"] and order.nodes == 1
         standby = plan["adopted"] or (plan["gated"] and self.can_be_reached(plan, current or {}))
         plan["candidate"] = None if standby else f"{plan['agent_name']}-{order.candidate_suffix}"
-        return {**found, "plan": plan}
+        return {**found, "plan": plan}, content
 
     @staticmethod
     def can_be_reached(plan: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
         """Whether a probe can be directed at the new worker: not beside an old one of the name that has no hook."""
         return bool(current.get("hook", True)) or current.get("agent_name") != plan["agent_name"]
 
-    def rolled_back(self, goal: Goal, plan: Mapping[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def rolled_back(goal: Goal, source: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
         """How a release is not what the inventory wants, on purpose."""
-        source = self.source(goal)
         # A kept release may itself have served the shared name, as an adopted one usually has.
         before = (source.get("rolled_back") or {}).get("kind")
         kind = SHARED_NAME if plan["agent_name"] == goal.shared_name else before or goal.kind
@@ -186,10 +185,10 @@ class Deployment:
 
     # --- which content ---
 
-    def content_of(self, goal: Goal) -> release.Content:
+    def content_of(self, goal: Goal, source: Mapping[str, Any]) -> release.Content:
         if goal.kind == INVENTORY:
             return goal.content
-        content = self.host.content(self.source(goal)["id"])
+        content = self.host.content(source["id"])
         return content.named(goal.shared_name) if goal.kind == SHARED_NAME else content
 
     def source(self, goal: Goal) -> dict[str, Any]:
