@@ -4,24 +4,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+import real_livekit  # type: ignore[import-not-found]
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT))
-sys.path.append(str(ROOT / "examples" / "sidekick" / "tests"))
-
-from benchmarks import verdict_time  # noqa: E402  the path comes first
-from benchmarks.stand_in import StandIn, in_thread, running  # noqa: E402
-
-os.environ.setdefault("LIVEKIT_SERVER", verdict_time.server_binary())
-import real_livekit  # type: ignore[import-not-found]  # noqa: E402  it reads LIVEKIT_SERVER
+from benchmarks import verdict_time
+from benchmarks.stand_in import StandIn, in_thread, running
 
 pytestmark = pytest.mark.real
 KEY, SECRET = real_livekit.KEY, real_livekit.SECRET

@@ -4,33 +4,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+import real_livekit  # type: ignore[import-not-found]
 from aiohttp import web
 from livekit.api import CreateRoomRequest, LiveKitAPI, RoomAgentDispatch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT))
-sys.path.append(str(ROOT / "examples" / "sidekick" / "tests"))
-
-from benchmarks import verdict_time  # noqa: E402  the path comes first
-from benchmarks.stand_in import StandIn, in_thread  # noqa: E402
-
-os.environ.setdefault("LIVEKIT_SERVER", verdict_time.server_binary())
-import real_livekit  # type: ignore[import-not-found]  # noqa: E402  it reads LIVEKIT_SERVER
-
-from benchmarks import loss_figures  # noqa: E402
-from tests.e2e.calls import DIRECT, Call, CallStream  # noqa: E402
+from benchmarks import loss_figures
+from benchmarks.stand_in import StandIn, in_thread
+from tests.e2e.calls import DIRECT, Call, CallStream
 
 pytestmark = pytest.mark.real
 KEY, SECRET = real_livekit.KEY, real_livekit.SECRET

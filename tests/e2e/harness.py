@@ -46,7 +46,16 @@ RESULTS = {
 }
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
+# A fault is chosen by the worker's environment; the rest is what the lab's inventory has.
+LIGHT = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"}
+# So that a run with a fault ends soon.
+QUICK = {"livekit_agent_register_timeout_seconds": 15, "verification_preview_deadline_seconds": 8}
+
 Inventory = dict[str, Any]
+
+
+def with_fault(fault: str, **more: Any) -> dict[str, Any]:
+    return {"livekit_agent_env": {**LIGHT, "SIDEKICK_FAULT": fault}, **more}
 
 
 @dataclass(frozen=True)

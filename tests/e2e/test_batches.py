@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Lab
-from tests.e2e.test_trouble import Trouble, ghost, trouble, with_fault
+from tests.e2e.harness import Lab, with_fault
+from tests.e2e.test_trouble import Trouble, ghost, trouble
 
 FIRST, SECOND = "staging-1", "staging-2"
 ONE_BY_ONE = {"deploy_batches": [1, "100%"]}

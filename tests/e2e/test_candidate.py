@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Lab, Machine
+from tests.e2e.harness import Lab, Machine, with_fault
 from tests.e2e.test_rollback import Step, under_calls
-from tests.e2e.test_trouble import Trouble, trouble, with_fault
+from tests.e2e.test_trouble import Trouble, trouble
 
 NAME = "staging-1"
 CANDIDATE = "sidekick-agent-staging-staging-1-candidate"

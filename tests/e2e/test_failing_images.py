@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.calls import CallStream
-from tests.e2e.harness import NGINX, Lab, Machine, Run
+from tests.e2e.harness import NGINX, QUICK, Lab, Machine, Run, with_fault
 
 NAME = "staging-1"
-# A fault is chosen by the worker's environment; the rest is what the lab's inventory has. And what its failure says.
+# And what the failure of each says.
 FAULTS = {
     "crashes": "SIDEKICK_FAULT=crashes",
     "never_registers": "has not registered",
@@ -20,11 +20,6 @@ FAULTS = {
     "entrypoint_raises": "SIDEKICK_FAULT=entrypoint_raises",
     "flaps": "registered",
 }
-QUICK = {"livekit_agent_register_timeout_seconds": 15, "verification_preview_deadline_seconds": 8}
-
-
-def with_fault(fault: str) -> dict[str, Any]:
-    return {"livekit_agent_env": {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf", "SIDEKICK_FAULT": fault}, **QUICK}
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def story(deployed: Lab, first: Machine) -> Story:
     with CallStream(f"http://{first.address}:{NGINX}/v1/preview", deployed.document["livekit"]) as stream:
         time.sleep(1)
         for fault in FAULTS:
-            runs[fault] = deployed.play("deploy.yml", extra_vars=with_fault(fault), limit=NAME)
+            runs[fault] = deployed.play("deploy.yml", extra_vars=with_fault(fault, **QUICK), limit=NAME)
             after[fault] = first.state()
     return Story(before, runs, after, stream)
 

@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Lab, Run
+from tests.e2e.harness import Lab, Run, with_fault
 
 NAMES = ["staging-1", "staging-2"]
-# A fault is chosen by the worker's environment; the rest is what the lab's inventory has.
-PLAIN = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"}
 OTHER_SECRET = "x" * 20 + "-not-the-servers-secret"
-
-
-def with_fault(fault: str, **more: Any) -> dict[str, Any]:
-    return {"livekit_agent_env": {**PLAIN, "SIDEKICK_FAULT": fault}, **more}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.e2e.harness import API_PORTS, APP, STEPS, Lab, Machine, Terminal, docker
+from tests.e2e.harness import API_PORTS, APP, QUICK, STEPS, Lab, Machine, Terminal, docker, with_fault
 
 LIVEKIT_AWAY_SECONDS = 8.0
 IN_THE_STEP_SECONDS = 0.4
@@ -144,9 +144,7 @@ def pool_of_two(scene: Scene) -> Iterator[None]:
 
 
 def broken_image(name: str, fault: str) -> Case:
-    env = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf", "SIDEKICK_FAULT": fault}
-    quick = {"livekit_agent_register_timeout_seconds": 15, "verification_preview_deadline_seconds": 8}
-    return Case(f"new image {name}", change={"livekit_agent_env": env, **quick}, fails=True)
+    return Case(f"new image {name}", change=with_fault(fault, **QUICK), fails=True)
 
 
 def away(what: str, strike: Strike) -> list[Case]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import access_log, engine, evidence, process
-from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_text
+from ansible.module_utils.livekit_deploy.host import Host, lacking
 
 NOW = time.time()
 RELEASE = "20260101T000000Z-00000001"
@@ -89,12 +89,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.fixture
-def host(tmp_path: Path, machine: Machine) -> Host:
-    (tmp_path / "app/releases").mkdir(parents=True)
-    upstream = tmp_path / "upstream.conf"
-    upstream.write_text(upstream_text("app", None))
+def host(host: Host, tmp_path: Path) -> Host:
+    """The same host with this file's machine, and the proxy's log."""
     (tmp_path / "a.log").touch()
-    return Host(machine.run, "app", str(tmp_path / "app"), str(upstream))
+    return host
 
 
 @pytest.fixture
