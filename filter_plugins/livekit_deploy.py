@@ -16,7 +16,18 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import batches, controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes first
+    batches,
+    compose,
+    controller,
+    diagnosis_inputs,
+    eviction,
+    hooks,
+    preview,
+    probes,
+    rename,
+    status,
+)
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -53,6 +64,22 @@ def livekit_run_owner(_: Any) -> dict[str, Any]:
 def livekit_alive(_: Any) -> list[str]:
     """The controller's processes, so that a host knows an owner of its lock that has ended: `'' | livekit_alive`."""
     return controller.alive()
+
+
+def livekit_slot_request(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The preview's request to a host's new API on its own port: `hostvars[host] | livekit_slot_request(host)`."""
+    return preview.of(variables, host).slot_request()
+
+
+def livekit_log_patterns(variables: Mapping[str, Any]) -> list[str]:
+    """What a host's worker has to log: `hostvars[inventory_hostname] | livekit_log_patterns`."""
+    return [one.pattern for one in preview.patterns(variables)]
+
+
+def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[str, Any]) -> str:
+    """The compose file of a release, as YAML: what each service is made of, without those that have no image."""
+    document = compose.document(project, {name: given for name, given in services.items() if given["own"]["image"]}, logging)
+    return str(yaml.safe_dump(document, sort_keys=False, width=160, allow_unicode=True))
 
 
 class FilterModule:
@@ -93,6 +120,12 @@ class FilterModule:
             "livekit_batch_failed": batches.failed,
             "livekit_batch_released": batches.released,
             "livekit_rehearsal_problems": probes.rehearsal_problems,
+            "livekit_preview_problems": preview.problems,
+            "livekit_preview_wanted": preview.wanted,
+            "livekit_slot_request": livekit_slot_request,
+            "livekit_log_patterns": livekit_log_patterns,
+            "livekit_compose": livekit_compose,
+            "livekit_compose_problems": compose.problems,
             "livekit_hooks": hooks.hooks_of,
             "livekit_served_names": probes.served_names,
             "livekit_hook_problems": hooks.hook_problems,

@@ -184,7 +184,7 @@ def main() -> None:
     # Only our own log begins with our own site.
     site = "" if p["access_log"] else f"/etc/nginx/conf.d/livekit-agent-deploy-{p['app']}.conf"
     options = evidence.Options(access_log=access_log, site=site, **{name: p[name] for name in HANDED_ON})
-    missing = lacking(host.run, directory, upstream, ask_engine=False)
+    missing = lacking(host.run, directory, host.awaited_upstream(), ask_engine=False)
     module.exit_json(changed=False, clock_skew_seconds=skew, missing=missing, **evidence.gather(host, options))
 
 

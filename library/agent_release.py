@@ -78,7 +78,7 @@ options:
     type: dict
     default: {}
   images:
-    description: Image of each compose service, for V(begun) and V(pulled).
+    description: Image of each compose service, for V(begun) and V(pulled). A service without one is none of the release.
     type: dict
     default: {}
   unresolved:
@@ -343,7 +343,8 @@ class RefusalError(Exception):
 
 def order_of(p: Params) -> deployment.Order:
     given = p["goal"]
-    content = release.content_of(p["compose"], p["env"], p["secret_env"])
+    images = {service: image for service, image in p["images"].items() if image}
+    content = release.content_of(p["compose"], p["env"], p["secret_env"], list(images) or release.SERVICES)
     goal = deployment.Goal(given["kind"], content, given["shared_name"], given["release"])
     record = {**p["record"], "app": p["app"]}
     return deployment.Order(
@@ -351,7 +352,7 @@ def order_of(p: Params) -> deployment.Order:
         p["stamp"],
         p["instance_host"],
         p["api_ports"],
-        p["images"],
+        images,
         record,
         p["force"],
         p["min_free_mb"],
@@ -380,7 +381,7 @@ def garbling(p: Params) -> list[str]:
 
 def refuse(p: Params) -> None:
     """What keeps a host from taking any release."""
-    missing = lacking(engine.command, f"{p['root']}/{p['app']}", upstream_path(p["app"]))
+    missing = lacking(engine.command, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
     if missing:
         raise RefusalError(
             f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {p['provision_command']}"

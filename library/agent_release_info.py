@@ -93,9 +93,9 @@ def main() -> None:
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
-    result["missing"] = lacking(engine.command, directory, upstream)
+    host = Host(module.run_command, p["app"], directory, upstream)
+    result["missing"] = lacking(engine.command, directory, host.awaited_upstream())
     if not result["missing"]:
-        host = Host(module.run_command, p["app"], directory, upstream)
         try:
             result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
         except engine.EngineError as error:

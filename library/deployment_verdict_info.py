@@ -31,6 +31,9 @@ options:
       - "C(hook): whether its worker asks the probe hook (default: it does). C(workers): how many of our workers on it take jobs (default: 1)."
       - "C(behind): second readings of the workers whose gate is closed, which without the hook take calls all the same."
       - "C(outside) and C(readable): a host outside the run that shares its pool with one of the run; it gets no row of its own."
+      - "C(parts): the services of its release (default: both). C(asks_preview): whether its API is asked for a preview (default: it is)."
+      - "C(log_patterns): regular expressions, each with the seconds after the preview's request within which a worker that logged its room
+        has to have logged a line that matches."
       - "C(error): why the host could not be read; not given when it could."
     type: dict
     required: true
@@ -40,13 +43,6 @@ options:
       - "For a name with a worker that has no hook C(<agent name>/sample/1) and so on, in place of C(directed) and C(through)."
     type: dict
     required: true
-  log_patterns:
-    description:
-      - Regular expressions that must have matched a line of a worker that logged the preview's room.
-      - The same texts as given to M(livekit_worker_info).
-    type: list
-    elements: str
-    default: []
   check_preview:
     description: Whether previews were sent. If not, the check says "not checked" and holds.
     type: bool
@@ -86,7 +82,6 @@ EXAMPLES = r"""
         services: "{{ __release.services }}"
         drift: "{{ __release.drift }}"
     probes: "{{ __probes.probes }}"
-    log_patterns: ["calling tool"]
   delegate_to: localhost
   run_once: true
   register: __verdict
@@ -133,7 +128,6 @@ failed_hosts:
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "hosts": {"type": "dict", "required": True},
     "probes": {"type": "dict", "required": True},
-    "log_patterns": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "check_preview": {"type": "bool", "default": True},
     "accept_inconclusive": {"type": "bool", "default": False},
     "nodes": {"type": "int", "default": 1},
@@ -147,7 +141,7 @@ def main() -> None:
     try:
         switches = {"preview": p["check_preview"], "accept_inconclusive": p["accept_inconclusive"]}
         seen = {"nodes": p["nodes"], "server_logs": p["server_logs"]}
-        answer = verdict.judge(p["hosts"], p["probes"], p["log_patterns"], **switches, **seen)
+        answer = verdict.judge(p["hosts"], p["probes"], **switches, **seen)
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, **answer)

@@ -86,7 +86,7 @@ options:
         description:
           - Agent name to dispatch to.
           - With O(probes[].expect=nobody) a random name is made when it is left out.
-          - A preview needs it only if the API's answer has no agent name.
+          - For a preview the name that is expected. To which one the API dispatched is in its answer, or in the server's list of the room.
         type: str
       deployment:
         description: LiveKit deployment label of the workers to reach. Empty is the usual one.
@@ -136,6 +136,10 @@ options:
         description: Until when the agent of a preview or a rehearsal must be in the room.
         type: float
         default: 20.0
+      stay_seconds:
+        description: How long the agent of a preview or a rehearsal is left in the room, so that it can do more than join; half a second at least.
+        type: float
+        default: 0.0
       request:
         description: The request that makes the application dispatch, for a preview.
         type: dict
@@ -158,8 +162,15 @@ options:
             description: Check the certificate.
             type: bool
             default: true
+          ca_file:
+            description: File with the certificates of the authorities that are trusted, instead of the system's.
+            type: path
+          server_name:
+            description: Name that the server goes by, where the address is another; for its certificate, and as the header Host.
+            type: str
           room_key:
-            description: Key of the room's name in the JSON answer; dots go deeper.
+            description:
+              - Key of the room's name in the JSON answer, or of an access token for it; dots go deeper, numbers into lists.
             type: str
             default: room
           dispatch_key:
@@ -253,6 +264,8 @@ REQUEST: dict[str, dict[str, Any]] = {
     "headers": {"type": "dict", "no_log": True},
     "body": {"type": "raw"},
     "validate_certs": {"type": "bool", "default": True},
+    "ca_file": {"type": "path"},
+    "server_name": {"type": "str"},
     "room_key": {"type": "str", "default": "room", "no_log": False},
     "dispatch_key": {"type": "str", "default": "dispatch_id", "no_log": False},
     "agent_name_key": {"type": "str", "default": "agent_name", "no_log": False},
@@ -273,6 +286,7 @@ PROBE: dict[str, dict[str, Any]] = {
     "spacing_seconds": {"type": "float", "default": 0.0},
     "window_seconds": {"type": "float"},
     "deadline_seconds": {"type": "float", "default": 20.0},
+    "stay_seconds": {"type": "float", "default": 0.0},
     "request": {"type": "dict", "options": REQUEST},
     "answer": {"type": "dict", "options": {"status": {"type": "int", "required": True}, "text": {"type": "str", "required": True}}},
 }

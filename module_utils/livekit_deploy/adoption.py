@@ -266,7 +266,7 @@ def plan(source: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any
         "reasons": ["another content"],
         "id": source["id"],
         "project": source["adopted"]["project"],
-        **{key: source[key] for key in ("api_port", "hash", "agent_name")},
+        **{key: source[key] for key in ("api_port", "hash", "agent_name", "services")},
         "agent_name_before": current["agent_name"],
         "previous": current["id"],
     }

@@ -15,7 +15,7 @@ from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
 # What a release's record has of the plan that made it.
-RECORDED = ("id", "api_port", "hash", "agent_name", "previous", "rolled_back", "images", "hook", "gated", "candidate")
+RECORDED = ("id", "api_port", "services", "hash", "agent_name", "previous", "rolled_back", "images", "hook", "gated", "candidate")
 STOP_SECONDS = 5.0
 INVENTORY, SHARED_NAME, RELEASE = "inventory", "shared_name", "release"
 
@@ -98,6 +98,7 @@ class Deployment:
                 self.bring_back(answer)
             else:
                 self.host.stage(self.new_record(order, answer), content.files(plan, f"{order.host}/{plan['id']}"))
+                self.host.settle_file(plan["id"])
         return {**answer, "cleared": cleared}
 
     def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +152,7 @@ class Deployment:
             plan = adoption.plan(source, current)
         else:
             plan = release.plan(current, found["drift"], content, order.stamp, order.ports, self.host.app, order.force)
-            if plan["api_port"] is None:
+            if plan["api_port"] is None and release.API in content.env:
                 raise ReleaseError(
                     f"found: what serves uses the ports {', '.join(map(str, order.ports))}, expected one of agent_api_ports that is free. "
                     "Choose others"

@@ -7,13 +7,15 @@ what is missing there ends it with MissingError, which is reported as unknown: n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import diagnosis_view as view
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, Rival, mapping, need, place, utc
 from ansible.module_utils.livekit_deploy.inventory import normalised_url
+from ansible.module_utils.livekit_deploy.release import API
 from ansible.module_utils.livekit_deploy.routing import GOOD
 from ansible.module_utils.livekit_deploy.worker_log import ANSWER_SECONDS
 
@@ -49,6 +51,18 @@ class Unknown:
 
 
 Finding = Holds | RuledOut | Unknown
+
+
+def of_the_api(finding: Callable[[Host], Finding]) -> Callable[[Host], Finding]:
+    """A cause on the way through the host's own API: ruled out where its release has none."""
+
+    @wraps(finding)
+    def found(host: Host) -> Finding:
+        if host.release and API not in host.services:
+            return RuledOut(f"release {host.release} on {host.name} has a worker only: no API of its own dispatches")
+        return finding(host)
+
+    return found
 
 
 # --- server, key, address --------------------------------------------------------------------------------------------
@@ -254,10 +268,10 @@ def entrypoint_fails(host: Host) -> Finding:
 
 
 def edited_not_recreated(host: Host) -> Finding:
-    edits = [text for service in ("fastapi", "agent-worker") for text in edits_of(host, service)]
+    edits = [text for service in host.services for text in edits_of(host, service)]
     if edits:
         return Holds([*edits, "a restart keeps the environment a container was created with"])
-    for service in ("fastapi", "agent-worker"):
+    for service in host.services:
         written = mapping(need(mapping(host.need("written")), service, f"the files of {service} on {host.name}"))
         running = mapping(need(host.service(service), "env", f"the environment of {service} on {host.name}"))
         unread = [v for v in NAME_VARIABLES if v not in written or v not in running]
@@ -381,6 +395,7 @@ def deployment_label(host: Host) -> Finding:
     return RuledOut(f"{worker['worker_id']} registered without a deployment label")
 
 
+@of_the_api
 def api_other_name(host: Host) -> Finding:
     api = mapping(host.evidence.get("api"))
     names = mapping(api.get("agent_names")) if api.get("read") else {}
@@ -518,6 +533,7 @@ def foreign_gone(host: Host) -> Finding:
 # --- what comes in ---------------------------------------------------------------------------------------------------
 
 
+@of_the_api
 def api_not_running(host: Host) -> Finding:
     service = mapping(mapping(host.evidence.get("services")).get("fastapi"))
     if service.get("running") is False:
@@ -528,6 +544,7 @@ def api_not_running(host: Host) -> Finding:
     return RuledOut(f"container {service.get('container')} runs")
 
 
+@of_the_api
 def api_fails(host: Host) -> Finding:
     api = mapping(host.evidence.get("api"))
     sent = sum(mapping(api.get("agent_names")).values())
@@ -540,6 +557,7 @@ def api_fails(host: Host) -> Finding:
     return RuledOut(f"{sent} dispatches and no failure in the API's log since {host.since}")
 
 
+@of_the_api
 def nobody_listened(host: Host) -> Finding:
     host.api()
     for member in host.members():
@@ -564,6 +582,7 @@ def nobody_listened(host: Host) -> Finding:
     return RuledOut(f"all {len(mine)} dispatches that the API on {host.name} logged reached a worker that was read")
 
 
+@of_the_api
 def no_web_traffic(host: Host) -> Finding:
     proxy = mapping(host.evidence.get("proxy"))
     others = [other for other in host.world.agent_hosts if other is not host]
@@ -577,6 +596,7 @@ def no_web_traffic(host: Host) -> Finding:
     return Unknown(f"nginx saw no request on any host that was read since {host.since}", idle=True)
 
 
+@of_the_api
 def web_errors(host: Host) -> Finding:
     proxy = mapping(host.evidence.get("proxy"))
     requests, failed = proxy.get("requests") or 0, sum(c for s, c in mapping(proxy.get("by_status")).items() if str(s).startswith("5"))

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.inventory import normalised_url
+from ansible.module_utils.livekit_deploy.release import services_of
 from ansible.module_utils.livekit_deploy.times import epoch
 
 PROBE_ROOMS = "livekit-deploy-"  # rooms of probes start so; the jobs in them are nobody's calls
@@ -230,6 +231,11 @@ class Host:
         if not self.worker:
             raise MissingError(f"{self.name} has no worker of a serving release")
         return need(self.worker, key, f"{OF_A_WORKER.get(key, key)} of {place(self.worker)} on {self.name}")
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The compose services of the release."""
+        return services_of(mapping(self.evidence.get("release")))
 
     def api(self) -> dict[str, Any]:
         found = mapping(self.need("api"))

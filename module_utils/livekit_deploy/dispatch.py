@@ -7,10 +7,13 @@ The first half decides and does no I/O; the second half asks the server.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
+import re
 import secrets
 import signal
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -34,6 +37,8 @@ ABOUT = (
     "an agent name that the sender believes to be its own: one of you should choose another name."
 )
 
+TLS_REMEDY = "correct the certificate of the proxy; one of an authority of your own: verification_preview.ca_file"
+JWT = re.compile(r"[A-Za-z0-9_-]+\.(?P<claims>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 PREVIEW_REMEDY = "read the log of the API container and of the proxy in front of it"
 
 
@@ -55,6 +60,7 @@ class Spec:
     request: dict[str, Any] = field(default_factory=dict)
     answer: dict[str, Any] | None = None
     tries: int = 1
+    stay: float = STAY_SECONDS
 
     @property
     def room(self) -> str:
@@ -148,6 +154,7 @@ def one_spec(probe: dict[str, Any], window: float) -> Spec:
         request=probe.get("request") or {},
         answer=probe.get("answer"),
         tries=probe.get("tries") or 1,
+        stay=max(STAY_SECONDS, probe.get("stay_seconds") or 0.0),
     )
 
 
@@ -209,10 +216,24 @@ def waits_of(results: dict[str, dict[str, Any]], window: float) -> list[dict[str
 
 
 def value_at(data: Any, path: str) -> str:
-    """A text of a JSON answer by its key; dots go deeper."""
+    """A text of a JSON answer by its key; dots go deeper, numbers into lists."""
     for key in path.split("."):
-        data = data.get(key) if isinstance(data, dict) else None
+        if isinstance(data, list) and key.isdecimal():
+            data = data[int(key)] if int(key) < len(data) else None
+        else:
+            data = data.get(key) if isinstance(data, dict) else None
     return str(data) if isinstance(data, str | int) and not isinstance(data, bool) else ""
+
+
+def room_in(text: str) -> str:
+    """A room's name, or that of the room for which an access token is: many APIs answer a token only."""
+    claims = JWT.fullmatch(text)
+    if not claims:
+        return text
+    with suppress(ValueError):
+        padded = claims["claims"] + "=" * (-len(claims["claims"]) % 4)
+        return value_at(json.loads(base64.urlsafe_b64decode(padded)), "video.room")
+    return text
 
 
 def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, str, str]:
@@ -226,14 +247,15 @@ def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, 
     except ValueError:
         raise LiveKitError("preview", f"{where} answers no JSON: {begin or 'empty'}", expected, PREVIEW_REMEDY) from None
     room, dispatch, name = (value_at(data, request[key]) for key in ("room_key", "dispatch_key", "agent_name_key"))
-    if not room:
+    if not room_in(room):
+        keys = f"; it has {', '.join(sorted(map(repr, data))[:12])}" if isinstance(data, dict) else ""
         raise LiveKitError(
             "preview",
-            f"no {request['room_key']!r} in the answer of {where}",
+            f"no room at {request['room_key']!r} in the answer of {where}{keys}",
             expected,
-            "set the preview's room_key to the key the API uses",
+            "set verification_preview.room to the key that has the room's name, or an access token for it",
         )
-    return room, dispatch, name
+    return room_in(room), dispatch, name
 
 
 def names_of(dispatches: list[dict[str, Any]]) -> list[str]:
@@ -323,22 +345,55 @@ async def ask_application(connection: Connection, probe: Probe) -> None:
     probe.created = time.monotonic()
     room, dispatch, name = read_preview(request, status, text)
     probe.may_exist = True
-    result.update(room=room, dispatch_id=dispatch or None, agent_name=name or result["agent_name"], in_room=False)
+    result.update(room=room, dispatch_id=dispatch or None, agent_name=name or None, in_room=False)
+    if not (name or dispatch or probe.spec.expect == "dispatch"):
+        await find_name(connection, probe)
+
+
+async def find_name(connection: Connection, probe: Probe) -> None:
+    """To whom the application dispatched, where its answer does not say: the room's own dispatches do."""
+    result, wanted = probe.result, probe.spec.agent_name
+    names: list[str] = []
+    async with looking(probe):
+        while not names and probe.elapsed < DISPATCH_SECONDS:
+            names = names_of(await client.read(lambda: connection.list_dispatch(result["room"])))
+            await asyncio.sleep(0 if names else 0.1)
+    if not names:
+        raise LiveKitError(
+            "preview",
+            f"the room {result['room']!r} of the API's answer has no dispatch to a named agent",
+            f"one to {wanted!r}" if wanted else "one",
+            "correct the API, or verification_preview.room; of an API that dispatches only when a caller joins nothing can be seen: "
+            "verification_preview=false",
+        )
+    result["agent_name"] = wanted if wanted in names else names[0]
 
 
 async def http_text(connection: Connection, request: dict[str, Any], timeout: float) -> tuple[int, str]:
     body = request.get("body")
     content: dict[str, Any] = {"data": body} if isinstance(body, str) else {} if body is None else {"json": body}
-    verify: dict[str, Any] = {} if request.get("validate_certs", True) else {"ssl": False}
+    named, verify = tls_of(request)
     limit = client.aiohttp.ClientTimeout(total=timeout)
     try:
         async with connection.session.request(
-            request["method"], request["url"], headers=request.get("headers"), timeout=limit, **content, **verify
+            request["method"], request["url"], headers={**named, **(request.get("headers") or {})}, timeout=limit, **content, **verify
         ) as answer:
             return answer.status, await answer.text(errors="replace")
     except (client.aiohttp.ClientError, OSError, ValueError) as error:
         trouble = client.error_of_connection(request["url"], error, "the application's API, which answers with a room")
-        raise LiveKitError(trouble.kind, trouble.found, trouble.expected, PREVIEW_REMEDY) from None
+        remedy = TLS_REMEDY if trouble.kind == "tls" else PREVIEW_REMEDY
+        raise LiveKitError(trouble.kind, trouble.found, trouble.expected, remedy) from None
+
+
+def tls_of(request: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Headers and options for a server that is asked by its address and goes by a name."""
+    name, secure = request.get("server_name") or "", request["url"].lower().startswith("https:")
+    options: dict[str, Any] = {"server_hostname": name} if name and secure else {}
+    if not request.get("validate_certs", True):
+        options["ssl"] = False
+    elif secure and request.get("ca_file"):
+        options["ssl"] = ssl.create_default_context(cafile=request["ca_file"])
+    return {"Host": name} if name else {}, options
 
 
 async def watch(connection: Connection, probe: Probe) -> None:
@@ -379,13 +434,6 @@ async def watch_dispatch(connection: Connection, probe: Probe) -> None:
 async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | None:
     """The job, or None when a look at the end of the window shows none. A look that fails proves nothing."""
     spec, result = probe.spec, probe.result
-    if not (result["agent_name"] or result["dispatch_id"]):
-        raise LiveKitError(
-            "preview",
-            "the answer names neither dispatch nor agent",
-            "one of both",
-            "set dispatch_key or agent_name_key",
-        )
     await asyncio.sleep(max(0.0, SERVER_FLOOR_SECONDS - probe.elapsed))
     async with looking(probe):
         while True:
@@ -393,7 +441,8 @@ async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | N
             try:
                 dispatches = await client.read(lambda: connection.list_dispatch(result["room"]), client.READ_TRIES if late else 1)
                 found = find_dispatch(dispatches, result["agent_name"] or "", result["dispatch_id"] or "")
-                result["dispatch_id"] = found["id"] if found else result["dispatch_id"]
+                if found:
+                    result.update(dispatch_id=found["id"], agent_name=found["agent_name"])
                 if (job := find_job(found)) or late:
                     break
             except LiveKitError as trouble:
@@ -414,8 +463,10 @@ async def watch_room(connection: Connection, probe: Probe) -> None:
     async with looking(probe):
         while probe.elapsed < probe.spec.deadline or seen_at:
             present = probe.identity in await client.read(lambda: connection.participants(result["room"]))
-            if present and seen_at and time.monotonic() - seen_at >= STAY_SECONDS:
+            stayed = time.monotonic() - seen_at if seen_at else 0.0
+            if present and stayed >= STAY_SECONDS and not result["in_room"]:
                 result.update(in_room=True, reason=f"{result['reason']}, {probe.identity} is in the room")
+            if result["in_room"] and (stayed >= probe.spec.stay or not present):
                 return
             if seen_at and not present:
                 result["reason"] += f", but {probe.identity} left the room at once: read the worker's log for an exception"

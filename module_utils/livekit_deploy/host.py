@@ -114,7 +114,7 @@ class Host:
         drift += release.container_drift(record, services)
         if self.gate(record["id"]) == "closed":
             drift.append("the standby gate is closed")
-        if read_text(self.upstream) != upstream_text(self.app, record["api_port"]):
+        if not self.is_without_proxy(record["api_port"]) and read_text(self.upstream) != upstream_text(self.app, record["api_port"]):
             drift.append(f"{self.upstream} does not name this release's API")
         return drift
 
@@ -173,6 +173,35 @@ class Host:
         self.save(record, state="staged", files=hashes, staged_at=now())
         return True
 
+    def settle_file(self, release_id: str) -> None:
+        """Let Compose judge the release's file before anything of it runs, and note the volumes that it takes from the host. One that is
+        refused leaves nothing."""
+        try:
+            document = json.loads(self.compose(release_id, "config", "--format", "json"))
+            self.refuse_missing_networks(document)
+        except (engine.EngineError, ReleaseError) as error:
+            self.remove(release_id)
+            text = (
+                str(error)
+                if isinstance(error, ReleaseError)
+                else (
+                    f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
+                    "livekit_agent_compose, or the variables for volumes and memory"
+                )
+            )
+            raise ReleaseError(text) from None
+        volumes = [volume["name"] for volume in (document.get("volumes") or {}).values()]
+        self.save(self.record(release_id) or {}, volumes=volumes)
+
+    def refuse_missing_networks(self, document: dict[str, Any]) -> None:
+        names = [network["name"] for network in (document.get("networks") or {}).values() if network.get("external")]
+        there = engine.docker(self.run, "network", "ls", "--format", "{{.Name}}").split() if names else []
+        if missing := [name for name in names if name not in there]:
+            raise ReleaseError(
+                f"found: the host has no network {', '.join(missing)}, expected it, because agent_api_compose or livekit_agent_compose "
+                "names it. Make it (docker network create), or start the project that it belongs to"
+            )
+
     def pull(self, images: Iterable[str]) -> list[str]:
         """Pull the images that the host does not have; returns them."""
         lacking = [
@@ -193,13 +222,20 @@ class Host:
         if (self.record(release_id) or {}).get("adopted"):
             return self.start_again(release_id, service)
         self.end_candidate(release_id)
+        self.make_volumes(release_id)
         before = self.services(release_id, engine.containers(self.run)).get(service)
         self.compose(release_id, "up", "--detach", "--no-deps", "--pull", "never", service)
         return not (before and before["running"])
 
+    def make_volumes(self, release_id: str) -> None:
+        """The named volumes of a release are the host's: made where they are missing, and there for the next release."""
+        for volume in (self.record(release_id) or {}).get("volumes", []):
+            engine.docker(self.run, "volume", "create", volume)
+
     def start_candidate(self, release_id: str) -> None:
         """Start the release's worker in a compose project of its own, under its candidate name and without the gate."""
         record = self.record(release_id) or {}
+        self.make_volumes(release_id)
         override = release.candidate_override(record["candidate"])
         directory = self.directory(release_id)
         write_atomically(directory / release.CANDIDATE_FILE, override)
@@ -216,9 +252,9 @@ class Host:
             engine.docker(self.run, "compose", "--project-name", project, "down", "--timeout", "5")
             path.unlink()
 
-    def compose(self, release_id: str, *arguments: str) -> None:
+    def compose(self, release_id: str, *arguments: str) -> str:
         directory = str(self.directory(release_id))
-        engine.docker(self.run, "compose", "--progress", "quiet", "--project-directory", directory, *arguments)
+        return engine.docker(self.run, "compose", "--progress", "quiet", "--project-directory", directory, *arguments)
 
     def refuse_unstable(self, release_id: str, worker_id: str) -> None:
         """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
@@ -232,11 +268,22 @@ class Host:
                 f"connected. Its last lines: {' | '.join(found[0]['last_lines'])}"
             )
 
+    def awaited_upstream(self) -> str | None:
+        """The proxy's include, which has to be there; None where what serves has no API."""
+        current = self.current()
+        return None if current and release.API not in release.services_of(current) else str(self.upstream)
+
+    def is_without_proxy(self, port: int | None) -> bool:
+        """Whether no API is to be reached and no proxy waits for one: the host has only workers."""
+        return port is None and not self.upstream.exists()
+
     def proxy_to(self, port: int | None) -> None:
         """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was.
 
         It is reloaded in any case: a run that was killed before its reload leaves the file written and the old port in force.
         """
+        if self.is_without_proxy(port):
+            return
         before = read_text(self.upstream)
         write_atomically(self.upstream, upstream_text(self.app, port), 0o644)
         refused = reload_proxy(self.run)
@@ -511,12 +558,14 @@ def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
     return any(established.search(line) for line in (read_text(table) or "").splitlines())
 
 
-def lacking(run: engine.Run, directory: str, upstream: str, ask_engine: bool = True) -> list[str]:
-    """What ``provision.yml`` would have made and is not there. Where the Engine is not asked, one that does not answer is not missing."""
+def lacking(run: engine.Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:
+    """What ``provision.yml`` would have made and is not there; ``upstream`` is None where nothing but workers is to run. Where the Engine
+    is not asked, one that does not answer is not missing."""
     docker = ["docker", "version"] if ask_engine else ["docker", "--version"]
-    wanted = {"Docker": docker, "Docker Compose 2": ["docker", "compose", "version"], "nginx": ["nginx", "-v"]}
+    wanted = {"Docker": docker, "Docker Compose 2": ["docker", "compose", "version"], **({"nginx": ["nginx", "-v"]} if upstream else {})}
     missing = [what for what, argv in wanted.items() if run(argv)[0] != 0]
-    return missing + [str(path) for path in (Path(directory), Path(upstream).parent) if not path.is_dir()]
+    paths = [Path(directory), *([Path(upstream).parent] if upstream else [])]
+    return missing + [str(path) for path in paths if not path.is_dir()]
 
 
 def upstream_text(app: str, port: int | None) -> str:

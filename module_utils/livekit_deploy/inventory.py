@@ -181,12 +181,16 @@ def _as_bool(value: Any) -> bool | None:
     return False if text in {"false", "no", "off", "0", "none", ""} else None
 
 
-def _unreadable(host: str, variable: str, error: BaseException) -> str:
+def why_unreadable(error: BaseException, secret: bool) -> str:
+    """The innermost words of a templating error; of a secret's only if they cannot quote its value."""
     while error.__cause__ is not None:
         error = error.__cause__
     detail = next(iter(str(error).splitlines()), "") or type(error).__name__
-    if variable in CREDENTIALS and not HARMLESS_ERROR.search(detail):
-        detail = type(error).__name__  # a templating error may quote the value it failed on
+    return type(error).__name__ if secret and not HARMLESS_ERROR.search(detail) else detail
+
+
+def _unreadable(host: str, variable: str, error: BaseException) -> str:
+    detail = why_unreadable(error, variable in CREDENTIALS)
     return f"{host}: {variable} cannot be read ({detail}), expected a value. Define what it refers to, or correct the expression."
 
 
@@ -196,7 +200,8 @@ def _unreadable(host: str, variable: str, error: BaseException) -> str:
 def host_problems(host: Host) -> Iterator[str]:
     """What is wrong with one host's own settings."""
     for variable in REQUIRED:
-        if variable not in host.unreadable and not host.get(variable).strip():
+        worker_only = variable == "agent_api_image" and host.values.get(variable) == ""
+        if variable not in host.unreadable and not host.get(variable).strip() and not worker_only:
             yield f"{host.name}: {_missing(variable)}"
     for check, variables in (
         (_app_problem, ("agent_release_app",)),

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption
+from ansible.module_utils.livekit_deploy import adoption, preview
+from ansible.module_utils.livekit_deploy.release import API, services_of
 from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
@@ -32,7 +33,7 @@ REHEARSAL_REMEDY = (
     "Read the worker's last lines below: look for an exception in the entrypoint. One that needs metadata gets it by "
     "livekit_agent_rehearsal_metadata; one that cannot run without a caller: livekit_agent_rehearsal=false"
 )
-SLOT_REMEDY = "Correct the API, or verification_preview_path; an API that has no preview: verification_preview=false"
+SLOT_REMEDY = "Correct the API, or verification_preview; an API that has no preview: verification_preview=false"
 
 
 def registered(variables: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | None:
@@ -72,7 +73,7 @@ def left_behind(variables: Mapping[str, Any]) -> bool:
 def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
     """The images of all hosts that are named by a tag and not by a digest."""
     images = {str(hostvars[host][name]) for host in hosts for name in ("livekit_agent_image", "agent_api_image")}
-    return sorted(image for image in images if "@sha256:" not in image)
+    return sorted(image for image in images if image and "@sha256:" not in image)
 
 
 def digests(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
@@ -234,7 +235,8 @@ def slot_previews(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dic
         found, plan = registered(hostvars[host], "__agent_api_preview", "status"), plan_of(hostvars[host])
         if found and replaced(hostvars[host]):
             answer = {"status": int(found["status"]), "text": str(found.get("content") or found.get("msg") or "")}
-            about = {"agent_name": plan["agent_name"], "request": {"url": str(found.get("url") or "the API")}, "answer": answer}
+            request = {**preview.of(hostvars[host], host).request(), "headers": {}, "url": str(found.get("url") or "the API")}
+            about = {"agent_name": plan["agent_name"], "request": request, "answer": answer}
             probes.append({"id": f"{host}/slot", "kind": "preview", "expect": "dispatch", **about})
     return probes
 
@@ -302,14 +304,14 @@ def sample_probes(
 def verification_probes(
     hostvars: Mapping[str, Any],
     hosts: Sequence[str],
-    preview: Mapping[str, Any],
+    deadline_seconds: float | None,
     sampling: Mapping[str, Any],
     others: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """All probes of a verification: that a random name finds nobody; for each name one that our workers pass on, or samples; for each
     host a preview, and a directed probe where its name is not sampled.
 
-    ``preview`` has ``enabled``, ``port``, ``path``, ``deadline_seconds``; a host's own ``verification_preview_url`` comes first.
+    ``deadline_seconds`` is that of the previews; None: none is sent.
     ``sampling`` has ``samples`` and ``spacing_seconds``.
     """
     probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
@@ -319,16 +321,16 @@ def verification_probes(
         release = reading_of(hostvars[host]).get("release")
         if release and host in reached:
             probes.append(directed(hostvars[host], host, name_of(hostvars[host]), f"{host}/{release['id']}"))
-        # An adopted project may have no API.
-        if release and preview["enabled"] and release.get("api_port", True):
-            probes.append(preview_probe(hostvars[host], host, preview))
+        if release and API in services_of(release) and deadline_seconds and preview.wanted(hostvars[host]):
+            probes.append(preview_probe(hostvars[host], host, deadline_seconds))
     return probes
 
 
-def preview_probe(variables: Mapping[str, Any], host: str, preview: Mapping[str, Any]) -> dict[str, Any]:
-    address = variables.get("ansible_host") or host
-    url = variables.get("verification_preview_url") or f"http://{address}:{preview['port']}{preview['path']}"
-    return {"id": f"{host}/preview", "kind": "preview", "deadline_seconds": preview["deadline_seconds"], "request": {"url": str(url)}}
+def preview_probe(variables: Mapping[str, Any], host: str, deadline_seconds: float) -> dict[str, Any]:
+    """The agent stays in the room until the last line of its log is due."""
+    stay = max((one.deadline_seconds for one in preview.patterns(variables)), default=0.0)
+    about = {"agent_name": name_of(variables), "request": preview.of(variables, host).request(), "stay_seconds": stay}
+    return {"id": f"{host}/preview", "kind": "preview", "deadline_seconds": deadline_seconds, **about}
 
 
 # --- before the first worker of a name ---
@@ -505,6 +507,9 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
         "adopted": bool((release or {}).get("adopted")),
+        "parts": list(services_of(release or {})),
+        "asks_preview": preview.wanted(variables),
+        "log_patterns": {one.pattern: one.deadline_seconds for one in preview.patterns(variables)},
         "drift": first.get("drift"),
         "error": trouble_of_readings(variables),
     }

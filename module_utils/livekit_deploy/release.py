@@ -15,6 +15,7 @@ from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_V
 STAMP = "%Y%m%dT%H%M%SZ"
 ID_PATTERN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 SERVICES = ("fastapi", "agent-worker")
+API = "fastapi"
 GATE_OPEN, GATE_CLOSED = "open\n", "closed\n"
 # What a content has in the place of the id, the compose project and the API's port, which differ between two releases of one content.
 MARKS = {"id": "@release_id@", "project": "@project@", "api_port": "@api_port@"}
@@ -54,7 +55,7 @@ def project_of(record: Mapping[str, Any]) -> str:
 
 
 def services_of(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parts of a release: an adopted one may have no API."""
+    """The parts of a release: one of ours, and an adopted one, may have no API."""
     return tuple(record.get("services") or SERVICES)
 
 
@@ -128,9 +129,11 @@ def marked(text: str, replacements: Mapping[str, str]) -> str:
     return text
 
 
-def content_of(compose: str, env: Mapping[str, Mapping[str, Any]], secret_env: Mapping[str, Mapping[str, Any]]) -> Content:
-    """A content as a role gives it."""
-    merged = {name: {**env.get(name, {}), **secret_env.get(name, {})} for name in SERVICES}
+def content_of(
+    compose: str, env: Mapping[str, Mapping[str, Any]], secret_env: Mapping[str, Mapping[str, Any]], services: Sequence[str] = SERVICES
+) -> Content:
+    """A content as a role gives it, of the services that it has."""
+    merged = {name: {**env.get(name, {}), **secret_env.get(name, {})} for name in services}
     return Content(compose, {name: {key: str(value) for key, value in values.items()} for name, values in merged.items()})
 
 
@@ -138,7 +141,7 @@ def content_of_files(record: Mapping[str, Any], texts: Mapping[str, str]) -> Con
     """The content that a release's files were made from: how a release is made of an earlier one."""
     own = {project(record["app"], record["id"]): MARKS["project"], str(record["id"]): MARKS["id"]}
     compose = marked(texts["compose.yml"], {**own, f"127.0.0.1:{record['api_port']}:": f"127.0.0.1:{MARKS['api_port']}:"})
-    env = {service: env_values(texts[f"{service}.env"]) for service in SERVICES}
+    env = {service: env_values(texts[f"{service}.env"]) for service in services_of(record)}
     return Content(compose, {service: {k: v for k, v in values.items() if k != INSTANCE_VARIABLE} for service, values in env.items()})
 
 
@@ -160,7 +163,7 @@ def plan(
     if current and release_id == current["id"]:  # the same again in one run: the directory of the serving one is not written over
         release_id = f"{second_after(stamp)}-{digest[:8]}"
     why = reasons(current, drift, digest, force)
-    port = free_port(current, ports)
+    port = free_port(current, ports) if API in content.env else None
     if current and not why:
         release_id, port = current["id"], current["api_port"]
     return {
@@ -171,6 +174,7 @@ def plan(
         "api_port": port,
         "hash": digest,
         "agent_name": content.agent_name,
+        "services": list(content.env),
         "agent_name_before": current["agent_name"] if current else None,
         "previous": current["id"] if current else None,
     }

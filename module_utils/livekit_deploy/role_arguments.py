@@ -21,6 +21,12 @@ JUDGED = {*inventory.REQUIRED, *inventory.OPTIONAL, *inventory.FLAGS}
 AS_WRITTEN: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": list, "path": str, "str": (str, int, float)}
 # ansible-core's own classes are made of these.
 PLAIN = (bool, int, float, str, list, dict)
+# What earlier releases of this project called otherwise.
+RENAMED = {
+    "verification_preview_path": "verification_preview.path",
+    "verification_preview_url": "verification_preview.url",
+    "verification_preview_port": "api_proxy_listen_port, or verification_preview.url",
+}
 TYPE_KEYS = ("type", "elements", "choices")
 
 
@@ -50,6 +56,7 @@ def host_problems(host: str, variables: Mapping[str, Any], options: Mapping[str,
         elif name.startswith(prefixes) and name not in JUDGED:
             close = get_close_matches(name, options, n=1)
             remedy = f"did you mean {close[0]}?" if close else "Remove it, or give it a name of your own."
+            remedy = f"it is {RENAMED[name]} now." if name in RENAMED else remedy
             yield f"{host}: {name} is no variable of this project, expected one that a role's README names; {remedy}"
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import routing, server_log
+from ansible.module_utils.livekit_deploy.release import API, SERVICES
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
-SERVICES = ("fastapi", "agent-worker")
 MIN_SECONDS_BETWEEN_READINGS = 2.0
 
 
@@ -59,6 +59,9 @@ class Host:
     error: str = ""
     on_purpose: dict[str, Any] = field(default_factory=dict)
     adopted: bool = False
+    parts: tuple[str, ...] = SERVICES
+    asks_preview: bool = True
+    patterns: dict[str, float] = field(default_factory=dict)
     pool_hosts: list[Host] = field(default_factory=list)
 
     @property
@@ -189,6 +192,9 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         error=str(data.get("error") or ""),
         on_purpose=mapping(data.get("on_purpose")),
         adopted=bool(data.get("adopted")),
+        asks_preview=bool(data.get("asks_preview", True)),
+        patterns={str(pattern): float(seconds) for pattern, seconds in mapping(data.get("log_patterns")).items()},
+        parts=tuple(str(part) for part in sequence(data.get("parts"))) or SERVICES,
     )
 
 
@@ -201,12 +207,12 @@ def samples_of(name: str, probes: dict[str, Any]) -> list[dict[str, Any]]:
 def check_environment(host: Host) -> Check:
     if host.adopted:
         expected = "the containers of the adopted project run, whatever their environment says"
-        stopped = [service for service in SERVICES if not mapping(host.services.get(service, {"running": True})).get("running")]
+        stopped = [service for service in host.parts if not mapping(host.services.get(service, {"running": True})).get("running")]
         found = f"{', '.join(stopped)} does not run" if stopped else expected
         return Check("environment", not stopped, found, expected, "look at its log, or run deploy.yml")
-    expected = f"both containers run with {' and '.join(NAME_VARIABLES)} = {host.agent_name!r}"
+    expected = f"{' and '.join(host.parts)} run with {' and '.join(NAME_VARIABLES)} = {host.agent_name!r}"
     wrong = [] if host.agent_name else ["the inventory gives no agent name"]
-    for service in SERVICES:
+    for service in host.parts:
         state = mapping(host.services.get(service))
         if not state.get("running"):
             wrong.append(f"{service} is not running" if state else f"{service} was not read")
@@ -372,18 +378,21 @@ def not_answered(host: Host, probe: dict[str, Any], worker: dict[str, Any]) -> t
     )
 
 
-def check_preview(host: Host, patterns: list[str], wanted: bool) -> Check:
+def check_preview(host: Host, wanted: bool) -> Check:
+    patterns = [f"{pattern!r} within {seconds:g} s" for pattern, seconds in host.patterns.items()]
     expected = "the agent of a preview is in the room and a host of the pool has the room in its log" + (
-        f", with {patterns}" if patterns else ""
+        f", with {', '.join(patterns)}" if patterns else ""
     )
-    if not wanted or (host.adopted and "fastapi" not in host.services):
-        return Check("preview", True, "not checked" if not wanted else "not checked: the adopted project has no API", expected, "")
-    found, remedy = trouble_of_preview(host, patterns)
+    wanted = wanted and host.asks_preview
+    if not wanted or API not in host.parts:
+        what = "adopted project" if host.adopted else "release"
+        return Check("preview", True, "not checked" if not wanted else f"not checked: the {what} has no API", expected, "")
+    found, remedy = trouble_of_preview(host)
     if found:
         return Check("preview", False, found, expected, remedy)
     logged_by = ", ".join(name for name, _ in preview_workers(host))
     text = f"job {host.preview.get('job_id')} in room {host.preview.get('room')}, logged by {logged_by}"
-    return Check("preview", True, text + (f", with {patterns}" if patterns else ""), expected, "")
+    return Check("preview", True, text + (f", with {', '.join(patterns)}" if patterns else ""), expected, "")
 
 
 def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
@@ -395,7 +404,7 @@ def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
     return [(name, worker) for name, worker in workers if asked_for_room(worker, room)]
 
 
-def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
+def trouble_of_preview(host: Host) -> tuple[str, str]:
     """Found and remedy; empty when the preview proves what it should."""
     probe, name = host.preview, host.preview.get("agent_name")
     reason = str(probe.get("reason") or "no answer")
@@ -403,7 +412,7 @@ def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
         return "no preview was sent", f"ansible-playbook verify.yml --limit {host.name}"
     if probe.get("outcome") == "error":
         return reason, f"on {host.name}: curl -i the preview address, and docker compose logs fastapi"
-    if name != host.agent_name or not name:
+    if name != host.agent_name and (name or probe.get("outcome") == "taken"):
         return (
             f"the API dispatches to {name!r}",
             f"let the API use LIVEKIT_AGENT_NAME ({host.agent_name!r}), then {host.deploy_command}",
@@ -427,10 +436,16 @@ def trouble_of_preview(host: Host, patterns: list[str]) -> tuple[str, str]:
             f"no host of pool {host.pool!r} has room {probe.get('room')} in its log",
             f"{host.log_command}; the worker must log at INFO",
         )
-    missing = [p for p in patterns if not any(mapping(w.get("log_matches")).get(p) for _, w in workers)]
-    return (
-        (f"the log has no line that matches {missing}", f"{host.log_command}; correct the worker or the patterns") if missing else ("", "")
-    )
+    missing = [text for pattern, seconds in host.patterns.items() if (text := trouble_of_pattern(pattern, seconds, workers))]
+    return ("; ".join(missing), f"{host.log_command}; correct the worker or verification_log_patterns") if missing else ("", "")
+
+
+def trouble_of_pattern(pattern: str, deadline: float, workers: list[tuple[str, dict[str, Any]]]) -> str:
+    """Why the preview did not make a worker log what it has to; empty where one did in time."""
+    seen = [seconds for _, w in workers if (seconds := mapping(w.get("log_matches")).get(pattern)) is not None]
+    if not seen:
+        return f"the log has no line that matches {pattern!r}"
+    return f"the log has a line that matches {pattern!r} only {min(seen):g} s after the request" if min(seen) > deadline else ""
 
 
 def check_nobody(probe: dict[str, Any]) -> Check:
@@ -515,10 +530,10 @@ def routing_remedy(host: Host, verdict: routing.Verdict) -> str:
     return "run verify.yml again; to go on all the same: -e verification_accept_inconclusive=true"
 
 
-def checks_of(host: Host, nobody: dict[str, Any], patterns: list[str], preview: bool) -> list[Check]:
+def checks_of(host: Host, nobody: dict[str, Any], preview: bool) -> list[Check]:
     """All checks, the cause before what follows from it."""
     before = [check_environment(host), check_name_in_effect(host), check_registered(host), check_directed_probe(host)]
-    return [*before, check_preview(host, patterns, preview), check_nobody(nobody), check_drift(host)]
+    return [*before, check_preview(host, preview), check_nobody(nobody), check_drift(host)]
 
 
 def reason_of(checks: list[Check]) -> str:
@@ -547,7 +562,6 @@ def report_of(host: Host, checks: list[Check], verdict: routing.Verdict) -> dict
 def judge(
     hosts: Any,
     probes: Any,
-    patterns: Any = (),
     preview: bool = True,
     accept_inconclusive: bool = False,
     nodes: int = 1,
@@ -561,7 +575,7 @@ def judge(
     for host in known:
         host.pool_hosts.extend(other for other in known if other.pool == host.pool and other.agent_name == host.agent_name)
     for host in [host for host in known if not host.outside]:
-        checks = checks_of(host, mapping(answers.get("nobody")), [str(p) for p in sequence(patterns)], preview)
+        checks = checks_of(host, mapping(answers.get("nobody")), preview)
         verdict = route_of(host, nodes, logs)
         report[host.name] = report_of(host, [*checks, check_routing(host, verdict, accept_inconclusive)], verdict)
     failed = sorted(name for name, entry in report.items() if not entry["ok"])

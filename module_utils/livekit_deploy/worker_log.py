@@ -82,6 +82,8 @@ class Fold:
         self.after = set(after)
         self.since = since
         self.asked_after = not after
+        self.asked_at: float | None = None
+        self.now: float | None = None
         self.asked: dict[str, float] = {}
         self.worker_ids: deque[str] = deque(maxlen=WORKER_IDS_KEPT)
         self.registrations: deque[str | None] = deque(maxlen=REGISTRATIONS_KEPT)
@@ -96,6 +98,7 @@ class Fold:
 
     def take(self, event: dict[str, Any]) -> None:
         message = event.get("message")
+        self.now = epoch(event.get("timestamp")) or self.now
         if not isinstance(message, str):
             return
         handler = EXACT.get(message) or next((take for start, take in STARTS if message.startswith(start)), None)
@@ -144,7 +147,8 @@ class Fold:
         request = job_request(event)
         self.asked[str(request["job_id"])] = epoch(request["time"]) or 0.0
         named = bool({str(request["job_id"]), str(request["room"])} & self.after)
-        self.asked_after = self.asked_after or named
+        if named and not self.asked_after:
+            self.asked_after, self.asked_at = True, epoch(request["time"])
         if self.count("requests_total", event) and (named or not self.after):
             self.requests.append(request)
 
@@ -173,6 +177,10 @@ class Fold:
     def crash(self, event: dict[str, Any]) -> None:
         if self.count("entrypoint_errors", event):
             self.state["last_entrypoint_error"] = cause(event)
+
+    def seconds(self) -> float:
+        """From the wanted request to the latest event; 0 where a time is not known."""
+        return round(max(0.0, self.now - self.asked_at), 3) if self.now and self.asked_at else 0.0
 
     def result(self) -> dict[str, Any]:
         return {
@@ -219,17 +227,19 @@ def read(lines: Iterable[str], patterns: Iterable[str] = (), after: Collection[s
     late refusal leaves no trace in the log and is not counted.
 
     ``requests`` are the newest 500; with ``after`` (job ids and rooms) those with one of them, and a pattern counts only once one was
-    requested: what an earlier call logged proves nothing. ``log_matches`` tells for each pattern whether it was seen.
+    requested: what an earlier call logged proves nothing. ``log_matches`` has for each pattern that was seen the seconds after that
+    request, by the log's own times.
     """
     fold = Fold(after, since)
     wanted = {pattern: re.compile(pattern) for pattern in patterns}
-    matches = dict.fromkeys(wanted, False)
+    matches: dict[str, float] = {}
     for line in lines:
-        for pattern, compiled in wanted.items():
-            matches[pattern] = matches[pattern] or (fold.asked_after and bool(compiled.search(line)))
-        event = event_of(line)
+        event, after_asked = event_of(line), fold.asked_after
         if event:
             fold.take(event)
+        for pattern, compiled in wanted.items() if after_asked else ():
+            if pattern not in matches and compiled.search(line):
+                matches[pattern] = fold.seconds()
     return {**fold.result(), "log_matches": matches}
 
 

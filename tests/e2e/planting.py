@@ -110,7 +110,7 @@ class Alias:
             "agent_release_app": self.name,
             "agent_api_ports": [19000 + 2 * self.number, 19001 + 2 * self.number],
             "api_proxy_listen_port": self.proxy_port,
-            "verification_preview_url": self.url("/v1/preview"),
+            "verification_preview": {"url": self.url("/v1/preview")},
             "livekit_agent_name": self.situation.agent_name,
             **({"livekit_agent_pool": self.situation.agent_name} if self.situation.members > 1 else {}),
             **own,

@@ -45,7 +45,7 @@ class Day:
             "agent_release_app": APP,
             "agent_api_ports": [18292, 18293],
             "api_proxy_listen_port": PROXY,
-            "verification_preview_url": self.url,
+            "verification_preview": {"url": self.url},
             "livekit_agent_name": NEW,
             **changes,
         }

@@ -26,7 +26,7 @@ FAULTS = {
     },
     "a proxy that is not where it should be": {
         "livekit_agent_env": {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"},
-        "verification_preview_url": "http://{{ ansible_host }}:81/v1/preview",
+        "verification_preview": {"url": "http://{{ ansible_host }}:81/v1/preview"},
     },
 }
 

@@ -89,10 +89,53 @@ def test_an_api_that_is_not_healthy_is_told_and_leaves_nothing_behind(lab: Lab) 
     assert found.after == found.before
 
 
-def test_an_api_whose_preview_fails_is_told_before_the_switch_and_leaves_nothing_behind(lab: Lab) -> None:
-    extra_vars = {"verification_preview_path": "/nowhere", "agent_api_memory": "501m"}
+PREVIEWS = {
+    "that answers an error": ({"path": "/nowhere"}, ("HTTP 404", "HTTP 200", "read the log of the API container")),
+    "without a room": ({"path": "/healthz", "method": "GET"}, ("no room at 'room'", "it has 'status'", "verification_preview.room")),
+}
+
+
+@pytest.mark.parametrize("case", PREVIEWS)
+def test_an_api_with_a_preview(case: str, lab: Lab) -> None:
+    """It is told before the switch, and leaves nothing behind."""
+    request, words = PREVIEWS[case]
+    extra_vars = {"verification_preview": request, "agent_api_memory": "501m"}
     found = trouble(lab, extra_vars=extra_vars, limit="staging-1")
-    assert_told(found.run, "staging-1", "the new API's preview", "HTTP 404", "verification_preview_path")
+    assert_told(found.run, "staging-1", "the new API's preview", *words)
+    assert found.after == found.before
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "key that no compose service has": (
+        {"livekit_agent_compose": {"shm_sze": "1g"}},
+        ("livekit_agent_compose has the key 'shm_sze'", "did you mean 'shm_size'"),
+    ),
+    "key that a release decides": ({"agent_api_compose": {"ports": ["80:80"]}}, ("'ports'", "set agent_api_container_port")),
+    "value that Compose refuses": (
+        {"livekit_agent_compose": {"cpus": "many"}},
+        ("Compose refuses the release's file", "cpus", "Correct agent_api_compose"),
+    ),
+    "network that is not there": (
+        {"livekit_agent_compose": {"networks": ["default", "backend"]}},
+        ("the host has no network backend", "docker network create"),
+    ),
+    "secret that is a placeholder": (
+        {"livekit_agent_secret_env": {"MODEL_KEY": "CHANGE_ME"}},
+        ("livekit_agent_secret_env.MODEL_KEY is a placeholder", "in the vault"),
+    ),
+    "secret that is missing": (
+        {"livekit_agent_secret_env": {"MODEL_KEY": "{{ vault_model_key }}"}},
+        ("livekit_agent_secret_env.MODEL_KEY cannot be read ('vault_model_key' is undefined)", "in the vault"),
+    ),
+    "variable that has another name now": ({"verification_preview_path": "/x"}, ("it is verification_preview.path now",)),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_refused_before_anything_runs(case: str, lab: Lab) -> None:
+    variables, words = SETTINGS[case]
+    found = trouble(lab, extra_vars=variables, limit="staging-1")
+    assert_told(found.run, "staging-1", *words)
     assert found.after == found.before
 
 
@@ -153,7 +196,7 @@ def test_the_exception_of_the_entrypoint_is_shown(entrypoint: Trouble) -> None:
 def failed_after_the_switch(lab: Lab, deployed: Lab) -> Trouble:
     """The first host's API is asked at a port where no proxy listens; nothing changes on the second."""
     nowhere = f"http://{lab.machines[0].address}:81/v1/preview"
-    change = {"livekit_agent_memory": "1450m", "verification_preview_url": nowhere}
+    change = {"livekit_agent_memory": "1450m", "verification_preview": {"url": nowhere}}
     return trouble(deployed, inventory=lab.inventory_of("no-proxy", {"staging-1": change}))
 
 

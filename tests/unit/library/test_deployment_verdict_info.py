@@ -19,7 +19,7 @@ def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
 
 
 def test_a_bad_verdict_is_a_result_not_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    answer = run(capsys, hosts={"a": {"agent_name": "support"}}, probes={}, log_patterns=["tool"])
+    answer = run(capsys, hosts={"a": {"agent_name": "support"}}, probes={})
     assert not answer.get("failed")
     assert (answer["ok"], answer["failed_hosts"], answer["changed"]) == (False, ["a"], False)
     assert answer["report"]["a"]["verdict"] == "inconclusive"

@@ -16,6 +16,8 @@ class Machine:
         self.containers: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
         self.logs: dict[str, str | None] = {}
+        self.config: tuple[int, str, str] = (0, "{}", "")
+        self.networks: list[str] = []
         self.nginx_accepts = True
         self.drains = True
         self.at_reload: Callable[[], None] = lambda: None
@@ -76,6 +78,10 @@ class Machine:
                 return (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
             case ["docker", "start" | "update" | "stop" | "kill" as verb, *options, container]:
                 self.change(verb, options, container)
+            case ["docker", "compose", *_, "config", "--format", "json"]:
+                return self.config
+            case ["docker", "network", "ls", *_]:
+                return 0, "\n".join(self.networks), ""
             case ["docker", "compose", "--project-name", project, "down", *_]:
                 self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
             case ["nginx", *_]:

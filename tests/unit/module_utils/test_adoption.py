@@ -694,8 +694,8 @@ def test_environment_of_an_adopted_project_is_its_own(services: dict[str, Any], 
 
 
 def test_adopted_project_without_an_api_needs_no_preview() -> None:
-    host = verdict.host_of("a", {"agent_name": "old", "adopted": True, "services": {"agent-worker": {}}}, {})
-    assert verdict.check_preview(host, [], wanted=True).ok
+    host = verdict.host_of("a", {"agent_name": "old", "adopted": True, "parts": ["agent-worker"]}, {})
+    assert verdict.check_preview(host, wanted=True).ok
 
 
 def test_api_of_an_adopted_project_is_there_when_anything_answers(monkeypatch: pytest.MonkeyPatch) -> None:

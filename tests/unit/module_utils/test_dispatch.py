@@ -170,9 +170,9 @@ ANSWERS = [
     (REQUEST, 502, "bad gateway", "http://a/v1/preview answers HTTP 502: bad gateway"),
     (REQUEST, 500, "", "answers HTTP 500: empty"),
     (REQUEST, 200, "<html>", "answers no JSON: <html>"),
-    (REQUEST, 200, '{"rooms":1}', "no 'room' in the answer"),
-    (REQUEST, 200, '["room"]', "no 'room' in the answer"),
-    (REQUEST, 200, '{"room":{"a":1}}', "no 'room' in the answer"),
+    (REQUEST, 200, '{"rooms":1}', "no room at 'room' in the answer"),
+    (REQUEST, 200, '["room"]', "no room at 'room' in the answer"),
+    (REQUEST, 200, '{"room":{"a":1}}', "no room at 'room' in the answer"),
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from ansible.module_utils.livekit_deploy import probes
 
 SAMPLING = {"samples": 8, "spacing_seconds": 0.5}
-PREVIEW = {"enabled": True, "port": 80, "path": "/v1/preview", "deadline_seconds": 20}
+SECONDS = 20.0
 
 
 def reading(*workers: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -46,23 +46,23 @@ def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
 
 def test_verification_probes_every_host_and_a_random_name_once() -> None:
     hostvars = {h: host(__verification_read=reading(release={"id": "id1"})) for h in ("a", "b")}
-    ids = [probe["id"] for probe in probes.verification_probes(hostvars, ["a", "b"], PREVIEW, SAMPLING)]
+    ids = [probe["id"] for probe in probes.verification_probes(hostvars, ["a", "b"], SECONDS, SAMPLING)]
     assert ids == ["nobody", "name-a/through", "a/directed", "a/preview", "b/directed", "b/preview"]
 
 
 def test_preview_goes_through_the_proxy_of_the_host() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    assert probes.verification_probes(hostvars, ["a"], PREVIEW, SAMPLING)[-1]["request"] == {"url": "http://192.0.2.1:80/v1/preview"}
+    assert probes.verification_probes(hostvars, ["a"], SECONDS, SAMPLING)[-1]["request"]["url"] == "http://192.0.2.1:80/v1/preview"
 
 
 def test_host_without_a_release_gets_no_probe() -> None:
     hostvars = {"a": host(__verification_read=reading(release=None))}
-    assert [probe["id"] for probe in probes.verification_probes(hostvars, ["a"], PREVIEW, SAMPLING)] == ["nobody"]
+    assert [probe["id"] for probe in probes.verification_probes(hostvars, ["a"], SECONDS, SAMPLING)] == ["nobody"]
 
 
 def test_preview_that_is_switched_off_is_not_sent() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    found = probes.verification_probes(hostvars, ["a"], {**PREVIEW, "enabled": False}, SAMPLING)
+    found = probes.verification_probes(hostvars, ["a"], None, SAMPLING)
     assert [probe["id"] for probe in found] == ["nobody", "name-a/through", "a/directed"]
 
 
@@ -132,7 +132,7 @@ def serving(*workers: dict[str, Any]) -> dict[str, Any]:
 
 
 def sent(hostvars: dict[str, Any], hosts: list[str], samples: int = 8) -> dict[str, dict[str, Any]]:
-    found = probes.verification_probes(hostvars, hosts, {**PREVIEW, "enabled": False}, {**SAMPLING, "samples": samples})
+    found = probes.verification_probes(hostvars, hosts, None, {**SAMPLING, "samples": samples})
     return {probe["id"]: probe for probe in found}
 
 
@@ -212,7 +212,7 @@ def test_host_outside_the_run_that_still_has_no_hook_makes_it_a_sampling() -> No
     outside = {"__verification_host": "b", **serving()}
     outside["release"] = {"id": "id1", "hook": False}
     hostvars = {"a": host(__verification_read=serving()), "b": host()}
-    found = probes.verification_probes(hostvars, ["a"], {**PREVIEW, "enabled": False}, SAMPLING, [outside])
+    found = probes.verification_probes(hostvars, ["a"], None, SAMPLING, [outside])
     assert [(probe["id"], probe.get("count")) for probe in found] == [("nobody", None), ("name-a/sample", 16)]
 
 
@@ -400,7 +400,7 @@ SEED = {"project": "seed", "container": "seed-bot-1", "release": None, "running"
 def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
     """A host whose adopted project is in a state, read at first with, and then without the knowledge of it."""
     known = {
-        "release": {"id": "id0", "adopted": {"project": "seed"}, "api_port": None},
+        "release": {"id": "id0", "adopted": {"project": "seed"}, "services": ["agent-worker"]},
         "states": {"id0": state},
         "adopted": {"seed-bot-1": "id0"},
     }
@@ -425,7 +425,7 @@ def test_id_that_it_got_between_two_readings_is_ours() -> None:
 
 
 def test_adopted_project_without_an_api_gets_no_preview() -> None:
-    ids = [probe["id"] for probe in probes.verification_probes({"a": adopted("serving")}, ["a"], PREVIEW, SAMPLING)]
+    ids = [probe["id"] for probe in probes.verification_probes({"a": adopted("serving")}, ["a"], SECONDS, SAMPLING)]
     assert "a/preview" not in ids
 
 

@@ -26,7 +26,7 @@ def worker(host: str) -> dict[str, Any]:
     state = {"running": True, "connected": True, "reconnects": 0, "draining": False, "load": 0.0, "active_jobs": 0}
     identity = {"agent_name": NAME, "worker_id": f"AW_{host}", "registered_since": "2026-01-02T03:04:05Z"}
     project = {"project": f"sidekick-{RELEASE}", "instance": f"{host}/{RELEASE}", "env": dict(ENV)}
-    return {**known, **state, **identity, **project, "requests": requests, "log_matches": {"tool call": True}}
+    return {**known, **state, **identity, **project, "requests": requests, "log_matches": {"tool call": 0.4}}
 
 
 def host(name: str) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def host(name: str) -> dict[str, Any]:
         "services": services,
         "drift": [],
         "own_ids": [f"AW_{name}"],
+        "log_patterns": {"tool call": 5.0},
     }
 
 
@@ -56,7 +57,7 @@ def probes(name: str) -> dict[str, Any]:
 def world() -> World:
     answers = {**probes("a"), **probes("b"), "nobody": {"outcome": "nobody", "reason": "nobody within 10 s"}}
     answers[f"{NAME}/through"] = {"outcome": "nobody", "seconds": 10.0, "room": "through", "agent_name": NAME}
-    return {"hosts": {"a": host("a"), "b": host("b")}, "probes": answers, "patterns": ["tool call"], "preview": True}
+    return {"hosts": {"a": host("a"), "b": host("b")}, "probes": answers, "preview": True}
 
 
 def failed_checks(world: World, name: str = "a") -> list[str]:
@@ -112,8 +113,9 @@ SINGLE_FAULTS = [
     (PREVIEW + "worker_id", "AW_foreign", "preview", "was taken by AW_foreign, no worker of pool 'both'"),
     (PREVIEW + "room", "elsewhere", "preview", "no host of pool 'both' has room elsewhere in its log"),
     ("probes|a/preview", None, "preview", "no preview was sent"),
-    (R2 + "log_matches", {"tool call": False}, "preview", "no line that matches ['tool call']"),
-    (R2 + "log_matches", None, "preview", "no line that matches ['tool call']"),
+    (R2 + "log_matches", {}, "preview", "no line that matches 'tool call'"),
+    (R2 + "log_matches", None, "preview", "no line that matches 'tool call'"),
+    (R2 + "log_matches", {"tool call": 6.0}, "preview", "matches 'tool call' only 6 s after the request"),
     ("probes|nobody", {"outcome": "taken", "worker_id": "AW_x", "reason": "taken by AW_x"}, "nobody", "taken by AW_x"),
     ("probes|nobody", {"outcome": "error", "reason": "refused"}, "nobody", "refused"),
     ("probes|nobody", None, "nobody", "no such probe was sent"),
@@ -318,7 +320,7 @@ BROKEN: list[Any] = [
 
 @pytest.mark.parametrize("given", BROKEN)
 def test_missing_input_fails_every_check_of_a_host_and_never_raises(given: Any) -> None:
-    answer = verdict.judge({"a": given}, None, None, True)
+    answer = verdict.judge({"a": given}, None, True)
     assert [c["ok"] for c in answer["report"]["a"]["checks"]] == [False] * len(CHECKS)
     assert answer["failed_hosts"] == ["a"]
 

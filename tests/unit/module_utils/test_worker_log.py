@@ -177,20 +177,20 @@ def test_reading_lists_each_job_request_with_its_ids() -> None:
 
 def test_reading_tells_which_patterns_appear() -> None:
     found = worker_log.read([line("tool call", tool="lookup_order")], ["tool call", "never said"])
-    assert found["log_matches"] == {"tool call": True, "never said": False}
+    assert found["log_matches"] == {"tool call": 0.0}
 
 
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        pytest.param({"new-room"}, False, id="said only before this call"),
-        pytest.param({"old-room"}, True, id="said after it"),
-        pytest.param(set(), True, id="no call named"),
+        pytest.param({"new-room"}, {}, id="said only before this call"),
+        pytest.param({"old-room"}, {"tool call": 0.0}, id="said after it"),
+        pytest.param(set(), {"tool call": 0.0}, id="no call named"),
     ],
 )
-def test_pattern_of_an_earlier_call_proves_nothing(after: set[str], expected: bool) -> None:
+def test_pattern_of_an_earlier_call_proves_nothing(after: set[str], expected: dict[str, float]) -> None:
     lines = [line("received job request", room="old-room"), line("tool call"), line("received job request", room="new-room")]
-    assert worker_log.read(lines, ["tool call"], after)["log_matches"] == {"tool call": expected}
+    assert worker_log.read(lines, ["tool call"], after)["log_matches"] == expected
 
 
 @pytest.mark.parametrize(
