@@ -4,6 +4,7 @@
     lab.py down                remove what the lab made; keep the cache of built parts
     lab.py purge               down, and remove the cached images and files too
     lab.py other start|stop    somebody else's worker under the shared name
+    lab.py frontdesk           build and push the second application's image, print its repository and tag
     lab.py server              build the LiveKit server if need be, print its path
     lab.py host-up NAME ...    add bare hosts (Molecule and tests), print them as JSON
     lab.py host-down NAME ...  remove them
@@ -198,10 +199,25 @@ def ca_bundle() -> Path:
     return Path(configured)
 
 
+def python_images() -> tuple[str, str]:
+    """The base of an application's image, and where its dependencies are installed."""
+    python = derived_image("python", base_image())
+    return python, derived_image("python-build", python, [("ca.crt", ca_bundle())])
+
+
+def frontdesk_image() -> str:
+    """Build the second application; returns its local tag."""
+    source, (python, builder) = ROOT / "examples/frontdesk", python_images()
+    tag = f"{PREFIX}/frontdesk:{digest_of(source, python, builder)}"
+    if not inspect("image", tag):
+        options = ["--build-arg", f"BASE_IMAGE={python}", "--build-arg", f"BUILD_IMAGE={builder}"]
+        timed("building the application image frontdesk", build_image, tag, source, *options)
+    return tag
+
+
 def application_images() -> dict[str, str]:
     """Build the reference application once on the controller; returns service -> local tag."""
-    python = derived_image("python", base_image())
-    builder = derived_image("python-build", python, [("ca.crt", ca_bundle())])
+    python, builder = python_images()
     tags = {}
     for service in SERVICES:
         sources = [ROOT / "examples/sidekick" / service, ROOT / "probe_hook/src", ROOT / ".dockerignore"]
@@ -627,13 +643,20 @@ def purge() -> None:
     say("removed the cached images and files")
 
 
+def tell_server() -> None:
+    print(livekit_binary())
+
+
+def tell_frontdesk() -> None:
+    print(push(frontdesk_image(), "frontdesk"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up").add_argument("--hosts", type=int, default=2)
-    commands.add_parser("down")
-    commands.add_parser("purge")
-    commands.add_parser("server")
+    for name in ("down", "purge", "server", "frontdesk"):
+        commands.add_parser(name)
     commands.add_parser("other").add_argument("action", choices=["start", "stop"])
     for name in ("host-up", "host-down"):
         commands.add_parser(name).add_argument("names", nargs="+")
@@ -642,18 +665,14 @@ def main() -> int:
         match args.command:
             case "up":
                 up(args.hosts)
-            case "down":
-                down()
-            case "purge":
-                purge()
             case "other":
                 other_worker(args.action)
-            case "server":
-                print(livekit_binary())
             case "host-up":
                 host_up(args.names)
             case "host-down":
                 host_down(args.names)
+            case command:
+                {"down": down, "purge": purge, "server": tell_server, "frontdesk": tell_frontdesk}[command]()
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -46,11 +46,12 @@ settings:
 """
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.files import alone, read_text, write_atomically
 from ansible.module_utils.livekit_deploy.merge import merged
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -62,6 +63,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     path = Path(module.params["path"])
+    # Two entries of an inventory may be one host, and both provision it at the same time.
+    with nullcontext() if module.check_mode else alone(path.parent):
+        merge(module, path)
+
+
+def merge(module: AnsibleModule, path: Path) -> None:
     before = read_text(path)
     try:
         present = json.loads(before) if before and before.strip() else {}
@@ -77,7 +84,6 @@ def main() -> None:
     changed = wanted != present
     after = json.dumps(wanted, indent=2) + "\n" if changed else before or ""
     if changed and not module.check_mode:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         # One that others may not read can hold the password of a proxy.
         write_atomically(path, after, 0o644 if before is None else path.stat().st_mode & 0o777)
     module.exit_json(changed=changed, settings=wanted, diff={"before": before or "", "after": after})

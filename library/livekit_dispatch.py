@@ -119,7 +119,7 @@ options:
         type: int
         default: 1
       metadata:
-        description: Metadata to send instead of the module's own; for a rehearsal a JSON object that its own key is added to.
+        description: Metadata to send instead of the module's own; a JSON object for a rehearsal, or a plain dispatch, has the module's keys added.
         type: str
       count:
         description: How many dispatches to send. Above 1 the results are C(<id>/1), C(<id>/2) and so on.

@@ -74,8 +74,11 @@ class Spec:
 
 def metadata_of(probe: dict[str, Any], nonce: str) -> str:
     """What the worker that is asked can read."""
+    own = object_in(probe.get("metadata") or "{}")
+    if probe["kind"] == "plain" and own is not None:
+        return json.dumps({**own, "livekit_deploy_dispatch": 1, "nonce": nonce, "about": ABOUT})
     if probe["kind"] == "rehearsal":
-        own = object_in(probe.get("metadata") or "{}") or {}
+        own = own or {}
         return json.dumps({**own, "livekit_deploy_rehearsal": probe.get("instance") or "", "nonce": nonce})
     if probe.get("metadata"):
         return str(probe["metadata"])

@@ -181,10 +181,14 @@ def rehearsals(variables: Mapping[str, Any], host: str, worker: Mapping[str, Any
     if not wanted or purpose_of(variables).get("kind") == SHARED_NAME:
         return []
     about = {"agent_name": worker["agent_name"], "instance": worker["instance"]}
-    metadata = json.dumps(variables.get("livekit_agent_rehearsal_metadata") or {})
     deadline = float(variables.get("verification_preview_deadline_seconds") or REHEARSAL_SECONDS)
-    more = {"metadata": metadata, "deadline_seconds": deadline, "tries": NEW_TRIES}
+    more = {"metadata": metadata_of(variables), "deadline_seconds": deadline, "tries": NEW_TRIES}
     return [{"id": f"{host}/rehearsal", "kind": "rehearsal", **about, **more}]
+
+
+def metadata_of(variables: Mapping[str, Any]) -> str:
+    """What a job has to have so that the worker's entrypoint can do it."""
+    return json.dumps(variables.get("livekit_agent_rehearsal_metadata") or {})
 
 
 def rehearsal_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
@@ -297,7 +301,8 @@ def sample_probes(
         count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
         if count > 0:
             spacing = {"count": count, "spacing_seconds": float(sampling["spacing_seconds"])}
-            probes.append({"id": f"{name}/sample", "kind": "plain", "agent_name": name, **spacing})
+            metadata = next((metadata_of(hostvars[host]) for host, found in readings if name_of(hostvars[host], found) == name), "{}")
+            probes.append({"id": f"{name}/sample", "kind": "plain", "agent_name": name, "metadata": metadata, **spacing})
     return probes
 
 
