@@ -16,7 +16,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import batches, controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import archives, batches, controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -71,6 +71,8 @@ class FilterModule:
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
             "livekit_digests": probes.digests,
+            "livekit_image_archives": archives.wanted,
+            "livekit_archived": archives.archived,
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
