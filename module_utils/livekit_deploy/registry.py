@@ -175,5 +175,5 @@ def login_words(image: str, address: str, username: str) -> dict[str, str]:
         remedy = f"Correct username and password of {address} in agent_release_registries, or let {username} pull the image"
     else:
         found = f"the registry {address} gives {image} to no one without a login"
-        remedy = f"Add address ({address}), username and password to agent_release_registries, the password from the vault; or correct the image's name"
+        remedy = f"Add {address} with username and password (from the vault) to agent_release_registries, or correct the image's name"
     return {"login_found": found, "login_remedy": remedy}
