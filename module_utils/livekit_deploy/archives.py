@@ -96,8 +96,9 @@ def json_of(path: Path, image: str) -> Documents:
                     except ValueError:
                         continue  # a layer that looks like it
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        why = str(error).partition("\n")[0].rstrip(":")
         raise ArchiveError(
-            f"found: {path} cannot be read as an archive ({error}), expected one of docker save (tar, also with gzip). "
+            f"found: {path} cannot be read as an archive ({why}), expected one of docker save (tar, also with gzip). "
             f"{SAVE_IT} {path} {image}"
         ) from None
     return documents

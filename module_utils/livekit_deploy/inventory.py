@@ -14,6 +14,8 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from ansible.module_utils.livekit_deploy.registry import ADDRESS
+
 SECRET_MIN_BYTES = 32
 REQUIRED = (
     "agent_release_app",
@@ -56,8 +58,6 @@ DOCUMENTATION_NETWORKS = [
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
 PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
-# host or host:port, as an image's name begins.
-REGISTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9.\-]*|\[[0-9a-fA-F:]+\])(:\d{1,5})?\Z")
 # ansible-core masks a secret wherever it is found in a result, and a short one is found everywhere.
 PASSWORD_MIN_LENGTH = 4
 APP = re.compile(r"^[a-z0-9][a-z0-9-]{0,31}\Z")
@@ -321,7 +321,7 @@ def _registry_problems(host: Host) -> Iterator[str]:
             continue
         address = str(entry.get("address") or "")
         addresses.append(address)
-        name = address if REGISTRY.match(address) else f"entry {number}"
+        name = address if ADDRESS.match(address) else f"entry {number}"
         yield from (f"of {name} {problem}" for problem in _entry_problems(host, entry))
     for address in sorted({one for one in addresses if one and addresses.count(one) > 1}):
         yield f"has {address} {addresses.count(address)} times, expected once. Remove the one that does not hold."
@@ -346,7 +346,7 @@ def _entry_problems(host: Host, entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _registry_address_problems(address: str) -> Iterator[str]:
-    if not REGISTRY.match(address):
+    if not ADDRESS.match(address):
         yield f"has {without_credentials(address)!r} as address, expected host or host:port as the images name it. Leave out the rest."
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from ansible.module_utils.livekit_deploy.files import write_atomically
 
 HUB, HUB_KEY = "docker.io", "https://index.docker.io/v1/"
 HUB_NAMES = frozenset({HUB, "index.docker.io", "registry-1.docker.io"})
+# host or host:port, as an image's name begins.
+ADDRESS = re.compile(r"^([A-Za-z0-9][A-Za-z0-9.\-]*|\[[0-9a-fA-F:]+\])(:\d{1,5})?\Z")
 # In memory only, where there is such a directory.
 VOLATILE = Path("/run")
 PREFIX = "livekit-agent-deploy-login."
@@ -79,6 +82,23 @@ def sweep(parent: Path = VOLATILE) -> None:
     for path in parent.glob(f"{PREFIX}*"):
         if not Path("/proc", path.name.removeprefix(PREFIX).partition(".")[0]).exists():
             shutil.rmtree(path, ignore_errors=True)
+
+
+# --- certificates ----------------------------------------------------------------------------------------------------
+
+
+def certificate_trouble(address: str, text: str) -> str:
+    """Why a text is not written as the authority of a registry's certificate; empty where nothing is wrong. Without the text."""
+    told = "expected the PEM text of a certificate. Correct docker_host_registry_certificates"
+    if not ADDRESS.match(address):
+        return f"found: {address!r} in docker_host_registry_certificates, expected host or host:port as the images name it. Correct it"
+    if "PRIVATE KEY" in text:
+        return f"found: a private key for the registry {address}, {told}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError, TypeError):
+        return f"found: a text for the registry {address} that is no certificate, {told}"
+    return ""
 
 
 # --- what Docker says when it cannot pull ----------------------------------------------------------------------------
