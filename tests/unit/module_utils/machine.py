@@ -10,12 +10,14 @@ from ansible.module_utils.livekit_deploy import engine, release
 
 
 class Machine:
-    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers; remembers what it was asked."""
+    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers and the ids of images by reference; remembers what it was
+    asked."""
 
     def __init__(self) -> None:
         self.containers: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
         self.logs: dict[str, str | None] = {}
+        self.images: dict[str, str] = {}
         self.nginx_accepts = True
         self.drains = True
         self.at_reload: Callable[[], None] = lambda: None
@@ -67,6 +69,8 @@ class Machine:
     def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.commands.append(list(argv))
         match list(argv):
+            case ["docker", "image", "inspect", *_, image]:
+                return (0, json.dumps({"Id": self.images[image]}), "") if image in self.images else (1, "", "No such image")
             case ["docker", "ps", *_]:
                 return 0, "\n".join(c["Id"] for c in self.containers), ""
             case ["docker", "inspect", *_]:
