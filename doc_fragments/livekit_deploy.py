@@ -43,6 +43,21 @@ options:
     type: float
 """
 
+    REGISTRIES = r"""
+options:
+  registries:
+    description:
+      - Logins of image registries. Docker gets one in a configuration directory of its own, which is removed afterwards; for the images of
+        registries that are not listed the host's own logins count.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address: {description: "C(host) or C(host:port), as the images name it; C(docker.io) is Docker Hub.", type: str, required: true}
+      username: {description: User of the registry., type: str, required: true}
+      password: {description: "Password of the user, or a token.", type: str, required: true}
+"""
+
     REQUESTS = r"""
 options:
   job_ids:

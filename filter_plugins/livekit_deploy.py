@@ -17,6 +17,7 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes first
+    archives,
     batches,
     compose,
     controller,
@@ -98,6 +99,8 @@ class FilterModule:
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
             "livekit_digests": probes.digests,
+            "livekit_image_archives": archives.wanted,
+            "livekit_archived": archives.archived,
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,

@@ -403,6 +403,43 @@ def registry(net: ipaddress.IPv4Network) -> str:
     return f"{net[4]}:5000"
 
 
+def private_registry(net: ipaddress.IPv4Network) -> dict[str, str]:
+    """The same images once more, from a registry that has TLS by an authority of the lab's own and wants a login."""
+    address, directory = str(net[5]), STATE / "private-registry"
+    made = private_registry_files(directory, address)
+    settings = {
+        "REGISTRY_HTTP_TLS_CERTIFICATE": "/private/server.crt",
+        "REGISTRY_HTTP_TLS_KEY": "/private/server.key",
+        "REGISTRY_AUTH": "htpasswd",
+        "REGISTRY_AUTH_HTPASSWD_REALM": "lab",
+        "REGISTRY_AUTH_HTPASSWD_PATH": "/private/htpasswd",
+    }
+    environment = [f"--env={name}={value}" for name, value in settings.items()]
+    options = ["-v", f"{PREFIX}-registry-data:/var/lib/registry", "-v", f"{directory}:/private:ro", *environment]
+    container("registry-private", "registry", address, derived_image("registry", base_image()), options)
+    return {"address": f"{address}:5000", "ca": str((directory / "ca.crt").relative_to(ROOT)), **made}
+
+
+def private_registry_files(directory: Path, address: str) -> dict[str, str]:
+    """Authority, certificate and login for an address, made once; returns the login."""
+    login = directory / "login.json"
+    if not login.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+        authority = ["-keyout", str(directory / "ca.key"), "-out", str(directory / "ca.crt")]
+        run([*new, *authority, "-subj", "/CN=livekit-agent-deploy lab"])
+        names = ["-subj", "/CN=registry", "-addext", f"subjectAltName=IP:{address}", "-addext", "basicConstraints=critical,CA:FALSE"]
+        signed = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
+        run([*new, "-keyout", str(directory / "server.key"), "-out", str(directory / "server.crt"), *names, *signed])
+        username, password = "lab", secrets.token_urlsafe(24)
+        # The registry takes bcrypt only; perl is on every Debian machine, and hashes what it reads. A salt is 22 characters.
+        hashed = run(["perl", "-e", "print crypt(<STDIN>, q($2y$05$) . $ARGV[0])", secrets.token_hex(11)], data=password).stdout
+        write_private(directory / "htpasswd", f"{username}:{hashed}\n")
+        write_private(login, json.dumps({"username": username, "password": password}))
+    made: dict[str, str] = json.loads(login.read_text())
+    return made
+
+
 def push_address() -> str:
     """Loopback is allowed without TLS by every Engine, so images are pushed there; the digest is the same."""
     wait_until("the registry's port is published", lambda: bool(docker("port", f"{PREFIX}-registry", "5000", check=False)), 10)
@@ -513,7 +550,7 @@ def incident_document(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "agent_hosts": {"hosts": {first: {**values, "livekit_agent_name": SHARED_NAME}}}}
 
 
-def write_lab_json(hosts: list[str], other: str, registry_address: str, net: ipaddress.IPv4Network) -> None:
+def write_lab_json(hosts: list[str], other: str, registry_address: str, private: dict[str, str], net: ipaddress.IPv4Network) -> None:
     everyone = host_containers()
     entry = {name: {"name": name, "address": address_of(found)} for name, found in everyone.items()}
     document = {
@@ -521,6 +558,7 @@ def write_lab_json(hosts: list[str], other: str, registry_address: str, net: ipa
         "inventory": "build/lab/inventory/hosts.yml",
         "ssh_config": "build/lab/ssh_config",
         "registry": registry_address,
+        "private_registry": private,
         "hosts": [entry[name] for name in hosts],
         "other_host": entry[other],
     }
@@ -592,6 +630,7 @@ def up(count: int) -> None:
     tags = application_images()
     livekit(net, host_image)
     address = registry(net)
+    private = private_registry(net)
     images = {service: push(tag, f"sidekick-{service}") for service, tag in tags.items()}
     other_image = derived_image("host-docker", host_image)
     for name in hosts:
@@ -601,7 +640,7 @@ def up(count: int) -> None:
         image = f"{address}/{images['worker']}"
         timed("starting somebody else's worker under the shared name", other_deployment, other, image)
     write_ssh_files()
-    write_lab_json(hosts, other, address, net)
+    write_lab_json(hosts, other, address, private, net)
     document = inventory_document(hosts, images, address)
     write_if_changed(STATE / "inventory/hosts.yml", json.dumps(document, indent=2) + "\n")
     write_if_changed(STATE / "inventory-incident/hosts.yml", json.dumps(incident_document(document), indent=2) + "\n")

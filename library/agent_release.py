@@ -13,13 +13,15 @@ description:
   - V(begun) takes the lock, takes back what a killed run left, reads the host, decides whether there is anything to do, and writes the new
     release's directory with its standby gate closed; nothing runs.
     A hand-made compose project that O(adopt_project) names is the release before the first one from then on.
-  - V(pulled) pulls the images that the host lacks.
+  - V(pulled) brings the images that the host lacks, from their registries or from the archives that were sent, and refuses one for another
+    architecture.
   - V(started) starts one compose service of the release beside what serves.
   - V(candidate) starts its worker under the plan's candidate name, in a compose project of its own, where no gate can be used; V(started)
     of the worker removes it.
   - V(serving) opens the gate of a release that runs, points the proxy to its API, closes the gate of the one before, and records it.
   - V(abandoned) takes the release back; the one before it serves, or serves again, and what the failed one started is removed.
-  - V(ended) drains and stops every release but the serving one, and removes the oldest of them.
+  - V(ended) drains and stops every release but the serving one, and removes the oldest of them. Images that this project brought to the host
+    (noted in C(<root>/<app>/images)) go too when no recorded release of any application and no container has them.
   - A worker is drained with one signal only and never killed before its own timeout; one that is still busy is left and reported.
   - How each run ended is in C(<root>/<app>/history.jsonl).
 options:
@@ -81,8 +83,14 @@ options:
     description: Image of each compose service, for V(begun) and V(pulled). A service without one is none of the release.
     type: dict
     default: {}
+  archives:
+    description:
+      - The images that come from archives, for V(begun) and V(pulled), by their names on the host. Each with C(path), C(ids), C(config) and
+        C(tops), as M(image_archive_info) reads them.
+    type: dict
+    default: {}
   unresolved:
-    description: Why images named by a tag could not be resolved; V(begun) then refuses.
+    description: Why images named by a tag could not be resolved, or archives not be read; V(begun) then refuses.
     type: str
     default: ""
   record:
@@ -171,7 +179,7 @@ attributes:
   diff_mode:
     description: V(begun) shows agent name, images and release before and after.
     support: full
-extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock]
+extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.registries]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -217,8 +225,13 @@ report_notes:
   returned: with O(state=begun)
   type: list
   elements: str
+send:
+  description: The archives whose images the host lacks, each with its C(path) on the controller and the C(destination) it has to be copied to.
+  returned: with O(state=begun)
+  type: list
+  elements: dict
 pulled:
-  description: The images that were pulled.
+  description: The images that were pulled, or loaded from archives.
   returned: with O(state=pulled)
   type: list
   elements: str
@@ -246,6 +259,11 @@ removed:
   returned: with O(state=ended)
   type: list
   elements: str
+images_removed:
+  description: References of images that were removed, because no release needs them any more.
+  returned: with O(state=ended)
+  type: list
+  elements: str
 serving:
   description: Id of the release that serves after an abandoned one, or none.
   returned: with O(state=abandoned)
@@ -266,7 +284,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import adoption, deployment, engine, release
+from ansible.module_utils.livekit_deploy import adoption, deployment, engine, registry, release
 from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 
@@ -301,6 +319,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "env": {"type": "dict", "default": {}},
     "secret_env": {"type": "dict", "default": {}, "no_log": True},
     "images": {"type": "dict", "default": {}},
+    "archives": {"type": "dict", "default": {}},
+    "registries": registry.OPTIONS,
     "unresolved": {"type": "str", "default": ""},
     "record": {"type": "dict", "default": {}},
     "instance_host": {"type": "str", "default": ""},
@@ -415,11 +435,15 @@ def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
     after = {"release": plan["id"], "agent_name": plan["agent_name"], "images": plan["images"]} if plan["changed"] else before
     notes = deployment.notes(p["instance_host"], answer, check)
     changed = plan["changed"] or bool(plan["returns_from"])
-    return {"changed": changed, "missing": [], "diff": {"before": before, "after": after}, "report_notes": notes, **answer}
+    send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
+    return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, "report_notes": notes, **answer}
 
 
 def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
-    images = run.step(p["fence"], "pull", p["deadline_seconds"], lambda: run.host.pull(p["images"].values()))
+    def bring() -> list[str]:
+        return run.host.pull(p["images"].values(), p["registries"], p["archives"])
+
+    images = run.step(p["fence"], "pull", p["deadline_seconds"], bring)
     return {"changed": bool(images), "pulled": images}
 
 
@@ -450,7 +474,7 @@ def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 
 def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
-    return {"changed": bool(done["retired"] or done["removed"]), "fence": p["fence"], **done}
+    return {"changed": bool(done["retired"] or done["removed"] or done["images_removed"]), "fence": p["fence"], **done}
 
 
 STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {

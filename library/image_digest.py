@@ -10,6 +10,7 @@ short_description: Resolve image references to the digests a registry has for th
 description:
   - Pulls each image that is named by a tag and answers its reference by digest, so that every host of a run gets the same image.
   - A reference that already names a digest is answered as it is, without asking anybody.
+  - A tag that the host had before, other than by this module, points to the same image afterwards as it did before.
 options:
   images:
     description: Image references, C(registry/repository:tag) or C(registry/repository@sha256:...).
@@ -20,7 +21,7 @@ attributes:
   check_mode:
     description: In check mode nothing is pulled; an image the host does not have is answered as it was named.
     support: full
-extends_documentation_fragment: [livekit_deploy.no_diff]
+extends_documentation_fragment: [livekit_deploy.no_diff, livekit_deploy.application, livekit_deploy.registries]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -28,6 +29,7 @@ author:
 EXAMPLES = r"""
 - name: Resolve the images once
   image_digest:
+    app: sidekick
     images: [registry.example/sidekick-worker:1.4.2]
   register: __images
 """
@@ -39,43 +41,41 @@ digests:
   type: dict
 """
 
-import json
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine, release
+from ansible.module_utils.livekit_deploy import engine, registry, release
+from ansible.module_utils.livekit_deploy.images import ImageError, Images, Logins
 
-ARGUMENT_SPEC: dict[str, Any] = {"images": {"type": "list", "elements": "str", "required": True}}
+ARGUMENT_SPEC: dict[str, Any] = {
+    "app": {"type": "str", "required": True},
+    "root": {"type": "path", "default": "/opt"},
+    "images": {"type": "list", "elements": "str", "required": True},
+    "registries": registry.OPTIONS,
+}
 
 
-def resolve(run: engine.Run, image: str, pull: bool) -> tuple[str, bool]:
+def resolve(images: Images, image: str, logins: Logins, pull: bool) -> tuple[str, bool]:
     """The reference by digest, and whether the host's images changed."""
     if "@sha256:" in image:
         return image, False
-    before = digests(run, image)
     if pull:
-        engine.docker(run, "pull", "--quiet", image)
-    after = digests(run, image)
-    return release.pinned(image, after) or image, before != after
-
-
-def digests(run: engine.Run, image: str) -> list[str]:
-    status, out, _err = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image])
-    return list(json.loads(out)) if status == 0 else []
+        return images.resolve(image, logins)
+    return release.pinned(image, images.inspect(image).get("RepoDigests") or []) or image, False
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    p = module.params
+    images = Images(module.run_command, Path(p["root"]) / p["app"])
     found, changed = {}, False
-    for image in module.params["images"]:
+    for image in p["images"]:
         try:
-            found[image], pulled = resolve(module.run_command, image, not module.check_mode)
+            found[image], pulled = resolve(images, image, p["registries"], not module.check_mode)
             changed = changed or pulled
-        except engine.EngineError as error:
-            module.fail_json(
-                msg=f"found: no image {image} ({error}). Expected: the registry has it and lets this host in. "
-                "Push it, or correct livekit_agent_image or agent_api_image in the inventory"
-            )
+        except (ImageError, engine.EngineError) as error:
+            module.fail_json(msg=str(error))
     module.exit_json(changed=changed, digests=found)
 
 

@@ -80,6 +80,7 @@ class Deployment:
         return {**answer, "fence": fence, "overtook": f"{killed.holder}, at step {killed.step or 'begin'}" if killed else None}
 
     def prepared(self, order: Order) -> dict[str, Any]:
+        self.host.images.drop_sent()
         recovered, found = self.host.recover(), self.host.info()
         cleared = list(dict.fromkeys([*recovered, *found["leftovers"]]))
         if cleared:
@@ -259,6 +260,7 @@ class Deployment:
         """Drain and stop what no longer serves, note what was released, give the lock back."""
         with self.lock.held(fence, "drain", 2 * wait_seconds + overlap_seconds + 120.0):
             done = self.host.retire(wait_seconds, keep, overlap_seconds)
+            done["images_removed"] = self.host.prune_images()
         self.close(fence, history.RELEASED, verdict, reason)
         return done
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, engine, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import adoption, engine, images, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 LOOKED_AT, LAST_WORDS = 500, 6
@@ -37,6 +37,7 @@ class Host:
         self.releases = self.root / "releases"
         self.link = self.root / "current"
         self.upstream = Path(upstream)
+        self.images = images.Images(run, self.root)
 
     # --- records ---
 
@@ -202,20 +203,16 @@ class Host:
                 "names it. Make it (docker network create), or start the project that it belongs to"
             )
 
-    def pull(self, images: Iterable[str]) -> list[str]:
-        """Pull the images that the host does not have; returns them."""
-        lacking = [
-            image for image in dict.fromkeys(images) if self.run(["docker", "image", "inspect", "--format", "{{.Id}}", image])[0] != 0
-        ]
-        for image in lacking:
-            try:
-                engine.docker(self.run, "pull", "--quiet", image)
-            except engine.EngineError as error:
-                expected = (
-                    "Expected: the registry has it and lets this host in. Push it, or correct livekit_agent_image and agent_api_image"
-                )
-                raise ReleaseError(f"found: no image {image} ({error}). {expected}") from None
-        return lacking
+    def pull(self, wanted: Iterable[str], logins: images.Logins = (), archives: images.Archives | None = None) -> list[str]:
+        """Bring the images that the host does not have; returns them."""
+        try:
+            return self.images.fetch(wanted, logins, archives)
+        except images.ImageError as error:
+            raise ReleaseError(str(error)) from None
+
+    def prune_images(self) -> list[str]:
+        """Remove the images that we brought for releases that are not kept any more."""
+        return self.images.prune(images.recorded(self.root.parent))
 
     def start(self, release_id: str, service: str) -> bool:
         """Start one service of a release beside what runs; False where it runs already."""
@@ -343,6 +340,7 @@ class Host:
 
         Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
         """
+        self.images.drop_sent()
         services = self.services(release_id, engine.containers(self.run))
         log = [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
         failed, current = self.record(release_id), self.current()

@@ -14,6 +14,8 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from ansible.module_utils.livekit_deploy.registry import ADDRESS
+
 SECRET_MIN_BYTES = 32
 REQUIRED = (
     "agent_release_app",
@@ -27,9 +29,12 @@ REQUIRED = (
 OPTIONAL = ("livekit_api_url", "livekit_agent_shared_name", "livekit_agent_pool", "ansible_host")
 FLAGS = ("livekit_url_allow_insecure", "agent_release_allow_tags")
 IMAGES = ("livekit_agent_image", "agent_api_image")
+STRUCTURED = ("agent_release_registries", "agent_release_image_archives")
+REGISTRY_KEYS = ("address", "username", "password")
 NAMES = ("livekit_agent_name", "livekit_agent_shared_name")
 URLS = ("livekit_url", "livekit_api_url")
 CREDENTIALS = ("livekit_api_key", "livekit_api_secret")
+MAY_BE_SECRET = {*CREDENTIALS, "agent_release_registries"}
 WHERE_TO_SET = {name: "the vault or extra vars" if name in CREDENTIALS else "the inventory" for name in REQUIRED}
 
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
@@ -53,6 +58,8 @@ DOCUMENTATION_NETWORKS = [
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
 PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
+# ansible-core masks a secret wherever it is found in a result, and a short one is found everywhere.
+PASSWORD_MIN_LENGTH = 4
 APP = re.compile(r"^[a-z0-9][a-z0-9-]{0,31}\Z")
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 # Registry with an optional port, path, tag: what `docker pull` takes, without the digest.
@@ -73,6 +80,7 @@ class Host:
     values: Mapping[str, str] = field(repr=False)
     flags: Mapping[str, bool] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
+    structured: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def get(self, variable: str) -> str:
         return self.values.get(variable, "")
@@ -96,6 +104,11 @@ class Host:
     @property
     def allows_tags(self) -> bool:
         return self.flags.get("agent_release_allow_tags", False)
+
+    @property
+    def archives(self) -> Mapping[str, Any]:
+        found = self.structured.get("agent_release_image_archives")
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def allows_insecure(self) -> bool:
@@ -138,9 +151,13 @@ def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]
     values: dict[str, str] = {}
     flags: dict[str, bool] = {}
     problems: dict[str, str] = {}
-    for variable in REQUIRED + OPTIONAL + FLAGS:
+    structured: dict[str, Any] = {}
+    for variable in REQUIRED + OPTIONAL + FLAGS + STRUCTURED:
         try:
             value = _plain(variables[variable])
+            if variable in STRUCTURED:
+                structured[variable] = _deep(value)
+                continue
         except KeyError:
             continue
         except Exception as error:  # templating errors have no common public type, and each is the user's to see as a sentence
@@ -150,12 +167,19 @@ def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]
         if kind_problem:
             problems[variable] = f"{name}: {variable} {kind_problem}"
     values.setdefault("ansible_host", name)
-    return Host(name, values, flags, frozenset(problems)), list(problems.values())
+    return Host(name, values, flags, frozenset(problems), structured), list(problems.values())
 
 
 def _plain(value: Any) -> Any:
     """The value as a plain type. Text is forced: an undefined variable raises only when it is used."""
     return value if value is None or isinstance(value, bool | int | float | list | Mapping) else str(value)
+
+
+def _deep(value: Any) -> Any:
+    """The same with everything in it plain, so that what is undefined in it raises here."""
+    if isinstance(value, Mapping):
+        return {str(key): _deep(_plain(one)) for key, one in value.items()}
+    return [_deep(_plain(one)) for one in value] if isinstance(value, list) else value
 
 
 def _store(variable: str, value: Any, values: dict[str, str], flags: dict[str, bool]) -> str:
@@ -190,7 +214,7 @@ def why_unreadable(error: BaseException, secret: bool) -> str:
 
 
 def _unreadable(host: str, variable: str, error: BaseException) -> str:
-    detail = why_unreadable(error, variable in CREDENTIALS)
+    detail = why_unreadable(error, variable in MAY_BE_SECRET)
     return f"{host}: {variable} cannot be read ({detail}), expected a value. Define what it refers to, or correct the expression."
 
 
@@ -215,6 +239,8 @@ def host_problems(host: Host) -> Iterator[str]:
             problem = check(host, host.get(variable)) if host.get(variable).strip() else ""
             if problem:
                 yield f"{host.name}: {variable} {problem}"
+    yield from (f"{host.name}: agent_release_registries {problem}" for problem in _registry_problems(host))
+    yield from (f"{host.name}: agent_release_image_archives {problem}" for problem in _archive_problems(host))
 
 
 def _missing(variable: str) -> str:
@@ -252,6 +278,8 @@ def _url_problem(host: Host, url: str) -> str:
 
 
 def _image_problem(host: Host, image: str) -> str:
+    if image in host.archives:
+        return ""  # known by its id
     reference, at, digest = image.partition("@")
     parsed = REFERENCE.match(reference)
     if parsed is None or (at and not DIGEST.match(digest)):
@@ -283,6 +311,69 @@ def _secret_problem(_host: Host, secret: str) -> str:
         f"is {size} bytes long, expected at least {SECRET_MIN_BYTES}. "
         "Make one with `openssl rand -base64 36`, for the server and for the vault."
     )
+
+
+def _registry_problems(host: Host) -> Iterator[str]:
+    """Without passwords and user names in any case."""
+    entries = host.structured.get("agent_release_registries")
+    if not isinstance(entries or [], list):
+        yield f"is of type {type(entries).__name__}, expected a list of address, username and password. Correct it in the inventory."
+        return
+    addresses = []
+    for number, entry in enumerate(entries or [], 1):
+        if not isinstance(entry, Mapping):
+            yield f"has entry {number} of type {type(entry).__name__}, expected {', '.join(REGISTRY_KEYS)}. Correct it in the inventory."
+            continue
+        address = str(entry.get("address") or "")
+        addresses.append(address)
+        name = address if ADDRESS.match(address) else f"entry {number}"
+        yield from (f"of {name} {problem}" for problem in _entry_problems(host, entry))
+    for address in sorted({one for one in addresses if one and addresses.count(one) > 1}):
+        yield f"has {address} {addresses.count(address)} times, expected once. Remove the one that does not hold."
+
+
+def _entry_problems(host: Host, entry: Mapping[str, Any]) -> Iterator[str]:
+    unknown = sorted(entry.keys() - set(REGISTRY_KEYS))
+    if unknown:
+        yield f"has {', '.join(unknown)}, expected only {', '.join(REGISTRY_KEYS)}. Correct the name, or remove it."
+    for key in REGISTRY_KEYS:
+        value = entry.get(key)
+        if value is None or not str(value).strip():
+            yield f"has no {key}, expected a value. Set it in {'the inventory' if key == 'address' else 'the vault or extra vars'}."
+        elif key == "address":
+            yield from _registry_address_problems(str(value))
+        elif PLACEHOLDER.search(str(value)):
+            yield f"has a placeholder as {key}, expected a real value. Put the one of your registry into the vault."
+        elif re.search(r"[\r\n]", str(value)) or (key == "username" and ":" in str(value)):
+            yield f"has a {key} with a new line or, in a user name, a colon, expected none. Correct it in the vault."
+        elif key == "password":
+            yield from _password_problems(host, str(value))
+
+
+def _registry_address_problems(address: str) -> Iterator[str]:
+    if not ADDRESS.match(address):
+        yield f"has {without_credentials(address)!r} as address, expected host or host:port as the images name it. Leave out the rest."
+
+
+def _password_problems(host: Host, password: str) -> Iterator[str]:
+    said = [host.name, *(host.get(name) for name in (*IMAGES, "agent_release_app"))]
+    if len(password) < PASSWORD_MIN_LENGTH or any(password.lower() in text.lower() for text in said):
+        yield (
+            f"has a password that is shorter than {PASSWORD_MIN_LENGTH} characters, or also part of a name or an image, expected one "
+            "that can be kept out of all output. Choose another one."
+        )
+
+
+def _archive_problems(host: Host) -> Iterator[str]:
+    archives = host.structured.get("agent_release_image_archives")
+    if archives is not None and not isinstance(archives, Mapping):
+        yield f"is of type {type(archives).__name__}, expected an archive's path for each image. Correct it in the inventory."
+        return
+    for image, path in host.archives.items():
+        if not isinstance(path, str) or not path.strip():
+            yield f"has no path for {image}, expected that of an archive of docker save. Correct it in the inventory."
+        if "@" in image:
+            yield f"has {image}, expected a reference without a digest: its id is read from the archive. Leave out @sha256:…"
 
 
 # --- between hosts ---------------------------------------------------------------------------------------------------

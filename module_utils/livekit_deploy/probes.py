@@ -71,9 +71,14 @@ def left_behind(variables: Mapping[str, Any]) -> bool:
 
 
 def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
-    """The images of all hosts that are named by a tag and not by a digest."""
-    images = {str(hostvars[host][name]) for host in hosts for name in ("livekit_agent_image", "agent_api_image")}
-    return sorted(image for image in images if image and "@sha256:" not in image)
+    """The images of all hosts that are named by a tag and not by a digest; those of archives are known by their ids."""
+    images = {
+        image
+        for host in hosts
+        for image in map(str, (hostvars[host]["livekit_agent_image"], hostvars[host]["agent_api_image"]))
+        if image and image not in (hostvars[host].get("agent_release_image_archives") or {})
+    }
+    return sorted(image for image in images if "@sha256:" not in image)
 
 
 def digests(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:

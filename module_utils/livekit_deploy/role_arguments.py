@@ -16,7 +16,7 @@ from ansible.module_utils.livekit_deploy import inventory
 
 Specs = Mapping[str, Mapping[str, Any]]
 # The inventory's own judgement already has sentences for these.
-JUDGED = {*inventory.REQUIRED, *inventory.OPTIONAL, *inventory.FLAGS}
+JUDGED = {*inventory.REQUIRED, *inventory.OPTIONAL, *inventory.FLAGS, *inventory.STRUCTURED}
 # ansible-core would make these of anything; the roles use the value as it is.
 AS_WRITTEN: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": list, "path": str, "str": (str, int, float)}
 # ansible-core's own classes are made of these.

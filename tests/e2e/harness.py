@@ -36,7 +36,7 @@ STEPS = {
     "verify": "Send all probes of all hosts",
     "drain": "Drain and stop the releases",
 }
-OF_THE_LAB = re.compile(r"lkad-(livekit|registry|(staging|other)-\d+)")
+OF_THE_LAB = re.compile(r"lkad-(livekit|registry(-private)?|(staging|other)-\d+)")
 RESULTS = {
     "runner_on_ok": "ok",
     "runner_item_on_ok": "ok",

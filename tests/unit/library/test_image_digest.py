@@ -25,8 +25,11 @@ class Engine:
     def __call__(self, argv: list[str]) -> tuple[int, str, str]:
         self.calls.append(" ".join(argv[1:3]))
         image = argv[-1]
-        if argv[1] == "image":
-            return (0, json.dumps(self.has[image]), "") if image in self.has else (1, "", "No such image")
+        if argv[1:3] == ["image", "inspect"]:
+            known = {"Id": str(self.has.get(image)), "RepoDigests": self.has.get(image)}
+            return (0, json.dumps(known), "") if image in self.has else (1, "", "No such image")
+        if argv[1] != "pull":
+            return 0, "", ""
         if image not in self.registry:
             return 1, "", "manifest unknown"
         self.has[image] = self.registry[image]
@@ -37,7 +40,7 @@ def resolve(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, engine: Engine, images: list[str], **params: Any
 ) -> dict[str, Any]:
     monkeypatch.setattr(AnsibleModule, "run_command", lambda _module, argv, **_options: engine(argv))
-    with patch_module_args({"images": images, **params}), pytest.raises(SystemExit):
+    with patch_module_args({"app": "sidekick", "root": "/nonexistent", "images": images, **params}), pytest.raises(SystemExit):
         image_digest.main()
     return dict(json.loads(capsys.readouterr().out))
 
@@ -84,7 +87,7 @@ def test_each_image_is_resolved(fixtures: Fixtures) -> None:
 def test_an_image_that_the_registry_does_not_have_is_a_sentence(fixtures: Fixtures) -> None:
     found = resolve(*fixtures, Engine({}, {}), [TAG])
     assert found["failed"]
-    assert found["msg"].startswith(f"found: no image {TAG} (manifest unknown). Expected:")
+    assert found["msg"].startswith(f"found: no image {TAG} in the registry registry.corp.test:5000 (manifest unknown), expected:")
 
 
 def test_check_mode_pulls_nothing(fixtures: Fixtures) -> None:

@@ -10,7 +10,8 @@ from ansible.module_utils.livekit_deploy import engine, release
 
 
 class Machine:
-    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers; remembers what it was asked."""
+    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers and the ids of images by reference; remembers what it was
+    asked."""
 
     def __init__(self) -> None:
         self.containers: list[dict[str, Any]] = []
@@ -18,6 +19,7 @@ class Machine:
         self.logs: dict[str, str | None] = {}
         self.config: tuple[int, str, str] = (0, "{}", "")
         self.networks: list[str] = []
+        self.images: dict[str, str] = {}
         self.nginx_accepts = True
         self.drains = True
         self.at_reload: Callable[[], None] = lambda: None
@@ -69,6 +71,21 @@ class Machine:
     def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.commands.append(list(argv))
         match list(argv):
+            case ["docker", "start" | "update" | "stop" | "kill" as verb, *options, container]:
+                self.change(verb, options, container)
+            case ["docker", "compose", "--project-name", project, "down", *_]:
+                self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
+            case ["nginx", *_]:
+                return (0, "", "") if self.nginx_accepts else (1, "", "bad upstream")
+            case ["systemctl", "reload", "nginx"]:
+                self.at_reload()
+        return self.told(argv)
+
+    def told(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        """What commands that only read answer."""
+        match list(argv):
+            case ["docker", "image", "inspect", *_, image]:
+                return (0, json.dumps({"Id": self.images[image]}), "") if image in self.images else (1, "", "No such image")
             case ["docker", "ps", *_]:
                 return 0, "\n".join(c["Id"] for c in self.containers), ""
             case ["docker", "inspect", *_]:
@@ -76,18 +93,10 @@ class Machine:
             case ["docker", "logs", *_, container]:
                 log = self.logs.get(container, "last words")
                 return (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
-            case ["docker", "start" | "update" | "stop" | "kill" as verb, *options, container]:
-                self.change(verb, options, container)
             case ["docker", "compose", *_, "config", "--format", "json"]:
                 return self.config
             case ["docker", "network", "ls", *_]:
                 return 0, "\n".join(self.networks), ""
-            case ["docker", "compose", "--project-name", project, "down", *_]:
-                self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
-            case ["nginx", *_]:
-                return (0, "", "") if self.nginx_accepts else (1, "", "bad upstream")
-            case ["systemctl", "reload", "nginx"]:
-                self.at_reload()
         return 0, "", ""
 
     def change(self, verb: str, options: Sequence[str], container: str) -> None:

@@ -265,5 +265,22 @@ def test_request_that_is_not_answered_is_a_connection_to_the_port(tmp_path: Path
 
 
 def test_image_that_is_there_is_not_pulled(host: Host, machine: Machine) -> None:
+    machine.images["r/a@sha256:1"] = "sha256:aa"
     assert host.pull(["r/a@sha256:1"]) == []
     assert machine.asked("docker", "pull") == []
+
+
+def test_abandoned_release_leaves_nothing_of_an_archive_that_was_sent(served: Host) -> None:
+    served.images.directory.mkdir()
+    (served.images.directory / "x.tar").touch()
+    served.abandon("20260102T000000Z-00000002")
+    assert list(served.images.directory.iterdir()) == []
+
+
+def test_images_of_kept_releases_and_of_adopted_projects_stay(served: Host, machine: Machine) -> None:
+    for record, image in zip(served.records(), ("r/old@sha256:1", "r/new@sha256:2"), strict=True):
+        served.save(record, images={"agent-worker": image})
+    machine.images |= {"r/old@sha256:1": "a", "r/new@sha256:2": "b", "r/gone@sha256:3": "c"}
+    for image in machine.images:
+        served.images.note(image)
+    assert served.prune_images() == ["r/gone@sha256:3"]

@@ -321,3 +321,88 @@ def test_one_server_written_in_two_ways_is_one() -> None:
 def test_hosts_of_another_server_outside_the_run_do_not_count() -> None:
     hosts = {"a": host("a"), "b": host("b", livekit_url="wss://other.corp.test")}
     assert server_problems(hosts, ["a"]) == []
+
+
+# --- registries and archives -----------------------------------------------------------------------------------------
+
+LOGIN = {"address": "registry.corp.test:5000", "username": "deploy", "password": "Zk8-long-enough"}
+
+
+def login(**changes: Any) -> list[dict[str, Any]]:
+    return [{key: value for key, value in {**LOGIN, **changes}.items() if value is not None}]
+
+
+@pytest.mark.parametrize(
+    "registries",
+    [
+        None,
+        [],
+        login(),
+        login(address="docker.io"),
+        login(address="[fd00::1]:5000"),
+        login(password="with spaces: and $igns"),
+        [*login(), *login(address="b")],
+    ],
+)
+def test_logins_of_registries_are_allowed(registries: Any) -> None:
+    assert problems(a=host(agent_release_registries=registries)) == []
+
+
+@pytest.mark.parametrize(
+    ("registries", "words"),
+    [
+        ("registry", "is of type str, expected a list"),
+        (login()[0], "is of type dict, expected a list"),
+        (["registry"], "has entry 1 of type str, expected address, username, password"),
+        (login(user="x"), "of registry.corp.test:5000 has user, expected only address, username, password"),
+        (login(password=None), "has no password, expected a value. Set it in the vault"),
+        (login(password=""), "has no password"),
+        (login(username=None), "has no username"),
+        (login(address=None), "of entry 1 has no address"),
+        (login(password="CHANGE_ME"), "has a placeholder as password"),
+        (login(username="<user>"), "has a placeholder as username"),
+        (login(password="Zk8-long-enough\n"), "has a password with a new line"),
+        (login(username="a:b"), "has a username with a new line or, in a user name, a colon"),
+        (login(address="https://registry.corp.test"), "as address, expected host or host:port"),
+        (login(address="registry.corp.test/sidekick"), "as address, expected host or host:port"),
+        (login(password="abc"), "a password that is shorter than 4 characters"),
+        (login(password="sidekick"), "or also part of a name or an image"),
+        ([*login(), *login(username="other")], "has registry.corp.test:5000 2 times, expected once"),
+    ],
+)
+def test_wrong_login_of_a_registry_is_a_sentence(registries: Any, words: str) -> None:
+    (problem,) = problems(a=host(agent_release_registries=registries))
+    assert problem.startswith("a: agent_release_registries ")
+    assert words in problem
+
+
+def test_password_of_a_registry_is_in_no_sentence() -> None:
+    found = problems(a=host(agent_release_registries=login(address="-", username="a:b", password="Zk8\nlong", more="Zk8 too")))
+    assert found
+    assert "Zk8" not in " ".join(found)
+
+
+def test_login_that_cannot_be_templated_is_a_sentence_without_the_value() -> None:
+    registries = [{**LOGIN, "password": Raising(ValueError("bad value Zk8"))}]
+    (problem,) = problems(a=host(agent_release_registries=registries))
+    assert "agent_release_registries cannot be read (ValueError)" in problem
+
+
+@pytest.mark.parametrize("image", ["sidekick/worker:1.4", "worker", "registry.corp.test:5000/worker:latest"])
+def test_image_from_an_archive_needs_no_digest(image: str) -> None:
+    assert problems(a=host(livekit_agent_image=image, agent_release_image_archives={image: "worker.tar"})) == []
+
+
+@pytest.mark.parametrize(
+    ("archives", "words"),
+    [
+        ("worker.tar", "is of type str, expected an archive's path for each image"),
+        ({"worker:1": ""}, "has no path for worker:1"),
+        ({"worker:1": None}, "has no path for worker:1"),
+        ({f"worker@{DIGEST}": "worker.tar"}, "expected a reference without a digest"),
+    ],
+)
+def test_wrong_archives_are_a_sentence(archives: Any, words: str) -> None:
+    (problem,) = problems(a=host(agent_release_image_archives=archives))
+    assert problem.startswith("a: agent_release_image_archives ")
+    assert words in problem

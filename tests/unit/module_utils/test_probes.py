@@ -29,6 +29,10 @@ def test_only_images_with_a_tag_are_resolved() -> None:
     assert probes.tagged_images({"a": host(), "b": host(livekit_agent_image="r/w@sha256:bb")}, ["a", "b"]) == ["r/worker:1"]
 
 
+def test_image_from_an_archive_is_no_tag_to_resolve() -> None:
+    assert probes.tagged_images({"a": host(agent_release_image_archives={"r/worker:1": "worker.tar"})}, ["a"]) == []
+
+
 def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
     hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": host()}
     expected = [{"id": "a/directed", "mode": "answer_if", "agent_name": "name-a", "instance": "a/id1", "tries": 2}]

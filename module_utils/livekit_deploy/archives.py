@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images in files of ``docker save``: which one is meant, the ids it can get, and a copy of the file that moves nobody's tag.
+
+An image's id is the SHA-256 of its configuration, with the containerd image store that of its manifest. Both are in the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Layers are larger as a rule, and need not be read.
+SMALL = 2**20
+NAMESPACE = "livekit-agent-deploy"
+IMAGE_VARIABLES = ("livekit_agent_image", "agent_api_image")
+MANIFESTS, INDEX, LAYOUT = "manifest.json", "index.json", "oci-layout"
+SAVE_IT = "Make it anew: docker save --output"
+
+
+class ArchiveError(Exception):
+    """The file is not what is needed; the text says found, expected and what to do."""
+
+
+def own_name(app: str, image_id: str) -> str:
+    """What an archived image is called on the hosts: by its id, so another image has another name."""
+    return f"{NAMESPACE}/{app}:{image_id.removeprefix('sha256:')}"
+
+
+def is_own(name: str) -> bool:
+    return name.startswith(f"{NAMESPACE}/")
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path, image: str) -> dict[str, Any]:
+    """The image that a reference stands for in an archive: its ``id``, the ``ids`` it may have on a host, ``platform``, and where it is in
+    the file (``config``, ``tops``)."""
+    if not path.is_file():
+        raise ArchiveError(
+            f"found: no file {path} for {image}, expected an archive on the controller. {SAVE_IT} {path} {image}, or correct "
+            "agent_release_image_archives"
+        )
+    documents = json_of(path, image)
+    manifests = documents.get(MANIFESTS)
+    if not isinstance(manifests, list) or not all(isinstance(one, dict) and "Config" in one for one in manifests):
+        raise ArchiveError(f"found: {path} has no {MANIFESTS}, expected an archive of docker save. {SAVE_IT} {path} {image}")
+    chosen = choose(path, image, manifests)
+    config = documents.get(chosen["Config"])
+    if not isinstance(config, dict) or "rootfs" not in config:
+        raise ArchiveError(f"found: {path} lacks {chosen['Config']}, expected a whole archive. {SAVE_IT} {path} {image}")
+    image_id = documents.digest(chosen["Config"])
+    tops = {top["digest"]: found for top in tops_of(documents) if image_id in (found := list(reached(documents, top)))}
+    ids = list(dict.fromkeys([image_id, *tops, *(digest for found in tops.values() for digest in found)]))
+    return {
+        "image": image,
+        "path": str(path),
+        "id": image_id,
+        "ids": ids,
+        "platform": "/".join(str(config[key]) for key in ("os", "architecture") if config.get(key)),
+        "config": chosen["Config"],
+        "tops": list(tops),
+    }
+
+
+class Documents(dict[str, Any]):
+    """The JSON files of an archive by name; ``texts`` are as they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: dict[str, bytes] = {}
+
+    def digest(self, name: str) -> str:
+        return f"sha256:{hashlib.sha256(self.texts[name]).hexdigest()}"
+
+
+def json_of(path: Path, image: str) -> Documents:
+    """All small JSON files of an archive, in one pass: a compressed one cannot be read at a place."""
+    documents = Documents()
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isreg() and member.size <= SMALL else None
+                text = file.read() if file else b""
+                if text[:1] in (b"{", b"["):
+                    name = member.name.removeprefix("./")
+                    documents.texts[name] = text
+                    try:
+                        documents[name] = json.loads(text)
+                    except ValueError:
+                        continue  # a layer that looks like it
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        why = str(error).partition("\n")[0].rstrip(":")
+        raise ArchiveError(
+            f"found: {path} cannot be read as an archive ({why}), expected one of docker save (tar, also with gzip). "
+            f"{SAVE_IT} {path} {image}"
+        ) from None
+    return documents
+
+
+def choose(path: Path, image: str, manifests: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The only image of an archive, or of several the one that has the reference."""
+    if len(manifests) == 1:
+        return manifests[0]
+    found = [one for one in manifests if normalised(image) in map(normalised, one.get("RepoTags") or [])]
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(sorted(tag for one in manifests for tag in one.get("RepoTags") or [])) or "images without a name"
+    raise ArchiveError(f"found: {there} in {path}, expected {image}. {SAVE_IT} {path} {image}, or name one of these")
+
+
+def normalised(reference: str) -> str:
+    name = reference.removeprefix("docker.io/").removeprefix("library/")
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def tops_of(documents: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the index of an archive names, where it has one (Engine 25 and newer)."""
+    return list((documents.get(INDEX) or {}).get("manifests") or []) if LAYOUT in documents else []
+
+
+def reached(documents: Mapping[str, Any], descriptor: Mapping[str, Any]) -> Iterator[str]:
+    """The digests of manifests and configurations below a descriptor, itself included."""
+    yield descriptor["digest"]
+    manifest = documents.get(f"blobs/{descriptor['digest'].replace(':', '/')}")
+    if isinstance(manifest, dict):
+        below = [*(manifest.get("manifests") or []), *([manifest["config"]] if "config" in manifest and "layers" in manifest else [])]
+        for one in below:
+            yield from reached(documents, one)
+
+
+# --- a copy with one image, under our name ---------------------------------------------------------------------------
+
+
+def only(source: Path, target: Path, archive: Mapping[str, Any], name: str) -> None:
+    """Write an archive anew so that loading it brings one image under ``name``, and no tag of the archive is put on it."""
+    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file, tarfile.open(source, "r:*") as old, tarfile.open(fileobj=file, mode="w") as new:
+        for member in old:
+            inside = member.name.removeprefix("./")
+            data = old.extractfile(member) if member.isreg() else None
+            if inside == "repositories":
+                continue  # tags again, for Engines before 1.10
+            if data and inside in (MANIFESTS, INDEX):
+                rename = renamed_manifests if inside == MANIFESTS else renamed_index
+                text = json.dumps(rename(json.loads(data.read()), archive, name)).encode()
+                member.size, data = len(text), io.BytesIO(text)
+            new.addfile(member, data)
+
+
+def renamed_manifests(manifests: Sequence[Mapping[str, Any]], archive: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return [{**one, "RepoTags": [name]} for one in manifests if one["Config"] == archive["config"]]
+
+
+def renamed_index(index: Mapping[str, Any], archive: Mapping[str, Any], name: str) -> dict[str, Any]:
+    annotations = {"io.containerd.image.name": f"docker.io/{name}", "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+    kept = [{**one, "annotations": annotations} for one in index.get("manifests") or [] if one["digest"] in archive["tops"]]
+    return {**index, "manifests": kept[:1]}
+
+
+# --- of an inventory -------------------------------------------------------------------------------------------------
+
+
+def archives_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    """The archives of the images that a host uses: reference to path. Relative paths are from where the playbook was started."""
+    archives = variables.get("agent_release_image_archives") or {}
+    images = {str(variables[name]) for name in IMAGE_VARIABLES if name in variables}
+    return {str(image): str(Path(str(path)).expanduser().absolute()) for image, path in archives.items() if str(image) in images}
+
+
+def wanted(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, str]]:
+    """All archives that a run needs, each once."""
+    pairs = {pair for host in hosts for pair in archives_of(hostvars[host]).items()}
+    return [{"image": image, "path": path} for image, path in sorted(pairs)]
+
+
+def archived(hostvars: Mapping[str, Any], host: str, app: str) -> dict[str, Any]:
+    """Of what was read: the names of a host's images by reference, the archives by those names, and why one could not be read."""
+    mine = archives_of(hostvars[host])
+    answer = hostvars[host].get("__agent_release_archives_read") or {}
+    if not mine or answer.get("skipped"):
+        return {"images": {}, "archives": {}, "unread": ""}
+    if "archives" not in answer:
+        return {"images": {}, "archives": {}, "unread": str(answer.get("msg") or "the image archives were not read")}
+    found = [one for one in answer["archives"] if mine.get(one["image"]) == one["path"]]
+    troubles = [one["trouble"] for one in found if one.get("trouble")]
+    names = {one["image"]: own_name(app, one["id"]) for one in found if not one.get("trouble")}
+    facts = {names[one["image"]]: {key: one[key] for key in ("path", "ids", "config", "tops")} for one in found if one["image"] in names}
+    return {"images": names, "archives": facts, "unread": " ".join(troubles)}
