@@ -16,7 +16,7 @@ NOT_INSTALLED = (
 REMEDIES = (
     (
         re.compile(r"cannot load certificate|PEM_read_bio|SSL_CTX_use|no \"ssl_certificate\""),
-        "Put the certificate and its key where that file names them, and run again",
+        "Put the certificate and its key at the paths that nginx names, and run again",
     ),
     (
         re.compile(r"duplicate upstream"),

@@ -40,8 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two pairs, a and b; a's key once more with a password; a certificate without names."""
     there = tmp_path_factory.mktemp("made")
     for name, more in (("a", ["-addext", "subjectAltName=DNS:a.test,IP:10.0.0.1"]), ("b", [])):
-        subprocess.run([*NEW, *more, "-out", there / f"{name}.pem", "-keyout", there / f"{name}.key"], check=True, capture_output=True)
-    locked = ["openssl", "ec", "-in", there / "a.key", "-aes256", "-passout", "pass:secret", "-out", there / "locked.key"]
+        subprocess.run([*NEW, *more, "-out", f"{there}/{name}.pem", "-keyout", f"{there}/{name}.key"], check=True, capture_output=True)
+    locked = ["openssl", "ec", "-in", f"{there}/a.key", "-aes256", "-passout", "pass:secret", "-out", f"{there}/locked.key"]
     subprocess.run(locked, check=True, capture_output=True)
     (there / "chain.pem").write_text((there / "b.pem").read_text() + (there / "a.pem").read_text())
     return there

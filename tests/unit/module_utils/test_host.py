@@ -279,7 +279,7 @@ def test_a_certificate_that_is_gone_is_told_with_a_remedy(served: Host, machine:
     with pytest.raises(ReleaseError) as refused:
         served.serve(NEW)
     assert "found: nginx refuses the configuration that is on this host already" in str(refused.value)
-    assert "Put the certificate and its key where that file names them" in str(refused.value)
+    assert "Put the certificate and its key at the paths that nginx names" in str(refused.value)
 
 
 @pytest.mark.parametrize("words", ["Bind for 127.0.0.1:18102 failed: port is already allocated", "bind: address already in use"])

@@ -32,7 +32,7 @@ def test_nginx_is_quoted_in_one_line(said: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [
-        (short(NO_CERTIFICATE), "Put the certificate and its key where"),
+        (short(NO_CERTIFICATE), "Put the certificate and its key at the paths"),
         ('duplicate upstream "a" in /a:1', "remove its include, or set api_proxy_manage: false"),
         ("nginx.service is not active, cannot reload", "systemctl start nginx"),
         ("unknown directive", "see that `nginx -t` passes"),
