@@ -30,6 +30,7 @@ from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes 
     status,
 )
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy.placement import placement_problems  # noqa: E402
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
 
@@ -42,6 +43,11 @@ def livekit_argument_problems(hostvars: Mapping[str, Any], group_hosts: Iterable
     """What the inventory defines and no role knows, or with another type: one task instead of one a role and host."""
     specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
     return argument_problems(hostvars, [str(host) for host in group_hosts], specs)
+
+
+def livekit_placement_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
+    """Why applications cannot be beside each other on a host, also before there is anything to deploy."""
+    return placement_problems(hostvars, [str(host) for host in group_hosts])
 
 
 def livekit_server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
@@ -90,6 +96,7 @@ class FilterModule:
         return {
             "livekit_inventory_problems": livekit_inventory_problems,
             "livekit_argument_problems": livekit_argument_problems,
+            "livekit_placement_problems": livekit_placement_problems,
             "livekit_server_problems": livekit_server_problems,
             "livekit_standby_probes": probes.standby_probes,
             "livekit_standby_trouble": probes.standby_trouble,

@@ -6,19 +6,45 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nginx_site
-short_description: Write the nginx site of an application, test it and reload
+short_description: Write or remove the nginx site of an application, test it and reload
 description:
   - Writes one site file of ours and, where there is none yet, the include with its upstream. Other sites are left alone.
-  - The configuration is tested before nginx reloads it; when nginx refuses it, the files are put back as they were.
+  - The certificate of the site is looked at first. One that is not there, not readable, of another key or out of date is refused.
+  - The configuration is tested before nginx reloads it; when nginx refuses it, the files are put back as they were. A configuration that
+    nginx would not accept without our change either is said to be so.
 options:
   app:
     description: Name of the application; names the upstream and both files.
     type: str
     required: true
-  site:
-    description: Text of the site file.
+  state:
+    description:
+      - V(present) is our site and its upstream.
+      - V(upstream) is the upstream only, for a site that somebody else writes; ours is removed.
+      - V(absent) is neither. nginx need not be installed.
     type: str
-    required: true
+    choices: [present, upstream, absent]
+    default: present
+  site:
+    description: Text of the site file, for V(present).
+    type: str
+    default: ""
+  server_name:
+    description: Names of the site, to be compared with those of the certificate.
+    type: str
+    default: ""
+  certificate:
+    description: Path of the certificate that the site uses, for V(present). Empty where it uses none.
+    type: str
+    default: ""
+  certificate_key:
+    description: Path of its key.
+    type: str
+    default: ""
+  instance_host:
+    description: The host's name in the inventory, for RV(report_notes).
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Says whether the files would change and does not write them.
@@ -35,6 +61,11 @@ EXAMPLES = r"""
   nginx_site:
     app: sidekick
     site: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
+
+- name: Remove the site
+  nginx_site:
+    app: sidekick
+    state: absent
 """
 
 RETURN = r"""
@@ -42,43 +73,109 @@ path:
   description: The site file.
   returned: always
   type: str
+report_notes:
+  description: What the user is told at the end of the run, such as a certificate that ends soon.
+  returned: success
+  type: list
+  elements: str
 """
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import certificate, proxy
+from ansible.module_utils.livekit_deploy.engine import Run, command
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.host import reload_proxy, upstream_path, upstream_text
+from ansible.module_utils.livekit_deploy.host import reload_proxy, test_proxy, upstream_path, upstream_text
 
-ARGUMENT_SPEC: dict[str, Any] = {"app": {"type": "str", "required": True}, "site": {"type": "str", "required": True}}
+ARGUMENT_SPEC: dict[str, Any] = {
+    "app": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "upstream", "absent"], "default": "present"},
+    "site": {"type": "str", "default": ""},
+    "server_name": {"type": "str", "default": ""},
+    "certificate": {"type": "str", "default": ""},
+    "certificate_key": {"type": "str", "default": ""},
+    "instance_host": {"type": "str", "default": ""},
+}
+Params = dict[str, Any]
+Texts = Mapping[Path, "str | None"]
+
+
+def site_path(app: str) -> Path:
+    return Path(f"/etc/nginx/conf.d/livekit-agent-deploy-{app}.conf")
+
+
+def wanted(p: Params, before: Texts, site: Path, upstream: Path) -> Texts:
+    """Both files as they are to be; an upstream that is there is the releases' to write."""
+    if p["state"] == "absent":
+        return {site: None, upstream: None}
+    kept = before[upstream] if before[upstream] is not None else upstream_text(p["app"], None)
+    return {site: p["site"] if p["state"] == "present" else None, upstream: kept}
+
+
+def put(texts: Texts) -> None:
+    for path, text in texts.items():
+        if text is None:
+            path.unlink(missing_ok=True)
+        elif read_text(path) != text:
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            write_atomically(path, text, 0o644)
+
+
+def converge(run: Run, before: Texts, after: Texts, what: str) -> str:
+    """Write the files and let nginx use them; why not, with the files as they were, else empty."""
+    put(after)
+    refused = reload_proxy(run) if any(after.values()) else forgotten(run)
+    if not refused:
+        return ""
+    put(before)
+    return proxy.refused(refused, test_proxy(run), what)
+
+
+def forgotten(run: Run) -> str | None:
+    """After a removal nginx has nothing to serve of ours: one that is not there, or is stopped, need not be asked."""
+    if run(["systemctl", "is-active", "--quiet", "nginx"])[0] != 0:
+        return None
+    return reload_proxy(run)
+
+
+def certificate_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
+    if p["state"] != "present" or not (p["certificate"] or p["certificate_key"]):
+        return []
+    if check_mode and run(["openssl", "version"])[0] != 0:
+        return ["its certificate is not looked at in a check run: openssl is not installed yet"]
+    found, path, now = certificate.read(run, p["certificate"], p["certificate_key"]), p["certificate"], time.time()
+    certificate.refuse_dates(found, path, now)
+    return certificate.notes(found, path, p["server_name"].split(), now)
+
+
+def upstream_notes(run: Run, p: Params, upstream: Path) -> list[str]:
+    status, dump, _ = run(["nginx", "-T", "-q"]) if p["state"] == "upstream" else (1, "", "")
+    return [] if status != 0 or proxy.includes(dump, str(upstream)) else [proxy.not_included(p["app"], str(upstream))]
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    app = module.params["app"]
-    path, upstream = Path(f"/etc/nginx/conf.d/livekit-agent-deploy-{app}.conf"), Path(upstream_path(app))
-    before, has_upstream = read_text(path), upstream.exists()
-    changed = before != module.params["site"] or not has_upstream
-    result = {"changed": changed, "path": str(path), "diff": {"before": before or "", "after": module.params["site"]}}
-    if not changed or module.check_mode:
-        module.exit_json(**result)
-    upstream.parent.mkdir(mode=0o755, exist_ok=True)
-    if not has_upstream:
-        write_atomically(upstream, upstream_text(app, None), 0o644)
-    write_atomically(path, module.params["site"], 0o644)
-    refused = reload_proxy(module.run_command)
-    if refused:
-        if before is None:
-            path.unlink()
-        else:
-            write_atomically(path, before, 0o644)
-        if not has_upstream:
-            upstream.unlink()
-        module.fail_json(
-            msg=f"found: {refused}. Expected: nginx accepts the site; the files are as they were before. Check the api_proxy variables"
-        )
-    module.exit_json(**result)
+    p, run = module.params, command
+    site, upstream = site_path(p["app"]), Path(upstream_path(p["app"]))
+    before: Texts = {path: read_text(path) for path in (site, upstream)}
+    after = wanted(p, before, site, upstream)
+    result = {"changed": before != after, "path": str(site), "diff": {"before": before[site] or "", "after": after[site] or ""}}
+    if p["state"] != "absent" and not module.check_mode and run(["nginx", "-v"])[0] != 0:
+        module.fail_json(msg=proxy.NOT_INSTALLED)
+    try:
+        notes = certificate_notes(run, p, module.check_mode)
+    except certificate.CertificateError as error:
+        module.fail_json(msg=str(error))
+    if not module.check_mode:
+        refused = converge(run, before, after, f"{site} and {upstream}") if before != after else ""
+        if refused:
+            module.fail_json(msg=refused)
+        notes += upstream_notes(run, p, upstream)
+    module.exit_json(**result, report_notes=[f"{p['instance_host']}: {note}".removeprefix(": ") for note in notes])
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class AccessLog:
         rotated = self.path.with_name(f"{self.path.name}.1")
         present = [path for path in (self.path, rotated) if path.exists()]
         if not present:
-            return f"the access log {self.path} is not there; provision.yml configures it, access_log names another"
+            return f"the access log {self.path} is not there; provision.yml configures it, diagnosis_access_log names another"
         for path in present:
             self.reached = self.count(path)
             if self.reached:

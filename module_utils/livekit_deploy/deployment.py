@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, engine, history, probes, release
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now
+from ansible.module_utils.livekit_deploy import adoption, engine, history, listeners, probes, proxy, release
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now, port_taken, test_proxy
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
 # What a release's record has of the plan that made it.
@@ -95,6 +95,7 @@ class Deployment:
             answer["release"] = self.host.save(current, rolled_back=None)
         if plan["changed"]:
             self.refuse_full_disk(order.min_free_mb)
+            self.refuse_blocked(plan)
             if content is None:
                 self.bring_back(answer)
             else:
@@ -108,7 +109,10 @@ class Deployment:
 
     def preview(self, order: Order) -> dict[str, Any]:
         """What ``begin`` would do; nothing is written and no lock is taken."""
-        return self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))[0]
+        answer = self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))[0]
+        if answer["plan"]["changed"] and not answer["leftovers"]:  # these may have the port, and would be cleared first
+            self.refuse_blocked(answer["plan"])
+        return answer
 
     def on_the_first_day(self, order: Order, found: dict[str, Any], *, write: bool) -> dict[str, Any]:
         """What the host is like, with the hand-made project that is adopted as the release that serves. Until a release of ours has served,
@@ -240,6 +244,17 @@ class Deployment:
                     f"found {free} MB free on {path}, expected at least {min_free_mb}. Free some (docker image prune), or set "
                     "agent_release_min_free_mb"
                 )
+
+    def refuse_blocked(self, plan: Mapping[str, Any]) -> None:
+        """What would keep the new API from its port, or the proxy from switching to it, minutes from now."""
+        if plan["api_port"] is None:
+            return
+        if said := test_proxy(self.host.run):
+            raise ReleaseError(proxy.broken(said))
+        # The API of an adopted project has its port already.
+        who = "" if plan["adopted"] else listeners.taken_by(self.host.run, plan["api_port"], listeners.LOOPBACK)
+        if who:
+            raise ReleaseError(port_taken(plan["api_port"], who))
 
     # --- steps ---
 

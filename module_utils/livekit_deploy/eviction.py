@@ -20,6 +20,7 @@ from ansible.module_utils.livekit_deploy.inventory import (
     read_host,
     server_problems,
 )
+from ansible.module_utils.livekit_deploy.placement import placement_problems
 from ansible.module_utils.livekit_deploy.routing import GOOD
 
 GROUPS = ("agent_hosts", "suspects")
@@ -71,7 +72,7 @@ EVIDENCE = (
 def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_hosts: Sequence[str]) -> list[str]:
     """Why nothing can be looked at. Conflicts between hosts are no reason: to end one is what evicting is for."""
     read = [read_host(name, hostvars[name])[0] for name in group_hosts]
-    conflicts = {*pool_problems(read), *name_problems(read)}
+    conflicts = {*pool_problems(read), *name_problems(read), *placement_problems(hostvars, group_hosts)}
     problems = [problem for problem in inventory_problems(hostvars, group_hosts) if problem not in conflicts]
     return problems + server_problems(hostvars, [name for name in run_hosts if name in group_hosts])
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, engine, images, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import adoption, engine, images, proxy, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 LOOKED_AT, LAST_WORDS = 500, 6
+# Docker's words, with and without its own proxy of ports.
+PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 
 class ReleaseError(Exception):
@@ -221,7 +223,13 @@ class Host:
         self.end_candidate(release_id)
         self.make_volumes(release_id)
         before = self.services(release_id, engine.containers(self.run)).get(service)
-        self.compose(release_id, "up", "--detach", "--no-deps", "--pull", "never", service)
+        try:
+            self.compose(release_id, "up", "--detach", "--no-deps", "--pull", "never", service)
+        except engine.EngineError as error:
+            port = (self.record(release_id) or {}).get("api_port")
+            if not PORT_TAKEN.search(str(error)):
+                raise
+            raise ReleaseError(f"{port_taken(port, 'somebody')}. Docker says: {error}") from None
         return not (before and before["running"])
 
     def make_volumes(self, release_id: str) -> None:
@@ -285,10 +293,12 @@ class Host:
         write_atomically(self.upstream, upstream_text(self.app, port), 0o644)
         refused = reload_proxy(self.run)
         if refused:
+            still = None
             if before is not None:
                 write_atomically(self.upstream, before, 0o644)
+                still = test_proxy(self.run)
                 reload_proxy(self.run)
-            raise ReleaseError(f"found: {refused}. Expected: nginx accepts {self.upstream}; the old one is back in its place")
+            raise ReleaseError(proxy.refused(refused, still, str(self.upstream)))
 
     def serve(self, release_id: str) -> bool:
         """Switch to a release that runs: its gate opens, the proxy follows, the old gate closes. Never are both closed.
@@ -566,6 +576,13 @@ def lacking(run: engine.Run, directory: str, upstream: str | None, ask_engine: b
     return missing + [str(path) for path in paths if not path.is_dir()]
 
 
+def port_taken(port: int | None, who: str) -> str:
+    return (
+        f"found: {who} has port {port}, expected it free for the API of the new release. Stop that, or set agent_api_ports to two ports "
+        "that are free"
+    )
+
+
 def upstream_text(app: str, port: int | None) -> str:
     """The proxy's include: where the API of the serving release listens; None before the first release."""
     # nginx wants at least one server; `down` makes it answer 502 until there is a release.
@@ -573,13 +590,20 @@ def upstream_text(app: str, port: int | None) -> str:
     return f"upstream {app} {{\n    server {server};\n}}\n"
 
 
+def test_proxy(run: engine.Run) -> str | None:
+    """What nginx refuses of its configuration as it is on disk, certificates included; None where it accepts it."""
+    return told(run, "nginx", "-t", "-q")
+
+
 def reload_proxy(run: engine.Run) -> str | None:
     """Test nginx's configuration and reload it, never restart it; what it refused, or None."""
-    for argv in (["nginx", "-t", "-q"], ["systemctl", "reload", "nginx"]):
-        status, out, err = run(argv)
-        if status != 0:
-            return f"`{' '.join(argv)}` says: {(err or out).strip()}"
-    return None
+    return test_proxy(run) or told(run, "systemctl", "reload", "nginx")
+
+
+def told(run: engine.Run, *argv: str) -> str | None:
+    """What a command that failed says."""
+    status, out, err = run(argv)
+    return f"`{' '.join(argv)}` says: {proxy.short(err or out)}" if status != 0 else None
 
 
 def upstream_path(app: str) -> str:

@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from ansible.module_utils.livekit_deploy.placement import placement_problems
 from ansible.module_utils.livekit_deploy.registry import ADDRESS
 
 SECRET_MIN_BYTES = 32
@@ -117,7 +118,8 @@ class Host:
 
 def inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
     """All reasons not to deploy this inventory, at once; an empty list means there is none."""
-    read = [read_host(name, hostvars[name]) for name in group_hosts]
+    names = list(group_hosts)
+    read = [read_host(name, hostvars[name]) for name in names]
     hosts = [host for host, _problems in read]
     if not hosts:
         return [f"The group agent_hosts is empty: nothing is configured. {COPY_THE_EXAMPLE}"]
@@ -128,7 +130,7 @@ def inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) 
     problems = [problem for _host, found in read for problem in found]
     for host in hosts:
         problems += host_problems(host)
-    return nothing_configured + problems + pool_problems(hosts) + name_problems(hosts)
+    return nothing_configured + problems + pool_problems(hosts) + name_problems(hosts) + placement_problems(hostvars, names)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

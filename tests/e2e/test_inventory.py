@@ -31,6 +31,10 @@ CONFLICTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["staging-2", "not encrypted", "expected wss:// or https://"],
     ),
     "a floating tag": ({"agent_api_image": "registry.corp.test/api:latest"}, ["staging-2", "floats with :latest, expected a digest"]),
+    "one application twice on a host": (
+        {"ansible_host": "{{ hostvars['staging-1'].ansible_host }}"},
+        ["staging-1 and staging-2 are one host", "both deploy the application 'sidekick'", "expected one entry"],
+    ),
     "an address of the documentation": ({"ansible_host": "192.0.2.7"}, ["Nothing is configured", "192.0.2.7", "expected real ones"]),
 }
 

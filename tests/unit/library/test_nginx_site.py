@@ -4,35 +4,44 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nginx_site
 import pytest
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy.engine import command
 from ansible.module_utils.testing import patch_module_args
 
 OK: dict[str, int] = {}
-CALLS = ["nginx -t -q", "systemctl reload nginx"]
+TEST, RELOAD, ACTIVE = "nginx -t -q", "systemctl reload nginx", "systemctl is-active --quiet nginx"
+CALLS = [TEST, RELOAD]
+NOT_THERE = 127
 
 
 class Nginx:
-    """A host's nginx: its files are below ``root``; a command in ``fails`` ends with that status."""
+    """A host's nginx: its files are below ``root``; a command in ``fails`` ends with that status. What else is run is run."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capsys, self.fails, self.calls = capsys, OK, list[str]()
+        self.root, self.capsys, self.fails, self.calls, self.dump = root, capsys, OK, list[str](), ""
+        self.accepts: Callable[[], bool] = lambda: True
         (root / "etc/nginx/conf.d").mkdir(parents=True)
         self.site = root / "etc/nginx/conf.d/livekit-agent-deploy-sidekick.conf"
         self.upstream = root / "etc/nginx/livekit-agent-deploy/sidekick.upstream.conf"
         monkeypatch.setattr(nginx_site, "Path", lambda path: root / str(path).lstrip("/"))
-        monkeypatch.setattr(AnsibleModule, "run_command", lambda _module, argv, **_options: self.answer(argv))
+        monkeypatch.setattr(nginx_site, "command", self.answer)
 
     def answer(self, argv: list[str]) -> tuple[int, str, str]:
-        self.calls.append(" ".join(argv))
-        status = self.fails.get(self.calls[-1], 0)
-        return status, "", "unknown directive" if status else ""
+        said = " ".join(argv)
+        if argv[0] not in ("nginx", "systemctl"):
+            return command(argv) if said not in self.fails else (self.fails[said], "", "")
+        if argv[1] not in ("-v", "-T"):
+            self.calls.append(said)
+        status = self.fails.get(said, 0) or int(said == TEST and not self.accepts())
+        return status, self.dump, "unknown directive" if status else ""
 
-    def converge(self, site: str, **params: Any) -> dict[str, Any]:
+    def converge(self, site: str = "", **params: Any) -> dict[str, Any]:
         self.calls.clear()
         with patch_module_args({"app": "sidekick", "site": site, **params}), pytest.raises(SystemExit):
             nginx_site.main()
@@ -72,22 +81,31 @@ def test_an_upstream_that_is_gone_is_written_again(nginx: Nginx) -> None:
     assert nginx.upstream.exists()
 
 
-@pytest.mark.parametrize("command", CALLS)
-def test_a_refused_site_is_put_back_as_it_was(nginx: Nginx, command: str) -> None:
+@pytest.mark.parametrize("refusing", CALLS)
+def test_a_refused_site_is_put_back_as_it_was(nginx: Nginx, refusing: str) -> None:
     nginx.converge("site one")
-    nginx.fails = {command: 1}
+    nginx.accepts = lambda: refusing != TEST or nginx.site.read_text() == "site one"
+    nginx.fails = {RELOAD: 1} if refusing == RELOAD else OK
     found = nginx.converge("site two")
     assert found["failed"]
-    assert f"`{command}` says: unknown directive" in found["msg"]
+    assert f"found: `{refusing}` says: unknown directive. Expected: nginx accepts" in found["msg"]
     assert nginx.site.read_text() == "site one"
 
 
 def test_a_refused_first_site_leaves_nothing(nginx: Nginx) -> None:
-    nginx.fails = {"nginx -t -q": 1}
+    nginx.accepts = lambda: not nginx.site.exists()
     assert nginx.converge("site one")["failed"]
     assert not nginx.site.exists()
     assert not nginx.upstream.exists()
-    assert nginx.calls == CALLS[:1]
+    assert RELOAD not in nginx.calls
+
+
+def test_a_configuration_that_somebody_else_broke_is_said_to_be_so(nginx: Nginx) -> None:
+    nginx.fails = {TEST: 1}
+    found = nginx.converge("site one")
+    assert "found: nginx refuses the configuration that is on this host already" in found["msg"]
+    assert "Nothing was changed" in found["msg"]
+    assert not nginx.site.exists()
 
 
 def test_check_mode_says_what_would_change_and_writes_nothing(nginx: Nginx) -> None:
@@ -97,3 +115,94 @@ def test_check_mode_says_what_would_change_and_writes_nothing(nginx: Nginx) -> N
     assert not nginx.site.exists()
     assert not nginx.upstream.exists()
     assert nginx.calls == []
+
+
+def test_a_host_without_nginx_is_refused(nginx: Nginx) -> None:
+    nginx.fails = {"nginx -v": NOT_THERE}
+    assert "found: no nginx on this host, expected one" in nginx.converge("site one")["msg"]
+
+
+def test_a_check_run_needs_no_nginx(nginx: Nginx) -> None:
+    nginx.fails = {"nginx -v": NOT_THERE}
+    assert nginx.converge("site one", _ansible_check_mode=True)["changed"]
+
+
+# --- a site of somebody else's ---------------------------------------------------------------------------------------
+
+
+def test_without_a_site_of_ours_the_upstream_is_written_alone(nginx: Nginx) -> None:
+    assert nginx.converge(state="upstream")["changed"]
+    assert (nginx.site.exists(), nginx.upstream.exists(), nginx.calls) == (False, True, CALLS)
+
+
+def test_our_site_goes_when_somebody_else_writes_one_and_the_upstream_stays(nginx: Nginx) -> None:
+    nginx.converge("site one")
+    nginx.upstream.write_text("upstream of a release")
+    assert nginx.converge(state="upstream")["changed"]
+    assert not nginx.site.exists()
+    assert nginx.upstream.read_text() == "upstream of a release"
+    assert not nginx.converge(state="upstream")["changed"]
+
+
+def test_an_upstream_that_no_site_uses_is_noted(nginx: Nginx) -> None:
+    (note,) = nginx.converge(state="upstream", instance_host="a")["report_notes"]
+    assert note.startswith("a: no site of nginx uses the upstream of sidekick yet: put `include /")
+    nginx.dump = f"# configuration file {nginx.upstream}:\nupstream"
+    assert nginx.converge(state="upstream")["report_notes"] == []
+
+
+# --- a removal -------------------------------------------------------------------------------------------------------
+
+
+def test_a_removal_takes_site_and_upstream_and_is_done_once(nginx: Nginx) -> None:
+    nginx.converge("site one")
+    assert nginx.converge(state="absent")["changed"]
+    assert (nginx.site.exists(), nginx.upstream.exists(), nginx.calls) == (False, False, [ACTIVE, *CALLS])
+    assert (nginx.converge(state="absent")["changed"], nginx.calls) == (False, [])
+
+
+@pytest.mark.parametrize("status", [3, NOT_THERE], ids=["stopped", "not there"])
+def test_a_removal_needs_no_nginx_that_runs(nginx: Nginx, status: int) -> None:
+    nginx.converge("site one")
+    nginx.fails = {ACTIVE: status, TEST: status, RELOAD: status, "nginx -v": status}
+    assert nginx.converge(state="absent")["changed"]
+    assert not nginx.site.exists()
+
+
+def test_a_site_that_something_else_needs_is_not_removed(nginx: Nginx) -> None:
+    nginx.converge("site one")
+    nginx.accepts = nginx.upstream.exists
+    assert nginx.converge(state="absent")["failed"]
+    assert (nginx.site.read_text(), nginx.upstream.exists()) == ("site one", True)
+
+
+# --- its certificate -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A certificate of three days and its key."""
+    made = tmp_path_factory.mktemp("pair")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", "/CN=a"]
+    files = {"certificate": f"{made}/a.pem", "certificate_key": f"{made}/a.key"}
+    options = ["-addext", "subjectAltName=DNS:a.test", "-out", files["certificate"], "-keyout", files["certificate_key"]]
+    subprocess.run([*new, *options], check=True, capture_output=True)
+    return files
+
+
+def test_a_certificate_that_ends_soon_is_noted_and_served(nginx: Nginx, pair: dict[str, str]) -> None:
+    found = nginx.converge("site one", server_name="a.test", instance_host="a", **pair)
+    assert found["changed"]
+    assert [note.partition(" ends on ")[0] for note in found["report_notes"]] == [f"a: the certificate {pair['certificate']}"]
+
+
+def test_a_certificate_that_is_not_there_is_refused_before_anything_is_written(nginx: Nginx, pair: dict[str, str]) -> None:
+    found = nginx.converge("site one", **{**pair, "certificate": "/nowhere/a.pem"})
+    assert "found: no file /nowhere/a.pem on this host" in found["msg"]
+    assert (nginx.site.exists(), nginx.calls) == (False, [])
+
+
+def test_a_check_run_looks_at_the_certificate_too(nginx: Nginx, pair: dict[str, str]) -> None:
+    assert nginx.converge("site one", **{**pair, "certificate": "/nowhere/a.pem"}, _ansible_check_mode=True)["failed"]
+    nginx.fails = {"openssl version": NOT_THERE}
+    assert "openssl is not installed yet" in nginx.converge("site one", **pair, _ansible_check_mode=True)["report_notes"][0]

@@ -21,6 +21,8 @@ class Machine:
         self.networks: list[str] = []
         self.images: dict[str, str] = {}
         self.nginx_accepts = True
+        self.nginx_says = "bad upstream"
+        self.compose_says = ""
         self.drains = True
         self.at_reload: Callable[[], None] = lambda: None
 
@@ -75,8 +77,10 @@ class Machine:
                 self.change(verb, options, container)
             case ["docker", "compose", "--project-name", project, "down", *_]:
                 self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
+            case ["docker", "compose", *_, "up", "--detach", "--no-deps", "--pull", "never", _]:
+                return (1, "", self.compose_says) if self.compose_says else (0, "", "")
             case ["nginx", *_]:
-                return (0, "", "") if self.nginx_accepts else (1, "", "bad upstream")
+                return (0, "", "") if self.nginx_accepts else (1, "", self.nginx_says)
             case ["systemctl", "reload", "nginx"]:
                 self.at_reload()
         return self.told(argv)

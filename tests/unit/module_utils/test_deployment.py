@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -76,6 +77,31 @@ def test_drift_is_a_reason(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     run.host.set_gate(f"{ORDER.stamp}-{CONTENT.hash[:8]}", release.GATE_CLOSED)
     assert begin(run, replace(ORDER, stamp=LATER))["plan"]["reasons"] == ["the standby gate is closed"]
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "in a check run"])
+def test_a_port_that_a_program_has_is_refused_before_anything_is_written(run: Deployment, begun: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        order = replace(ORDER, ports=[port, 18102])
+        with pytest.raises(ReleaseError, match=rf"found: \S+ \(process \d+\) has port {port}, expected it free .* agent_api_ports"):
+            begin(run, order) if begun else run.preview(order)
+    assert (run.host.records(), run.lock.read().owner) == ([], None)
+    assert run.preview(order)["plan"]["api_port"] == port
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "in a check run"])
+def test_a_configuration_that_nginx_refuses_is_told_before_anything_is_written(run: Deployment, machine: Machine, begun: bool) -> None:
+    machine.nginx_accepts = False
+    with pytest.raises(ReleaseError, match=r"found: nginx refuses the configuration that is on this host already: .*bad upstream"):
+        begin(run) if begun else run.preview(ORDER)
+    assert (run.host.records(), run.lock.read().owner) == ([], None)
+
+
+def test_what_serves_unchanged_needs_neither(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    machine.nginx_accepts = False
+    assert begin(run, replace(ORDER, stamp=LATER))["plan"]["changed"] is False
 
 
 def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:

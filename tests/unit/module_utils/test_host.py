@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.livekit_deploy import release
+from ansible.module_utils.livekit_deploy.engine import EngineError
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, connected_to, upstream_text
 
 from tests.unit.module_utils.machine import Machine
@@ -284,3 +285,28 @@ def test_images_of_kept_releases_and_of_adopted_projects_stay(served: Host, mach
     for image in machine.images:
         served.images.note(image)
     assert served.prune_images() == ["r/gone@sha256:3"]
+
+
+# --- what nginx and Docker refuse ------------------------------------------------------------------------------------
+
+
+def test_a_certificate_that_is_gone_is_told_with_a_remedy(served: Host, machine: Machine) -> None:
+    machine.nginx_says = 'nginx: [emerg] cannot load certificate "/etc/ssl/a.pem"'
+    machine.nginx_accepts = False
+    with pytest.raises(ReleaseError) as refused:
+        served.serve(NEW)
+    assert "found: nginx refuses the configuration that is on this host already" in str(refused.value)
+    assert "Put the certificate and its key at the paths that nginx names" in str(refused.value)
+
+
+@pytest.mark.parametrize("words", ["Bind for 127.0.0.1:18102 failed: port is already allocated", "bind: address already in use"])
+def test_a_port_that_somebody_took_is_told_with_a_remedy(served: Host, machine: Machine, words: str) -> None:
+    machine.compose_says = words
+    with pytest.raises(ReleaseError, match=r"found: somebody has port 18102, expected it free .* agent_api_ports"):
+        served.start(NEW, "fastapi")
+
+
+def test_another_failure_of_compose_is_told_as_it_is(served: Host, machine: Machine) -> None:
+    machine.compose_says = "no such image"
+    with pytest.raises(EngineError, match="no such image"):
+        served.start(NEW, "fastapi")

@@ -21,7 +21,7 @@ SECRET = "k3yOfAtLeast32Bytes-Qw7Zt1Yx9Lm4Pv2"
 def host(name: str = "a", **changes: Any) -> dict[str, Any]:
     """A host that may be deployed, with the given variables changed; None takes one away."""
     variables = {
-        "ansible_host": "10.0.0.11",
+        "ansible_host": f"{name}.corp.test",
         "agent_release_app": "sidekick",
         "livekit_url": "wss://livekit.corp.test",
         "livekit_api_key": "APIabcdef",
@@ -182,6 +182,12 @@ def test_a_conflict_between_hosts(a: Any, refused: Any, words: str, allowed: Any
     (found,) = problems(a=host("a", **a), b=host("b", **refused))
     assert words in found
     assert problems(a=host("a", **a), b=host("b", **allowed)) == []
+
+
+def test_applications_that_would_clash_on_one_host_are_told() -> None:
+    one_host = {"ansible_host": "10.0.0.11"}
+    (found,) = problems(a=host("a", **one_host), b=host("b", **one_host))
+    assert "a and b are one host (10.0.0.11) and both deploy the application 'sidekick'" in found
 
 
 @pytest.mark.parametrize("name", [" sidekick", "sidekick ", "side kick", "sidekick\t"])
