@@ -55,6 +55,11 @@ def livekit_alive(_: Any) -> list[str]:
     return controller.alive()
 
 
+def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
+    """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
+    return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
@@ -98,4 +103,9 @@ class FilterModule:
             "livekit_hook_problems": hooks.hook_problems,
             "livekit_renames": rename.changes,
             "livekit_rename_inventory": rename.inventory,
+            "livekit_removal_refusal": livekit_removal_refusal,
+            "livekit_removal_names": rename.leaving,
+            "livekit_removal_sharers": rename.sharers,
+            "livekit_removal_inventory": rename.beside,
+            "livekit_removal_unproven": rename.unproven,
         }

@@ -16,8 +16,11 @@ class Machine:
         self.containers: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
         self.logs: dict[str, str | None] = {}
+        self.networks: dict[str, str] = {}
+        self.volumes: dict[str, str] = {}
         self.nginx_accepts = True
         self.drains = True
+        self.site_is_whole: Callable[[], bool] = lambda: True
         self.at_reload: Callable[[], None] = lambda: None
 
     def start(self, release_id: str) -> None:
@@ -78,8 +81,17 @@ class Machine:
                 self.change(verb, options, container)
             case ["docker", "compose", "--project-name", project, "down", *_]:
                 self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
+                self.networks = {name: owner for name, owner in self.networks.items() if owner != project}
+            case ["docker", "network" | "volume" as kind, "ls", *_]:
+                return (
+                    0,
+                    "".join(f"{name}\t{owner}\n" for name, owner in (self.networks if kind == "network" else self.volumes).items()),
+                    "",
+                )
+            case ["docker", "network", "rm", name]:
+                del self.networks[name]
             case ["nginx", *_]:
-                return (0, "", "") if self.nginx_accepts else (1, "", "bad upstream")
+                return (0, "", "") if self.nginx_accepts and self.site_is_whole() else (1, "", "bad upstream")
             case ["systemctl", "reload", "nginx"]:
                 self.at_reload()
         return 0, "", ""
