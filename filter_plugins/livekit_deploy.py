@@ -16,7 +16,7 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import batches, controller, diagnosis_inputs, eviction, hooks, probes, rename, status  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import batches, controller, diagnosis_inputs, eviction, hooks, new_host, probes, rename, status  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -103,6 +103,7 @@ class FilterModule:
             "livekit_hook_problems": hooks.hook_problems,
             "livekit_renames": rename.changes,
             "livekit_rename_inventory": rename.inventory,
+            "livekit_known_hosts": new_host.known_of,
             "livekit_removal_refusal": livekit_removal_refusal,
             "livekit_removal_names": rename.leaving,
             "livekit_removal_sharers": rename.sharers,
