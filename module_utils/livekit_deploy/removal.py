@@ -24,7 +24,7 @@ API_SECONDS = 60.0
 SETTLE_SECONDS = 1.0
 # What we write into a release's directory, and into the application's.
 OF_A_RELEASE = ("compose.yml", "*.env", release.CANDIDATE_FILE, "release.json", "gate/state", ".*.partial", "gate/.*.partial")
-OF_THE_APPLICATION = ("current", "history.jsonl", ".*.partial")
+OF_THE_APPLICATION = ("current", "history.jsonl", ".*.partial", "images/*.ref", "images/*.tar", "images/.*.partial")
 OF_THE_LOCK = ("lock.json", ".lock")
 
 
@@ -67,7 +67,7 @@ class Removal:
         known = {
             "agent_names": self.agent_names(records, found, current),
             "adopted": self.adopted(records, found),
-            "volumes": self.volumes(mine),
+            "volumes": self.volumes(records, mine),
             "others": others,
             "kept": [],
             "history": told[-1] if told else None,
@@ -91,8 +91,8 @@ class Removal:
             ) from None
 
     def labelled(self, kind: str) -> dict[str, str]:
-        """Networks or volumes that Compose has made, by name with the project."""
-        what = ("--filter", f"label={engine.PROJECT_LABEL}", "--format", f'{{{{.Name}}}}\t{{{{.Label "{engine.PROJECT_LABEL}"}}}}')
+        """The host's networks or volumes, by name with the compose project that made each."""
+        what = ("--format", f'{{{{.Name}}}}\t{{{{.Label "{engine.PROJECT_LABEL}"}}}}')
         lines = engine.docker(self.run, kind, "ls", *what).splitlines()
         return dict((line.split("\t", 1) if "\t" in line else (line, "")) for line in lines if line)  # type: ignore[misc]
 
@@ -107,12 +107,14 @@ class Removal:
     def adopted(self, records: Sequence[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [adopted_project(r, self.host.services(r["id"], found)) for r in records if r.get("adopted")]
 
-    def volumes(self, mine: Sequence[Mapping[str, Any]]) -> list[str]:
+    def volumes(self, records: Sequence[Mapping[str, Any]], mine: Sequence[Mapping[str, Any]]) -> list[str]:
         """Named volumes of our releases: data, which is the user's to remove."""
-        mounted = {m["Name"] for c in mine for m in c.get("Mounts") or [] if m.get("Type") == "volume" and not is_anonymous(m["Name"])}
-        if not mine and not self.host.root.is_dir():
+        if not (records or mine or self.host.root.is_dir()):
             return []
-        return sorted(mounted | {name for name, project in self.labelled("volume").items() if self.own.fullmatch(project)})
+        there = self.labelled("volume")
+        named = {str(name) for r in records for name in r.get("volumes") or []}
+        named |= {m["Name"] for c in mine for m in c.get("Mounts") or [] if m.get("Type") == "volume" and not is_anonymous(m["Name"])}
+        return sorted(name for name, project in there.items() if name in named or self.own.fullmatch(project))
 
     def directories(self) -> list[Path]:
         return sorted(path for path in self.host.releases.glob("*") if release.ID_PATTERN.fullmatch(path.name))
@@ -148,9 +150,10 @@ class Removal:
         if busy:
             raise BusyError(self.busy_text(busy, wait_seconds))
         self.clear_away()
-        self.clear_images(before["images"])
         stopped = self.adopted(self.host.records(), self.containers())
-        self.clear_directories()
+        self.clear_releases()
+        self.clear_images()
+        self.clear_application()
         return {**before, "adopted": stopped, "kept": kept}
 
     def refuse_strays(self, before: Mapping[str, Any]) -> None:
@@ -237,17 +240,31 @@ class Removal:
             if self.own.fullmatch(project):
                 engine.docker(self.run, "network", "rm", name)
 
-    def clear_images(self, images: Sequence[str]) -> None:
-        """Here the images of our releases go that nothing uses any more; the records that name them are still there."""
+    def clear_releases(self) -> None:
+        """The releases' directories; what is somebody else's keeps its own."""
+        directories = self.directories()
+        for path in [path for directory in directories for path in self.own_in(directory)]:
+            path.unlink(missing_ok=True)
+        drop_empty([*(directory / "gate" for directory in directories), *directories, self.host.releases])
 
-    def clear_directories(self) -> None:
-        """Our files, the lock last: whoever waits for it finds the application gone. What is somebody else's keeps its directory."""
-        root, directories = self.host.root, self.directories()
+    def clear_images(self) -> None:
+        """The images that we brought and nothing uses, now that no record names them."""
+        prune = getattr(self.host, "prune_images", None)
+        if prune:
+            prune()
+
+    def clear_application(self) -> None:
+        """The rest, the lock last: whoever waits for it finds the application gone."""
+        root = self.host.root
         for path in [*self.own_files(), *(root / name for name in OF_THE_LOCK)]:
             path.unlink(missing_ok=True)
-        for path in [*(directory / "gate" for directory in directories), *directories, self.host.releases, root]:
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+        drop_empty([root / "images", root])
+
+
+def drop_empty(directories: Sequence[Path]) -> None:
+    for path in directories:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def is_anonymous(volume: str) -> bool:

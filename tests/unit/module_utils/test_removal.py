@@ -260,6 +260,12 @@ def test_volumes_stay_and_are_told(run: Deployment, site: Path, machine: Machine
     assert any("volumes app_data" in line for line in notes("a", "app", found, check=False))
 
 
+def test_volume_that_a_record_names_is_told_without_a_label(host: Host, machine: Machine, site: Path) -> None:
+    stage(host, machine, FIRST, 18101, volumes=["app_data", "gone"])
+    machine.volumes = {"app_data": "", "theirs": ""}
+    assert remove(Deployment(host), site)["volumes"] == ["app_data"]
+
+
 def test_run_that_waited_for_the_lock_is_told_that_the_application_is_gone(run: Deployment) -> None:
     with ThreadPoolExecutor() as threads:
         with run.lock.changing(0.0):
