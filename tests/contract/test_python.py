@@ -26,7 +26,7 @@ NEWER_METHODS = {"walk", "is_junction", "add_note", "full_match", "from_uri"}
 
 
 def on_hosts() -> set[str]:
-    """The modules that a task runs on a host: those of which some task is not delegated to the controller."""
+    """The modules that a task runs on a host: those of which some task is neither delegated to the controller nor in a play of it."""
     names = {path.stem for path in (ROOT / "library").glob("*.py")}
     files = [*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "roles").glob("*/handlers/*.yml"), *(ROOT / "playbooks").glob("*.yml")]
     tasks = [task for file in files for task in tasks_of(yaml.safe_load(file.read_text()))]
@@ -37,7 +37,7 @@ def tasks_of(node: object) -> Iterator[dict[str, object]]:
     if isinstance(node, list):
         for one in node:
             yield from tasks_of(one)
-    elif isinstance(node, dict):
+    elif isinstance(node, dict) and node.get("hosts") != "localhost":
         yield node
         for value in node.values():
             yield from tasks_of(value) if isinstance(value, list) else ()
