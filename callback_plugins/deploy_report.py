@@ -52,7 +52,7 @@ options:
 """
 
 GROUP = "agent_hosts"
-SECRET_VARIABLE = "livekit_api_secret"  # noqa: S105  the name of a variable
+SECRET_VARIABLES = ("livekit_api_secret", "ansible_become_password", "ansible_become_pass", "ansible_password")
 TAKEN = {"report", "waits", "report_documents", "report_lines", "report_notes"}  # keys of a module's result
 SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "ansible.builtin.assert"}
 
@@ -226,13 +226,12 @@ class CallbackModule(CallbackBase):
         variables = manager.get_vars(play=play, host=manager._inventory.get_host(host))
         templar = Templar(loader=play.get_loader(), variables=variables)
         found = {}
-        for variable in ("livekit_agent_name", SECRET_VARIABLE):
+        for variable in ("livekit_agent_name", *SECRET_VARIABLES):
             try:
                 found[variable] = str(templar.template(variables[variable]))
             except Exception:  # noqa: S112  missing or broken: preflight says so, the report must not fail on it
                 continue
-        if SECRET_VARIABLE in found:
-            self.secrets.add(found[SECRET_VARIABLE])
+        self.secrets |= {found[variable] for variable in SECRET_VARIABLES if found.get(variable)}
         return found.get("livekit_agent_name")
 
     def _take(self, result: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes 
     diagnosis_inputs,
     eviction,
     hooks,
+    new_host,
     preview,
     probes,
     rename,
@@ -89,6 +90,11 @@ def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[
     return str(yaml.safe_dump(document, sort_keys=False, width=160, allow_unicode=True))
 
 
+def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
+    """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
+    return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
@@ -141,4 +147,10 @@ class FilterModule:
             "livekit_hook_problems": hooks.hook_problems,
             "livekit_renames": rename.changes,
             "livekit_rename_inventory": rename.inventory,
+            "livekit_known_hosts": new_host.known_of,
+            "livekit_removal_refusal": livekit_removal_refusal,
+            "livekit_removal_names": rename.leaving,
+            "livekit_removal_sharers": rename.sharers,
+            "livekit_removal_inventory": rename.beside,
+            "livekit_removal_unproven": rename.unproven,
         }

@@ -158,7 +158,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import engine, evidence
-from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -182,7 +182,7 @@ def main() -> None:
     host = Host(engine.command, p["app"], directory, upstream)
     access_log = p["access_log"] or f"/var/log/nginx/{p['app']}.access.log"
     # Only our own log begins with our own site.
-    site = "" if p["access_log"] else f"/etc/nginx/conf.d/livekit-agent-deploy-{p['app']}.conf"
+    site = "" if p["access_log"] else site_path(p["app"])
     options = evidence.Options(access_log=access_log, site=site, **{name: p[name] for name in HANDED_ON})
     missing = lacking(host.run, directory, host.awaited_upstream(), ask_engine=False)
     module.exit_json(changed=False, clock_skew_seconds=skew, missing=missing, **evidence.gather(host, options))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: agent_release
-short_description: Begin, pull, start, serve, abandon or end a release on a host
+short_description: Begin, pull, start, serve, abandon or end a release on a host, or remove them all
 description:
   - Every run on a host holds its lock, from V(begun) to V(abandoned) or V(ended). Each step between checks O(fence) first, so that a run
     that was overtaken changes nothing, and is bounded by O(deadline_seconds).
@@ -23,21 +23,24 @@ description:
   - V(ended) drains and stops every release but the serving one, and removes the oldest of them. Images that this project brought to the host
     (noted in C(<root>/<app>/images)) go too when no recorded release of any application and no container has them.
   - A worker is drained with one signal only and never killed before its own timeout; one that is still busy is left and reported.
+  - V(removed) takes the application off the host in one step that needs no O(fence). The proxy forgets it, the API answers its last request,
+    the workers finish their calls; then containers, networks and files of ours go. What others have stays, and so does a project that was
+    adopted, stopped. Where a worker still has calls after O(wait_seconds) it fails, and is to be repeated.
   - How each run ended is in C(<root>/<app>/history.jsonl).
 options:
   state:
     description: What the release is to become.
     type: str
     required: true
-    choices: [begun, pulled, candidate, started, serving, abandoned, ended]
+    choices: [begun, pulled, candidate, started, serving, abandoned, ended, removed]
   release:
     description: Id of the release; needed for V(pulled), V(candidate), V(started) and V(serving).
     type: str
   fence:
-    description: Fencing number, as V(begun) answered it; needed for every other state.
+    description: Fencing number, as V(begun) answered it; needed for every other state but V(removed).
     type: int
   owner:
-    description: The run that takes the lock, for V(begun), as the filter C(livekit_run_owner) tells.
+    description: The run that takes the lock, for V(begun) and V(removed), as the filter C(livekit_run_owner) tells.
     type: dict
     suboptions:
       machine: {description: "The controller, its boot and its process namespace.", type: str, required: true}
@@ -54,7 +57,7 @@ options:
     type: str
     default: deploy
   lock_wait_seconds:
-    description: How long V(begun) waits for another run to give the lock back.
+    description: How long V(begun) and V(removed) wait for another run to give the lock back.
     type: float
     default: 30.0
   goal:
@@ -154,7 +157,7 @@ options:
     type: float
     default: 120.0
   wait_seconds:
-    description: How long V(ended) waits for workers to finish their calls before it leaves them draining.
+    description: How long V(ended) and V(removed) wait for workers to finish their calls before they leave them draining.
     type: float
     default: 15.0
   overlap_seconds:
@@ -174,7 +177,7 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: V(begun) answers what it would do, writes nothing and takes no lock; the other states do nothing.
+    description: V(begun) and V(removed) answer what they would do, write nothing and take no lock; the other states do nothing.
     support: full
   diff_mode:
     description: V(begun) shows agent name, images and release before and after.
@@ -222,7 +225,7 @@ missing:
   elements: str
 report_notes:
   description: What the user is told at the end of the run.
-  returned: with O(state=begun)
+  returned: with O(state=begun) or O(state=removed)
   type: list
   elements: str
 send:
@@ -230,6 +233,13 @@ send:
   returned: with O(state=begun)
   type: list
   elements: dict
+removal:
+  description:
+    - What was there of ours, or still is in check mode. C(agent_names) (that workers here served), C(serving), C(releases), C(containers),
+      C(networks), C(images), C(files) (of the proxy), C(directory), C(history) (its last line).
+    - What stays. C(adopted) (projects), C(volumes), C(others) (files of others in the directory), C(kept) (an upstream that is still included).
+  returned: with O(state=removed)
+  type: dict
 pulled:
   description: The images that were pulled, or loaded from archives.
   returned: with O(state=pulled)
@@ -285,13 +295,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import adoption, deployment, engine, registry, release
-from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
+from ansible.module_utils.livekit_deploy.removal import Removal, notes, take_off
 
+STATE_NAMES = ["begun", "pulled", "candidate", "started", "serving", "abandoned", "ended", "removed"]
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "root": {"type": "path", "default": "/opt"},
-    "state": {"type": "str", "required": True, "choices": ["begun", "pulled", "candidate", "started", "serving", "abandoned", "ended"]},
+    "state": {"type": "str", "required": True, "choices": STATE_NAMES},
     "release": {"type": "str"},
     "fence": {"type": "int"},
     "owner": {
@@ -352,6 +364,7 @@ REQUIRED_IF = [
     ("state", "serving", ("fence", "release")),
     ("state", "abandoned", ("fence",)),
     ("state", "ended", ("fence",)),
+    ("state", "removed", ("owner",)),
 ]
 Params = dict[str, Any]
 SHORTEST_SECRET = 4
@@ -477,6 +490,17 @@ def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     return {"changed": bool(done["retired"] or done["removed"] or done["images_removed"]), "fence": p["fence"], **done}
 
 
+def removed(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
+    removal = Removal(run.host, site_path(p["app"]))
+    if check:
+        found = removal.survey()
+    else:
+        claim = Claim(Owner(**p["owner"]), p["purpose"], alive=frozenset(p["alive"]))
+        found = take_off(removal, run, claim, p["lock_wait_seconds"], p["wait_seconds"])
+    changed = found.get("changed", found["there"])
+    return {"changed": changed, "removal": found, "report_notes": notes(p["instance_host"], p["app"], found, check)}
+
+
 STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {
     "pulled": pulled,
     "candidate": candidate,
@@ -504,10 +528,11 @@ def main() -> None:
         module.fail_json(msg=f"found release {p['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
     run_command = limited(module, p["deadline_seconds"])
     run = deployment.Deployment(Host(run_command, p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
-    if module.check_mode and p["state"] != "begun":
+    whole = {"begun": begun, "removed": removed}.get(p["state"])
+    if module.check_mode and not whole:
         module.exit_json(changed=False)
     try:
-        answer = begun(run, p, module.check_mode) if p["state"] == "begun" else STATES[p["state"]](run, p)
+        answer = whole(run, p, module.check_mode) if whole else STATES[p["state"]](run, p)
     except (LockError, RefusalError) as error:
         module.fail_json(msg=str(error))
     except deployment.Trouble as error:

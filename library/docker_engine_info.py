@@ -1,14 +1,19 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Read what a host has of Docker and of time synchronisation."""
+"""Read which system a host has, and what of Docker and of time synchronisation."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: docker_engine_info
-short_description: Read a host's Docker Engine, Compose and time synchronisation
+short_description: Read a host's system, Docker Engine, Compose and time synchronisation
 description:
   - Tells what is there before C(provision.yml) installs what is not.
+options:
+  systems:
+    description: The systems that are supported, C(<ID> <VERSION_ID>) as in C(/etc/os-release), each with the packages that bring Engine and Compose 2.
+    type: dict
+    default: {}
 extends_documentation_fragment: [livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
@@ -17,10 +22,25 @@ author:
 EXAMPLES = r"""
 - name: Read the Engine
   docker_engine_info:
+    systems:
+      debian 13: [docker.io, docker-cli, docker-compose]
   register: __engine
 """
 
 RETURN = r"""
+system:
+  description: Name of the host's system, as it calls itself.
+  returned: always
+  type: str
+supported:
+  description: The system is one of O(systems).
+  returned: always
+  type: bool
+packages:
+  description: The packages that O(systems) has for it; empty where there are none.
+  returned: always
+  type: list
+  elements: str
 version:
   description: Version of the Engine that answers; empty when none does.
   returned: always
@@ -39,8 +59,13 @@ time_synchronized:
   type: bool
 """
 
+import platform
+from collections.abc import Mapping
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
+ARGUMENT_SPEC: dict[str, Any] = {"systems": {"type": "dict", "default": {}}}
 TIME_SERVICES = ("systemd-timesyncd", "chrony", "chronyd", "ntp", "ntpd", "ntpsec", "openntpd")
 
 
@@ -52,11 +77,22 @@ def answer(module: AnsibleModule, *argv: str) -> str:
     return str(out).strip() if status == 0 else ""
 
 
+def system(systems: Mapping[str, Any]) -> dict[str, Any]:
+    """Which system this is, and what is known of it."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {"ID": "unknown"}
+    key = f"{release['ID']} {release.get('VERSION_ID', '')}".strip()
+    return {"system": release.get("PRETTY_NAME") or key, "supported": key in systems, "packages": list(systems.get(key) or [])}
+
+
 def main() -> None:
-    module = AnsibleModule({}, supports_check_mode=True)
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     active = [module.run_command(["systemctl", "is-active", "--quiet", name])[0] == 0 for name in TIME_SERVICES]
     module.exit_json(
         changed=False,
+        **system(module.params["systems"]),
         version=answer(module, "docker", "version", "--format", "{{.Server.Version}}"),
         compose_version=answer(module, "docker", "compose", "version", "--short"),
         container=answer(module, "systemd-detect-virt", "--container") not in ("", "none"),

@@ -89,7 +89,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import certificate, proxy
 from ansible.module_utils.livekit_deploy.engine import Run, command
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.host import reload_proxy, test_proxy, upstream_path, upstream_text
+from ansible.module_utils.livekit_deploy.host import reload_proxy, site_path, test_proxy, upstream_path, upstream_text
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -102,10 +102,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 Params = dict[str, Any]
 Texts = Mapping[Path, "str | None"]
-
-
-def site_path(app: str) -> Path:
-    return Path(f"/etc/nginx/conf.d/livekit-agent-deploy-{app}.conf")
 
 
 def wanted(p: Params, before: Texts, site: Path, upstream: Path) -> Texts:
@@ -160,7 +156,7 @@ def upstream_notes(run: Run, p: Params, upstream: Path) -> list[str]:
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     p, run = module.params, command
-    site, upstream = site_path(p["app"]), Path(upstream_path(p["app"]))
+    site, upstream = Path(site_path(p["app"])), Path(upstream_path(p["app"]))
     before: Texts = {path: read_text(path) for path in (site, upstream)}
     after = wanted(p, before, site, upstream)
     result = {"changed": before != after, "path": str(site), "diff": {"before": before[site] or "", "after": after[site] or ""}}

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 IMPORT_ERROR: str | None = None
@@ -292,7 +292,10 @@ async def connect(url: str, key: str, secret: str, timeout_seconds: float) -> As
         yield Connection(url, key, secret, session, asyncio.Semaphore(MAX_IN_FLIGHT))
 
 
-async def read[T](call: Callable[[], Awaitable[T]], tries: int = READ_TRIES) -> T:
+T = TypeVar("T")
+
+
+async def read(call: Callable[[], Awaitable[T]], tries: int = READ_TRIES) -> T:
     """Repeat a read on the server's passing errors (about one ListDispatch in a thousand answers one)."""
     for left in range(tries - 1, -1, -1):
         try:

@@ -15,6 +15,7 @@ from ansible.module_utils.livekit_deploy.files import read_text, write_atomicall
 from ansible.module_utils.livekit_deploy.lock import Record
 
 RELEASED, TAKEN_BACK, KEPT, INTERRUPTED = "released", "taken back", "failed, but kept", "interrupted"
+NOT_REMOVED = "not removed yet"
 KEEP = 1000
 
 

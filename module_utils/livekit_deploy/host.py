@@ -423,9 +423,10 @@ class Host:
         self.close_beside(failed, before)
         self.save(failed, state="abandoned")
 
-    def drain(self, release_id: str, wait_seconds: float, overlap_seconds: float = 0.0) -> bool:
+    def drain(self, release_id: str, wait_seconds: float, overlap_seconds: float = 0.0, api_seconds: float | None = None) -> bool:
         """Stop the API when it has answered its last request, then let the worker finish its calls; True while it is still busy after
-        ``wait_seconds``. A worker whose name nobody else of ours serves takes jobs for ``overlap_seconds`` more.
+        ``wait_seconds``. A worker whose name nobody else of ours serves takes jobs for ``overlap_seconds`` more. The API is waited for as
+        long as the worker, or ``api_seconds``.
 
         One signal only: a second SIGTERM kills running calls at once (livekit-agents 1.8.9). No restart policy undoes a SIGTERM
         sent through Docker (Engine 26.1, measured).
@@ -438,7 +439,7 @@ class Host:
         if record.get("adopted"):
             record = self.keep_stopped(record)
         if api and api["running"]:
-            wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds)
+            wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds if api_seconds is None else api_seconds)
             engine.docker(self.run, "stop", api["id"])
         if agent and agent["running"] and not (record.get("drain_started_at") and self.may_have_calls(agent)):
             if overlap_seconds and (self.current() or {}).get("agent_name") != record.get("agent_name"):
@@ -604,6 +605,10 @@ def told(run: engine.Run, *argv: str) -> str | None:
     """What a command that failed says."""
     status, out, err = run(argv)
     return f"`{' '.join(argv)}` says: {proxy.short(err or out)}" if status != 0 else None
+
+
+def site_path(app: str) -> str:
+    return f"/etc/nginx/conf.d/livekit-agent-deploy-{app}.conf"
 
 
 def upstream_path(app: str) -> str:

@@ -421,7 +421,7 @@ def _shared_by_pools(hosts: list[Host]) -> list[str]:
 
 
 def _look_alikes(one: Host, other: Host) -> list[str]:
-    if one.agent_name == other.agent_name or _folded(one.agent_name) != _folded(other.agent_name) or not one.agent_name:
+    if one.agent_name == other.agent_name or folded(one.agent_name) != folded(other.agent_name) or not one.agent_name:
         return []
     return [
         f"The agent names {one.agent_name!r} of {one.name} and {other.agent_name!r} of {other.name} differ only in "
@@ -435,7 +435,7 @@ def _shadowed(hosts: list[Host]) -> list[str]:
     """A live name that is what another pool is rolled back to."""
     problems = []
     for host in (host for host in hosts if host.agent_name):
-        others = [other for other in hosts if other.pool != host.pool and _folded(other.shared_name) == _folded(host.agent_name)]
+        others = [other for other in hosts if other.pool != host.pool and folded(other.shared_name) == folded(host.agent_name)]
         if others:
             problems.append(
                 f"{host.name}: livekit_agent_name {host.agent_name!r} is the livekit_agent_shared_name of "
@@ -458,7 +458,7 @@ def _pool(host: Host) -> str:
     return host.pool
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     return re.sub(r"\s+", "", name).casefold()
 
 

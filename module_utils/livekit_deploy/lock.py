@@ -141,6 +141,11 @@ class Lock:
                 if time.monotonic() > deadline:
                     raise LockError(f"{held_text(self.read(), time.time())}; a step of it is still at work on this host")
                 time.sleep(0.1)
+            if not os.fstat(handle).st_nlink:
+                raise LockError(
+                    f"found: {self.guard.parent} was removed while this run waited for its lock, expected a provisioned host. "
+                    "Run provision.yml, or take the host out of the inventory"
+                )
             yield
         finally:
             os.close(handle)

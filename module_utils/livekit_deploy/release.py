@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_VARIABLES, WORKER_SERVICE
@@ -181,7 +181,7 @@ def plan(
 
 
 def second_after(stamp: str) -> str:
-    return (datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(STAMP)
+    return (datetime.strptime(stamp, STAMP).replace(tzinfo=timezone.utc) + timedelta(seconds=1)).strftime(STAMP)
 
 
 def reasons(current: Mapping[str, Any] | None, drift: Sequence[str], digest: str, force: bool) -> list[str]:

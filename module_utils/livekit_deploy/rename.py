@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, probes
+from ansible.module_utils.livekit_deploy.inventory import read_host
 
+REMOVAL, STRANGERS, SHARERS = "__removal_done", "__removal_workers", "__removal_sharers"
 TOKENS = "join tokens with an embedded dispatch to it may still be in use: they name the agent themselves"
 
 
@@ -39,9 +41,15 @@ def inventory(hostvars: Mapping[str, Any], group: Sequence[str]) -> dict[str, di
     return known
 
 
+def names_before(change: Mapping[str, Any]) -> list[str]:
+    """The names that a host no longer serves: one after a rename, maybe several after a removal."""
+    before = change["before"] or []
+    return [before] if isinstance(before, str) else [str(name) for name in before]
+
+
 def questions(changed: Mapping[str, Mapping[str, Any]], samples: int, spacing_seconds: float) -> list[dict[str, Any]]:
     """One probe to each former name, so many to each shared one. A worker with the hook answers it; the job of any other is ended."""
-    former = sorted({str(change["before"]) for change in changed.values() if change["before"]})
+    former = sorted({name for change in changed.values() for name in names_before(change)})
     shared = sorted({str(change["now"]) for change in changed.values() if change["shared"]})
     common = {"kind": "probe", "mode": "answer", "expect": "job"}
     return [{"id": f"{name}/former", "agent_name": name, **common} for name in former] + [
@@ -58,8 +66,8 @@ def notes(
     """What is told at the end of the run, a line each."""
     whose = {worker_id: host for host, found in known.items() for worker_id in found["worker_ids"]}
     lines = []
-    for name in sorted({str(change["before"]) for change in changed.values() if change["before"]}):
-        hosts = [host for host, change in changed.items() if change["before"] == name]
+    for name in sorted({name for change in changed.values() for name in names_before(change)}):
+        hosts = [host for host, change in changed.items() if name in names_before(change)]
         lines += former_name(name, hosts, known, answers.get(f"{name}/former") or {}, sip, whose)
     for name in sorted({str(change["now"]) for change in changed.values() if change["shared"]}):
         lines.append(shares(name, {key: answer for key, answer in answers.items() if key.startswith(f"{name}/share")}, whose))
@@ -98,3 +106,70 @@ def shares(name: str, answers: Mapping[str, Mapping[str, Any]], whose: Mapping[s
     parts = [f"{whose.get(worker_id, 'not ours')} {worker_id} {count}" for worker_id, count in taken.most_common()]
     lost = len(answers) - sum(taken.values())
     return f"of {len(answers)} spaced probes to {name}: {', '.join([*parts, *([f'nobody {lost}'] if lost else [])]) or 'none answered'}"
+
+
+# --- a host that was taken out ---------------------------------------------------------------------------------------
+
+
+def refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
+    """Why nothing is removed; empty where it is clear from which host."""
+    named = ", ".join(group)
+    if not host:
+        return f"found no remove_host, expected the one host to take out. Say which: -e remove_host=<one of {named}>"
+    if host not in group:
+        return f"found remove_host={host}, expected a host of the group agent_hosts ({named}). Correct the name: nothing was removed"
+    if host not in run:
+        return f"found remove_host={host}, which --limit leaves out, expected it among the hosts of the run. Leave --limit out"
+    return ""
+
+
+def leaving(hostvars: Mapping[str, Any], host: str) -> dict[str, dict[str, Any]]:
+    """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
+    found = (probes.registered(hostvars[host], REMOVAL, "removal") or {}).get("removal") or {}
+    names = [str(name) for name in found.get("agent_names") or []] or [read_host(host, hostvars[host])[0].agent_name]
+    return {host: {"before": [name for name in names if name], "now": None, "shared": False}}
+
+
+def sharers(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> list[str]:
+    """The other hosts that may serve such a name: by their own name, or rolled back to their shared one."""
+    names = set(leaving(hostvars, host)[host]["before"])
+    known = {other: read_host(other, hostvars[other])[0] for other in group if other != host}
+    return [other for other, one in known.items() if {one.agent_name, one.shared_name} & names]
+
+
+def beside(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> dict[str, dict[str, Any]]:
+    """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
+    variables = hostvars[host]
+    known = {other: {"agent_name": read_host(other, hostvars[other])[0].agent_name, "worker_ids": []} for other in group if other != host}
+    for read in (probes.registered(variables, SHARERS, "results") or {}).get("results") or []:
+        other = str(read.get("__removal_sharer"))
+        if read.get("workers") is not None and other in known:
+            reading = adoption.claimed(read, read.get("adopted"))
+            known[other] = {"agent_name": served_by(reading, known[other]), "worker_ids": ids_on(reading)}
+    for one in (probes.registered(variables, STRANGERS, "workers") or {}).get("workers") or []:
+        if one.get("running"):
+            project = f" of compose project {one['project']}" if one.get("project") else ""
+            ids = [i for i in [*(one.get("worker_ids") or []), one.get("worker_id")] if i]
+            known[f"{one['container']}{project} on {host}, not ours"] = {"agent_name": "", "worker_ids": ids}
+    return known
+
+
+def served_by(reading: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    return str((reading.get("release") or {}).get("agent_name") or known["agent_name"])
+
+
+def ids_on(reading: Mapping[str, Any]) -> list[str]:
+    return probes.own_ids([reading], reading.get("states") or {})
+
+
+def unproven(asked: Mapping[str, Any], host: str) -> str:
+    """Why it is not known who serves a name of a host that was taken out; empty when it is."""
+    probed = asked.get("probes") or {}
+    lost = [str(answer.get("reason") or "no answer") for answer in probed.values() if answer.get("outcome") not in ("taken", "nobody")]
+    lost = lost or ([] if probed else [str(asked.get("msg") or "nothing was asked")])
+    if not lost:
+        return ""
+    return (
+        f"found: who serves the agent name now is not known ({'; '.join(dict.fromkeys(lost))}), expected an answer of the LiveKit server. "
+        f"{host} itself is done; ask again: ansible-playbook playbooks/remove.yml -e remove_host={host}"
+    )

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import access
+
 # Verdicts of which a row may be good; its check "routing" says whether the run accepts one that is inconclusive. An unknown verdict
 # is never good.
 GOOD_VERDICTS = frozenset({"exclusive", "shared", "inconclusive"})
@@ -74,7 +76,7 @@ class Report:
 
     def lose(self, host: str, message: str) -> None:
         """Ansible could not reach the host."""
-        self.fail([host], f"host unreachable over SSH: {without_prefix(message)}", final=True)
+        self.fail([host], access.unreachable(without_prefix(message)), final=True)
         if host in self.hosts:
             self.hosts[host].unreachable = True
 
@@ -181,7 +183,7 @@ class Report:
         """Why the host is not known to be good; None when it is."""
         said = (state.row or {}).get("reason")
         if said and not row_is_good(state.row):
-            return str(said)
+            return access.failure(str(said))
         if state.failure:
             return state.failure
         where = f"; last task: {self.step}" if self.step else ""
@@ -246,6 +248,7 @@ def failure_message(result: Mapping[str, Any], task: str, sums_up: bool) -> str:
     failed_items = [item for item in result.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
     message = next((_text(item.get("msg")) for item in failed_items if item.get("msg")), "") or _text(result.get("msg"))
     message = message or _text(result.get("stderr")) or _text(result.get("censored")) or "failed without a message"
+    message = access.failure(message)
     return message if sums_up else f"{task}: {message}"
 
 

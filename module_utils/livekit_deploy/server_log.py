@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence, came_back
@@ -28,7 +28,9 @@ NAMES_KEPT = 10_000
 
 
 def iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        None if moment is None else datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:

@@ -25,6 +25,7 @@ def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
         ({"state": "serving", "release": "latest", "fence": 1}, "found release 'latest', expected YYYYMMDDThhmmssZ-<8 hex digits>"),
         ({"state": "serving", "release": "20260101T000000Z-00000001"}, "missing: fence"),
         ({"state": "begun"}, "missing: owner"),
+        ({"state": "removed"}, "missing: owner"),
     ],
 )
 def test_wrong_parameters_are_refused(capsys: pytest.CaptureFixture[str], params: dict[str, Any], said: str) -> None:
@@ -66,3 +67,14 @@ def test_step_without_the_lock_is_refused(capsys: pytest.CaptureFixture[str], tm
     (tmp_path / "app").mkdir()
     answer = run(capsys, state="pulled", root=str(tmp_path), release="20260101T000000Z-00000001", fence=7)
     assert "expected that this run (number 7) still deploys. Run it again" in answer["msg"]
+
+
+def test_removal_in_check_mode_says_what_would_go_and_touches_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(agent_release.Removal, "containers", lambda _: [])
+    monkeypatch.setattr(agent_release.Removal, "labelled", lambda *_: {})
+    (tmp_path / "app/releases").mkdir(parents=True)
+    answer = run(capsys, state="removed", root=str(tmp_path), owner=OWNER, instance_host="a", _ansible_check_mode=True)
+    assert (answer["changed"], answer["report_notes"][0]) == (True, "a: would remove app")
+    assert [path.name for path in (tmp_path / "app").rglob("*")] == ["releases"]

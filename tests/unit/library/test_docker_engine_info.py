@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from typing import Any
 
 import docker_engine_info
@@ -70,3 +71,30 @@ def test_each_service_that_keeps_the_clock_counts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
     assert read(capsys, monkeypatch, {f"systemctl is-active --quiet {service}": (0, "")})["time_synchronized"]
+
+
+SYSTEMS = {"debian 12": [], "debian 13": ["docker.io"]}
+DEBIAN = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"}
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [
+        (DEBIAN, ("Debian GNU/Linux 13 (trixie)", True, ["docker.io"])),
+        ({**DEBIAN, "VERSION_ID": "12", "PRETTY_NAME": "Debian 12"}, ("Debian 12", True, [])),
+        ({"ID": "debian", "PRETTY_NAME": "Debian forky/sid"}, ("Debian forky/sid", False, [])),
+        ({"ID": "arch"}, ("arch", False, [])),
+        ({**DEBIAN, "ID": "mint"}, ("Debian GNU/Linux 13 (trixie)", False, [])),
+    ],
+)
+def test_system_is_known_by_its_id_and_version(monkeypatch: pytest.MonkeyPatch, release: dict[str, str], expected: Any) -> None:
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
+    assert tuple(docker_engine_info.system(SYSTEMS).values()) == expected
+
+
+def test_host_that_does_not_say_its_system_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> dict[str, str]:
+        raise OSError
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", none)
+    assert docker_engine_info.system(SYSTEMS)["supported"] is False

@@ -18,12 +18,14 @@ class Machine:
         self.commands: list[list[str]] = []
         self.logs: dict[str, str | None] = {}
         self.config: tuple[int, str, str] = (0, "{}", "")
-        self.networks: list[str] = []
+        self.networks: dict[str, str] = {}
         self.images: dict[str, str] = {}
+        self.volumes: dict[str, str] = {}
         self.nginx_accepts = True
         self.nginx_says = "bad upstream"
         self.compose_says = ""
         self.drains = True
+        self.site_is_whole: Callable[[], bool] = lambda: True
         self.at_reload: Callable[[], None] = lambda: None
 
     def start(self, release_id: str) -> None:
@@ -77,10 +79,13 @@ class Machine:
                 self.change(verb, options, container)
             case ["docker", "compose", "--project-name", project, "down", *_]:
                 self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
+                self.networks = {name: owner for name, owner in self.networks.items() if owner != project}
+            case ["docker", "network", "rm", name]:
+                del self.networks[name]
             case ["docker", "compose", *_, "up", "--detach", "--no-deps", "--pull", "never", _]:
                 return (1, "", self.compose_says) if self.compose_says else (0, "", "")
             case ["nginx", *_]:
-                return (0, "", "") if self.nginx_accepts else (1, "", self.nginx_says)
+                return (0, "", "") if self.nginx_accepts and self.site_is_whole() else (1, "", self.nginx_says)
             case ["systemctl", "reload", "nginx"]:
                 self.at_reload()
         return self.told(argv)
@@ -99,8 +104,9 @@ class Machine:
                 return (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
             case ["docker", "compose", *_, "config", "--format", "json"]:
                 return self.config
-            case ["docker", "network", "ls", *_]:
-                return 0, "\n".join(self.networks), ""
+            case ["docker", "network" | "volume" as kind, "ls", *_, form]:
+                owners = self.networks if kind == "network" else self.volumes
+                return 0, "".join(f"{name}\t{owner}\n" if "\t" in form else f"{name}\n" for name, owner in owners.items()), ""
         return 0, "", ""
 
     def change(self, verb: str, options: Sequence[str], container: str) -> None:

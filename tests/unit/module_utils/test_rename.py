@@ -81,3 +81,85 @@ def test_inventory_knows_the_name_that_each_host_serves() -> None:
     variables = {"livekit_agent_name": "own", **host("old", "new")}
     variables["__agent_release_state"] |= {"workers": [{"release": "r", "worker_id": "AW_1"}], "states": {"r": "serving"}}
     assert rename.inventory({"a": variables}, ["a"]) == {"a": {"agent_name": "new", "worker_ids": ["AW_1"]}}
+
+
+# --- a host that was taken out ---------------------------------------------------------------------------------------
+
+GROUP = ["a", "b", "c"]
+FLEET: dict[str, Any] = {
+    "a": {"livekit_agent_name": "pool", "livekit_agent_shared_name": "all"},
+    "b": {"livekit_agent_name": "pool"},
+    "c": {"livekit_agent_name": "other", "livekit_agent_shared_name": "all"},
+}
+
+
+def taken_out(**more: Any) -> dict[str, Any]:
+    return {**FLEET, "a": {**FLEET["a"], **more}}
+
+
+def served(*names: str) -> dict[str, Any]:
+    return {"__removal_done": {"removal": {"agent_names": list(names)}}}
+
+
+@pytest.mark.parametrize(
+    ("host", "run", "said"),
+    [
+        ("", GROUP, "found no remove_host, expected the one host to take out. Say which: -e remove_host=<one of a, b, c>"),
+        ("d", GROUP, "found remove_host=d, expected a host of the group agent_hosts (a, b, c)"),
+        ("a:b", GROUP, "found remove_host=a:b, expected a host"),
+        ("all", GROUP, "found remove_host=all, expected a host"),
+        ("a", ["b"], "found remove_host=a, which --limit leaves out"),
+    ],
+)
+def test_removal_of_no_certain_host_is_refused(host: str, run: list[str], said: str) -> None:
+    assert rename.refusal(GROUP, run, host).startswith(said)
+
+
+def test_removal_of_a_host_of_the_run_is_not_refused() -> None:
+    assert rename.refusal(GROUP, ["a"], "a") == ""
+
+
+@pytest.mark.parametrize(
+    ("done", "names"),
+    [(served("now", "before"), ["now", "before"]), (served(), ["pool"]), ({}, ["pool"])],
+)
+def test_names_of_a_removed_host_are_those_it_served_else_the_inventorys(done: dict[str, Any], names: list[str]) -> None:
+    assert rename.leaving(taken_out(**done), "a")["a"]["before"] == names
+
+
+@pytest.mark.parametrize(("names", "hosts"), [(["pool"], ["b"]), (["all"], ["c"]), (["pool", "all"], ["b", "c"]), (["x"], [])])
+def test_hosts_that_may_serve_the_name_too_are_read(names: list[str], hosts: list[str]) -> None:
+    assert rename.sharers(taken_out(**served(*names)), GROUP, "a") == hosts
+
+
+def test_each_of_several_names_is_asked_and_told() -> None:
+    changed = rename.leaving(taken_out(**served("now", "before")), "a")
+    assert [probe["id"] for probe in rename.questions(changed, 20, 0.5)] == ["before/former", "now/former"]
+    told = rename.notes(changed, {}, {"now/former": {"outcome": "nobody"}}, SIP)
+    assert [line for line in told if line.startswith("a no longer serves now: nobody serves it")]
+
+
+def test_host_of_the_pool_that_serves_on_is_named() -> None:
+    read = {"__removal_sharer": "b", "workers": [{"release": "r", "worker_id": "AW_b"}], "states": {"r": "serving"}, "release": None}
+    known = rename.beside(taken_out(__removal_sharers={"results": [read]}), GROUP, "a")
+    assert known == {"b": {"agent_name": "pool", "worker_ids": ["AW_b"]}, "c": {"agent_name": "other", "worker_ids": []}}
+
+
+def test_worker_of_somebody_else_on_the_host_is_named() -> None:
+    left = {"workers": [{"container": "x-1", "project": "x", "running": True, "worker_ids": ["AW_x"], "worker_id": "AW_x"}]}
+    known = rename.beside(taken_out(__removal_workers=left), GROUP, "a")
+    (line, *_) = rename.notes(rename.leaving(FLEET, "a"), known, {"pool/former": {"outcome": "taken", "worker_id": "AW_x"}}, SIP)
+    assert line == "a no longer serves pool: AW_x (x-1 of compose project x on a, not ours) serves it"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"probes": {"p": {"outcome": "nobody"}, "q": {"outcome": "taken"}}}, ""),
+        ({"probes": {"p": {"outcome": "error", "reason": "no answer in time"}}}, "is not known (no answer in time)"),
+        ({"msg": "unauthorized"}, "is not known (unauthorized)"),
+    ],
+)
+def test_it_is_not_left_open_who_serves_the_name(asked: dict[str, Any], said: str) -> None:
+    assert said in rename.unproven(asked, "a")
+    assert bool(rename.unproven(asked, "a")) == bool(said)

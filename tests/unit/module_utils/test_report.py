@@ -151,7 +151,9 @@ def test_a_host_out_of_reach_is_unreachable_and_says_over_what(run: Report) -> N
     run.lose("b", "Task failed: Failed to connect to the host via ssh: Connection refused")
     row = end(run, failed=("b",))["hosts"]["b"]
     assert row["verdict"] == "unreachable"
-    assert row["reason"] == "host unreachable over SSH: Connection refused"
+    assert row["reason"].startswith(
+        "host unreachable over SSH: found: nothing listens at its address and port (Connection refused), expected"
+    )
 
 
 def test_what_was_proven_stays_when_the_host_fails_later(run: Report) -> None:
@@ -345,3 +347,16 @@ def test_a_host_without_a_verdict_is_not_remembered(row: Any) -> None:
 def test_remembered_verdicts_are_read_as_far_as_they_can_be(text: str | None, known: Any, trouble: str) -> None:
     found = verdicts_of(text)
     assert (found[0], found[1].startswith(trouble), bool(found[1])) == (known, True, bool(trouble))
+
+
+def test_a_wrong_sudo_password_is_explained(run: Report) -> None:
+    run.fail(["a"], failure_message({"msg": "Task failed: Incorrect sudo password"}, "Read", sums_up=False), final=False)
+    reason = end(run, failed=("a",))["hosts"]["a"]["reason"]
+    assert reason.startswith(
+        "Read: found: sudo refuses the password of the login user, expected the right one. Correct ansible_become_password"
+    )
+
+
+def test_a_wrong_sudo_password_is_explained_also_as_the_reason_of_a_row(run: Report) -> None:
+    run.add_rows({"a": {**BAD_ROW, "reason": "Task failed: Missing sudo password"}})
+    assert end(run)["hosts"]["a"]["reason"].startswith("found: sudo wants a password and none is set, expected")

@@ -72,7 +72,7 @@ def test_network_that_is_not_there_is_refused(run: Any, machine: Machine) -> Non
     machine.config = document(networks={"backend": {"name": "backend", "external": True}, "default": {"name": "app-1_default"}})
     with pytest.raises(ReleaseError, match="no network backend, expected it"):
         begin(run)
-    machine.networks = ["bridge", "backend"]
+    machine.networks = {"bridge": "", "backend": "theirs"}
     assert begin(run)["plan"]["changed"]
 
 

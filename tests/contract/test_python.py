@@ -1,0 +1,129 @@
+"""What runs on a managed host is written for the oldest Python of a supported one: 3.10, of Ubuntu 22.04."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+OLDEST = (3, 10)
+PACKAGE = "ansible.module_utils.livekit_deploy"
+# Names of the standard library that are newer, as they are imported or reached.
+NEWER = {
+    *("datetime.UTC", "enum.StrEnum", "enum.verify", "asyncio.timeout", "asyncio.TaskGroup", "asyncio.Runner", "hashlib.file_digest"),
+    *("typing.Self", "typing.Never", "typing.LiteralString", "typing.Required", "typing.NotRequired", "typing.assert_never"),
+    *("typing.override", "typing.reveal_type", "typing.Unpack", "typing.TypeAliasType", "contextlib.chdir", "itertools.batched"),
+    *("operator.call", "math.cbrt", "math.exp2", "math.sumprod", "sys.exception", "logging.getLevelNamesMapping"),
+    *("collections.abc.Buffer", "calendar.Month", "inspect.markcoroutinefunction", "warnings.deprecated", "copy.replace"),
+}
+NEWER_MODULES = {"tomllib", "wsgiref.types", "annotationlib", "string.templatelib", "compression"}
+NEWER_METHODS = {"walk", "is_junction", "add_note", "full_match", "from_uri"}
+
+
+def on_hosts() -> set[str]:
+    """The modules that a task runs on a host: those of which some task is neither delegated to the controller nor in a play of it."""
+    names = {path.stem for path in (ROOT / "library").glob("*.py")}
+    files = [*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "roles").glob("*/handlers/*.yml"), *(ROOT / "playbooks").glob("*.yml")]
+    tasks = [task for file in files for task in tasks_of(yaml.safe_load(file.read_text()))]
+    return {name for task in tasks for name in names & task.keys() if task.get("delegate_to") != "localhost"}
+
+
+def tasks_of(node: object) -> Iterator[dict[str, object]]:
+    if isinstance(node, list):
+        for one in node:
+            yield from tasks_of(one)
+    elif isinstance(node, dict) and node.get("hosts") != "localhost":
+        yield node
+        for value in node.values():
+            yield from tasks_of(value) if isinstance(value, list) else ()
+
+
+def closure(names: set[str]) -> list[Path]:
+    """The modules and all of ``module_utils`` that they import."""
+    found: set[Path] = set()
+    left = [ROOT / "library" / f"{name}.py" for name in names]
+    while left:
+        path = left.pop()
+        if path not in found:
+            found.add(path)
+            left += imported(path)
+    return sorted(found)
+
+
+def imported(path: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+            rest = str(node.module).removeprefix(PACKAGE).lstrip(".")
+            for name in [rest] if rest else [alias.name for alias in node.names]:
+                yield ROOT / "module_utils/livekit_deploy" / f"{name}.py"
+
+
+def newer(text: str) -> list[str]:
+    """What in a module needs a newer Python; its syntax is an error of its own."""
+    tree = ast.parse(text, feature_version=OLDEST)
+    aliases = {alias.asname or alias.name: alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names: list[str] = list(aliases.values())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Attribute):
+            whose = ast.unparse(node.value)
+            names += [f"{aliases.get(whose, whose)}.{node.attr}", *([f".{node.attr}"] if node.attr in NEWER_METHODS else [])]
+        elif isinstance(node, ast.TryStar):
+            names.append("except*")
+    wanted = NEWER | NEWER_MODULES | {"except*"} | {f".{name}" for name in NEWER_METHODS}
+    # ast.walk and os.walk are old; the method of a path is not.
+    return sorted({name for name in names if name in wanted} - ({".walk"} if {"os.walk", "ast.walk"} & set(names) else set()))
+
+
+FILES = closure(on_hosts())
+
+
+def test_modules_of_hosts_are_found() -> None:
+    """Without any the next test would prove nothing."""
+    assert {"agent_release", "docker_engine_info", "nginx_site", "livekit_server_log_info"} <= {path.stem for path in FILES}
+    assert {"host", "times", "lock"} <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_what_runs_on_a_host_needs_no_newer_python(path: Path) -> None:
+    assert newer(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_what_runs_on_a_host_needs_python_and_ansible_only(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"ansible"} == set()
+
+
+# --- the search can fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from datetime import UTC", ["datetime.UTC"]),
+        ("import datetime as d\nd.UTC", ["datetime.UTC"]),
+        ("import tomllib", ["tomllib"]),
+        ("from enum import StrEnum", ["enum.StrEnum"]),
+        ("import asyncio\nasyncio.timeout(1)", ["asyncio.timeout"]),
+        ("path.walk()", [".walk"]),
+        ("import os\nos.walk('.')", []),
+        ("from datetime import timezone\nmatch 1:\n  case 1: pass", []),
+    ],
+)
+def test_a_newer_name_is_found(text: str, found: list[str]) -> None:
+    assert newer(text) == found
+
+
+@pytest.mark.parametrize("text", ["def f[T](x: T) -> T: ...", "type X = int", "try: pass\nexcept* OSError: pass"])
+def test_a_newer_syntax_is_found(text: str) -> None:
+    with pytest.raises(SyntaxError):
+        newer(text)
