@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def livekit_log_patterns(variables: Mapping[str, Any]) -> list[str]:
 def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[str, Any]) -> str:
     """The compose file of a release, as YAML: what each service is made of, without those that have no image."""
     document = compose.document(project, {name: given for name, given in services.items() if given["own"]["image"]}, logging)
-    return str(yaml.safe_dump(document, sort_keys=False, width=160, allow_unicode=True))
+    # ansible-core's own kinds of text are nothing that YAML can be written of.
+    return str(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, width=160, allow_unicode=True))
 
 
 def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
