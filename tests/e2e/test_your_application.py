@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ROOT, Lab, Machine, lab_command, wait_for
+from tests.e2e.harness import ROOT, Lab, Machine, lab_command, text_of, wait_for
 
 PAGE = (ROOT / "docs/your-application.md").read_text()
 FILES = dict(re.findall(r"`(inventory/[\w/.-]+\.yml)`[^\n]*:\n\n```yaml\n(.*?)```", PAGE, re.DOTALL))
@@ -175,14 +175,15 @@ def test_command_volume_and_other_keys_are_those_of_the_inventory(reader: Reader
 
 
 def test_the_host_has_one_release_of_each_worker_and_one_api(reader: Reader) -> None:
-    projects = {(c.project.rpartition("-2")[0], c.service) for c in reader.machine.containers()}
+    projects = {(re.sub(r"-\d{8}t\d{6}z-[0-9a-f]{8}$", "", c.project), c.service) for c in reader.machine.containers()}
     assert {("frontdesk", "fastapi"), ("frontdesk", "agent-worker"), ("frontdesk-greeter", "agent-worker")} <= projects
     assert ("frontdesk-greeter", "fastapi") not in projects
 
 
 def test_a_call_for_the_other_worker_reaches_it(reader: Reader) -> None:
-    request = f"curl -sf -H 'Host: desk.example.com' -H 'X-Desk-Key: {KEY.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
-    reader.machine.sh(f"{request} -d '{json.dumps({'language': 'en', 'greeter': True})}' http://127.0.0.1/calls")
+    headers = ["--header", "Host: desk.example.com", "--header", f"X-Desk-Key: {KEY}"]
+    body = json.dumps({"language": "en", "greeter": True})
+    text_of(["curl", "--silent", "--fail", *headers, "--data", body, f"http://{reader.machine.address}/calls"])
     greeter = reader.container("frontdesk-greeter", "agent-worker")["Id"]
     assert "desk-" in wait_for(reader.machine, f"docker logs {greeter}", '"room": "desk-', seconds=10)
 
