@@ -105,12 +105,24 @@ def test_an_api_with_a_preview(case: str, lab: Lab) -> None:
     assert found.after == found.before
 
 
+# All that an inventory is refused for is told at once.
 SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "key that no compose service has": (
         {"livekit_agent_compose": {"shm_sze": "1g"}},
         ("livekit_agent_compose has the key 'shm_sze'", "did you mean 'shm_size'"),
     ),
     "key that a release decides": ({"agent_api_compose": {"ports": ["80:80"]}}, ("'ports'", "set agent_api_container_port")),
+    "secret that is a placeholder": (
+        {"livekit_agent_secret_env": {"MODEL_KEY": "CHANGE_ME"}},
+        ("livekit_agent_secret_env.MODEL_KEY is a placeholder", "in the vault"),
+    ),
+    "secret that is missing": (
+        {"agent_api_secret_env": {"MODEL_KEY": "{{ vault_model_key }}"}},
+        ("agent_api_secret_env.MODEL_KEY cannot be read ('vault_model_key' is undefined)", "in the vault"),
+    ),
+    "variable that has another name now": ({"verification_preview_path": "/x"}, ("it is verification_preview.path now",)),
+}
+HOST_SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "value that Compose refuses": (
         {"livekit_agent_compose": {"cpus": "many"}},
         ("Compose refuses the release's file", "cpus", "Correct agent_api_compose"),
@@ -119,21 +131,23 @@ SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"livekit_agent_compose": {"networks": ["default", "backend"]}},
         ("the host has no network backend", "docker network create"),
     ),
-    "secret that is a placeholder": (
-        {"livekit_agent_secret_env": {"MODEL_KEY": "CHANGE_ME"}},
-        ("livekit_agent_secret_env.MODEL_KEY is a placeholder", "in the vault"),
-    ),
-    "secret that is missing": (
-        {"livekit_agent_secret_env": {"MODEL_KEY": "{{ vault_model_key }}"}},
-        ("livekit_agent_secret_env.MODEL_KEY cannot be read ('vault_model_key' is undefined)", "in the vault"),
-    ),
-    "variable that has another name now": ({"verification_preview_path": "/x"}, ("it is verification_preview.path now",)),
 }
 
 
+@pytest.fixture(scope="module")
+def settings(lab: Lab) -> Trouble:
+    return trouble(lab, extra_vars={name: value for one, _ in SETTINGS.values() for name, value in one.items()}, limit="staging-1")
+
+
 @pytest.mark.parametrize("case", SETTINGS)
+def test_refused_before_a_host_is_contacted(case: str, settings: Trouble) -> None:
+    assert_told(settings.run, "staging-1", *SETTINGS[case][1])
+    assert settings.run.hosts() == {"localhost"}
+
+
+@pytest.mark.parametrize("case", HOST_SETTINGS)
 def test_refused_before_anything_runs(case: str, lab: Lab) -> None:
-    variables, words = SETTINGS[case]
+    variables, words = HOST_SETTINGS[case]
     found = trouble(lab, extra_vars=variables, limit="staging-1")
     assert_told(found.run, "staging-1", *words)
     assert found.after == found.before
