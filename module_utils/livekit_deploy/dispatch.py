@@ -309,7 +309,8 @@ async def run_probe(connection: Connection, probe: Probe) -> None:
     await try_once(connection, probe)
     refused = 0
     for _ in range(probe.spec.tries - 1):
-        refused += probe.result["outcome"] == "nobody"
+        # An application that dispatches to another name does so again.
+        refused += probe.result["outcome"] == "nobody" and probe.result["agent_name"] == probe.spec.agent_name
         # Only the wanted worker answers without a job; any other of the name takes the job for a real one. A worker that was busy for a
         # moment, as at its start, refuses one dispatch and takes the next.
         astray = probe.spec.kind == "probe" and probe.result["outcome"] == "taken" and probe.result["status"] != "JS_SUCCESS"

@@ -337,9 +337,10 @@ def verification_probes(
 
 
 def preview_probe(variables: Mapping[str, Any], host: str, deadline_seconds: float) -> dict[str, Any]:
-    """The agent stays in the room until the last line of its log is due."""
+    """The agent stays in the room until the last line of its log is due. One dispatch that a worker refuses, because it is busy for a
+    moment, is no verdict."""
     stay = max((one.deadline_seconds for one in preview.patterns(variables)), default=0.0)
-    about = {"agent_name": name_of(variables), "request": preview.of(variables, host).request(), "stay_seconds": stay}
+    about = {"agent_name": name_of(variables), "request": preview.of(variables, host).request(), "stay_seconds": stay, "tries": NEW_TRIES}
     return {"id": f"{host}/preview", "kind": "preview", "deadline_seconds": deadline_seconds, **about}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -453,3 +454,51 @@ async def test_what_is_sent_again(kind: str, lists: list[Any], tries: int, outco
     server = Once(lists)
     result = await live(server, kind=kind, tries=tries, window=0.1, deadline=0.1)
     assert (result["outcome"], server.calls.count("create_room")) == (outcome, sent)
+
+
+@pytest.mark.parametrize(("name", "times"), [("support", 2), ("sales", 1)])
+async def test_application_is_asked_again_when_its_worker_refused_once(name: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def ask(_: Any, probe: Probe) -> None:
+        asked.append(probe)
+        probe.created = time.monotonic()
+        probe.result.update(room="r", agent_name=name, in_room=False)
+
+    monkeypatch.setattr(dispatch, "ask_application", ask)
+    result = await live(Server([[{**listed(jobs=[]), "agent_name": name}]]), kind="preview", tries=2, window=0.1)
+    assert (result["outcome"], len(asked)) == ("nobody", times)
+
+
+ANSWERS = [
+    pytest.param("desk-7", "desk-7", id="a room's name"),
+    pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJ2aWRlbyI6eyJyb29tIjoiZGVzay03In19.c2ln", "desk-7", id="an access token for it"),
+    pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "", id="a token for none"),
+    pytest.param("api.example.com", "api.example.com", id="a name with dots"),
+]
+
+
+@pytest.mark.parametrize(("text", "room"), ANSWERS)
+def test_room_of_an_answer(text: str, room: str) -> None:
+    assert dispatch.room_in(text) == room
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("call.room", "r1"), ("calls.0.room", "r2"), ("calls.1.room", ""), ("calls.x", ""), ("call.room.x", "")]
+)
+def test_value_is_found_by_its_path(path: str, expected: str) -> None:
+    assert dispatch.value_at({"call": {"room": "r1"}, "calls": [{"room": "r2"}]}, path) == expected
+
+
+SERVERS = [
+    pytest.param({"url": "http://192.0.2.1/x"}, {}, [], id="by its address"),
+    pytest.param({"url": "http://192.0.2.1/x", "server_name": "a.b"}, {"Host": "a.b"}, [], id="by a name"),
+    pytest.param({"url": "https://192.0.2.1/x", "server_name": "a.b"}, {"Host": "a.b"}, ["server_hostname"], id="by a name, with TLS"),
+    pytest.param({"url": "https://a.b/x", "validate_certs": False}, {}, ["ssl"], id="any certificate"),
+]
+
+
+@pytest.mark.parametrize(("request_", "headers", "options"), SERVERS)
+def test_server_is_asked_under_its_name(request_: dict[str, Any], headers: dict[str, str], options: list[str]) -> None:
+    found = dispatch.tls_of(request_)
+    assert (found[0], sorted(found[1])) == (headers, options)
