@@ -10,6 +10,7 @@ from tests.e2e.harness import ROOT, Lab, Run
 
 EXAMPLE = ROOT / "inventory/example/hosts.yml"
 PLAYBOOKS = ["deploy.yml", "playbooks/verify.yml", "playbooks/provision.yml"]
+FIRST = "the first host's address"
 # What the second host is given, and the words of the refusal. The first one is as it should be.
 CONFLICTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "one name in two pools": (
@@ -32,7 +33,7 @@ CONFLICTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a floating tag": ({"agent_api_image": "registry.corp.test/api:latest"}, ["staging-2", "floats with :latest, expected a digest"]),
     "one application twice on a host": (
-        {"ansible_host": "{{ hostvars['staging-1'].ansible_host }}"},
+        {"ansible_host": FIRST},
         ["staging-1 and staging-2 are one host", "both deploy the application 'sidekick'", "expected one entry"],
     ),
     "an address of the documentation": ({"ansible_host": "192.0.2.7"}, ["Nothing is configured", "192.0.2.7", "expected real ones"]),
@@ -49,7 +50,8 @@ def assert_refused(run: Run, words: list[str]) -> None:
 @pytest.mark.parametrize("conflict", CONFLICTS)
 def test_a_conflict_is_refused_also_outside_the_limit(lab: Lab, conflict: str) -> None:
     values, words = CONFLICTS[conflict]
-    inventory = lab.inventory_of("conflict", {"staging-2": values})
+    given = {name: lab.machines[0].address if value == FIRST else value for name, value in values.items()}
+    inventory = lab.inventory_of("conflict", {"staging-2": given})
     run = lab.play("deploy.yml", inventory=inventory, limit="staging-1")
     assert_refused(run, words)
     assert (list(run.report["hosts"]), run.report["ok"]) == (["staging-1"], False)
