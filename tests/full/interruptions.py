@@ -43,6 +43,8 @@ class Case:
     strike: Strike | None = None
     change: Mapping[str, Any] = field(default_factory=dict)
     """What the deployment has of its own."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the next one has, too."""
     around: Around = lambda _scene: nullcontext()
     """What is so before the deployment, and no longer when the next one comes."""
     away: bool = False
@@ -99,6 +101,10 @@ def port_taken(scene: Scene) -> Iterator[None]:
         scene.machine.sh(f"systemctl stop {PORT_UNIT}")
 
 
+# It has less free than a deployment asks for.
+ON_SMALL_DISK = {"agent_release_min_free_mb": 0}
+
+
 @contextmanager
 def small_disk(scene: Scene) -> Iterator[None]:
     """The application's directory on a disk of its own, which a few files fill. It stays until `leave_small_disk`."""
@@ -125,9 +131,8 @@ def leave_small_disk(scene: Scene) -> None:
 
 
 def redeploy(scene: Scene) -> None:
-    """Containers see the gate of the directory they were made with. The small disk has less free than a deployment asks for."""
-    forced = {"force_release": True, "agent_release_min_free_mb": 0}
-    run = scene.lab.play("deploy.yml", extra_vars=forced, limit=scene.machine.name)
+    """Containers see the gate of the directory they were made with."""
+    run = scene.lab.play("deploy.yml", extra_vars={"force_release": True, **ON_SMALL_DISK}, limit=scene.machine.name)
     assert run.rc == 0, run.stdout
 
 
@@ -174,6 +179,6 @@ CASES = [
     *away("LiveKit away and back", take_livekit_away),
     Case("reboot of one host of a pool of two", strike=reboot, around=pool_of_two, pool=True),
     Case("less disk free than asked for", change={"agent_release_min_free_mb": 10**9}, fails=True),
-    Case("disk full before the switch", "start the worker", fill_disk, {"agent_release_min_free_mb": 0}, small_disk),
-    Case("disk full after the switch", "verify", fill_disk, {"agent_release_min_free_mb": 0}, small_disk),
+    Case("disk full before the switch", "start the worker", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
+    Case("disk full after the switch", "verify", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
 ]

@@ -60,7 +60,7 @@ def disturbed(case: Case, scene: Scene, change: Mapping[str, Any], name: str) ->
 
 def played(case: Case, lab: Lab) -> Story:
     number = CASES.index(case)
-    change = {"livekit_agent_memory": f"{1600 + number}m"}
+    change = {"livekit_agent_memory": f"{1600 + number}m", **case.settings}
     scene = Scene(lab, lab.machines[0])
     machine = scene.machine
     called = lab.machines[1] if case.pool else machine

@@ -470,7 +470,7 @@ async def test_application_is_asked_again_when_its_worker_refused_once(name: str
     assert (result["outcome"], len(asked)) == ("nobody", times)
 
 
-ROOMS = [
+ROOM_TEXTS = [
     pytest.param("desk-7", "desk-7", id="a room's name"),
     pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJ2aWRlbyI6eyJyb29tIjoiZGVzay03In19.c2ln", "desk-7", id="an access token for it"),
     pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "", id="a token for none"),
@@ -478,7 +478,7 @@ ROOMS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "room"), ROOMS)
+@pytest.mark.parametrize(("text", "room"), ROOM_TEXTS)
 def test_room_of_an_answer(text: str, room: str) -> None:
     assert dispatch.room_in(text) == room
 
