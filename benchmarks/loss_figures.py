@@ -17,8 +17,7 @@ Document = dict[str, Any]
 READ_ME = (
     "Sent: dispatches. Lost: those that no worker answered, by its own log or by LiveKit's list, and those answered with an error.",
     "Longest gap: between two answers, at the worker. Worst latency: from the dispatch to the worker's answer, or its agent in the room.",
-    "Both of what was sent after the first 8 s: a LiveKit server that had nothing to do hands the first dispatches on late (at 20 a second",
-    "up to 4 s, with any worker), and loses none.",
+    "Both of what was sent after the first 8 s. What the undisturbed minute has too is the LiveKit server's own.",
     "API: POST to the API (ours: through nginx). Direct: CreateRoom with the dispatch, to the name that the API has.",
     "After a rename direct load goes on to the old name, too, until overlap_seconds after the old API's last answer; then nothing is sent",
     "to it, because nobody promises to serve it. By hand nothing is promised: 0 s.",
