@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ if str(ROOT) not in sys.path:
 
 from tests.full.interruptions import CASES  # noqa: E402  the path comes first
 
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("interruptions-*.json"))
 MACHINE = {"cores", "memory_gib", "system", "architecture"}
 LISTED = [case.name for case in CASES]
 
@@ -26,6 +28,15 @@ def problems_of(document: dict[str, Any], name: str) -> list[str]:
     problems += [f"{case} is missing" for case in LISTED if case not in document["cases"]]
     problems += [f"{case}: {promise}" for case, row in document["cases"].items() for promise in row["broken"]]
     return problems + [f"{case} is of another day" for case, row in document["cases"].items() if row["time"][:10] != document["date"]]
+
+
+def test_there_is_a_result() -> None:
+    assert RESULTS
+
+
+@pytest.mark.parametrize("path", RESULTS[-1:], ids=[path.stem for path in RESULTS[-1:]])
+def test_newest_result_has_every_row_and_no_promise_broken(path: Path) -> None:
+    assert problems_of(json.loads(path.read_text()), path.stem) == []
 
 
 # --- each comparison can fail ----------------------------------------------------------------------------------------
