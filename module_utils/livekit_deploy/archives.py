@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.livekit_deploy.inventory import IMAGES
+
 # Layers are larger as a rule, and need not be read.
 SMALL = 2**20
 NAMESPACE = "livekit-agent-deploy"
-IMAGE_VARIABLES = ("livekit_agent_image", "agent_api_image")
 MANIFESTS, INDEX, LAYOUT = "manifest.json", "index.json", "oci-layout"
 SAVE_IT = "Make it anew: docker save --output"
 
@@ -170,7 +171,7 @@ def renamed_index(index: Mapping[str, Any], archive: Mapping[str, Any], name: st
 def archives_of(variables: Mapping[str, Any]) -> dict[str, str]:
     """The archives of the images that a host uses: reference to path. Relative paths are from where the playbook was started."""
     archives = variables.get("agent_release_image_archives") or {}
-    images = {str(variables[name]) for name in IMAGE_VARIABLES if name in variables}
+    images = {str(variables[name]) for name in IMAGES if name in variables}
     return {str(image): str(Path(str(path)).expanduser().absolute()) for image, path in archives.items() if str(image) in images}
 
 

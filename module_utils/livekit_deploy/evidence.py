@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from ansible.module_utils.livekit_deploy import access_log, adoption, engine, worker, worker_log
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
+from ansible.module_utils.livekit_deploy.release import API
 from ansible.module_utils.livekit_deploy.times import epoch
 
 T = TypeVar("T")
 TROUBLE = (OSError, ValueError, LookupError, TypeError, AttributeError, re.error, engine.EngineError, ReleaseError)
 
-API_SERVICE = "fastapi"
 ENV_FILES_LABEL = "com.docker.compose.project.environment_file"
 # Compose 2.26 warns of them, and goes on with an empty text.
 UNSET = re.compile(r'The \\?"(\w+)\\?" variable is not set')
@@ -159,7 +159,7 @@ def api_container(
     ``serving`` are the containers of the release by service, None where there is no release.
     """
     if serving is not None:
-        wanted = serving.get(API_SERVICE, {}).get("id")
+        wanted = serving.get(API, {}).get("id")
         return next((c for c in found if c["Id"] == wanted), None)
     known = {w.get("container") for w in workers}
     others = [c for c in found if c["Name"].lstrip("/") not in known and name_of(c)]

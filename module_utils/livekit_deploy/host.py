@@ -180,21 +180,24 @@ class Host:
         """Let Compose judge the release's file before anything of it runs, and note the volumes that it takes from the host. One that is
         refused leaves nothing."""
         try:
-            document = json.loads(self.compose(release_id, "config", "--format", "json"))
+            document = self.composed(release_id)
             self.refuse_missing_networks(document)
-        except (engine.EngineError, ReleaseError) as error:
+        except ReleaseError:
             self.remove(release_id)
-            text = (
-                str(error)
-                if isinstance(error, ReleaseError)
-                else (
-                    f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
-                    "livekit_agent_compose, or the variables for volumes and memory"
-                )
-            )
-            raise ReleaseError(text) from None
+            raise
         volumes = [volume["name"] for volume in (document.get("volumes") or {}).values()]
         self.save(self.record(release_id) or {}, volumes=volumes)
+
+    def composed(self, release_id: str) -> dict[str, Any]:
+        """The release's file as Compose reads it."""
+        try:
+            document: dict[str, Any] = json.loads(self.compose(release_id, "config", "--format", "json"))
+        except engine.EngineError as error:
+            raise ReleaseError(
+                f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
+                "livekit_agent_compose, or the variables for volumes and memory"
+            ) from None
+        return document
 
     def refuse_missing_networks(self, document: dict[str, Any]) -> None:
         names = [network["name"] for network in (document.get("networks") or {}).values() if network.get("external")]

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.livekit_deploy.merge import plain
+from ansible.module_utils.livekit_deploy.placement import value_of
 from ansible.module_utils.parsing.convert_bool import boolean
 
 VARIABLE, PATTERNS = "verification_preview", "verification_log_patterns"
@@ -102,9 +103,9 @@ def of(variables: Mapping[str, Any], host: str) -> Preview:
 def site(variables: Mapping[str, Any], host: str) -> str:
     address = str(variables.get("ansible_host") or host)
     address = f"[{address}]" if ":" in address else address
-    if variables.get("api_proxy_certificate"):
-        return f"https://{address}:{variables.get('api_proxy_https_port') or 443}"
-    return f"http://{address}:{variables.get('api_proxy_listen_port') or 80}"
+    if value_of(variables, "api_proxy_certificate"):
+        return f"https://{address}:{value_of(variables, 'api_proxy_https_port')}"
+    return f"http://{address}:{value_of(variables, 'api_proxy_listen_port')}"
 
 
 def path_of(url: str) -> str:

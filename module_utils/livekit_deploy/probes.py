@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, preview
+from ansible.module_utils.livekit_deploy.inventory import IMAGES
 from ansible.module_utils.livekit_deploy.release import API, services_of
 from ansible.module_utils.parsing.convert_bool import boolean
 
@@ -75,7 +76,7 @@ def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str
     images = {
         image
         for host in hosts
-        for image in map(str, (hostvars[host]["livekit_agent_image"], hostvars[host]["agent_api_image"]))
+        for image in (str(hostvars[host][name]) for name in IMAGES)
         if image and image not in (hostvars[host].get("agent_release_image_archives") or {})
     }
     return sorted(image for image in images if "@sha256:" not in image)

@@ -148,7 +148,8 @@ class Removal:
         self.clear_away()
         stopped = self.adopted(self.host.records(), self.containers())
         self.clear_releases()
-        self.clear_images()
+        # No record names them any more.
+        self.host.prune_images()
         self.clear_application()
         return {**before, "adopted": stopped, "kept": kept}
 
@@ -216,7 +217,7 @@ class Removal:
         listed, said = engine.containers(self.run), []
         for record in busy:
             services = self.host.services(record["id"], listed)
-            agents = [one for name, one in services.items() if one["running"] and name != "fastapi"]
+            agents = [one for name, one in services.items() if one["running"] and name != release.API]
             answers = [worker.own_answer((one["address"], engine.WORKER_PORT)) for one in agents if one["address"]]
             calls = sum(int(answer.get("active_jobs") or 0) for answer in answers)
             how_many = f"{calls} call{'' if calls == 1 else 's'}" if calls else "calls"
@@ -242,10 +243,6 @@ class Removal:
         for path in [path for directory in directories for path in self.own_in(directory)]:
             path.unlink(missing_ok=True)
         drop_empty([*(directory / "gate" for directory in directories), *directories, self.host.releases])
-
-    def clear_images(self) -> None:
-        """The images that we brought and nothing uses, now that no record names them."""
-        self.host.prune_images()
 
     def clear_application(self) -> None:
         """The rest, the lock last: whoever waits for it finds the application gone."""
