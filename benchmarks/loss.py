@@ -30,7 +30,7 @@ from benchmarks.verdict_time import RESULTS
 from benchmarks.witness import Witness, finished
 from lab import lab as fleet
 from tests.e2e.calls import REAL_EVERY, CallStream, hang_up, hold
-from tests.e2e.harness import NGINX, ROOT, Lab, Machine, docker, open_lab, text_of, wait_for
+from tests.e2e.harness import NGINX, ROOT, Lab, Machine, open_lab, text_of, wait_for
 
 RATES = (5, 20)
 RUNS = 3
@@ -286,13 +286,20 @@ def new_image(lab: Lab) -> str:
     return f"{lab.document['registry']}/{fleet.push(tag, 'sidekick-worker')}"
 
 
-def run_on_the_lab(cases: Sequence[Case], rates: Sequence[int], runs: int, keep: Keep) -> dict[str, Any]:
+def run_on_the_lab(cases: Sequence[Case], rates: Sequence[int], runs: int, part: Path) -> dict[str, Any]:
+    """The document; what of it is measured already is in `part` after each run."""
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
     with tempfile.TemporaryDirectory(prefix="loss-") as scratch:
         lab = open_lab(Path(scratch))
+        used, machine = versions(lab), verdict_time.machine()
+
+        def document(found: Mapping[str, Any]) -> dict[str, Any]:
+            return document_of([found], date, used, machine, rates)
+
         bench = Bench(lab, new_image(lab), Project(lab.machines[0]))
         bench.play("deploy.yml", "")
         try:
-            return session(bench, cases, rates, runs, keep)
+            return document(session(bench, cases, rates, runs, lambda so_far: write(document(so_far), part)))
         finally:
             lab.play("deploy.yml")
 
@@ -325,11 +332,8 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return document_of(sessions, max(part["date"] for part in parts), parts[0]["versions"], parts[0]["machine"], rates)
 
 
-def versions() -> dict[str, str]:
-    return {
-        **verdict_time.versions(),
-        "docker": docker("exec", f"{fleet.PREFIX}-staging-1", "docker", "version", "--format", "{{.Server.Version}}"),
-    }
+def versions(lab: Lab) -> dict[str, str]:
+    return {**verdict_time.versions(), "docker": lab.machines[0].sh("docker version --format '{{.Server.Version}}'")}
 
 
 def main() -> None:
@@ -339,15 +343,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS, help="of each case (default: %(default)s)")
     parser.add_argument("--join", nargs="+", type=Path, metavar="FILE", help="run nothing: join the sessions of these files")
     given = parser.parse_args()
-    now = datetime.now(UTC)
-    part = ROOT / "build" / "loss" / f"{now:%Y%m%dT%H%M%SZ}.json"
+    part = ROOT / "build" / "loss" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     if given.join:
         document = joined([json.loads(path.read_text()) for path in given.join])
     else:
-        facts = {"date": f"{now:%Y-%m-%d}", "versions": versions(), "machine": verdict_time.machine(), "rates": given.rate}
-        chosen = [case for case in CASES if case.name in given.case]
-        found = run_on_the_lab(chosen, given.rate, given.runs, lambda so_far: write(document_of([so_far], **facts), part))
-        document = document_of([found], **facts)
+        document = run_on_the_lab([case for case in CASES if case.name in given.case], given.rate, given.runs, part)
     sys.exit(tell(document, part))
 
 
