@@ -225,7 +225,7 @@ missing:
   elements: str
 report_notes:
   description: What the user is told at the end of the run.
-  returned: with O(state=begun) or O(state=removed)
+  returned: with O(state=begun), O(state=ended) or O(state=removed)
   type: list
   elements: str
 send:
@@ -255,7 +255,7 @@ known:
   type: list
   elements: str
 draining:
-  description: Ids of releases whose workers still have calls.
+  description: Ids of releases that still have calls, or requests to their API.
   returned: with O(state=ended) or O(state=abandoned)
   type: list
   elements: str
@@ -456,7 +456,7 @@ def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     def bring() -> list[str]:
         return run.host.pull(p["images"].values(), p["registries"], p["archives"])
 
-    images = run.step(p["fence"], "pull", p["deadline_seconds"], bring)
+    images = run.pull(p["fence"], p["release"], p["deadline_seconds"], bring)
     return {"changed": bool(images), "pulled": images}
 
 
@@ -487,7 +487,8 @@ def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 
 def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
-    return {"changed": bool(done["retired"] or done["removed"] or done["images_removed"]), "fence": p["fence"], **done}
+    changed = bool(done["retired"] or done["removed"] or done["images_removed"])
+    return {"changed": changed, "fence": p["fence"], "report_notes": deployment.drain_notes(p["instance_host"], done["draining"]), **done}
 
 
 def removed(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:

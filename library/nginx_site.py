@@ -123,11 +123,13 @@ def put(texts: Texts) -> None:
 
 def converge(run: Run, before: Texts, after: Texts, what: str) -> str:
     """Write the files and let nginx use them; why not, with the files as they were, else empty."""
-    put(after)
+    # An upstream that stays is not written, not even as it was read: a release may have switched it since.
+    changed = {path: text for path, text in after.items() if text != before[path]}
+    put(changed)
     refused = reload_proxy(run) if any(after.values()) else forgotten(run)
     if not refused:
         return ""
-    put(before)
+    put({path: before[path] for path in changed})
     return proxy.refused(refused, test_proxy(run), what)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class Deployment:
             # One that was told to stop before still has calls. One that is told now ends in seconds if it has none, and no later step of a
             # run with nothing else to do would wait for it.
             told = [(self.host.record(one) or {}).get("drain_started_at") for one in cleared]
-            self.host.retire(0.0 if all(told) else STOP_SECONDS, keep=len(self.host.records()))
+            self.host.retire(0.0 if all(told) else STOP_SECONDS, keep=len(self.host.records()), insist=True)
             found = self.host.info()
         answer, content = self.decided(order, self.on_the_first_day(order, found, write=True))
         plan, current = answer["plan"], answer["release"]
@@ -143,7 +143,7 @@ class Deployment:
     def bring_back(self, answer: Mapping[str, Any]) -> None:
         """Note that an adopted project is about to serve again."""
         plan = answer["plan"]
-        changes = {"staged_at": now(), "retiring_since": None, "drain_started_at": None}
+        changes = {"staged_at": now(), "retiring_since": None, "drain_started_at": None, "api_told_at": None}
         ids = {"earlier_worker_ids": probes.earlier_worker_ids(answer)}
         kept = {key: plan[key] for key in ("previous", "rolled_back")}
         self.host.save(self.host.record(plan["id"]) or {}, state="staged", **kept, **changes, **ids)
@@ -213,10 +213,14 @@ class Deployment:
         found = self.host.record(wanted) if wanted and release.ID_PATTERN.fullmatch(wanted) else None
         trouble = self.trouble_of(goal.release, wanted, found, current)
         if trouble or found is None:
-            able = [one for one in self.host.records() if not self.trouble_of(one["id"], one["id"], one, current)]
-            kept = "; ".join(release.choices(able)) or "none"
-            raise ReleaseError(f"found: {trouble}, expected a release that served before. To choose from: {kept}")
+            raise ReleaseError(f"found: {trouble}, expected a release that served before. {self.choice(current)}")
         return found
+
+    def choice(self, current: Mapping[str, Any], without: Collection[str] = ()) -> str:
+        """The releases that a rollback may name."""
+        kept = [one for one in self.host.records() if one["id"] not in without]
+        able = [one for one in kept if not self.trouble_of(one["id"], one["id"], one, current)]
+        return f"To choose from: {'; '.join(release.choices(able)) or 'none'}"
 
     def trouble_of(self, asked: str, wanted: str | None, found: Mapping[str, Any] | None, current: Mapping[str, Any]) -> str:
         adopted = bool(found and found.get("adopted"))
@@ -262,6 +266,19 @@ class Deployment:
         """Do one step, if the lock is still ours."""
         with self.lock.held(fence, name, deadline_seconds):
             return work()
+
+    def pull(self, fence: int, release_id: str, deadline_seconds: float, bring: Callable[[], list[str]]) -> list[str]:
+        """Bring a release's images. Where those of a release that was to be rolled back to are gone, the others are told."""
+        try:
+            brought: list[str] = self.step(fence, "pull", deadline_seconds, bring)
+        except ReleaseError as error:
+            made = self.host.record(release_id) or {}
+            back, current = made.get("rolled_back") or {}, self.host.current()
+            if back.get("kind") != RELEASE or not current:
+                raise
+            lacking = [one["id"] for one in self.host.records() if not self.host.images.are_here(one.get("images") or {})]
+            raise ReleaseError(f"{error}. {self.choice(current, [release_id, *lacking])}") from None
+        return brought
 
     def abandon(self, fence: int, reason: str) -> dict[str, Any]:
         """Take the run's release back, note it, give the lock back."""
@@ -325,9 +342,19 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
             f"{host}: which API is of compose project {plan['project']} is not known: while it serves, the proxy answers 502. Point your "
             "callers to its API"
         )
+    if not plan["changed"]:
+        lines += drain_notes(host, answer["leftovers"])
     if (plan.get("rolled_back") or {}).get("kind") == SHARED_NAME:
         lines.append(f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs")
     return lines + (dry(host, plan, current) if check else [])
+
+
+def drain_notes(host: str, draining: Sequence[str]) -> list[str]:
+    """What a run tells of the releases that it leaves behind the one that serves."""
+    return [
+        f"{host}: {one} still has calls, or requests to its API, and drains; playbooks/status.yml shows it, the next run clears it away"
+        for one in draining
+    ]
 
 
 def dry(host: str, plan: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,7 @@ class Host:
             "running": container["State"]["Running"],
             "image": container["Config"]["Image"],
             "config_hash": engine.labels(container).get(engine.CONFIG_LABEL),
+            "stop_seconds": container["Config"].get("StopTimeout"),
             "address": engine.address(container),
             "env": worker.names(container),
         }
@@ -383,13 +384,13 @@ class Host:
         running = {name for name, found in services.items() if found["running"]}
         return not before.get("retiring_since") and running >= set(release.services_of(before))
 
-    def clear(self, release_id: str, wait_seconds: float) -> bool:
+    def clear(self, release_id: str, wait_seconds: float, *, insist: bool = False) -> bool:
         """Stop and remove a release that was taken back; True while its worker is still busy. One whose gate was never open has no calls,
         unless its worker does not ask the gate."""
         record = self.record(release_id) or {}
         if record.get("state") == "staged" and release.is_standby(record):
             self.down(release_id)
-        elif self.drain(release_id, wait_seconds):
+        elif self.drain(release_id, wait_seconds, insist=insist):
             self.save(self.record(release_id) or record, state="abandoned")
             return True
         if record.get("adopted"):
@@ -426,10 +427,19 @@ class Host:
         self.close_beside(failed, before)
         self.save(failed, state="abandoned")
 
-    def drain(self, release_id: str, wait_seconds: float, overlap_seconds: float = 0.0, api_seconds: float | None = None) -> bool:
-        """Stop the API when it has answered its last request, then let the worker finish its calls; True while it is still busy after
-        ``wait_seconds``. A worker whose name nobody else of ours serves takes jobs for ``overlap_seconds`` more. The API is waited for as
-        long as the worker, or ``api_seconds``.
+    def drain(
+        self,
+        release_id: str,
+        wait_seconds: float,
+        overlap_seconds: float = 0.0,
+        *,
+        api_seconds: float | None = None,
+        insist: bool = False,
+    ) -> bool:
+        """Stop the API when it has answered its last request, then let the worker finish its calls; True while one of them is still busy
+        after ``wait_seconds`` each (the API: ``api_seconds``). A worker whose name nobody else of ours serves takes jobs until the API has
+        stopped, and for ``overlap_seconds`` more. ``insist`` stops an API that still answers; a worker of ours is killed only when its
+        whole drain timeout has passed.
 
         One signal only: a second SIGTERM kills running calls at once (livekit-agents 1.8.9). No restart policy undoes a SIGTERM
         sent through Docker (Engine 26.1, measured).
@@ -441,23 +451,39 @@ class Host:
             record = self.save(record, retiring_since=now())
         if record.get("adopted"):
             record = self.keep_stopped(record)
-        if api and api["running"]:
-            wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds if api_seconds is None else api_seconds)
-            engine.docker(self.run, "stop", api["id"])
+        until = wait_seconds if api_seconds is None else api_seconds
+        answers = bool(api and api["running"]) and not self.stop_api(record, api or {}, until, insist)
+        is_renamed = (self.current() or {}).get("agent_name") != record.get("agent_name")
+        if answers and is_renamed:
+            return True
         if agent and agent["running"] and not (record.get("drain_started_at") and self.may_have_calls(agent)):
-            if overlap_seconds and (self.current() or {}).get("agent_name") != record.get("agent_name"):
+            if overlap_seconds and is_renamed:
                 wait_until(lambda: False, overlap_seconds)
             self.close_gate(record)
             # Noted first: killed in between, the signal may have been sent, and a second one would kill running calls.
-            record = self.save(record, drain_started_at=now())
+            record = self.save(self.record(release_id) or record, drain_started_at=now())
             engine.docker(self.run, "kill", "--signal", (record.get("adopted") or {}).get("signal", "TERM"), agent["id"])
         deadline = time.monotonic() + wait_seconds
         while agent and agent["running"]:
             if time.monotonic() > deadline:
-                return True
+                if record.get("adopted") or not is_overdue(record.get("drain_started_at"), agent):
+                    return True
+                break
             time.sleep(0.2)
             agent = self.services(release_id, engine.containers(self.run)).get("agent-worker")
+        if answers and not self.stop_api(record, api or {}, 0.0, insist):
+            return True
         self.down(release_id)
+        return False
+
+    def stop_api(self, record: dict[str, Any], api: dict[str, Any], wait_seconds: float, insist: bool) -> bool:
+        """Stop an API that has no request left. One that still has is told to finish and takes no other; whether it is stopped."""
+        if wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds) or insist:
+            engine.docker(self.run, "stop", api["id"])
+            return True
+        if not record.get("api_told_at"):
+            self.save(record, api_told_at=now())
+            engine.docker(self.run, "kill", "--signal", "TERM", api["id"])
         return False
 
     def may_have_calls(self, agent: dict[str, Any]) -> bool:
@@ -485,20 +511,22 @@ class Host:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
-    def retire(self, wait_seconds: float, keep: int, overlap_seconds: float = 0.0) -> dict[str, list[str]]:
-        """Drain and stop every release but the serving one, and remove the oldest beyond ``keep``."""
+    def retire(self, wait_seconds: float, keep: int, overlap_seconds: float = 0.0, *, insist: bool = False) -> dict[str, list[str]]:
+        """Drain and stop every release but the serving one, newest first and all within one wait, and remove the oldest beyond ``keep``."""
         serving = self.current()
         done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": []}
         found = engine.containers(self.run)
-        for record in self.records():
+        deadline = time.monotonic() + wait_seconds
+        for record in reversed(self.records()):
+            left = max(0.0, deadline - time.monotonic())
             if serving and record["id"] == serving["id"]:
                 continue
             if record["state"] in ("staged", "abandoned"):
                 # Left by a run that was killed, or taken back while its worker had calls.
-                busy = self.clear(record["id"], wait_seconds)
+                busy = self.clear(record["id"], left, insist=insist)
                 done["draining" if busy else "retired" if record.get("adopted") else "removed"].append(record["id"])
             elif self.is_left(record, found):
-                if self.drain(record["id"], wait_seconds, overlap_seconds):
+                if self.drain(record["id"], left, overlap_seconds, insist=insist):
                     done["draining"].append(record["id"])
                 else:
                     self.save(self.record(record["id"]) or record, state="retired")
@@ -562,6 +590,12 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def is_overdue(since: str | None, service: Mapping[str, Any]) -> bool:
+    """Whether a container has had its whole stop timeout since it was told to end; one without any may take as long as it likes."""
+    told, seconds = times.epoch(since), service["stop_seconds"]
+    return told is not None and seconds is not None and time.time() - told > float(seconds)
 
 
 def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:

@@ -44,6 +44,9 @@ class Images:
     def id_of(self, reference: str) -> str:
         return str(self.inspect(reference).get("Id") or "")
 
+    def are_here(self, services: Mapping[str, str]) -> bool:
+        return all(self.id_of(reference) for reference in services.values())
+
     # --- what we brought ---
 
     def note_path(self, reference: str) -> Path:

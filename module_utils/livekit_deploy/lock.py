@@ -161,7 +161,9 @@ class Lock:
             with self.changing(max(0.0, deadline - time.monotonic())):
                 now, before = time.time(), self.read()
                 if why_free(before, claim.owner, claim.alive, now):
-                    taken = self.write(Record(before.fence + 1, claim.owner, claim.purpose, now, now + claim.lease_seconds))
+                    # Where the record is gone, with a host that was taken out, no number of then may come again.
+                    fence = before.fence + 1 if before.fence else int(now)
+                    taken = self.write(Record(fence, claim.owner, claim.purpose, now, now + claim.lease_seconds))
                     yield taken, before if before.owner else None
                     return
             if time.monotonic() > deadline:

@@ -208,7 +208,7 @@ class Removal:
             return False
         if record["state"] in ("serving", "switching", "staged"):
             record = self.host.save(record, state="draining")
-        if self.host.drain(record["id"], wait_seconds, api_seconds=min(API_SECONDS, wait_seconds)):
+        if self.host.drain(record["id"], wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True):
             return True
         self.host.save(self.host.record(record["id"]) or record, state="retired")
         return False

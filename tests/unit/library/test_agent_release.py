@@ -69,6 +69,13 @@ def test_step_without_the_lock_is_refused(capsys: pytest.CaptureFixture[str], tm
     assert "expected that this run (number 7) still deploys. Run it again" in answer["msg"]
 
 
+def test_end_of_a_run_tells_what_still_drains(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    done = {"draining": ["20260101T000000Z-00000001"], "retired": [], "removed": [], "images_removed": []}
+    monkeypatch.setattr(agent_release.deployment.Deployment, "end", lambda *_: done)
+    (note,) = run(capsys, state="ended", root=str(tmp_path), fence=1, instance_host="a")["report_notes"]
+    assert note.startswith("a: 20260101T000000Z-00000001 still has calls, or requests to its API, and drains")
+
+
 def test_removal_in_check_mode_says_what_would_go_and_touches_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

@@ -74,6 +74,16 @@ def test_another_site_leaves_the_upstream_to_the_releases(nginx: Nginx) -> None:
     assert nginx.upstream.read_text() == "upstream of a release"
 
 
+@pytest.mark.parametrize(("status", "site"), [(0, "site two"), (1, "site one")])
+def test_an_upstream_that_a_release_switched_meanwhile_is_left(nginx: Nginx, status: int, site: str) -> None:
+    nginx.converge("site one")
+    before = {nginx.site: "site one", nginx.upstream: nginx.upstream.read_text()}
+    nginx.upstream.write_text("switched since")
+    nginx.fails = {TEST: status}
+    nginx_site.converge(lambda argv: nginx.answer(list(argv)), before, {**before, nginx.site: "site two"}, "both")
+    assert (nginx.site.read_text(), nginx.upstream.read_text()) == (site, "switched since")
+
+
 def test_an_upstream_that_is_gone_is_written_again(nginx: Nginx) -> None:
     nginx.converge("site one")
     nginx.upstream.unlink()

@@ -27,6 +27,7 @@ class Machine:
         self.drains = True
         self.site_is_whole: Callable[[], bool] = lambda: True
         self.at_reload: Callable[[], None] = lambda: None
+        self.at_kill: Callable[[str], None] = lambda _container: None
 
     def start(self, release_id: str) -> None:
         for service in release.SERVICES:
@@ -116,6 +117,8 @@ class Machine:
             self.container(container)["HostConfig"]["RestartPolicy"]["Name"] = options[-1]
         else:
             self.stop(container, ends=verb == "stop" or self.drains)
+            if verb == "kill":
+                self.at_kill(container)
 
     def stop(self, container_id: str, ends: bool) -> None:
         for container in self.containers:

@@ -272,6 +272,40 @@ def test_rollback_to_a_release_that_failed_is_refused_with_the_choice(run: Deplo
         begin(run, back("20260104T000000Z", kind="release", release=failed["plan"]["id"]))
 
 
+def test_releases_that_still_drain_are_told_by_the_run_that_leaves_them_and_by_the_next(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    machine.drains = False
+    answer = deploy(run, machine, renamed("name-b"))
+    again = begin(run, replace(renamed("name-b"), stamp="20260103T000000Z"))
+    assert not any("drains" in note for note in deployment.notes("a", answer, check=False))
+    assert deployment.notes("a", again, check=False) == deployment.drain_notes("a", [first])
+
+
+def test_images_that_are_gone_leave_the_other_releases_to_choose_from(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    gone = deploy(run, machine, replace(renamed("name-b"), images={name: f"r/{name}@sha256:2" for name in release.SERVICES}))["plan"]["id"]
+    last = deploy(run, machine, replace(renamed("name-c", "20260103T000000Z")))["plan"]["id"]
+    machine.images = dict.fromkeys(IMAGES.values(), "id")
+    answer = begin(run, back("20260104T000000Z", kind="release", release=gone))
+
+    def bring() -> list[str]:
+        raise ReleaseError("found: the registry has no such image")
+
+    with pytest.raises(ReleaseError, match=r"the registry has no such image\. To choose from: ") as refused:
+        run.pull(answer["fence"], answer["plan"]["id"], 10.0, bring)
+    assert (first in str(refused.value), gone in str(refused.value), last in str(refused.value)) == (True, False, False)
+
+
+def test_images_that_are_gone_are_told_alone_where_nothing_is_rolled_back(run: Deployment) -> None:
+    answer = begin(run)
+
+    def bring() -> list[str]:
+        raise ReleaseError("found: the registry has no such image")
+
+    with pytest.raises(ReleaseError, match=r"no such image$"):
+        run.pull(answer["fence"], answer["plan"]["id"], 10.0, bring)
+
+
 def test_rollback_to_edited_files_is_refused(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)["plan"]["id"]
     deploy(run, machine, renamed("name-b"))

@@ -234,6 +234,80 @@ def test_worker_of_the_same_name_is_drained_without_overlap(served: Host) -> Non
     assert time.monotonic() - started < 5.0
 
 
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Ports whose API has a request that is not answered yet."""
+    ports: set[int] = set()
+    monkeypatch.setattr("ansible.module_utils.livekit_deploy.host.connected_to", lambda port: port in ports)
+    return ports
+
+
+def signalled(machine: Machine) -> list[list[str]]:
+    """Verb and container of what was told to end, in this order."""
+    return [[command[1], command[-1].rsplit("-", 1)[-1]] for command in machine.commands if command[1] in ("stop", "kill")]
+
+
+def test_api_that_still_answers_is_told_to_finish_and_not_stopped(served: Host, machine: Machine, answering: set[int]) -> None:
+    machine.drains = False
+    answering.add(18101)
+    served.serve(NEW)
+    assert served.retire(0.1, keep=3)["draining"] == [OLD]
+    assert signalled(machine) == [["kill", "fastapi"], ["kill", "worker"]]
+
+
+def test_api_that_was_told_to_finish_is_told_once(served: Host, machine: Machine, answering: set[int]) -> None:
+    machine.drains = False
+    answering.add(18101)
+    served.serve(NEW)
+    served.retire(0.1, keep=3)
+    served.retire(0.1, keep=3)
+    assert signalled(machine).count(["kill", "fastapi"]) == 1
+
+
+def test_api_that_has_answered_while_its_worker_ended_is_stopped(served: Host, machine: Machine, answering: set[int]) -> None:
+    answering.add(18101)
+    served.serve(NEW)
+    machine.at_kill = lambda container: answering.clear() if container.endswith("worker") else None
+    assert served.retire(0.1, keep=3)["retired"] == [OLD]
+    assert signalled(machine)[-1] == ["stop", "fastapi"]
+
+
+def test_former_name_is_served_as_long_as_its_api_answers(served: Host, machine: Machine, answering: set[int]) -> None:
+    machine.drains = False
+    answering.add(18101)
+    rename_to(served, "other")
+    assert served.retire(0.1, keep=3, overlap_seconds=0.1)["draining"] == [OLD]
+    assert (signalled(machine), served.gate(OLD)) == ([["kill", "fastapi"]], "open")
+
+
+def test_next_run_stops_an_api_that_still_answers(served: Host, machine: Machine, answering: set[int]) -> None:
+    answering.add(18101)
+    served.serve(NEW)
+    assert served.retire(0.1, keep=3, insist=True)["retired"] == [OLD]
+    assert signalled(machine) == [["stop", "fastapi"], ["kill", "worker"]]
+
+
+@pytest.mark.parametrize(("seconds", "draining"), [(-1, []), (60, [OLD]), (None, [OLD])])
+def test_worker_is_killed_when_its_drain_timeout_has_passed(
+    served: Host, machine: Machine, seconds: int | None, draining: list[str]
+) -> None:
+    machine.drains = False
+    served.serve(NEW)
+    machine.container(f"{OLD}-agent-worker")["Config"]["StopTimeout"] = seconds
+    assert served.retire(0.1, keep=3)["draining"] == draining
+
+
+def test_all_that_drain_share_one_wait(served: Host, machine: Machine) -> None:
+    machine.drains = False
+    served.serve(NEW)
+    third = "20260103T000000Z-00000003"
+    stage(served, machine, third, 18103)
+    served.serve(third)
+    started = time.monotonic()
+    assert served.retire(1.0, keep=3)["draining"] == [NEW, OLD]
+    assert time.monotonic() - started < 1.6
+
+
 def test_run_killed_between_gate_and_record_is_switched_back(served: Host) -> None:
     served.save(served.record(NEW) or {}, state="switching")
     served.set_gate(NEW, release.GATE_OPEN)

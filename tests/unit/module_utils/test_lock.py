@@ -114,6 +114,10 @@ def test_record_is_for_root_only_and_whole(mine: Lock) -> None:
     assert (mine.path.stat().st_mode & 0o777, json.loads(mine.path.read_text())["owner"]["name"]) == (0o600, "anna@ci")
 
 
+def test_first_fencing_number_is_the_clocks_so_that_none_comes_again_when_the_record_is_gone(mine: Lock) -> None:
+    assert abs(take(mine, claim()) - time.time()) < 60
+
+
 def test_broken_record_is_no_record(mine: Lock) -> None:
     mine.path.write_text("{")
     assert mine.read() == Record()
