@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.e2e.harness import API_PORTS, APP, QUICK, STEPS, Lab, Machine, Terminal, docker, with_fault
 
-LIVEKIT_AWAY_SECONDS = 8.0
+LIVEKIT_AWAY_SECONDS = SSH_AWAY_SECONDS = 8.0
 IN_THE_STEP_SECONDS = 0.4
 SMALL_DISK_MB = 4
 PORT_UNIT = "somebody-elses-port"
@@ -74,6 +74,17 @@ def reboot(scene: Scene) -> None:
 
 def restart_docker(scene: Scene) -> None:
     scene.machine.sh("systemctl restart docker")
+
+
+def lose_ssh(scene: Scene) -> None:
+    """The controller's connections break and no new one is taken for a while."""
+    host = f"lkad-{scene.machine.name}"
+    docker("exec", host, "systemctl", "stop", "ssh.service")
+    try:
+        docker("exec", host, "pkill", "-KILL", "-f", "^sshd-session: ")
+        time.sleep(SSH_AWAY_SECONDS)
+    finally:
+        docker("exec", host, "systemctl", "start", "ssh.service")
 
 
 def take_livekit_away(scene: Scene) -> None:
@@ -166,6 +177,7 @@ UNHEALTHY = {"agent_api_health_path": "/nowhere", "agent_api_start_timeout_secon
 CASES = [
     *(Case(f"Ctrl-C: {step}", step, partial(send, signal.SIGINT)) for step in STEPS),
     *(Case(f"SIGKILL: {step}", step, partial(send, signal.SIGKILL)) for step in STEPS),
+    *(Case(f"SSH lost: {step}", step, lose_ssh) for step in ("start the worker", "switch", "verify")),
     broken_image("crashes", "crashes"),
     broken_image("hangs", "hangs"),
     broken_image("never registers", "never_registers"),
