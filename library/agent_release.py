@@ -145,7 +145,7 @@ options:
     description: For V(serving), id of the worker that was proven. One that ended or registered anew since is not switched to.
     type: str
   livekit_nodes:
-    description: How many nodes the LiveKit server has, for V(begun). With several no gate is used.
+    description: How many nodes the LiveKit server has, for V(begun), as the filter C(livekit_nodes) answers. With several no gate is used.
     type: int
     default: 1
   candidate_suffix:
