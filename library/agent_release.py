@@ -449,7 +449,8 @@ def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
     notes = deployment.notes(p["instance_host"], answer, check)
     changed = plan["changed"] or bool(plan["returns_from"])
     send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
-    return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, "report_notes": notes, **answer}
+    told = {"report_notes": notes, "warnings": deployment.warnings(p["instance_host"], plan)}
+    return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, **told, **answer}
 
 
 def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
@@ -537,6 +538,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except deployment.Trouble as error:
         module.fail_json(msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
+    for text in answer.pop("warnings", []):  # ansible-core shows them at once, and the notes come at the end
+        module.warn(text)
     module.exit_json(**answer)
 
 
