@@ -31,7 +31,7 @@ from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes 
     rename,
     status,
 )
-from ansible.module_utils.livekit_deploy.inventory import inventory_problems, server_problems  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy.inventory import inventory_problems, nodes_of, server_problems  # noqa: E402  the path comes first
 from ansible.module_utils.livekit_deploy.placement import placement_problems  # noqa: E402
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
@@ -106,6 +106,7 @@ class FilterModule:
             "livekit_argument_problems": livekit_argument_problems,
             "livekit_placement_problems": livekit_placement_problems,
             "livekit_server_problems": livekit_server_problems,
+            "livekit_nodes": nodes_of,
             "livekit_standby_probes": probes.standby_probes,
             "livekit_standby_trouble": probes.standby_trouble,
             "livekit_candidate_probes": probes.candidate_probes,

@@ -145,7 +145,7 @@ options:
     description: For V(serving), id of the worker that was proven. One that ended or registered anew since is not switched to.
     type: str
   livekit_nodes:
-    description: How many nodes the LiveKit server has, for V(begun). With several no gate is used.
+    description: How many nodes the LiveKit server has, for V(begun), as the filter C(livekit_nodes) answers. With several no gate is used.
     type: int
     default: 1
   candidate_suffix:
@@ -449,7 +449,8 @@ def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
     notes = deployment.notes(p["instance_host"], answer, check)
     changed = plan["changed"] or bool(plan["returns_from"])
     send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
-    return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, "report_notes": notes, **answer}
+    told = {"report_notes": notes, "warnings": deployment.warnings(p["instance_host"], plan)}
+    return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, **told, **answer}
 
 
 def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
@@ -538,6 +539,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except deployment.Trouble as error:
         module.fail_json(msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
+    for text in answer.pop("warnings", []):  # ansible-core shows them at once, and the notes come at the end
+        module.warn(text)
     module.exit_json(**answer)
 
 

@@ -30,7 +30,9 @@ options:
     type: dict
     required: true
   inventory:
-    description: By host of the inventory its C(agent_name) and its C(worker_ids).
+    description: >-
+      By host of the inventory its C(agent_name), its C(worker_ids), and in C(dispatches_to) by former name how its API is told of that
+      dispatches to it, as the filter C(livekit_rename_inventory) answers.
     type: dict
     required: true
   samples: {description: How many probes go to a shared name., type: int, default: 20}
@@ -39,7 +41,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Sends nothing and tells nothing.
+    description: Sends nothing and tells nothing of what became; warns of each API that dispatches to a name that is about to be left.
 """
 
 EXAMPLES = r"""
@@ -49,7 +51,7 @@ EXAMPLES = r"""
     api_key: "{{ livekit_api_key }}"
     api_secret: "{{ livekit_api_secret }}"
     changes: {node-a: {before: support, now: support-a, shared: false}}
-    inventory: {node-a: {agent_name: support-a, worker_ids: []}}
+    inventory: {node-a: {agent_name: support-a, worker_ids: [], dispatches_to: {}}}
   delegate_to: localhost
   run_once: true
 """
@@ -103,6 +105,9 @@ def main() -> None:
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     p = module.params
+    if module.check_mode:
+        for line in rename.warnings(p["changes"], p["inventory"]):
+            module.warn(line)
     if module.check_mode or not p["changes"]:
         module.exit_json(changed=False, report_notes=[], probes={}, waits=[])
     specs = dispatch.specs_of(rename.questions(p["changes"], p["samples"], p["spacing_seconds"]), WINDOW_SECONDS)

@@ -344,9 +344,17 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
         )
     if not plan["changed"]:
         lines += drain_notes(host, answer["leftovers"])
-    if (plan.get("rolled_back") or {}).get("kind") == SHARED_NAME:
-        lines.append(f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs")
-    return lines + (dry(host, plan, current) if check else [])
+    return [*lines, *warnings(host, plan), *(dry(host, plan, current) if check else [])]
+
+
+def warnings(host: str, plan: Mapping[str, Any]) -> list[str]:
+    """What the user has to know before anything begins."""
+    if (plan.get("rolled_back") or {}).get("kind") != SHARED_NAME:
+        return []
+    return [
+        f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml "
+        "returns to the inventory's name"
+    ]
 
 
 def drain_notes(host: str, draining: Sequence[str]) -> list[str]:

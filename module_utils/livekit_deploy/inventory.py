@@ -57,6 +57,7 @@ DOCUMENTATION_NETWORKS = [
     ipaddress.ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 ]
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
+CLOUD, CLOUD_NODES = "livekit.cloud", 2
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
 PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
 # ansible-core masks a secret wherever it is found in a result, and a short one is found everywhere.
@@ -518,6 +519,15 @@ def is_local(host: str) -> bool:
         return any(address in network for network in LOCAL_NETWORKS)
     name = host.rstrip(".").lower()
     return "." not in name or name.endswith(LOCAL_SUFFIXES)
+
+
+def nodes_of(url: str, set_to: Any = None) -> int:
+    """How many nodes the LiveKit server has: as the inventory says, else several on LiveKit Cloud, whose routing is not known, and one."""
+    if set_to not in (None, ""):
+        return int(set_to)
+    parts = _split(url)
+    name = ((parts.hostname or "") if parts else "").rstrip(".").lower()
+    return CLOUD_NODES if name == CLOUD or name.endswith(f".{CLOUD}") else 1
 
 
 def is_documentation(host: str) -> bool:

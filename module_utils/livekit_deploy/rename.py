@@ -7,19 +7,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, probes
+from ansible.module_utils.livekit_deploy import adoption, placement, probes
 from ansible.module_utils.livekit_deploy.inventory import read_host
+from ansible.module_utils.livekit_deploy.worker import NAME_VARIABLES
 
 REMOVAL, STRANGERS, SHARERS = "__removal_done", "__removal_workers", "__removal_sharers"
+# The kind of a rollback that brings a kept release back with its own environment.
+BROUGHT_BACK = "release"
 TOKENS = "join tokens with an embedded dispatch to it may still be in use: they name the agent themselves"
 
 
-def changes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now, whether shared."""
+def changes(hostvars: Mapping[str, Any], hosts: Sequence[str], planned: bool = False) -> dict[str, dict[str, Any]]:
+    """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now, whether shared.
+    With ``planned`` those that will, if all goes well."""
     found = {}
     for host in hosts:
         plan = probes.plan_of(hostvars[host])
-        if not plan.get("changed") or not probes.ended(hostvars[host]):
+        if not plan.get("changed") or not (planned or probes.ended(hostvars[host])):
             continue
         shared = (plan.get("rolled_back") or {}).get("kind") == probes.SHARED_NAME
         before, now = plan["agent_name_before"], plan["agent_name"]
@@ -28,17 +32,73 @@ def changes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict
     return found
 
 
-def inventory(hostvars: Mapping[str, Any], group: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Of each host the name that its API dispatches to, and every worker id it is known to have had."""
+def inventory(
+    hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Of each host the name that it serves, every worker id it is known to have had, and which of the names that the run's ``hosts`` leave
+    its API dispatches to."""
     known = {}
+    left = successors(changes(hostvars, hosts, planned))
     for host in group:
         variables = hostvars[host]
         readings = [variables[name] for name in (*probes.READINGS, probes.WITNESS) if probes.registered(variables, name, "workers")]
         adopted = probes.adopted_of(variables)
         readings = [adoption.claimed(reading, adopted) for reading in readings]
         states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
-        known[host] = {"agent_name": probes.name_of(variables), "worker_ids": probes.own_ids(readings, states)}
+        name = probes.name_of(variables)
+        known[host] = {
+            "agent_name": name,
+            "worker_ids": probes.own_ids(readings, states),
+            "dispatches_to": dispatches(host, variables, name, left, planned),
+        }
     return known
+
+
+def successors(changed: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By each name that hosts leave those that they have instead; none after a removal."""
+    names = sorted({name for change in changed.values() for name in names_before(change)})
+    return {
+        name: sorted({str(change["now"]) for change in changed.values() if name in names_before(change) and change["now"]})
+        for name in names
+    }
+
+
+def dispatches(
+    host: str, variables: Mapping[str, Any], own_name: str, left: Mapping[str, Sequence[str]], planned: bool = False
+) -> dict[str, str]:
+    """By each name that is left and that the host's API dispatches to, how it is told of: the name is its own, or a variable has it. Where
+    the inventory's values are not what serves there, a variable is only told as a possibility."""
+    if not placement.has_api(variables):
+        return {}
+    values, plan = environment(variables), probes.plan_of(variables)
+    back = (plan.get("rolled_back") or {}).get("kind")
+    released = bool(plan) and not back and (planned or not plan.get("changed") or probes.ended(variables))
+    found = {}
+    for name, instead in left.items():
+        old = [variable for variable, value in values.items() if value == name]
+        new = [] if released else [variable for variable, value in values.items() if value in instead]
+        if own_name == name:
+            found[name] = f"the API of {host}"
+        elif old and back != BROUGHT_BACK:  # the shared name is given to what serves: its other variables stay
+            found[name] = f"the API of {host} (its {', '.join(old)})"
+        elif old or new:
+            listed = ", ".join(f"{variable} is {values[variable]}" for variable in old or new)
+            found[name] = f"maybe the API of {host} (its {listed} in the inventory, which is not what this run releases there)"
+    return found
+
+
+def environment(variables: Mapping[str, Any]) -> dict[str, str]:
+    """What the inventory gives the API beside its own name: no secret, and nothing that refers to what only the role knows."""
+    given = readable(variables, "agent_api_env")
+    names = [name for name in given if name not in NAME_VARIABLES] if isinstance(given, Mapping) else []
+    return {str(name): str(value) for name in names if isinstance(value := readable(given, name), str)}
+
+
+def readable(values: Mapping[str, Any], name: str) -> Any:
+    try:
+        return values[name]
+    except Exception:  # it is not there, or a templating error, which have no common public type
+        return None
 
 
 def names_before(change: Mapping[str, Any]) -> list[str]:
@@ -82,12 +142,30 @@ def former_name(
     sip: Mapping[str, Any],
     whose: Mapping[str, str],
 ) -> list[str]:
-    users = [f"the API of {host}" for host, found in known.items() if found["agent_name"] == name and host not in hosts]
+    users = apis(name, known)
     users += [f"SIP dispatch rule {rule['name'] or rule['id']}" for rule in sip.get("rules") or [] if name in rule["agents"]]
     lines = [f"{', '.join(hosts)} no longer serves {name}: {fate(answer, whose)}"]
     lines.append(f"  still dispatching to it: {', '.join(users) or 'nothing that the inventory knows'}; {TOKENS}")
     if not sip.get("checked"):
         lines.append(f"  SIP dispatch rules were not read: {sip.get('reason')}")
+    return lines
+
+
+def apis(name: str, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [str(found["dispatches_to"][name]) for found in known.values() if name in (found.get("dispatches_to") or {})]
+
+
+def warnings(changed: Mapping[str, Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is told before hosts leave a name to which the API of another entry dispatches."""
+    lines = []
+    for name, instead in successors(changed).items():
+        hosts = ", ".join(host for host, change in changed.items() if name in names_before(change))
+        # One whose own name it is serves it itself.
+        if users := apis(name, {host: found for host, found in known.items() if found["agent_name"] != name}):
+            lines.append(
+                f"{hosts}: about to leave the agent name {name}, to which something dispatches: {', '.join(users)}. What it sends there "
+                f"then is lost unless others serve {name}; give it {' or '.join(instead)} in the same run, or leave {hosts} out (--limit)"
+            )
     return lines
 
 
@@ -140,7 +218,9 @@ def sharers(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> lis
 def beside(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> dict[str, dict[str, Any]]:
     """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
     variables = hostvars[host]
-    known = {other: {"agent_name": read_host(other, hostvars[other])[0].agent_name, "worker_ids": []} for other in group if other != host}
+    known: dict[str, dict[str, Any]] = {
+        other: {"agent_name": read_host(other, hostvars[other])[0].agent_name, "worker_ids": []} for other in group if other != host
+    }
     for read in (probes.registered(variables, SHARERS, "results") or {}).get("results") or []:
         other = str(read.get("__removal_sharer"))
         if read.get("workers") is not None and other in known:
@@ -151,6 +231,9 @@ def beside(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> dict
             project = f" of compose project {one['project']}" if one.get("project") else ""
             ids = [i for i in [*(one.get("worker_ids") or []), one.get("worker_id")] if i]
             known[f"{one['container']}{project} on {host}, not ours"] = {"agent_name": "", "worker_ids": ids}
+    left = successors(leaving(hostvars, host))
+    for other in [other for other in group if other != host]:
+        known[other]["dispatches_to"] = dispatches(other, hostvars[other], known[other]["agent_name"], left)
     return known
 
 

@@ -509,7 +509,7 @@ def route_of(host: Host, nodes: int, logs: list[dict[str, Any]]) -> routing.Verd
     return routing.decide(routing.Evidence(host.agent_name, members, **seen, server=server, nodes=nodes))
 
 
-def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: bool) -> Check:
+def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: bool, nodes: int = 1) -> Check:
     others = [member.name for member in host.pool_hosts if member.name != host.name]
     whose = f"the pool of {', '.join([host.name, *others])}" if others else f"{host.name} alone"
     expected = f"jobs of {host.agent_name!r} go to {whose}"
@@ -519,14 +519,19 @@ def check_routing(host: Host, verdict: routing.Verdict, accept_inconclusive: boo
     if host.shares_on_purpose:
         ok = verdict.verdict != routing.UNREACHABLE
         expected = f"{host.name} gets a part of the jobs of {host.agent_name!r}, to which it was rolled back on {host.on_purpose.get('at')}"
-    return Check("routing", ok, found, expected, routing_remedy(host, verdict))
+    return Check("routing", ok, found, expected, routing_remedy(host, verdict, nodes))
 
 
-def routing_remedy(host: Host, verdict: routing.Verdict) -> str:
+def routing_remedy(host: Host, verdict: routing.Verdict, nodes: int) -> str:
     if verdict.verdict == routing.FOREIGN:
         return f"give this pool a name of its own in the inventory and deploy, or stop the worker {', '.join(verdict.foreign)}"
     if verdict.verdict == routing.UNREACHABLE:
         return f"see the check directed_probe of {host.name}"
+    if nodes > 1:  # asking again would ask one node again
+        return (
+            "let the complete logs of all LiveKit nodes be read (group livekit_servers); where they cannot be, as on LiveKit Cloud: "
+            "verification_accept_inconclusive=true"
+        )
     return "run verify.yml again; to go on all the same: -e verification_accept_inconclusive=true"
 
 
@@ -577,6 +582,6 @@ def judge(
     for host in [host for host in known if not host.outside]:
         checks = checks_of(host, mapping(answers.get("nobody")), preview)
         verdict = route_of(host, nodes, logs)
-        report[host.name] = report_of(host, [*checks, check_routing(host, verdict, accept_inconclusive)], verdict)
+        report[host.name] = report_of(host, [*checks, check_routing(host, verdict, accept_inconclusive, nodes)], verdict)
     failed = sorted(name for name, entry in report.items() if not entry["ok"])
     return {"report": report, "ok": bool(report) and not failed, "failed_hosts": failed}

@@ -57,6 +57,35 @@ def test_run_is_refused_before_the_lock(
     assert list(tmp_path.iterdir()) == []
 
 
+PLAN = {
+    "changed": True,
+    "id": "20260101T000000Z-00000001",
+    "project": "p",
+    "agent_name": "all",
+    "images": {},
+    "reasons": ["rollback"],
+    "candidate": None,
+    "adopted": False,
+    "returns_from": None,
+}
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["begun", "in a check run"])
+@pytest.mark.parametrize(("kind", "warned"), [("shared_name", True), ("release", False)])
+def test_rollback_to_a_shared_name_warns_when_it_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, check: bool, kind: str, warned: bool
+) -> None:
+    answer = {"plan": {**PLAN, "rolled_back": {"kind": kind}}, "release": {"id": "r", "app": "app", "agent_name": "own"}}
+    monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
+    monkeypatch.setattr(agent_release.deployment.Deployment, "preview" if check else "begin", lambda *_: answer)
+    warnings: list[str] = []
+    monkeypatch.setattr(agent_release.AnsibleModule, "warn", lambda _, text: warnings.append(text))
+    notes = run(capsys, **BEGIN, root=str(tmp_path), _ansible_check_mode=check)["report_notes"]
+    begins = "a: all is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml returns to"
+    assert [text.startswith(begins) for text in warnings] == [True] * warned
+    assert [text for text in notes if text.startswith(begins)] == warnings
+
+
 @pytest.mark.parametrize("state", ["pulled", "started", "serving", "abandoned", "ended"])
 def test_check_mode_does_no_step(capsys: pytest.CaptureFixture[str], state: str) -> None:
     params = {"release": "20260101T000000Z-00000001", "fence": 1, "service": "fastapi", "_ansible_check_mode": True}

@@ -10,6 +10,7 @@ from ansible.module_utils.livekit_deploy.inventory import (
     inventory_problems,
     is_documentation,
     is_local,
+    nodes_of,
     normalised_url,
     server_problems,
 )
@@ -278,6 +279,27 @@ def test_one_server_written_in_two_ways(one: str, other: str) -> None:
 @pytest.mark.parametrize("other", ["wss://h", "ws://h:81", "ws://h/path", "ws://g"])
 def test_two_servers(other: str) -> None:
     assert normalised_url("ws://h") != normalised_url(other)
+
+
+@pytest.mark.parametrize(
+    ("url", "set_to", "nodes"),
+    [
+        ("ws://10.0.0.1:7880", None, 1),
+        ("wss://livekit.corp.test", "", 1),
+        ("wss://project.livekit.cloud", None, 2),
+        ("wss://Project.Region.LiveKit.Cloud.:443/", None, 2),
+        ("https://livekit.cloud", None, 2),
+        ("wss://notlivekit.cloud", None, 1),
+        ("wss://livekit.cloud.corp.test", None, 1),
+        ("wss://corp.test/livekit.cloud", None, 1),
+        ("wss://project.livekit.cloud", 1, 1),
+        ("wss://project.livekit.cloud", "3", 3),
+        ("ws://10.0.0.1:7880", 2, 2),
+        ("nonsense", None, 1),
+    ],
+)
+def test_livekit_cloud_has_several_nodes_unless_the_inventory_says_otherwise(url: str, set_to: Any, nodes: int) -> None:
+    assert nodes_of(url, set_to) == nodes
 
 
 @pytest.mark.parametrize(

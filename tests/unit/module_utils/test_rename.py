@@ -8,7 +8,10 @@ import pytest
 from ansible.module_utils.livekit_deploy import rename
 
 SHARED = {"kind": "shared_name", "at": "2026-01-01T00:00:00Z"}
-KNOWN = {"a": {"agent_name": "new", "worker_ids": ["AW_a"]}, "b": {"agent_name": "other", "worker_ids": ["AW_b"]}}
+KNOWN: dict[str, dict[str, Any]] = {
+    "a": {"agent_name": "new", "worker_ids": ["AW_a"]},
+    "b": {"agent_name": "other", "worker_ids": ["AW_b"]},
+}
 RENAMED = {"a": {"before": "old", "now": "new", "shared": False}}
 NO_SIP = {"checked": False, "reason": "sip not connected"}
 SIP = {"checked": True, "rules": [{"id": "SDR_1", "name": "front desk", "agents": ["old"]}, {"id": "SDR_2", "name": "", "agents": ["x"]}]}
@@ -59,7 +62,7 @@ def test_fate_of_a_former_name(answer: dict[str, Any], said: str) -> None:
 
 
 def test_whoever_still_dispatches_to_it_is_named() -> None:
-    known = {**KNOWN, "b": {**KNOWN["b"], "agent_name": "old"}}
+    known = {**KNOWN, "b": {**KNOWN["b"], "dispatches_to": {"old": "the API of b"}}}
     (_, users) = rename.notes(RENAMED, known, {}, SIP)
     assert users == f"  still dispatching to it: the API of b, SIP dispatch rule front desk; {rename.TOKENS}"
 
@@ -80,7 +83,85 @@ def test_shares_of_a_shared_name_are_counted_by_worker() -> None:
 def test_inventory_knows_the_name_that_each_host_serves() -> None:
     variables = {"livekit_agent_name": "own", **host("old", "new")}
     variables["__agent_release_state"] |= {"workers": [{"release": "r", "worker_id": "AW_1"}], "states": {"r": "serving"}}
-    assert rename.inventory({"a": variables}, ["a"]) == {"a": {"agent_name": "new", "worker_ids": ["AW_1"]}}
+    assert rename.inventory({"a": variables}, ["a"]) == {"a": {"agent_name": "new", "worker_ids": ["AW_1"], "dispatches_to": {}}}
+
+
+# --- whose API dispatches to a name that is left ---------------------------------------------------------------------
+
+LEFT = {"old": ["new"]}
+PLAN: dict[str, Any] = {"changed": True, "agent_name": "desk", "agent_name_before": "desk"}
+GREETER = {"agent_api_env": {"DESK_GREETER": "old"}}
+RENAMED_GREETER = {"agent_api_env": {"DESK_GREETER": "new"}}
+BROUGHT_BACK = {"kind": "release", "to": "r"}
+
+
+def in_this_run(*, ended: bool, **plan: Any) -> dict[str, Any]:
+    """What the run's tasks registered of the host of an API."""
+    done: dict[str, Any] = {"__agent_release_ended": {"retired": []}} if ended else {}
+    return {"__agent_release_state": {"plan": {**PLAN, **plan}}, **done}
+
+
+def maybe(value: str) -> str:
+    return f"maybe the API of b (its DESK_GREETER is {value} in the inventory, which is not what this run releases there)"
+
+
+@pytest.mark.parametrize(
+    ("variables", "own_name", "said"),
+    [
+        pytest.param({}, "old", "the API of b", id="its own name"),
+        pytest.param(GREETER, "desk", "the API of b (its DESK_GREETER)", id="a variable"),
+        pytest.param({"agent_api_env": {"A": "old", "B": "old", "C": "x"}}, "desk", "the API of b (its A, B)", id="two variables"),
+        pytest.param({"agent_api_env": {"A": "olden", "B": ["old"], "C": 1}}, "desk", "", id="no value that is the name"),
+        pytest.param({"agent_api_env": {"AGENT_NAME": "old"}}, "desk", "", id="what the release sets itself"),
+        pytest.param({"agent_api_secret_env": {"DESK_GREETER": "old"}}, "desk", "", id="a secret is not compared"),
+        pytest.param({**GREETER, "agent_api_image": ""}, "old", "", id="no API at all"),
+        pytest.param({"agent_api_env": "old"}, "desk", "", id="no dictionary"),
+        pytest.param(RENAMED_GREETER, "desk", maybe("new"), id="renamed in the inventory, not in this run"),
+        pytest.param({**RENAMED_GREETER, **in_this_run(ended=False)}, "desk", maybe("new"), id="its release failed"),
+        pytest.param({**RENAMED_GREETER, **in_this_run(ended=True)}, "desk", "", id="released in this run"),
+        pytest.param({**RENAMED_GREETER, **in_this_run(ended=False, changed=False)}, "desk", "", id="serves what the inventory says"),
+        pytest.param(
+            {**GREETER, **in_this_run(ended=True, rolled_back=SHARED)}, "all", "the API of b (its DESK_GREETER)", id="shared name"
+        ),
+        pytest.param({**GREETER, **in_this_run(ended=True, rolled_back=BROUGHT_BACK)}, "desk", maybe("old"), id="kept release"),
+    ],
+)
+def test_api_that_dispatches_to_a_name_that_is_left_is_known(variables: dict[str, Any], own_name: str, said: str) -> None:
+    assert rename.dispatches("b", variables, own_name, LEFT) == ({"old": said} if said else {})
+
+
+def test_api_that_will_be_released_in_the_same_run_is_not_warned_of() -> None:
+    variables = {**RENAMED_GREETER, **in_this_run(ended=False)}
+    assert rename.dispatches("b", variables, "desk", LEFT, planned=True) == {}
+
+
+def desk(**greeter: Any) -> dict[str, Any]:
+    """The application of docs/your-application.md: a worker without an API, to whose name the API of another entry dispatches."""
+    worker = {"livekit_agent_name": "new", "agent_api_image": "", "agent_api_env": {"X": "old"}, **host("old", "new", **greeter)}
+    return {"greeter": worker, "clerk": {"livekit_agent_name": "desk", "agent_api_image": "r/desk", **GREETER}}
+
+
+def test_renamed_worker_without_an_api_is_told_with_the_api_of_the_other_entry() -> None:
+    hostvars = desk()
+    known = rename.inventory(hostvars, list(hostvars), ["greeter"])
+    (_, users) = rename.notes(rename.changes(hostvars, ["greeter"]), known, {}, SIP)
+    assert users.startswith("  still dispatching to it: the API of clerk (its DESK_GREETER), SIP dispatch rule front desk; ")
+
+
+def test_warning_comes_before_the_name_is_left() -> None:
+    hostvars = desk(ended=False)
+    known = rename.inventory(hostvars, list(hostvars), ["greeter"], planned=True)
+    (line,) = rename.warnings(rename.changes(hostvars, ["greeter"], planned=True), known)
+    assert line.startswith(
+        "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_GREETER)."
+    )
+    assert line.endswith("give it new in the same run, or leave greeter out (--limit)")
+    assert rename.changes(hostvars, ["greeter"]) == {}
+
+
+def test_no_warning_of_an_api_whose_own_worker_serves_the_name() -> None:
+    known = {"b": {"agent_name": "old", "worker_ids": [], "dispatches_to": {"old": "the API of b"}}}
+    assert rename.warnings(RENAMED, known) == []
 
 
 # --- a host that was taken out ---------------------------------------------------------------------------------------
@@ -142,7 +223,16 @@ def test_each_of_several_names_is_asked_and_told() -> None:
 def test_host_of_the_pool_that_serves_on_is_named() -> None:
     read = {"__removal_sharer": "b", "workers": [{"release": "r", "worker_id": "AW_b"}], "states": {"r": "serving"}, "release": None}
     known = rename.beside(taken_out(__removal_sharers={"results": [read]}), GROUP, "a")
-    assert known == {"b": {"agent_name": "pool", "worker_ids": ["AW_b"]}, "c": {"agent_name": "other", "worker_ids": []}}
+    assert known == {
+        "b": {"agent_name": "pool", "worker_ids": ["AW_b"], "dispatches_to": {"pool": "the API of b"}},
+        "c": {"agent_name": "other", "worker_ids": [], "dispatches_to": {}},
+    }
+
+
+def test_api_that_dispatches_to_the_name_of_a_removed_worker_is_named() -> None:
+    hostvars = {**FLEET, "c": {**FLEET["c"], "agent_api_env": {"DESK_GREETER": "pool"}}, "b": {**FLEET["b"], "agent_api_image": ""}}
+    (_, users) = rename.notes(rename.leaving(hostvars, "a"), rename.beside(hostvars, GROUP, "a"), {}, SIP)
+    assert users == f"  still dispatching to it: the API of c (its DESK_GREETER); {rename.TOKENS}"
 
 
 def test_worker_of_somebody_else_on_the_host_is_named() -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = f"[defaults]\nfilter_plugins = {ROOT}/filter_plugins\n"
@@ -94,3 +95,85 @@ def test_a_secret_that_cannot_be_decrypted_is_a_sentence(tmp_path: Path) -> None
     (found,) = problems(tmp_path, vaulted, "-e", GOOD_SECRET)
     assert found.startswith("b: livekit_api_secret cannot be read (")
     assert "no vault secrets found" in found
+
+
+# --- the server's nodes ----------------------------------------------------------------------------------------------
+
+NODES = """
+- hosts: [cloud, told, own]
+  connection: local
+  gather_facts: false
+  tasks:
+    - name: Collect
+      ansible.builtin.copy: {dest: "{{ playbook_dir }}/{{ inventory_hostname }}", mode: "0600", content: "%s %s"}
+"""
+SERVERS = """
+all:
+  hosts:
+    cloud: {livekit_url: wss://x.livekit.cloud}
+    told: {livekit_url: wss://x.livekit.cloud, livekit_server_nodes: 1}
+    own: {livekit_url: wss://livekit.corp.test}
+"""
+
+
+def argument(role: str, tasks: str, module: str, name: str) -> str:
+    """What the role's task gives the module."""
+    loaded = yaml.safe_load((ROOT / f"roles/{role}/tasks/{tasks}.yml").read_text())
+    (value,) = [task[module][name] for task in loaded if name in task.get(module, {})]
+    return str(value)
+
+
+def test_release_and_verification_take_livekit_cloud_for_several_nodes(tmp_path: Path) -> None:
+    release = argument("agent_release", "preflight", "agent_release", "livekit_nodes")
+    verification = argument("verification", "prove", "deployment_verdict_info", "nodes")
+    (tmp_path / "ansible.cfg").write_text(CONFIG)
+    (tmp_path / "hosts.yml").write_text(SERVERS)
+    (tmp_path / "play.yml").write_text(NODES % (release, verification))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
+    assert {host: (tmp_path / host).read_text() for host in ("cloud", "told", "own")} == {"cloud": "2 2", "told": "1 1", "own": "1 1"}
+
+
+# --- whose API dispatches to a name that is left ---------------------------------------------------------------------
+
+DESK = """
+agent_hosts:
+  vars:
+    agent_api_env:
+      OF_THE_ROLE: "{{ agent_api_container_port }}"
+      DESK_GREETER: "{{ hostvars.greeter.livekit_agent_name }}"
+      DESK_FALLBACK: "{{ 'o' }}ld"
+  hosts:
+    clerk: {livekit_agent_name: desk, agent_api_image: r/desk, agent_api_secret_env: {KEY: old}}
+    greeter:
+      ansible_connection: local
+      livekit_agent_name: new
+      agent_api_image: "{{ '' }}"
+      __agent_release_state: {plan: {changed: true, agent_name: new, agent_name_before: old}}
+"""
+RENAMES = """
+- hosts: greeter
+  gather_facts: false
+  tasks:
+    - name: Warn
+      livekit_rename_info:
+        url: ws://127.0.0.1:1
+        api_key: k
+        api_secret: s
+        changes: "{{ hostvars | livekit_renames(['greeter'], planned=true) }}"
+        inventory: "{{ hostvars | livekit_rename_inventory(groups['agent_hosts'], ['greeter'], planned=true) }}"
+      check_mode: true
+      delegate_to: localhost
+"""
+
+
+def test_plan_of_a_rename_warns_of_the_api_of_another_entry(tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").write_text(f"{CONFIG}library = {ROOT}/library\nmodule_utils = {ROOT}/module_utils\n")
+    (tmp_path / "hosts.yml").write_text(DESK)
+    (tmp_path / "play.yml").write_text(RENAMES)
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "COLUMNS": "1000"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_FALLBACK)." in said
