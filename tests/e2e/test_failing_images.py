@@ -15,6 +15,7 @@ NAME = "staging-1"
 # And what the failure of each says.
 FAULTS = {
     "crashes": "SIDEKICK_FAULT=crashes",
+    "hangs": "It has logged nothing",
     "never_registers": "has not registered",
     "hardcoded_name": "'hardcoded-by-fault'",
     "entrypoint_raises": "SIDEKICK_FAULT=entrypoint_raises",
