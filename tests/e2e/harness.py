@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 APP = "sidekick"
 NGINX = 80
 API_PORTS = (18101, 18102)
+HOOKS_RAN = "/tmp/hooks-ran"
 # The steps of a release, each with the words of the task by which a run is seen to be in it.
 STEPS = {
     "begin": "Take the lock, decide what is to be done",
@@ -215,6 +216,23 @@ class Machine:
             "gates": self.sh(f"cd /opt/{APP}/releases && grep -r . */gate/state || true").splitlines(),
             "upstream": self.sh(f"cat /etc/nginx/livekit-agent-deploy/{APP}.upstream.conf"),
         }
+
+
+def hook_file(lab: Lab, name: str) -> str:
+    """Tasks of a user that note on the host that they ran, and which release serves at that moment; the path of the file."""
+    path = lab.scratch / f"hook-{name}.yml"
+    script = f"echo {name} $(basename $(readlink /opt/{APP}/current)) >>{HOOKS_RAN}"
+    path.write_text(json.dumps([{"name": "Note what serves", "ansible.builtin.shell": script}]))
+    return str(path)
+
+
+def hooks_ran(machine: Machine) -> list[tuple[str, ...]]:
+    """The hooks that ran on a host since `forget_hooks`, in their order: name and release."""
+    return [tuple(line.split()) for line in machine.sh(f"cat {HOOKS_RAN} || true").splitlines()]
+
+
+def forget_hooks(machine: Machine) -> None:
+    machine.sh(f"rm -f {HOOKS_RAN}")
 
 
 def wait_for(machine: Machine, command: str, words: str, times: int = 1, seconds: float = 90) -> str:

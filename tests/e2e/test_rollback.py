@@ -9,20 +9,21 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import controller
+from ansible.module_utils.livekit_deploy import controller, hooks
 
 from tests.e2e.calls import CallStream
-from tests.e2e.harness import APP, NGINX, Lab, Machine, Run
+from tests.e2e.harness import APP, NGINX, Lab, Machine, Run, forget_hooks, hook_file, hooks_ran
 
 NAME = "staging-1"
 SHARED = "sidekick-agent-staging"
 OWN = f"{SHARED}-{NAME}"
 CHANGE = {"livekit_agent_memory": "1700m"}
-HOOKS = ("before_switch", "after_switch", "on_failure")
+# In the order in which they run: those while the old release serves, and those while the new one does.
+HOOKS_OF_THE_OLD = ("before_start", "after_start", "before_prove", "after_prove", "before_switch")
+HOOKS_OF_THE_NEW = ("after_switch", "before_verify", "after_verify", "before_drain", "after_drain")
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,11 @@ def returned(told: Run, deployed: Lab, first: Machine) -> Step:
 @pytest.fixture(scope="module")
 def changed(returned: Step, deployed: Lab, first: Machine) -> Step:
     assert returned.run.rc == 0
-    hooks = {name: str(hook_file(deployed, name)) for name in HOOKS}
-    step = under_calls(deployed, first, "deploy.yml", **CHANGE, agent_release_hooks=hooks)
+    forget_hooks(first)
+    files = {name: hook_file(deployed, name) for name in hooks.NAMES}
+    step = under_calls(deployed, first, "deploy.yml", **CHANGE, agent_release_hooks=files)
     assert step.run.rc == 0, step.run.stdout
     return step
-
-
-def hook_file(lab: Lab, name: str) -> Path:
-    """Tasks of a user that note on the host which release serves at that moment."""
-    path = lab.scratch / f"{name}.yml"
-    script = f"readlink /opt/{APP}/current >/tmp/hook-{name}"
-    path.write_text(json.dumps([{"name": "Note what serves", "ansible.builtin.shell": script}]))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +150,9 @@ def test_deployment_under_another_name_loses_no_request_and_no_dispatch(returned
 
 
 def test_hooks_run_at_their_steps(changed: Step, first: Machine) -> None:
-    noted = {name: Path(first.sh(f"cat /tmp/hook-{name} || true")).name for name in HOOKS}
-    assert noted == {"before_switch": changed.before["id"], "after_switch": changed.after["id"], "on_failure": ""}
+    assert {*HOOKS_OF_THE_OLD, *HOOKS_OF_THE_NEW, "on_failure"} == set(hooks.NAMES)
+    old, new = changed.before["id"], changed.after["id"]
+    assert hooks_ran(first) == [*((name, old) for name in HOOKS_OF_THE_OLD), *((name, new) for name in HOOKS_OF_THE_NEW)]
 
 
 def test_hook_that_is_not_there_is_refused_before_anything_is_touched(changed: Step, deployed: Lab, first: Machine) -> None:
