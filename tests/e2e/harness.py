@@ -363,10 +363,12 @@ class Lab:
         extra_vars: Mapping[str, Any] | None = None,
         limit: str = "",
         inventory: Path | list[Path] | None = None,
+        options: str = "",
         verbosity: int = 0,
         **environment: str,
     ) -> Run:
-        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the lab's."""
+        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the lab's, ``options`` are
+        more of the command's own."""
         work = self.scratch / f"run-{len(list(self.scratch.glob('run-*'))) + 1:03d}"
         own_reports = work / "reports"
         work.mkdir()
@@ -378,6 +380,7 @@ class Lab:
             inventory=[str(path) for path in inventories] or None,
             extravars=dict(extra_vars or {}) or None,
             limit=limit or None,
+            cmdline=options or None,
             verbosity=verbosity or None,
             quiet=True,
             # Without one ansible-runner takes the signals over for good, and Ctrl-C would end one playbook and not the tests.
@@ -388,7 +391,7 @@ class Lab:
         self.check(run.transcript, run.said)
         touched = run.hosts() - {"localhost"}
         if playbook == "deploy.yml":
-            as_it_says = run.rc == 0 and not (extra_vars or inventory)
+            as_it_says = run.rc == 0 and not (extra_vars or inventory or options)
             (self.varied.difference_update if as_it_says else self.varied.update)(touched)
         return run
 

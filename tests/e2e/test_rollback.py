@@ -205,14 +205,17 @@ def test_rollback_to_an_unknown_release_is_refused_with_the_choice(previous: Ste
 # --- showing, waiting, taking over -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [{"extra_vars": {**CHANGE, "dry_run": True}}, {"extra_vars": {**CHANGE, "dry_run": "true"}}])
+@pytest.mark.parametrize("arguments", [{"extra_vars": {"dry_run": "true"}}, {"options": "--check --diff"}], ids=["dry_run", "check"])
 def test_dry_run_shows_what_would_change_and_touches_nothing(
     previous: Step, deployed: Lab, first: Machine, arguments: dict[str, Any]
 ) -> None:
     before, entries = first.state(), len(first.history())
-    run = deployed.play("deploy.yml", limit=NAME, **arguments)
+    wanted = {"livekit_agent_name": f"{OWN}-shown", "livekit_agent_image": f"registry.test/worker@sha256:{'0' * 64}"}
+    run = deployed.play("deploy.yml", limit=NAME, inventory=deployed.inventory_of("shown", {NAME: wanted}), **arguments)
     assert run.rc == 0, run.stdout
     assert f"in place of {previous.after['id']}: another content" in run.said
+    assert f"agent name {OWN} -> {OWN}-shown" in run.said
+    assert f"image of agent-worker {previous.after['images']['agent-worker']} -> {wanted['livekit_agent_image']}" in run.said
     assert (first.state(), len(first.history())) == (before, entries)
 
 

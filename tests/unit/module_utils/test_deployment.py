@@ -112,6 +112,53 @@ def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:
     )
 
 
+DRY = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
+SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:1"}}
+
+
+@pytest.mark.parametrize(
+    ("plan", "current", "lines"),
+    [
+        pytest.param(
+            {"images": {"fastapi": "api:2", "agent-worker": "worker:2"}},
+            SERVING,
+            [
+                "h: would release r2 in place of r1: another content; forced",
+                "  agent name a -> b",
+                "  image of fastapi api:1 -> api:2",
+                "  image of agent-worker worker:1 -> worker:2",
+                "  containers: start those of app-r2, then stop those of app-r1",
+            ],
+            id="all of it",
+        ),
+        pytest.param(
+            {"agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:2"}},
+            SERVING,
+            [
+                "h: would release r2 in place of r1: another content; forced",
+                "  image of agent-worker worker:1 -> worker:2",
+                "  containers: start those of app-r2, then stop those of app-r1",
+            ],
+            id="one image",
+        ),
+        pytest.param(
+            {"images": {"agent-worker": "worker:1"}, "reasons": ["nothing serves yet"]},
+            {},
+            [
+                "h: would release r2 in place of nothing: nothing serves yet",
+                "  agent name none -> b",
+                "  image of agent-worker none -> worker:1",
+                "  containers: start those of app-r2",
+            ],
+            id="first release",
+        ),
+        pytest.param({"changed": False, "id": "r1"}, SERVING, ["h: nothing would change, r1 serves b"], id="nothing"),
+    ],
+)
+def test_dry_run_tells_name_images_and_containers(plan: dict[str, Any], current: dict[str, Any], lines: list[str]) -> None:
+    assert deployment.dry("h", {**DRY, **plan}, current) == lines
+
+
 def test_second_run_is_refused_and_named(run: Deployment) -> None:
     begin(run, owner=THEM)
     with pytest.raises(LockError, match=r"ben@laptop \(process 20, deploy\) deploys to this host"):
