@@ -219,7 +219,7 @@ def test_release_is_remembered_with_the_seconds_of_its_steps(run: Deployment, ma
     plan = deploy(run, machine)["plan"]
     (entry,) = told(run)
     assert (entry["outcome"], entry["to"], entry["verdict"], entry["by"]) == ("released", plan["id"], "exclusive", "anna@ci")
-    assert list(entry["steps"]) == ["begin", "switch", "drain"]
+    assert list(entry["steps"]) == ["begin", "send", "switch", "verify", "drain"]
     assert run.lock.read().owner is None
 
 
@@ -235,7 +235,8 @@ def test_failed_release_is_taken_back_and_remembered(run: Deployment, machine: M
     second = begin(run, replace(ORDER, stamp=LATER, force=True))
     done = run.abandon(second["fence"], "Start the worker: it crashed")
     assert (done["serving"], (run.host.current() or {})["id"]) == (first, first)
-    assert [(e["outcome"], e["reason"]) for e in told(run)][1:] == [("taken back", "Start the worker: it crashed")]
+    assert [(e["outcome"], e["step"], e["reason"]) for e in told(run)][1:] == [("taken back", "begin", "Start the worker: it crashed")]
+    assert list(told(run)[1]["steps"]) == ["begin", "send", "take back"]
     assert run.lock.read().owner is None
 
 
