@@ -282,7 +282,7 @@ class Deployment:
 
     def abandon(self, fence: int, reason: str) -> dict[str, Any]:
         """Take the run's release back, note it, give the lock back."""
-        with self.lock.held(fence, self.lock.read().step, 120.0) as record:
+        with self.lock.held(fence, self.lock.read().step, 120.0, noted_as="take back") as record:
             target = record.change["to"]
             done = self.host.abandon(target)
         self.close(fence, history.KEPT if done["serving"] == target else history.TAKEN_BACK, None, reason)

@@ -24,6 +24,15 @@ from ansible.module_utils.livekit_deploy.files import write_atomically
 GRACE_SECONDS = 60.0
 # The longest that a run is busy on its controller between two steps on a host: probes, and the hosts that are slower than this one.
 BETWEEN_SECONDS = 1200.0
+# What is done after a step, without the lock, until the next one begins: by the user's hooks, too.
+AFTER = {
+    "begin": "send",
+    "pull": "vacancy",
+    "start candidate": "prove candidate",
+    "start agent-worker": "register and prove",
+    "start fastapi": "preview",
+    "switch": "verify",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class Claim:
 class Record:
     """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the epoch.
 
-    ``change`` says from which release to which, ``step`` is the latest step, ``steps`` the seconds that each took.
+    ``change`` says from which release to which, ``step`` is the latest step, ``steps`` the seconds that each took, and what was done after
+    it; ``ended`` is when the latest one ended.
     """
 
     fence: int = 0
@@ -69,6 +79,7 @@ class Record:
     change: Mapping[str, Any] = field(default_factory=dict)
     step: str = ""
     steps: Mapping[str, float] = field(default_factory=dict)
+    ended: float = 0.0
 
     @property
     def holder(self) -> str:
@@ -101,6 +112,12 @@ def has_ended(owner: Owner, alive: Collection[str]) -> bool:
     """Whether a process of our machine is gone. One that began after ``alive`` was listed is not in it, and has not ended."""
     newest = max((int(key.rpartition(":")[2]) for key in alive), default=-1)
     return owner.key not in alive and int(owner.started) <= newest
+
+
+def since_the_step(record: Record, now: float) -> dict[str, float]:
+    """The seconds since the latest step ended, under the name of what was done meanwhile; nothing where it failed, or has no such name."""
+    done = record.step in record.steps and record.step in AFTER and record.ended
+    return {AFTER[record.step]: round(max(0.0, now - record.ended), 1)} if done else {}
 
 
 def held_text(record: Record, now: float) -> str:
@@ -171,26 +188,29 @@ class Lock:
             time.sleep(0.2)
 
     @contextmanager
-    def held(self, fence: int, step: str, deadline_seconds: float, wait_seconds: float = 5.0) -> Iterator[Record]:
+    def held(self, fence: int, step: str, deadline_seconds: float, wait_seconds: float = 5.0, noted_as: str = "") -> Iterator[Record]:
         """Be the one that changes this host, if the lock is still ours by its fencing number, for a step of at most so many seconds.
 
         The lease is written before the step, and begins anew after it: what is done on the controller until the next step comes.
+        ``noted_as`` is what its seconds are of, where the step stays the one that failed.
         """
         with self.changing(wait_seconds):
             record = self.read()
             if record.owner is None or record.fence != fence:
                 raise LockError(overtaken_text(record, fence))
             begun = time.time()
-            yield self.write(replace(record, step=step, lease_until=begun + deadline_seconds + GRACE_SECONDS))
-            self.note(fence, step, time.time() - begun)
+            steps = {**record.steps, **since_the_step(record, begun)}
+            yield self.write(replace(record, step=step, steps=steps, lease_until=begun + deadline_seconds + GRACE_SECONDS))
+            self.note(fence, step, time.time() - begun, noted_as)
 
-    def note(self, fence: int, step: str, seconds: float, **changes: Any) -> Record:
+    def note(self, fence: int, step: str, seconds: float, noted_as: str = "", **changes: Any) -> Record:
         """Keep how long a step took and what the run changes; nothing where the lock is no longer ours."""
         record = self.read()
         if record.owner is None or record.fence != fence:
             return record
-        lease = time.time() + BETWEEN_SECONDS + GRACE_SECONDS
-        return self.write(replace(record, step=step, steps={**record.steps, step: round(seconds, 1)}, lease_until=lease, **changes))
+        now = time.time()
+        steps, lease = {**record.steps, noted_as or step: round(seconds, 1)}, now + BETWEEN_SECONDS + GRACE_SECONDS
+        return self.write(replace(record, step=step, steps=steps, ended=now, lease_until=lease, **changes))
 
     def release(self, fence: int) -> None:
         """Give the lock back; the number stays. One that is another's by now is left alone."""

@@ -343,13 +343,13 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
     if len(workers) != 1:
         return Trouble(f"found {len(workers)} worker containers in the project, expected 1", final=False)
     found = workers[0]
-    last = " | ".join(found["last_lines"])
+    last = f"Its last lines: {' | '.join(found['last_lines'])}" if found["last_lines"] else "It has logged nothing"
     if not found["running"] or found["restarts"]:
         # Exit status 0 is no success: a worker ends with it when its key is refused or its retries are used up.
         ended = f"found: the worker ended (exit status {found['exit_code']}, restarts {found['restarts']})"
-        return Trouble(f"{ended}, expected it to run and register as {expected}. Its last lines: {last}", final=True)
+        return Trouble(f"{ended}, expected it to run and register as {expected}. {last}", final=True)
     if not found["worker_id"]:
-        return Trouble(f"found: the worker runs but has not registered, expected it as {expected}. Its last lines: {last}", final=False)
+        return Trouble(f"found: the worker runs but has not registered, expected it as {expected}. {last}", final=False)
     if (epoch(found.get("registered_since")) or math.inf) < (epoch(found.get("started_at")) or 0.0):
         # The log of a container that was stopped and started again still has the registration before.
         return Trouble(f"found: the worker was started and has not registered since, expected it as {expected}", final=False)
@@ -359,7 +359,5 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
         final = found["agent_name"] is not None
         return Trouble(f"found: the worker registered as {found['agent_name']!r}, expected {expected!r}. {remedy}", final=final)
     if not found["connected"]:
-        return Trouble(
-            f"found: the worker lost its connection after it registered, expected it to stay. Its last lines: {last}", final=False
-        )
+        return Trouble(f"found: the worker lost its connection after it registered, expected it to stay. {last}", final=False)
     return None

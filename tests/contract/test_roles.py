@@ -1,8 +1,13 @@
-"""Each role's defaults, argument specs and README against each other; the last part shows that each test can fail."""
+"""Each role's defaults, argument specs and README against each other, and what ansible-doc shows of them; the last part shows that each
+test can fail."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-ROLES = sorted(path for path in (Path(__file__).resolve().parents[2] / "roles").glob("*") if path.is_dir())
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
 # What belongs to no single role: the server, and who is who on it. All are described in inventory/example.
 SHARED = {
     "agent_release_app",
@@ -108,6 +115,55 @@ def test_a_molecule_scenario_exists(role: Path) -> None:
     assert (role / "molecule" / "default" / "molecule.yml").is_file()
 
 
+# --- what ansible-doc shows ------------------------------------------------------------------------------------------
+
+
+def ansible_doc(*options: str) -> str:
+    """What `ansible-doc` says of all roles, in one call; one that it does not find it leaves out in silence."""
+    command = [str(BIN / "ansible-doc"), "-t", "role", "-r", "roles", *options, *(role.name for role in ROLES)]
+    settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    return dict(json.loads(ansible_doc("--json")))
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    return pages_of(ansible_doc())
+
+
+def pages_of(text: str) -> dict[str, str]:
+    """The text of each role, by its name."""
+    parts = re.split(r"^> ROLE: \W*(\w+).*$", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def unseen(options: Mapping[str, Any], page: str) -> list[str]:
+    """The options that a page does not begin a paragraph with."""
+    return [name for name in options if not re.search(rf"^\W*{re.escape(name)}\b", page, flags=re.MULTILINE)]
+
+
+def main_of(role: Path) -> dict[str, Any]:
+    return dict(read(role / "meta" / "argument_specs.yml")["argument_specs"]["main"])
+
+
+@each_role
+def test_ansible_doc_knows_the_role_as_it_is_described(role: Path, shown: dict[str, Any]) -> None:
+    main = shown[role.name]["entry_points"]["main"]
+    assert main["short_description"] == main_of(role)["short_description"]
+    assert main["options"] == main_of(role)["options"]
+
+
+@each_role
+def test_ansible_doc_shows_each_option_to_a_reader(role: Path, pages: dict[str, str]) -> None:
+    assert unseen(main_of(role)["options"], pages[role.name]) == []
+
+
 # --- each comparison can fail ----------------------------------------------------------------------------------------
 
 KEEP = {"type": "int", "description": "How many are kept.", "default": 3}
@@ -144,3 +200,14 @@ def test_a_variable_of_another_role_is_found() -> None:
 
 def test_a_variable_the_readme_does_not_name_is_found() -> None:
     assert unnamed({"sample_keep": 3, "sample_keep_all": 3}, "`sample_keep_all`: all.") == ["sample_keep"]
+
+
+def test_an_option_that_ansible_doc_does_not_show_is_found() -> None:
+    texts = (
+        "> ROLE: *a* (/a)\n\nOptions (= indicates it is required):\n\n= a_keep  Kept.\n",
+        "> ROLE: *b* (/b)\n- b_name  As a_keep.\n- b_name_all  All.\n",
+    )
+    found = pages_of("".join(texts))
+    assert list(found) == ["a", "b"]
+    assert unseen({"a_keep": {}, "a_name": {}}, found["a"]) == ["a_name"]
+    assert unseen({"b_name": {}, "b_all": {}, "a_keep": {}}, found["b"]) == ["b_all", "a_keep"]

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 APP = "sidekick"
 NGINX = 80
 API_PORTS = (18101, 18102)
+HOOKS_RAN = "/tmp/hooks-ran"
 # The steps of a release, each with the words of the task by which a run is seen to be in it.
 STEPS = {
     "begin": "Take the lock, decide what is to be done",
@@ -217,6 +218,23 @@ class Machine:
         }
 
 
+def hook_file(lab: Lab, name: str) -> str:
+    """Tasks of a user that note on the host that they ran, and which release serves at that moment; the path of the file."""
+    path = lab.scratch / f"hook-{name}.yml"
+    script = f"echo {name} $(basename $(readlink /opt/{APP}/current)) >>{HOOKS_RAN}"
+    path.write_text(json.dumps([{"name": "Note what serves", "ansible.builtin.shell": script}]))
+    return str(path)
+
+
+def hooks_ran(machine: Machine) -> list[tuple[str, ...]]:
+    """The hooks that ran on a host since `forget_hooks`, in their order: name and release."""
+    return [tuple(line.split()) for line in machine.sh(f"cat {HOOKS_RAN} || true").splitlines()]
+
+
+def forget_hooks(machine: Machine) -> None:
+    machine.sh(f"rm -f {HOOKS_RAN}")
+
+
 def wait_for(machine: Machine, command: str, words: str, times: int = 1, seconds: float = 90) -> str:
     """The last line with these words that the command prints, once there are so many."""
     deadline = time.monotonic() + seconds
@@ -345,10 +363,12 @@ class Lab:
         extra_vars: Mapping[str, Any] | None = None,
         limit: str = "",
         inventory: Path | list[Path] | None = None,
+        options: str = "",
         verbosity: int = 0,
         **environment: str,
     ) -> Run:
-        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the lab's."""
+        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the lab's, ``options`` are
+        more of the command's own."""
         work = self.scratch / f"run-{len(list(self.scratch.glob('run-*'))) + 1:03d}"
         own_reports = work / "reports"
         work.mkdir()
@@ -360,6 +380,7 @@ class Lab:
             inventory=[str(path) for path in inventories] or None,
             extravars=dict(extra_vars or {}) or None,
             limit=limit or None,
+            cmdline=options or None,
             verbosity=verbosity or None,
             quiet=True,
             # Without one ansible-runner takes the signals over for good, and Ctrl-C would end one playbook and not the tests.
@@ -370,7 +391,7 @@ class Lab:
         self.check(run.transcript, run.said)
         touched = run.hosts() - {"localhost"}
         if playbook == "deploy.yml":
-            as_it_says = run.rc == 0 and not (extra_vars or inventory)
+            as_it_says = run.rc == 0 and not (extra_vars or inventory or options)
             (self.varied.difference_update if as_it_says else self.varied.update)(touched)
         return run
 

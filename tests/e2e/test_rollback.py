@@ -9,20 +9,25 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import controller
+from ansible.module_utils.livekit_deploy import controller, hooks
 
 from tests.e2e.calls import CallStream
-from tests.e2e.harness import APP, NGINX, Lab, Machine, Run
+from tests.e2e.harness import APP, NGINX, Lab, Machine, Run, forget_hooks, hook_file, hooks_ran
 
 NAME = "staging-1"
 SHARED = "sidekick-agent-staging"
 OWN = f"{SHARED}-{NAME}"
 CHANGE = {"livekit_agent_memory": "1700m"}
-HOOKS = ("before_switch", "after_switch", "on_failure")
+# In the order in which they run: those while the old release serves, and those while the new one does.
+HOOKS_OF_THE_OLD = ("before_start", "after_start", "before_prove", "after_prove", "before_switch")
+HOOKS_OF_THE_NEW = ("after_switch", "before_verify", "after_verify", "before_drain", "after_drain")
+STEPS_OF_A_RELEASE = [
+    *("begin", "send", "pull", "vacancy", "start agent-worker", "register and prove"),
+    *("start fastapi", "preview", "switch", "verify", "drain"),
+]
 
 
 @dataclass(frozen=True)
@@ -77,18 +82,11 @@ def returned(told: Run, deployed: Lab, first: Machine) -> Step:
 @pytest.fixture(scope="module")
 def changed(returned: Step, deployed: Lab, first: Machine) -> Step:
     assert returned.run.rc == 0
-    hooks = {name: str(hook_file(deployed, name)) for name in HOOKS}
-    step = under_calls(deployed, first, "deploy.yml", **CHANGE, agent_release_hooks=hooks)
+    forget_hooks(first)
+    files = {name: hook_file(deployed, name) for name in hooks.NAMES}
+    step = under_calls(deployed, first, "deploy.yml", **CHANGE, agent_release_hooks=files)
     assert step.run.rc == 0, step.run.stdout
     return step
-
-
-def hook_file(lab: Lab, name: str) -> Path:
-    """Tasks of a user that note on the host which release serves at that moment."""
-    path = lab.scratch / f"{name}.yml"
-    script = f"readlink /opt/{APP}/current >/tmp/hook-{name}"
-    path.write_text(json.dumps([{"name": "Note what serves", "ansible.builtin.shell": script}]))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +154,9 @@ def test_deployment_under_another_name_loses_no_request_and_no_dispatch(returned
 
 
 def test_hooks_run_at_their_steps(changed: Step, first: Machine) -> None:
-    noted = {name: Path(first.sh(f"cat /tmp/hook-{name} || true")).name for name in HOOKS}
-    assert noted == {"before_switch": changed.before["id"], "after_switch": changed.after["id"], "on_failure": ""}
+    assert {*HOOKS_OF_THE_OLD, *HOOKS_OF_THE_NEW, "on_failure"} == set(hooks.NAMES)
+    old, new = changed.before["id"], changed.after["id"]
+    assert hooks_ran(first) == [*((name, old) for name in HOOKS_OF_THE_OLD), *((name, new) for name in HOOKS_OF_THE_NEW)]
 
 
 def test_hook_that_is_not_there_is_refused_before_anything_is_touched(changed: Step, deployed: Lab, first: Machine) -> None:
@@ -195,7 +194,9 @@ def test_history_tells_what_was_done_and_how_long_it_took(previous: Step, first:
     ]
     assert latest[-1]["to"] == previous.after["id"]
     assert [entry["verdict"] for entry in latest] == ["foreign", "exclusive", "exclusive", "exclusive"]
-    assert all({"begin", "pull", "start agent-worker", "start fastapi", "switch", "drain"} == set(entry["steps"]) for entry in latest)
+    assert all(list(entry["steps"]) == STEPS_OF_A_RELEASE for entry in latest)
+    # The two readings of a verification are at least 2 s apart.
+    assert all(entry["steps"]["verify"] > 1 for entry in latest)
 
 
 def test_rollback_to_an_unknown_release_is_refused_with_the_choice(previous: Step, deployed: Lab, first: Machine) -> None:
@@ -210,14 +211,17 @@ def test_rollback_to_an_unknown_release_is_refused_with_the_choice(previous: Ste
 # --- showing, waiting, taking over -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [{"extra_vars": {**CHANGE, "dry_run": True}}, {"extra_vars": {**CHANGE, "dry_run": "true"}}])
+@pytest.mark.parametrize("arguments", [{"extra_vars": {"dry_run": "true"}}, {"options": "--check --diff"}], ids=["dry_run", "check"])
 def test_dry_run_shows_what_would_change_and_touches_nothing(
     previous: Step, deployed: Lab, first: Machine, arguments: dict[str, Any]
 ) -> None:
     before, entries = first.state(), len(first.history())
-    run = deployed.play("deploy.yml", limit=NAME, **arguments)
+    wanted = {"livekit_agent_name": f"{OWN}-shown", "livekit_agent_image": f"registry.test/worker@sha256:{'0' * 64}"}
+    run = deployed.play("deploy.yml", limit=NAME, inventory=deployed.inventory_of("shown", {NAME: wanted}), **arguments)
     assert run.rc == 0, run.stdout
     assert f"in place of {previous.after['id']}: another content" in run.said
+    assert f"agent name {OWN} -> {OWN}-shown" in run.said
+    assert f"image of agent-worker {previous.after['images']['agent-worker']} -> {wanted['livekit_agent_image']}" in run.said
     assert (first.state(), len(first.history())) == (before, entries)
 
 

@@ -112,6 +112,53 @@ def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:
     )
 
 
+DRY = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
+SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:1"}}
+
+
+@pytest.mark.parametrize(
+    ("plan", "current", "lines"),
+    [
+        pytest.param(
+            {"images": {"fastapi": "api:2", "agent-worker": "worker:2"}},
+            SERVING,
+            [
+                "h: would release r2 in place of r1: another content; forced",
+                "  agent name a -> b",
+                "  image of fastapi api:1 -> api:2",
+                "  image of agent-worker worker:1 -> worker:2",
+                "  containers: start those of app-r2, then stop those of app-r1",
+            ],
+            id="all of it",
+        ),
+        pytest.param(
+            {"agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:2"}},
+            SERVING,
+            [
+                "h: would release r2 in place of r1: another content; forced",
+                "  image of agent-worker worker:1 -> worker:2",
+                "  containers: start those of app-r2, then stop those of app-r1",
+            ],
+            id="one image",
+        ),
+        pytest.param(
+            {"images": {"agent-worker": "worker:1"}, "reasons": ["nothing serves yet"]},
+            {},
+            [
+                "h: would release r2 in place of nothing: nothing serves yet",
+                "  agent name none -> b",
+                "  image of agent-worker none -> worker:1",
+                "  containers: start those of app-r2",
+            ],
+            id="first release",
+        ),
+        pytest.param({"changed": False, "id": "r1"}, SERVING, ["h: nothing would change, r1 serves b"], id="nothing"),
+    ],
+)
+def test_dry_run_tells_name_images_and_containers(plan: dict[str, Any], current: dict[str, Any], lines: list[str]) -> None:
+    assert deployment.dry("h", {**DRY, **plan}, current) == lines
+
+
 def test_second_run_is_refused_and_named(run: Deployment) -> None:
     begin(run, owner=THEM)
     with pytest.raises(LockError, match=r"ben@laptop \(process 20, deploy\) deploys to this host"):
@@ -172,7 +219,7 @@ def test_release_is_remembered_with_the_seconds_of_its_steps(run: Deployment, ma
     plan = deploy(run, machine)["plan"]
     (entry,) = told(run)
     assert (entry["outcome"], entry["to"], entry["verdict"], entry["by"]) == ("released", plan["id"], "exclusive", "anna@ci")
-    assert list(entry["steps"]) == ["begin", "switch", "drain"]
+    assert list(entry["steps"]) == ["begin", "send", "switch", "verify", "drain"]
     assert run.lock.read().owner is None
 
 
@@ -188,7 +235,8 @@ def test_failed_release_is_taken_back_and_remembered(run: Deployment, machine: M
     second = begin(run, replace(ORDER, stamp=LATER, force=True))
     done = run.abandon(second["fence"], "Start the worker: it crashed")
     assert (done["serving"], (run.host.current() or {})["id"]) == (first, first)
-    assert [(e["outcome"], e["reason"]) for e in told(run)][1:] == [("taken back", "Start the worker: it crashed")]
+    assert [(e["outcome"], e["step"], e["reason"]) for e in told(run)][1:] == [("taken back", "begin", "Start the worker: it crashed")]
+    assert list(told(run)[1]["steps"]) == ["begin", "send", "take back"]
     assert run.lock.read().owner is None
 
 

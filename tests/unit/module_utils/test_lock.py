@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.lock import Claim, Lock, LockError, Owner, Record, why_free
+from ansible.module_utils.livekit_deploy.lock import Claim, Lock, LockError, Owner, Record, since_the_step, why_free
 
 US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
 SIBLING = Owner("m1", 11, "110", "carl@ci")
@@ -167,6 +169,55 @@ def test_record_tells_the_step_and_the_seconds_of_those_before(mine: Lock) -> No
     record = mine.read()
     assert (record.step, sorted(record.steps)) == ("switch", ["stage", "switch"])
     assert record.steps["stage"] >= 0.1
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        ("begin", "send"),
+        ("pull", "vacancy"),
+        ("start candidate", "prove candidate"),
+        ("start agent-worker", "register and prove"),
+        ("start fastapi", "preview"),
+        ("switch", "verify"),
+        ("drain", None),
+    ],
+)
+def test_what_is_done_after_a_step_has_a_name_of_its_own(step: str, named: str | None) -> None:
+    record = Record(3, US, step=step, steps={step: 1.0}, ended=NOW - 2.04)
+    assert since_the_step(record, NOW) == ({named: 2.0} if named else {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        pytest.param({"steps": {"begin": 0.1}}, {}, id="the step failed"),
+        pytest.param({"ended": 0.0}, {}, id="a record of an older version"),
+        pytest.param({"ended": NOW + 5.0}, {"verify": 0.0}, id="the clock was set back"),
+    ],
+)
+def test_seconds_that_are_not_known_are_not_told(changes: dict[str, Any], found: dict[str, float]) -> None:
+    record = Record(3, US, step="switch", steps={"switch": 1.0}, ended=NOW - 2.0)
+    assert since_the_step(replace(record, **changes), NOW) == found
+
+
+def test_record_tells_the_seconds_between_the_steps(mine: Lock) -> None:
+    fence = take(mine, claim())
+    with mine.held(fence, "start agent-worker", 10.0):
+        pass
+    time.sleep(0.2)
+    with mine.held(fence, "switch", 10.0) as record:
+        assert record.steps["register and prove"] >= 0.2
+    assert list(mine.read().steps) == ["start agent-worker", "register and prove", "switch"]
+
+
+def test_seconds_of_taking_back_are_not_those_of_the_step_that_failed(mine: Lock) -> None:
+    fence = take(mine, claim())
+    mine.note(fence, "switch", 7.0)
+    with mine.held(fence, "switch", 10.0, noted_as="take back"):
+        pass
+    record = mine.read()
+    assert (record.step, record.steps) == ("switch", {"switch": 7.0, "verify": 0.0, "take back": 0.0})
 
 
 def test_step_that_failed_is_the_one_that_is_told(mine: Lock) -> None:

@@ -182,7 +182,13 @@ def reading(**changes: Any) -> dict[str, Any]:
         pytest.param([reading(), reading()], "2 worker containers", False, id="two"),
         pytest.param([reading(running=False, exit_code=0)], "the worker ended (exit status 0", True, id="ended"),
         pytest.param([reading(restarts=2)], "restarts 2", True, id="crash loop"),
-        pytest.param([reading(worker_id=None)], "has not registered", False, id="not registered"),
+        pytest.param([reading(worker_id=None)], "has not registered, expected it as a. It has logged nothing", False, id="hanging"),
+        pytest.param(
+            [reading(worker_id=None, last_lines=["x", "y"])],
+            "has not registered, expected it as a. Its last lines: x | y",
+            False,
+            id="not registered",
+        ),
         pytest.param(
             [reading(started_at="2026-01-02T00:00:00.5Z", registered_since=BEFORE)], "has not registered since", False, id="again"
         ),
