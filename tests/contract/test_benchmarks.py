@@ -19,6 +19,7 @@ if str(ROOT) not in sys.path:
 from benchmarks import loss, loss_figures, release_time, verdict_time  # noqa: E402  the path comes first
 
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("verdict-time-*.json"))
+LOSSES = sorted((ROOT / "benchmarks" / "results").glob("loss-*.json"))
 RELEASE_TIMES = sorted((ROOT / "benchmarks" / "results").glob("release-time-*.json"))
 # What each run of a release's time has.
 SECONDS = ("bound_seconds", "release_seconds", "unchanged_seconds")
@@ -72,6 +73,11 @@ def loss_problems_of(document: dict[str, Any], name: str) -> list[str]:
     problems += [] if {"livekit-server", "livekit-api", "docker", "python"} <= document["versions"].keys() else ["versions"]
     problems += loss_figures.missing(document, list(loss.BY_NAME), loss.RATES, loss.RUNS)
     return [*problems, *loss_figures.failures(document, OURS)]
+
+
+def test_newest_loss_result_has_every_case_and_nothing_of_ours_is_lost() -> None:
+    newest = LOSSES[-1]
+    assert loss_problems_of(json.loads(newest.read_text()), newest.stem) == []
 
 
 # --- the time of a release ---------------------------------------------------------------------------------------------
