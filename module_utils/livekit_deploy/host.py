@@ -461,7 +461,7 @@ class Host:
                 wait_until(lambda: False, overlap_seconds)
             self.close_gate(record)
             # Noted first: killed in between, the signal may have been sent, and a second one would kill running calls.
-            record = self.save(self.record(release_id) or record, drain_started_at=now())
+            record = self.save(record, drain_started_at=now())
             engine.docker(self.run, "kill", "--signal", (record.get("adopted") or {}).get("signal", "TERM"), agent["id"])
         deadline = time.monotonic() + wait_seconds
         while agent and agent["running"]:
@@ -477,14 +477,12 @@ class Host:
         return False
 
     def stop_api(self, record: dict[str, Any], api: dict[str, Any], wait_seconds: float, insist: bool) -> bool:
-        """Stop an API that has no request left. One that still has is told to finish and takes no other; whether it is stopped."""
-        if wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds) or insist:
-            engine.docker(self.run, "stop", api["id"])
-            return True
-        if not record.get("api_told_at"):
-            self.save(record, api_told_at=now())
-            engine.docker(self.run, "kill", "--signal", "TERM", api["id"])
-        return False
+        """Stop an API that has no request left; whether it is stopped. One that still has is not even told: after a SIGTERM its server may
+        end its requests, and the proxy sends it no new one anyway."""
+        if not (wait_until(lambda: not connected_to(record.get("api_port")), wait_seconds) or insist):
+            return False
+        engine.docker(self.run, "stop", api["id"])
+        return True
 
     def may_have_calls(self, agent: dict[str, Any]) -> bool:
         """Whether a worker that was told to stop may still have calls: unless it says itself that it has none."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.harness import Lab, Machine, Run, wait_for
+from tests.e2e.harness import Lab, Machine, Run
 
 # Longer than a deployment and its waits for what the old release still has.
 REQUEST_SECONDS = 90
@@ -52,8 +52,6 @@ def story(deployed: Lab, second: Machine) -> Story:
         assert time.monotonic() - began < REQUEST_SECONDS, "the run took longer than the request, so nothing was proved"
         running = running_of(second, old)
         answer, _ = request.communicate(timeout=2 * REQUEST_SECONDS)
-    api = next(c for c in second.containers(every=True) if (c.service, c.release) == ("fastapi", old.lower()))
-    wait_for(second, f"docker inspect -f '{{{{.State.Status}}}}' {api.id}", "exited")
     next_run = deployed.play("deploy.yml", extra_vars=change, limit=second.name)
     left = [c.service for c in second.containers(every=True) if c.release != (second.serving() or "").lower()]
     return Story(old, run, running, answer, next_run, left)

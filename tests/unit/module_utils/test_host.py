@@ -247,21 +247,12 @@ def signalled(machine: Machine) -> list[list[str]]:
     return [[command[1], command[-1].rsplit("-", 1)[-1]] for command in machine.commands if command[1] in ("stop", "kill")]
 
 
-def test_api_that_still_answers_is_told_to_finish_and_not_stopped(served: Host, machine: Machine, answering: set[int]) -> None:
-    machine.drains = False
+def test_api_that_still_answers_is_not_stopped_while_its_worker_drains(served: Host, machine: Machine, answering: set[int]) -> None:
     answering.add(18101)
     served.serve(NEW)
     assert served.retire(0.1, keep=3)["draining"] == [OLD]
-    assert signalled(machine) == [["kill", "fastapi"], ["kill", "worker"]]
-
-
-def test_api_that_was_told_to_finish_is_told_once(served: Host, machine: Machine, answering: set[int]) -> None:
-    machine.drains = False
-    answering.add(18101)
-    served.serve(NEW)
-    served.retire(0.1, keep=3)
-    served.retire(0.1, keep=3)
-    assert signalled(machine).count(["kill", "fastapi"]) == 1
+    assert signalled(machine) == [["kill", "worker"]]
+    assert [c["Id"] for c in machine.containers if c["State"]["Running"]] == [f"{OLD}-fastapi", f"{NEW}-fastapi", f"{NEW}-agent-worker"]
 
 
 def test_api_that_has_answered_while_its_worker_ended_is_stopped(served: Host, machine: Machine, answering: set[int]) -> None:
@@ -273,11 +264,10 @@ def test_api_that_has_answered_while_its_worker_ended_is_stopped(served: Host, m
 
 
 def test_former_name_is_served_as_long_as_its_api_answers(served: Host, machine: Machine, answering: set[int]) -> None:
-    machine.drains = False
     answering.add(18101)
     rename_to(served, "other")
     assert served.retire(0.1, keep=3, overlap_seconds=0.1)["draining"] == [OLD]
-    assert (signalled(machine), served.gate(OLD)) == ([["kill", "fastapi"]], "open")
+    assert (signalled(machine), served.gate(OLD)) == ([], "open")
 
 
 def test_next_run_stops_an_api_that_still_answers(served: Host, machine: Machine, answering: set[int]) -> None:
