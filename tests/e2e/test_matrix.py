@@ -16,8 +16,8 @@ from tests.e2e.harness import ROOT, Lab
 from tests.e2e.matrix import BY_KEY, EXCLUSIVE, SITUATIONS, Situation
 from tests.e2e.planting import Planting, Played, together
 
-# Measured 1.84 to 1.88. Seconds alone would be the machine's: 430 and 632 on the same two cores at two times.
-LIMIT_DEPLOYMENTS = 2.5
+# Where the machine starts somebody else's workers as fast as it did when the whole took 430 s; on a slower one as much longer.
+LIMIT_SECONDS, STRANGERS_SECONDS = 600, 28.4
 NO_PREVIEW = {"verification_preview": False}
 IN_DETAIL = ("clean", "three", "full", "pool", "api")
 WHERE = ROOT / "build/matrix.json"
@@ -209,8 +209,9 @@ def test_a_server_without_sip_is_said_to_be_not_checked(matrix: Matrix) -> None:
     assert any("SIP" in line for line in matrix.played["diagnosed"].report["not_read"])
 
 
-def test_whole_matrix_takes_little_longer_than_to_deploy_it(matrix: Matrix) -> None:
-    assert matrix.seconds <= LIMIT_DEPLOYMENTS * matrix.steps["deploy"], matrix.steps
+def test_whole_matrix_takes_ten_minutes_at_most(matrix: Matrix) -> None:
+    slowness = max(1.0, matrix.steps["strangers"] / STRANGERS_SECONDS)
+    assert matrix.seconds <= LIMIT_SECONDS * slowness, matrix.steps
 
 
 def test_nothing_of_it_is_left_on_the_hosts(matrix: Matrix) -> None:
