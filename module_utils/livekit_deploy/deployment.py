@@ -17,7 +17,7 @@ from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 # What a release's record has of the plan that made it.
 RECORDED = ("id", "api_port", "services", "hash", "agent_name", "previous", "rolled_back", "images", "hook", "gated", "candidate")
 STOP_SECONDS = 5.0
-INVENTORY, SHARED_NAME, RELEASE = "inventory", "shared_name", "release"
+INVENTORY, SHARED_NAME, RELEASE = "inventory", probes.SHARED_NAME, probes.RELEASE
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 WITNESS = "__verification_witness"
 # How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has them.
 EARLIER_IDS = 100
-SHARED_NAME = "shared_name"
+SHARED_NAME, RELEASE = "shared_name", "release"
 # On a name that others have on purpose a directed probe may be taken by one of them: so many are tried.
 SHARED_TRIES = 12
 # A new worker may be too busy with its own start to be offered the first one.

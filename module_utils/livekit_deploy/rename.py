@@ -12,8 +12,6 @@ from ansible.module_utils.livekit_deploy.inventory import read_host
 from ansible.module_utils.livekit_deploy.worker import NAME_VARIABLES
 
 REMOVAL, STRANGERS, SHARERS = "__removal_done", "__removal_workers", "__removal_sharers"
-# The kind of a rollback that brings a kept release back with its own environment.
-BROUGHT_BACK = "release"
 TOKENS = "join tokens with an embedded dispatch to it may still be in use: they name the agent themselves"
 
 
@@ -79,7 +77,7 @@ def dispatches(
         new = [] if released else [variable for variable, value in values.items() if value in instead]
         if own_name == name:
             found[name] = f"the API of {host}"
-        elif old and back != BROUGHT_BACK:  # the shared name is given to what serves: its other variables stay
+        elif old and back != probes.RELEASE:  # a kept one brings its own variables back; under the shared name they stay
             found[name] = f"the API of {host} (its {', '.join(old)})"
         elif old or new:
             listed = ", ".join(f"{variable} is {values[variable]}" for variable in old or new)
