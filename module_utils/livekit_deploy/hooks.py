@@ -13,10 +13,10 @@ STEPS = ("start", "prove", "switch", "verify", "drain")
 NAMES = (*(f"{when}_{step}" for step in STEPS for when in ("before", "after")), "on_failure")
 
 
-def hooks_of(hooks: Any, name: str) -> list[str]:
-    """The file that runs at a point, as a list of one or none; relative paths are from where the playbook was started."""
-    path = hooks.get(name) if isinstance(hooks, Mapping) else None
-    return [str(Path(str(path)).absolute())] if path else []
+def hooks_of(hooks: Any, *names: str) -> list[str]:
+    """The files that run at a point, in order: one or none for each name. Relative paths are from where the playbook was started."""
+    given = hooks if isinstance(hooks, Mapping) else {}
+    return [str(Path(str(given[name])).absolute()) for name in names if given.get(name)]
 
 
 def hook_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:

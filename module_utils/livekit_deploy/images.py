@@ -191,7 +191,7 @@ class Images:
         brought = self.brought()
         if not brought:
             return []
-        used = {container.get("Image") for container in engine.containers(self.run)} | {self.id_of(image) for image in needed}
+        used = {container.get("Image") for container in engine.containers(self.run)} | {self.id_of(image) for image in set(needed)}
         return [reference for reference in brought if self.let_go(reference, used)]
 
     def let_go(self, reference: str, used: set[str | None]) -> bool:

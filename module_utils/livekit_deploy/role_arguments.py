@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.livekit_deploy import inventory
+from ansible.module_utils.livekit_deploy import inventory, merge
 
 Specs = Mapping[str, Mapping[str, Any]]
 # The inventory's own judgement already has sentences for these.
@@ -68,7 +68,8 @@ def wrong_type(variables: Mapping[str, Any], name: str, option: Mapping[str, Any
         if value is not None and not isinstance(value, PLAIN):
             return ""  # ansible-core's mark for what is undefined here: it may refer to what only the role knows
         as_written = value is not None and isinstance(value, AS_WRITTEN.get(option["type"], object))
-        if as_written and not ArgumentSpecValidator(spec).validate({name: value}).error_messages:
+        # The validator copies what it is given, and a value that is still a template drags all variables along.
+        if as_written and not ArgumentSpecValidator(spec).validate({name: merge.plain(value)}).error_messages:
             return ""
     except Exception:
         return ""  # an expression that fails here is the role's to tell
