@@ -37,6 +37,8 @@ STEPS = {
     "verify": "Send all probes of all hosts",
     "drain": "Drain and stop the releases",
 }
+# In the midst of a step: its module runs on the host. Pulling what is there already is the shortest, about 0.5 s.
+INTO_THE_STEP_SECONDS = {"begin": 0.8, "pull": 0.3}
 OF_THE_LAB = re.compile(r"lkad-(livekit|registry(-private)?|(staging|other)-\d+)")
 RESULTS = {
     "runner_on_ok": "ok",
@@ -69,6 +71,7 @@ class Result:
     status: str
     changed: bool
     message: str
+    action: str
 
 
 @dataclass(frozen=True)
@@ -292,6 +295,18 @@ class Terminal:
             assert self.process.poll() is None, self.said
             time.sleep(0.05)
 
+    @property
+    def task(self) -> str:
+        """What it is doing, as its report says."""
+        [row] = json.loads((self.reports / "deploy.json").read_text())["hosts"].values()
+        return str(row["reason"])
+
+    def wait_in(self, step: str) -> None:
+        """Until it is in the midst of a step."""
+        self.wait_for(STEPS[step])
+        time.sleep(INTO_THE_STEP_SECONDS.get(step, 0.4))
+        assert STEPS[step] in self.task, f"found {self.task}, expected {STEPS[step]}: the step was over before it was struck"
+
     def send(self, number: signal.Signals) -> None:
         """A signal to all of its processes, as a terminal sends Ctrl-C."""
         os.killpg(self.process.pid, number)
@@ -400,12 +415,14 @@ class Lab:
         """`ansible-playbook deploy.yml` in a process group of its own; killed if it still runs at the end."""
         log = self.scratch / f"{name}.log"
         reports = {"LIVEKIT_DEPLOY_REPORTS": str(log.with_suffix(".reports"))}
+        # Else a task is named when its first result is there, and whoever waits for the name would always come too late.
+        at_once = {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "True"}
         command = ["ansible-playbook", "-i", str(self.inventory), "deploy.yml", "--limit", limit, "-e", json.dumps(dict(change))]
         with log.open("w") as output:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, **self.environment, **reports},
+                env={**os.environ, **self.environment, **reports, **at_once},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -465,7 +482,7 @@ def result_of(event: Mapping[str, Any]) -> Result | None:
     answer = data.get("res") or {}
     executed_by = (answer.get("_ansible_delegated_vars") or {}).get("ansible_delegated_host") or data["host"]
     changed = bool(answer.get("changed"))
-    return Result(executed_by, data["host"], data["task"], status, changed, str(answer.get("msg", "")))
+    return Result(executed_by, data["host"], data["task"], status, changed, str(answer.get("msg", "")), data["task_action"])
 
 
 def lab_command(*arguments: str) -> str:

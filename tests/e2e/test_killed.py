@@ -40,8 +40,7 @@ def change(number: int) -> dict[str, Any]:
 
 def kill_in(lab: Lab, machine: Machine, number: int, step: str) -> Killed:
     with lab.terminal(f"killed-{number}", NAME, change(number)) as run:
-        run.wait_for(STEPS[step])
-        time.sleep(0.4)
+        run.wait_in(step)
         run.send(signal.SIGKILL)
     return Killed(machine.serving() or "", machine.gates())
 
@@ -99,7 +98,7 @@ def test_no_dispatch_is_lost_whenever_the_controller_is_killed(story: Story) -> 
 def overtaken(deployed: Lab, first: Machine) -> tuple[Run, int, str, Callable[[], dict[str, Any]], dict[str, Any]]:
     """A run that is paused, its lease made to end, another one that takes over, and the first one again."""
     with deployed.terminal("paused", NAME, change(100)) as run:
-        run.wait_for(STEPS["prove"])
+        run.wait_in("prove")
         run.send(signal.SIGSTOP)
         first.sh(f'sed -i \'s/"lease_until": [0-9.]*/"lease_until": 1/\' /opt/{APP}/lock.json')
         other = deployed.play("deploy.yml", extra_vars=change(101), limit=NAME)
