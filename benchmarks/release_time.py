@@ -4,7 +4,8 @@
 The lower bound is a hand-made compose project of the same images on the same hosts, changed by `docker compose pull && up -d` over SSH, all
 hosts at the same time: the old containers end, the new ones start, the workers register. It proves nothing and loses calls. Ours is
 `deploy.yml`, on 1, 2 and 3 hosts, and once more with nothing to change. What a run waited for LiveKit (the search window in which the
-server asks other workers, its list while it is cold) is told apart: it is the same for any number of hosts.
+server asks other workers, its list while it is cold) is told apart: it is the same for any number of hosts. Beside it is the floor: a
+playbook with as many calls of a module that does nothing, on the same hosts and the controller.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,11 +32,14 @@ HOSTS = (1, 2, 3)
 REPETITIONS = 1
 RATIO_AIM = 1.5
 UNCHANGED_AIM_SECONDS = 5.0
+RUNS = ("release", "unchanged")
 FOLDER, PROJECT, PORT = "/srv/bench-bare", "bench-bare", 18191
 REGISTERED = (
     "c=$(docker compose ps -q agent-worker); t=$(docker inspect -f '{{.State.StartedAt}}' $c); "
     "until docker logs --since $t $c 2>&1 | grep -qF '\"registered worker\"'; do sleep 0.1; done"
 )
+# These run in ansible-playbook itself and call no module.
+NO_CALLS = {"include_tasks", "fail", "assert", "set_fact"}
 
 
 # --- the lower bound -------------------------------------------------------------------------------------------------
@@ -85,6 +90,32 @@ def deploy(lab: Lab, hosts: Sequence[Machine], number: int) -> tuple[Run, float]
     return run, time.monotonic() - started
 
 
+def calls_of(run: Run) -> dict[str, int]:
+    """How often a module ran on the host with most of them, and on the controller."""
+    ran = Counter(result.host for result in run.results if result.action.rpartition(".")[2] not in NO_CALLS)
+    controller = ran.pop("localhost", 0)
+    return {"host": max(ran.values()), "controller": controller}
+
+
+def idle_play(calls: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A playbook with as many calls of a module that does nothing."""
+    on_hosts = {"name": "Do nothing on each host", "ansible.builtin.ping": {}}
+    on_controller = {**on_hosts, "name": "Do nothing", "run_once": True, "delegate_to": "localhost", "become": False}
+    tasks = [on_hosts] * calls["host"] + [on_controller] * calls["controller"]
+    return [{"name": "Call modules", "hosts": "agent_hosts", "become": True, "tasks": tasks}]
+
+
+def floor(lab: Lab, hosts: Sequence[Machine], calls: Mapping[str, int]) -> float:
+    """Seconds of ansible-playbook for so many calls."""
+    playbook = lab.scratch / "idle.yml"
+    playbook.write_text(json.dumps(idle_play(calls)))
+    started = time.monotonic()
+    run = lab.play(str(playbook), limit=":".join(host.name for host in hosts))
+    if run.rc or calls_of(run) != calls:
+        raise SystemExit(f"{run.stdout}\nfound other calls than {dict(calls)}, so there is no result")
+    return time.monotonic() - started
+
+
 def for_livekit(run: Run, one_call: bool) -> dict[str, float]:
     """What the run waited for LiveKit, each kind once. Where all was asked in one call, a cold list was waited for within the window."""
     waits = {what: run.seconds(what) for what in ("search window", "dispatch list cold")}
@@ -106,6 +137,8 @@ def measured(lab: Lab, hosts: Sequence[Machine], number: int) -> dict[str, Any]:
         "release_waits": for_livekit(changed, one_call=False),
         "unchanged_seconds": unchanged_seconds,
         "unchanged_waits": for_livekit(unchanged, one_call=True),
+        **{f"{what}_calls": calls_of(run) for what, run in (("release", changed), ("unchanged", unchanged))},
+        **{f"{what}_floor_seconds": floor(lab, hosts, calls_of(run)) for what, run in (("release", changed), ("unchanged", unchanged))},
     }
 
 
@@ -146,6 +179,7 @@ def case(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "bound_seconds": round(lowest, 1),
         "release_beyond_waits_seconds": round(ours, 1),
         "unchanged_beyond_waits_seconds": round(beyond(rows, "unchanged"), 1),
+        **{f"{what}_floor_seconds": round(statistics.median(row[f"{what}_floor_seconds"] for row in rows), 1) for what in RUNS},
         "ratio": round(ours / lowest, 2),
     }
 
@@ -173,21 +207,18 @@ def missed(document: Mapping[str, Any]) -> list[str]:
 
 
 def table(document: Mapping[str, Any]) -> list[str]:
-    form = "{:>5}  {:>11}  {:>12}  {:>16}  {:>5}  {:>18}  {:>16}"
-    lines = [form.format("hosts", "lower bound", "release", "beside LiveKit's", "ratio", "nothing to change", "beside LiveKit's"), "-" * 96]
+    """``bare``, ``release`` and ``nothing to change`` in seconds: all, without what LiveKit lets wait, and of calls that do nothing."""
+    form = "{:>5}  {:>6}  {:>8}  {:>10}  {:>10}  {:>5}  {:>18}  {:>10}  {:>10}"
+    heads = ("hosts", "bare", "release", "w/o waits", "idle calls", "ratio", "nothing to change", "w/o waits", "idle calls")
+    lines = [form.format(*heads), "-" * 100]
     for count, one in document["hosts"].items():
-        whole = {what: statistics.median(row[f"{what}_seconds"] for row in one["runs"]) for what in ("release", "unchanged")}
-        apart = (f"{one['release_beyond_waits_seconds']} s", f"{one['unchanged_beyond_waits_seconds']} s")
-        seconds = [
-            f"{one['bound_seconds']} s",
-            f"{whole['release']:.1f} s",
-            apart[0],
-            one["ratio"],
-            f"{whole['unchanged']:.1f} s",
-            apart[1],
-        ]
-        lines.append(form.format(count, *seconds))
+        cells = {what: (whole(one, what), one[f"{what}_beyond_waits_seconds"], one[f"{what}_floor_seconds"]) for what in RUNS}
+        lines.append(form.format(count, one["bound_seconds"], *cells["release"], one["ratio"], *cells["unchanged"]))
     return [*lines, "", *(f"MISSED: {what}" for what in missed(document))]
+
+
+def whole(one: Mapping[str, Any], what: str) -> float:
+    return round(statistics.median(row[f"{what}_seconds"] for row in one["runs"]), 1)
 
 
 def main() -> None:

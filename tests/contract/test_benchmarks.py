@@ -22,7 +22,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("verdict-time-*.json"))
 LOSSES = sorted((ROOT / "benchmarks" / "results").glob("loss-*.json"))
 RELEASE_TIMES = sorted((ROOT / "benchmarks" / "results").glob("release-time-*.json"))
 # What each run of a release's time has.
-SECONDS = ("bound_seconds", "release_seconds", "unchanged_seconds")
+SECONDS = ("bound_seconds", "release_seconds", "unchanged_seconds", "release_floor_seconds", "unchanged_floor_seconds")
 WAITS = ("release_waits", "unchanged_waits")
 MACHINE = {"cores", "memory_gib", "system", "architecture"}
 OURS = [case.name for case in loss.CASES if case.side == loss_figures.OURS]
@@ -182,7 +182,8 @@ def test_a_call_in_progress_of_ours_that_did_not_finish_is_found() -> None:
 
 def a_release_time(**changes: Any) -> dict[str, Any]:
     waits = {"release_waits": {"search window": 10.0, "dispatch list cold": 5.0}, "unchanged_waits": {"search window": 10.0}}
-    rows = [{"bound_seconds": 10.0, "release_seconds": 27.0, "unchanged_seconds": 14.0, **waits}]
+    floors = {"release_floor_seconds": 6.0, "unchanged_floor_seconds": 2.0}
+    rows = [{"bound_seconds": 10.0, "release_seconds": 27.0, "unchanged_seconds": 14.0, **floors, **waits}]
     versions = {"livekit-server": "1", "livekit-api": "1", "python": "3"}
     found = dict.fromkeys(release_time.HOSTS, rows)
     return {**release_time.document_of(found, "2026-11-22", versions, dict.fromkeys(MACHINE, 1)), **changes}
@@ -227,6 +228,7 @@ def test_a_figure_that_a_run_of_the_release_time_lacks_is_found(figure: str) -> 
         ({"bound_seconds": 20.0}, "bound_seconds is not of the runs"),
         ({"release_beyond_waits_seconds": 2.0}, "release_beyond_waits_seconds is not of the runs"),
         ({"unchanged_beyond_waits_seconds": None}, "unchanged_beyond_waits_seconds is not of the runs"),
+        ({"release_floor_seconds": 1.0}, "release_floor_seconds is not of the runs"),
         ({"ratio": 0.9}, "ratio is not of the runs"),
     ],
 )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from lab import lab as fleet
 from tests.e2e.harness import API_PORTS, APP, QUICK, STEPS, Lab, Machine, Terminal, docker, with_fault
 
 LIVEKIT_AWAY_SECONDS = SSH_AWAY_SECONDS = 8.0
-IN_THE_STEP_SECONDS = 0.4
 SMALL_DISK_MB = 4
 PORT_UNIT = "somebody-elses-port"
 FILLER = f"/opt/{APP}/filler"
+LARGE_TAG = "large"
+# Where an Engine puts a layer while it comes.
+DOCKER_TMP = "/var/lib/docker/tmp"
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Case:
     """Calls may be lost from the strike until the worker is registered again; else none at all."""
     fails: bool = False
     """The deployment has to fail and to leave the host as it was; else it may end either way."""
+    says: str = ""
+    """Words of the reason that it has to fail for."""
     pool: bool = False
     """The calls go to the second host, which has the same name."""
 
@@ -64,7 +72,6 @@ class Case:
 
 def send(number: signal.Signals, scene: Scene) -> None:
     assert scene.run
-    time.sleep(IN_THE_STEP_SECONDS)
     scene.run.send(number)
 
 
@@ -88,7 +95,8 @@ def lose_ssh(scene: Scene) -> None:
 
 
 def take_livekit_away(scene: Scene) -> None:
-    scene.lab.livekit.sh("systemctl stop livekit-server@main")
+    # Asked to stop, it would wait for the calls that are in progress, and take new ones meanwhile.
+    scene.lab.livekit.sh("systemctl kill --signal SIGKILL livekit-server@main; systemctl stop livekit-server@main")
     try:
         time.sleep(LIVEKIT_AWAY_SECONDS)
     finally:
@@ -147,6 +155,27 @@ def redeploy(scene: Scene) -> None:
     assert run.rc == 0, run.stdout
 
 
+def push_large_image() -> None:
+    """Push the worker's image with a layer more that is larger than `full_docker_disk` lets come."""
+    tag = f"{fleet.PREFIX}/sidekick-worker:{LARGE_TAG}"
+    with tempfile.TemporaryDirectory() as context:
+        Path(context, "layer").write_bytes(os.urandom(2**20))
+        Path(context, "Dockerfile").write_text(f"FROM {fleet.application_images()['worker']}\nCOPY layer /opt/layer\n")
+        fleet.build_image(tag, Path(context))
+    fleet.push(tag, "sidekick-worker")
+
+
+@contextmanager
+def full_docker_disk(scene: Scene) -> Iterator[None]:
+    """The Engine has hardly any space for what it pulls."""
+    push_large_image()
+    scene.machine.sh(f"mount -t tmpfs -o size=64k,mode=700 tmpfs {DOCKER_TMP}")
+    try:
+        yield
+    finally:
+        scene.machine.sh(f"umount {DOCKER_TMP}")
+
+
 @contextmanager
 def pool_of_two(scene: Scene) -> Iterator[None]:
     """Both hosts have one name; the next deployment gives each its own again."""
@@ -173,6 +202,7 @@ def away(what: str, strike: Strike) -> list[Case]:
     ]
 
 
+LARGE_IMAGE = {"livekit_agent_image": f"{{{{ docker_host_insecure_registries[0] }}}}/sidekick-worker:{LARGE_TAG}"}
 UNHEALTHY = {"agent_api_health_path": "/nowhere", "agent_api_start_timeout_seconds": 3}
 CASES = [
     *(Case(f"Ctrl-C: {step}", step, partial(send, signal.SIGINT)) for step in STEPS),
@@ -190,7 +220,8 @@ CASES = [
     *away("restart of Docker", restart_docker),
     *away("LiveKit away and back", take_livekit_away),
     Case("reboot of one host of a pool of two", strike=reboot, around=pool_of_two, pool=True),
-    Case("less disk free than asked for", change={"agent_release_min_free_mb": 10**9}, fails=True),
+    Case("less disk free than asked for", change={"agent_release_min_free_mb": 10**9}, fails=True, says="agent_release_min_free_mb"),
+    Case("disk of Docker full", change=LARGE_IMAGE, around=full_docker_disk, fails=True, says="no space left on this host"),
     Case("disk full before the switch", "start the worker", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
     Case("disk full after the switch", "verify", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
 ]

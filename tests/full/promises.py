@@ -42,6 +42,8 @@ class Story:
     next_verdict: str | None
     next_said: str
     next_seconds: float
+    draining: bool
+    """The next run left a worker with calls, and said so; `last` is what the run after that left."""
     last: Mapping[str, Any]
     states: set[str]
     lock_owner: Any
@@ -63,7 +65,9 @@ def leaves_as_it_was(story: Story) -> list[str]:
     if not story.case.fails:
         return []
     changed = [f"{key}: {story.before[key]} became {found}" for key, found in story.after.items() if found != story.before[key]]
-    return changed + ([] if story.rc else ["the deployment did not fail"])
+    said = story.case.says in " ".join(story.said.split())
+    why = [] if said else [f"it did not fail because of {story.case.says!r}: {story.said[-3000:]}"]
+    return changed + (why if story.rc else ["the deployment did not fail"])
 
 
 def lost_of(story: Story) -> list[Call]:
@@ -98,7 +102,7 @@ PROMISES: dict[str, Callable[[Story], list[str]]] = {
     "a deployment that has to fail leaves the host as it was": leaves_as_it_was,
     "nothing is lost but while something is away": loses_nothing,
     "the next run finishes without hand work": next_run_finishes,
-    "the next run leaves nothing behind": leaves_nothing,
+    "the next run leaves nothing behind but calls": leaves_nothing,
 }
 
 
@@ -123,5 +127,6 @@ def row_of(story: Story) -> dict[str, Any]:
         "longest_gap_seconds": round(longest_gap(story.calls), 1),
         "away_seconds": round(window.end - window.begin, 1),
         "next_run_seconds": round(story.next_seconds, 1),
+        "next_run_left_calls": story.draining,
         "broken": {name: found for name, promise in PROMISES.items() if (found := promise(story))},
     }

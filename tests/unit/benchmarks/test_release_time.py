@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import release_time
+from tests.e2e.harness import Result, Run
 
 
 def row(bound: float = 10.0, release: float = 30.0, unchanged: float = 14.0) -> dict[str, Any]:
@@ -17,11 +18,27 @@ def row(bound: float = 10.0, release: float = 30.0, unchanged: float = 14.0) -> 
         "release_waits": {"search window": 10.0, "dispatch list cold": 5.0},
         "unchanged_seconds": unchanged,
         "unchanged_waits": {"search window": 10.0},
+        "release_floor_seconds": 8.0,
+        "unchanged_floor_seconds": 2.5,
     }
 
 
 def document(*rows: dict[str, Any]) -> dict[str, Any]:
     return release_time.document_of({3: rows}, "2026-11-22", {"python": "3"}, {"cores": 2})
+
+
+def result(host: str, action: str) -> Result:
+    return Result(host, host, "a task", "ok", False, "", action)
+
+
+def test_floor_has_as_many_calls_as_the_host_with_most_and_the_controller() -> None:
+    on_hosts = [result("a", "agent_release"), result("a", "ansible.builtin.uri"), result("b", "agent_release")]
+    no_calls = [result("a", "ansible.builtin.include_tasks"), result("b", "ansible.builtin.fail")]
+    run = Run(0, "", [*on_hosts, *no_calls, result("localhost", "livekit_dispatch")], {}, {}, "")
+    calls = release_time.calls_of(run)
+    assert calls == {"host": 2, "controller": 1}
+    [play] = release_time.idle_play(calls)
+    assert [task.get("delegate_to") for task in play["tasks"]] == [None, None, "localhost"]
 
 
 def test_waits_for_livekit_are_told_apart_and_the_median_counts() -> None:
