@@ -131,14 +131,15 @@ def measured(lab: Lab, hosts: Sequence[Machine], number: int) -> dict[str, Any]:
     unchanged, unchanged_seconds = deploy(lab, hosts, number)
     if unchanged.changed:
         raise SystemExit(f"found changes on {sorted(unchanged.changed)} where nothing was to change, so there is no result")
+    calls = {"release": calls_of(changed), "unchanged": calls_of(unchanged)}
     return {
         "bound_seconds": lowest,
         "release_seconds": seconds,
         "release_waits": for_livekit(changed, one_call=False),
         "unchanged_seconds": unchanged_seconds,
         "unchanged_waits": for_livekit(unchanged, one_call=True),
-        **{f"{what}_calls": calls_of(run) for what, run in (("release", changed), ("unchanged", unchanged))},
-        **{f"{what}_floor_seconds": floor(lab, hosts, calls_of(run)) for what, run in (("release", changed), ("unchanged", unchanged))},
+        **{f"{what}_calls": found for what, found in calls.items()},
+        **{f"{what}_floor_seconds": floor(lab, hosts, found) for what, found in calls.items()},
     }
 
 

@@ -209,6 +209,10 @@ class Machine:
     def networks(self) -> list[str]:
         return self.sh(f"docker network ls --format '{{{{.Name}}}}' --filter name={APP}-").split()
 
+    def let_the_step_end(self) -> None:
+        """What a host was told to do it does to the end, whether its controller is still there or not."""
+        self.sh(f"flock --wait 60 /opt/{APP}/.lock true")
+
     def state(self) -> dict[str, Any]:
         """Everything a failed deployment must leave as it was; two states of one host are equal or differ visibly."""
         return {

@@ -42,6 +42,7 @@ def kill_in(lab: Lab, machine: Machine, number: int, step: str) -> Killed:
     with lab.terminal(f"killed-{number}", NAME, change(number)) as run:
         run.wait_in(step)
         run.send(signal.SIGKILL)
+    machine.let_the_step_end()
     return Killed(machine.serving() or "", machine.gates())
 
 

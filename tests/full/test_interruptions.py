@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -59,31 +60,27 @@ def disturbed(case: Case, scene: Scene, change: Mapping[str, Any], name: str) ->
         return rc, run.said, window
 
 
-def let_the_step_end(machine: Machine) -> None:
-    """What a host was told to do it does to the end, whether its controller is still there or not."""
-    machine.sh(f"flock --wait 60 /opt/{APP}/.lock true")
-
-
 def played(case: Case, lab: Lab) -> Story:
     number = CASES.index(case)
     change = {"livekit_agent_memory": f"{1600 + number}m", **case.settings}
     scene = Scene(lab, lab.machines[0])
     machine = scene.machine
     called = lab.machines[1] if case.pool else machine
+    following = partial(lab.play, "deploy.yml", extra_vars=change if case.deploys else None, limit="" if case.pool else machine.name)
     with CallStream(f"http://{called.address}:{NGINX}/v1/preview", lab.document["livekit"]) as stream:
         with case.around(scene):
             before = machine.state()
             time.sleep(1)
             rc, said, window = disturbed(case, scene, change, f"row-{number}")
-            let_the_step_end(machine)
+            machine.let_the_step_end()
             after = machine.state()
             services = [c.service for c in machine.containers() if c.release == str(after["serving"]).lower()]
         started = time.monotonic()
-        next_run = lab.play("deploy.yml", extra_vars=change if case.deploys else None, limit="" if case.pool else machine.name)
+        next_run = following()
         next_seconds = time.monotonic() - started
     draining = STILL_DRAINS in next_run.said
     if draining:
-        assert lab.play("deploy.yml", extra_vars=change if case.deploys else None, limit=machine.name).rc == 0
+        assert following().rc == 0
     lab.varied.add(machine.name)
     return Story(
         case=case,
