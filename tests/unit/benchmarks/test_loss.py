@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from livekit.api import ListParticipantsResponse, ParticipantInfo
 
 sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 from benchmarks import loss, witness
 from benchmarks.loss_figures import OURS, SEED
+from tests.e2e import calls
 from tests.e2e.calls import API, DIRECT, Names, Sender
 
 AT = "2026-11-22T10:00:00.5+00:00"
@@ -58,6 +63,20 @@ def test_without_a_name_nothing_is_sent_directly() -> None:
 def test_every_fifth_call_is_a_real_job_or_none(every: int, real: list[int]) -> None:
     made = sender(real_every=every)
     assert [tick for tick in range(10) if made.due(tick, 0.0)[0].real] == real
+
+
+@pytest.mark.parametrize(("last", "came"), [(ParticipantInfo.ACTIVE, True), (ParticipantInfo.JOINED, False)])
+def test_an_agent_is_in_the_room_when_its_connection_stands(last: Any, came: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = chain([None, ParticipantInfo.JOINING, ParticipantInfo.JOINED], repeat(last))
+
+    async def look(_request: Any) -> ListParticipantsResponse:
+        state = next(states)
+        return ListParticipantsResponse(participants=[] if state is None else [ParticipantInfo(state=state)])
+
+    monkeypatch.setattr(calls, "LOOK_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(calls, "IN_TIME_SECONDS", 0.1)
+    server: Any = SimpleNamespace(room=SimpleNamespace(list_participants=look))
+    assert asyncio.run(calls.joined(server, "room")) is came
 
 
 def test_a_call_that_the_worker_answers_is_known_by_its_nonce() -> None:
