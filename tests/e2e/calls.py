@@ -205,20 +205,23 @@ async def taker(livekit: api.LiveKitAPI, room: str) -> str:
 
 
 async def joined(livekit: api.LiveKitAPI, room: str) -> bool:
-    """Whether an agent is in the room in time, connected. One that joins after the room's end would make the room again.
-
-    LiveKit lists a participant before its media connection stands. A room that ended then left its agent trying for 15 s more.
-    """
+    """Whether an agent is in the room in time. One that joins after the room's end would make the room again."""
     deadline = time.monotonic() + IN_TIME_SECONDS
     while time.monotonic() < deadline:
-        try:
-            present = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
-        except PASSING:
-            present = api.ListParticipantsResponse()
-        if any(participant.state == api.ParticipantInfo.ACTIVE for participant in present.participants):
-            return True
+        with suppress(*PASSING):
+            if await connected(livekit, room):
+                return True
         await asyncio.sleep(LOOK_EVERY_SECONDS)
     return False
+
+
+async def connected(livekit: api.LiveKitAPI, room: str) -> bool:
+    """Whether somebody is in the room now, with a media connection.
+
+    LiveKit lists a participant before it has one. A room that ended then left its agent trying for 15 s more.
+    """
+    present = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
+    return any(participant.state == api.ParticipantInfo.ACTIVE for participant in present.participants)
 
 
 def hold(livekit: Mapping[str, str], agent_names: Sequence[str]) -> list[str]:

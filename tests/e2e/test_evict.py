@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from livekit import api
 
+from tests.e2e.calls import connected
 from tests.e2e.harness import ROOT, Lab, Machine, Run
 
 COPIED = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
@@ -239,7 +240,7 @@ async def call(lab: Lab, agent_name: str, worker_id: str) -> str:
 async def taker(livekit: api.LiveKitAPI, room: str) -> str:
     """The worker whose agent is in the room. To give up earlier would leave its job behind: the server's list lags up to 5 s."""
     for _ in range(300):
-        if (await livekit.room.list_participants(api.ListParticipantsRequest(room=room))).participants:
+        if await connected(livekit, room):
             dispatches = await livekit.agent_dispatch.list_dispatch(room)
             worker_ids = [job.state.worker_id for dispatch in dispatches for job in dispatch.state.jobs if job.state.worker_id]
             if worker_ids:
