@@ -18,8 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import ansible.constants
+import ansible.context
 import ansible.module_utils
-from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
@@ -106,7 +107,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 def leaving_out() -> dict[str, str]:
     """The options of this command line that leave tasks or hosts out, with their values."""
-    given = context.CLIARGS
+    given = ansible.context.CLIARGS
     tags, skipped = (",".join(given.get(key) or ()) for key in ("tags", "skip_tags"))
     found = {
         "--tags": "" if tags == "all" else tags,
@@ -435,5 +436,5 @@ class CallbackModule(CallbackBase):
             return
         shown = ", ".join(shown_path(path) for path in self._files() if path not in self.unwritten)
         lines = ["", *self._redacted(self.report.closing()), "", f"Report: {shown or 'not written'}", ""]
-        as_json = constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in JSON_OUTPUT
+        as_json = ansible.constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in JSON_OUTPUT
         self._display.display("\n".join(lines), stderr=as_json)

@@ -63,7 +63,7 @@ options:
   goal:
     description:
       - What is to serve. C(kind) is V(inventory) (O(compose), O(env), O(secret_env)), V(shared_name) (the serving release, under
-        C(shared_name)) or V(release) (the kept one of id C(release), or V(previous)).
+        C(shared_name)) or V(release) (the kept one of id C(release), or V(previous), the last one before that has another content).
     type: dict
     default: {kind: inventory}
     suboptions:
@@ -206,7 +206,8 @@ plan:
     - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name), C(agent_name_before),
       C(previous), C(hook) (the worker asks the probe hook), C(gated) (its gate can be used), C(candidate) (else the name under which
       it is proven first), C(rolled_back) (how the release is not what the inventory says, on purpose), C(returns_from) (that of the release
-      it replaces) and C(adopted) (it is a hand-made project that was taken over).
+      it replaces), C(adopted) (it is a hand-made project that was taken over) and C(passed_over) (releases before the serving one that
+      have its content, which a rollback to V(previous) passes over).
   returned: with O(state=begun)
   type: dict
 cleared:

@@ -40,7 +40,7 @@ def problems(proc: Path = PROC) -> list[str]:
     if not reports():
         found.append(
             "This run would leave no report. Found: the callback deploy_report is not loaded. Expected: callback_plugins beside the "
-            "playbook, as in the project's checkout. Run a playbook of the checkout, or set ANSIBLE_CALLBACK_PLUGINS to its callback_plugins"
+            "playbook, as in the project's checkout. Run a playbook of it, or name its callback_plugins in ANSIBLE_CALLBACK_PLUGINS"
         )
     return found
 

@@ -151,7 +151,7 @@ class Deployment:
     def decided(self, order: Order, found: Mapping[str, Any]) -> tuple[dict[str, Any], release.Content | None]:
         """What the host is like, the plan for it, and the content of the release that is to be made; an adopted project has none."""
         current, by_inventory = found["release"], order.goal.kind == INVENTORY
-        source = {} if by_inventory else self.source(order.goal)
+        source, passed_over = ({}, []) if by_inventory else self.source(order.goal)
         content = None if source.get("adopted") else self.content_of(order.goal, source)
         if content is None:
             plan = adoption.plan(source, current)
@@ -169,6 +169,7 @@ class Deployment:
             "returns_from": (current or {}).get("rolled_back") if by_inventory else None,
             "hook": bool((order.record if by_inventory else source).get("hook", True)),
             "adopted": bool(source.get("adopted")),
+            "passed_over": passed_over,
         }
         # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them.
         plan["gated"] = plan["hook"] and order.nodes == 1
@@ -197,8 +198,8 @@ class Deployment:
         content = self.host.content(source["id"])
         return content.named(goal.shared_name) if goal.kind == SHARED_NAME else content
 
-    def source(self, goal: Goal) -> dict[str, Any]:
-        """The record of the release that a rollback is made from."""
+    def source(self, goal: Goal) -> tuple[dict[str, Any], list[str]]:
+        """The record of the release that a rollback is made from, and the releases that ``previous`` passes over."""
         current = self.host.current()
         if not current:
             raise ReleaseError("found no release that serves, expected one to roll back. Run deploy.yml")
@@ -208,13 +209,27 @@ class Deployment:
                 "anew under another name. Run deploy.yml"
             )
         if goal.kind == SHARED_NAME:
-            return current
-        wanted = current.get("previous") if goal.release == "previous" else goal.release
-        found = self.host.record(wanted) if wanted and release.ID_PATTERN.fullmatch(wanted) else None
+            return current, []
+        wanted, passed_over = self.before(current) if goal.release == "previous" else (goal.release, [])
+        found = self.kept(wanted)
         trouble = self.trouble_of(goal.release, wanted, found, current)
+        if passed_over and trouble:
+            trouble += f"; {', '.join(passed_over)} has the content of {current['id']}, which serves"
         if trouble or found is None:
-            raise ReleaseError(f"found: {trouble}, expected a release that served before. {self.choice(current)}")
-        return found
+            raise ReleaseError(f"found: {trouble}, expected a release that served before. {self.choice(current, passed_over)}")
+        return found, passed_over
+
+    def kept(self, release_id: str | None) -> dict[str, Any] | None:
+        return self.host.record(release_id) if release_id and release.ID_PATTERN.fullmatch(release_id) else None
+
+    def before(self, current: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+        """The last release before the serving one that differs from it, and those between that do not: a forced release has the content of
+        the one before, and going back to that would do nothing."""
+        wanted, same = current.get("previous"), [current["id"]]
+        while wanted not in same and (found := self.kept(wanted)) and found.get("hash") == current["hash"]:
+            same.append(found["id"])
+            wanted = found.get("previous")
+        return (None if wanted in same else wanted), same[1:]
 
     def choice(self, current: Mapping[str, Any], without: Collection[str] = ()) -> str:
         """The releases that a rollback may name."""
@@ -342,6 +357,13 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
             f"{host}: which API is of compose project {plan['project']} is not known: while it serves, the proxy answers 502. Point your "
             "callers to its API"
         )
+    if passed := plan.get("passed_over"):
+        lines.append(
+            f"{host}: {', '.join(passed)} has the content of {current['id']}, which serves: back to {plan['rolled_back']['to']}, the last "
+            "release that differs"
+        )
+    if not plan["changed"] and plan.get("rolled_back"):
+        lines.append(f"{host}: nothing {'would be' if check else 'was'} rolled back: {plan['id']} serves and is what was asked for")
     if not plan["changed"]:
         lines += drain_notes(host, answer["leftovers"])
     return [*lines, *warnings(host, plan), *(dry(host, plan, current) if check else [])]

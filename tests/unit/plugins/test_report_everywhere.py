@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 # What a run needs of the checkout; nothing is written into the checkout itself.
-PARTS = "ansible.cfg callback_plugins deploy.yml doc_fragments filter_plugins library module_utils playbooks roles".split()
+PARTS = ["ansible.cfg", "deploy.yml", *(f"{k}_plugins" for k in ("callback", "filter")), "library", "module_utils", "playbooks", "roles"]
+PARTS += ["doc_fragments"]
 HOSTS = """
 agent_hosts:
   vars:
@@ -95,7 +96,7 @@ PLUGINS = str(ROOT / "callback_plugins")
     ],
     ids=["callbacks of the user", "found in two ways", "display"],
 )
-def test_settings_of_the_user_leave_one_table_and_the_report(project: Path, variables: dict[str, str]) -> None:
+def test_settings_of_the_user_leave_one_table_and_the_report(project: Path, variables: dict[str, Any]) -> None:
     done = command(project, "playbooks/status.yml", **variables)
     assert (done.returncode, done.stdout.count("Report: build/reports/status.json")) == (0, 1), done.stdout + done.stderr
     assert list(report_of(project, "status")["hosts"]) == ["a"]
