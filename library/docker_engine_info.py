@@ -64,17 +64,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import command
+from ansible.module_utils.livekit_deploy.command import Run
 
 ARGUMENT_SPEC: dict[str, Any] = {"systems": {"type": "dict", "default": {}}}
 TIME_SERVICES = ("systemd-timesyncd", "chrony", "chronyd", "ntp", "ntpd", "ntpsec", "openntpd")
+SECONDS = 20.0
 
 
-def answer(module: AnsibleModule, *argv: str) -> str:
+def answer(run: Run, *argv: str) -> str:
     """Standard output of a command, or nothing where the command is not there or fails."""
-    if not module.get_bin_path(argv[0]):
-        return ""
-    status, out, _err = module.run_command(list(argv))
-    return str(out).strip() if status == 0 else ""
+    status, out, _err = run(argv)
+    return out.strip() if status == 0 else ""
 
 
 def system(systems: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,13 +90,14 @@ def system(systems: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    active = [module.run_command(["systemctl", "is-active", "--quiet", name])[0] == 0 for name in TIME_SERVICES]
+    run = command.Runner(SECONDS, total_seconds=6 * SECONDS)
+    active = [run(["systemctl", "is-active", "--quiet", name])[0] == 0 for name in TIME_SERVICES]
     module.exit_json(
         changed=False,
         **system(module.params["systems"]),
-        version=answer(module, "docker", "version", "--format", "{{.Server.Version}}"),
-        compose_version=answer(module, "docker", "compose", "version", "--short"),
-        container=answer(module, "systemd-detect-virt", "--container") not in ("", "none"),
+        version=answer(run, "docker", "version", "--format", "{{.Server.Version}}"),
+        compose_version=answer(run, "docker", "compose", "version", "--short"),
+        container=answer(run, "systemd-detect-virt", "--container") not in ("", "none"),
         time_synchronized=any(active),
     )
 

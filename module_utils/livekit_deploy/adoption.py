@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import engine, process, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text
 
 API, AGENT = release.SERVICES
@@ -44,7 +45,7 @@ def taken(root: Path) -> dict[str, str]:
     return projects
 
 
-def strangers(run: engine.Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
+def strangers(run: Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
     """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``); ``signal`` is what it
     drains on."""
     running = [c for c in found if c["State"]["Running"] and engine.labels(c).get(engine.PROJECT_LABEL)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.livekit_deploy import engine, process, worker_log
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.times import epoch
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
@@ -150,7 +151,7 @@ def is_worker(container: dict[str, Any], found: dict[str, Any]) -> bool:
 
 
 def readings(
-    run: engine.Run,
+    run: Run,
     project: str | None = None,
     job_ids: Iterable[str] = (),
     rooms: Iterable[str] = (),
@@ -193,7 +194,7 @@ class Search:
     What could not be read is listed and not guessed. ``run`` is used by several threads at once.
     """
 
-    def __init__(self, run: engine.Run, selection: Selection, root: Path, found: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, run: Run, selection: Selection, root: Path, found: list[dict[str, Any]] | None = None) -> None:
         self.run, self.selection, self.root = run, selection, root
         self.unread: list[str] = []
         self.table = process.read_table(root)
@@ -318,7 +319,7 @@ class Search:
         return next((answer for where in wanted[:3] if "sdk_version" in (answer := own_answer(where))), {})
 
 
-def everywhere(run: engine.Run, root: Path | None = None, found: list[dict[str, Any]] | None = None, **selection: Any) -> dict[str, Any]:
+def everywhere(run: Run, root: Path | None = None, found: list[dict[str, Any]] | None = None, **selection: Any) -> dict[str, Any]:
     """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked at."""
     chosen = Selection(
         frozenset(selection.get("job_ids", ())),

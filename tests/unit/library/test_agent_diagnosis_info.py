@@ -11,14 +11,14 @@ from typing import Any
 import agent_diagnosis_info
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy import engine, evidence, process
+from ansible.module_utils.livekit_deploy import command, evidence, process
 from ansible.module_utils.testing import patch_module_args
 
 
 @pytest.fixture
 def nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host without Docker and nginx; the directory that would hold its applications."""
-    monkeypatch.setattr(engine, "command", lambda argv: (127, "", f"{argv[0]}: No such file or directory"))
+    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory"))
     monkeypatch.setattr(process, "ROOT", tmp_path)
     return tmp_path
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import docker_engine_info
 import pytest
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import command
 from ansible.module_utils.testing import patch_module_args
 
 Answers = dict[str, tuple[int, str]]
@@ -22,14 +22,11 @@ ENGINE: Answers = {
 
 
 def read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answers: Answers) -> dict[str, Any]:
-    programs = {command.split()[0] for command in answers}
-
-    def run_command(_module: AnsibleModule, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+    def run(_runner: command.Runner, argv: list[str]) -> tuple[int, str, str]:
         status, out = answers.get(" ".join(argv), (1, ""))
         return status, out, ""
 
-    monkeypatch.setattr(AnsibleModule, "run_command", run_command)
-    monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda _module, name: f"/usr/bin/{name}" if name in programs else None)
+    monkeypatch.setattr(command.Runner, "__call__", run)
     with patch_module_args({}), pytest.raises(SystemExit):
         docker_engine_info.main()
     found = dict(json.loads(capsys.readouterr().out))

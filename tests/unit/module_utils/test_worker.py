@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import engine, worker
+from ansible.module_utils.livekit_deploy.command import Run
 
 REGISTERED = json.dumps({"message": "registered worker", "id": "AW_1", "agent_name": "a", "timestamp": "t"})
 
@@ -23,7 +24,7 @@ def container(service: str = "agent-worker", env: Sequence[str] = (), running: b
     }
 
 
-def engine_with(log: str) -> engine.Run:
+def engine_with(log: str) -> Run:
     return lambda argv: (0, log, "") if argv[1] == "logs" else (1, "", "unexpected")
 
 
