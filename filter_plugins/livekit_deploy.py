@@ -77,6 +77,16 @@ def livekit_run_owner(_: Any) -> dict[str, Any]:
     return controller.owner()
 
 
+def livekit_run_problems(_: Any) -> list[str]:
+    """Why no run can be made or judged from this controller: `'' | livekit_run_problems`."""
+    return controller.problems()
+
+
+def livekit_reports(_: Any) -> str:
+    """The directory of this run's reports: `'' | livekit_reports`."""
+    return controller.reports()
+
+
 def livekit_alive(_: Any) -> list[str]:
     """The controller's processes, so that a host knows an owner of its lock that has ended: `'' | livekit_alive`."""
     return controller.alive()
@@ -131,6 +141,8 @@ class FilterModule:
             "livekit_since": livekit_since,
             "livekit_run_owner": livekit_run_owner,
             "livekit_alive": livekit_alive,
+            "livekit_run_problems": livekit_run_problems,
+            "livekit_reports": livekit_reports,
             "livekit_suspects_outside": diagnosis_inputs.suspects_outside,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,

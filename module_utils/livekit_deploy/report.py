@@ -57,11 +57,18 @@ class Report:
     lines: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     verified: bool = False
+    worked: bool = False
+    idle: str = ""
+    left_out: str = ""
 
     def expect(self, host: str, agent_name: str | None) -> None:
         """A host of the play: it has a row from now on, whatever happens."""
         state = self.hosts.setdefault(host, HostState())
         state.agent_name = state.agent_name or agent_name
+
+    def note_work(self, host: str) -> None:
+        """A task came to an end for this host, whatever came out of it."""
+        self.worked = self.worked or host in self.hosts
 
     def fail(self, hosts: Iterable[str], message: str, final: bool) -> None:
         """A task failed. A `final` message (of a fail or assert task) sums up; any other adds to the first."""
@@ -118,6 +125,14 @@ class Report:
             elif not state.failure:
                 state.failure = f"stopped before the end because of {first}" if first else "left the run early, and no task said why"
 
+    def end_idle(self, reason: str) -> None:
+        """Judge a run that has ended: one in which nothing ran is not good. Documents are work, too, of a module on the controller."""
+        if self.worked or self.failed or self.documents or self.lines:
+            return
+        self.idle = reason
+        for state in self.hosts.values():
+            state.failure = reason
+
     def interrupt(self, finished: str, cause: str) -> None:
         """The run ends here, and not because the playbook did."""
         if self.finished is None:
@@ -125,13 +140,13 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        return bool(self.elsewhere) or any(state.failure for state in self.hosts.values())
+        return bool(self.elsewhere or self.idle) or any(state.failure for state in self.hosts.values())
 
     @property
     def ok(self) -> bool:
-        """All of it: the end reached, at least one host, none failed, every verdict good."""
+        """All of it: the end reached, no task left out, at least one host, none failed, every verdict good."""
         good = all(row_is_good(state.row) for state in self.hosts.values() if state.row is not None)
-        return self.complete and bool(self.hosts) and not self.failed and good
+        return self.complete and not self.left_out and bool(self.hosts) and not self.failed and good
 
     def files(self) -> dict[str, Mapping[str, Any] | str]:
         """Everything to write, by file name; the first is the run's own."""
@@ -144,14 +159,18 @@ class Report:
         standard, made = self.document(), self.documents.get(f"{self.playbook}.json")
         if not isinstance(made, Mapping):
             return standard
-        ok = self.complete and not self.failed and bool(made.get("ok", standard["ok"]))
+        ok = self.complete and not self.failed and not self.left_out and bool(made.get("ok", standard["ok"]))
         return {**standard, **made, **{key: standard[key] for key in ("playbook", "started", "finished")}, "ok": ok}
 
     def closing(self) -> list[str]:
         """What the user reads at the end: a module's own lines where the run came to its end, else the table; both when a host failed."""
+        notes = [*self.notes, *([self.left_out] if self.left_out else [])]
+        below = ["", *notes] if notes else []
         if not self.lines or not self.complete:
-            return [*table(self.document()), *([""] if self.notes else []), *self.notes]
-        return [*self.lines, "", *table(self.document())] if self.failed else list(self.lines)
+            # Without a host in the run the table says no more than that.
+            return [*([self.idle] if self.idle and not self.hosts else table(self.document())), *below]
+        told = ["", self.left_out] if self.left_out else []
+        return [*self.lines, *(["", *table(self.document())] if self.failed else []), *told]
 
     def document(self, playbook: str = "") -> dict[str, Any]:
         return {
@@ -160,7 +179,7 @@ class Report:
             "finished": self.finished,
             "ok": self.ok,
             "waits": list(self.waits),
-            "notes": list(self.notes),
+            "notes": [*self.notes, *(said for said in (self.idle, self.left_out) if said)],
             "hosts": {name: self._row(state) for name, state in self.hosts.items()},
         }
 
@@ -190,6 +209,21 @@ class Report:
         if self.finished is None:
             return f"the run has not finished{where}"
         return f"{self.interruption}{where}" if self.interruption else said or None
+
+
+def idle_reason(playbook: str, options: Mapping[str, str]) -> str:
+    """Why nothing ran; ``options`` are those of the command line that leave tasks or hosts out."""
+    found = " ".join(f"{name} {value}" for name, value in options.items())
+    why = f"{found} leaves nothing of it. Run it again without, or correct the value" if found else "no agent host is in it"
+    return f"Nothing was done and nothing was proven: found no task of {playbook} that ran on an agent host, expected some; {why}."
+
+
+def part_reason(tasks: int, options: Mapping[str, str]) -> str:
+    """What a run was that left tasks out, or began in the middle; nothing for a whole one."""
+    if start := options.get("--start-at-task"):
+        return f"This run is not whole: it began at the task {start}, and what comes before was not done. Nothing is good that rests on it."
+    found = " ".join(f"{name} {options[name]}" for name in ("--tags", "--skip-tags") if name in options)
+    return f"This run is not whole: {found} left out {tasks} tasks. Nothing is good that rests on them." if tasks else ""
 
 
 def row_is_good(row: Mapping[str, Any] | None) -> bool:

@@ -21,7 +21,6 @@ SECRET = "not-to-be-seen-in-any-report-0123"
 CONFIG = f"""
 [defaults]
 callback_plugins = {ROOT}/callback_plugins
-callbacks_enabled = deploy_report
 library = library
 host_key_checking = False
 retry_files_enabled = False
@@ -181,10 +180,10 @@ def test_a_secret_in_a_message_does_not_reach_the_report(run: Run, tmp_path: Pat
     assert SECRET not in (tmp_path / "out" / "deploy.json").read_text()
 
 
-def test_the_report_is_readable_by_all_and_nothing_else_is_left(run: Run, tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_report_and_nothing_else_is_left(run: Run, tmp_path: Path) -> None:
     run(PING)
     (path,) = (tmp_path / "out").iterdir()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent)] == [0o600, 0o700]
 
 
 def test_the_table_comes_last(run: Run) -> None:
