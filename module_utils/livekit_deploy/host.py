@@ -488,7 +488,7 @@ class Host:
     def may_have_calls(self, agent: dict[str, Any]) -> bool:
         """Whether a worker that was told to stop may still have calls: unless it says itself that it has none."""
         answer = worker.own_answer((agent["address"], engine.WORKER_PORT)) if agent["address"] else {}
-        return not answer or bool(answer.get("active_jobs"))
+        return worker.jobs_of(answer) != 0
 
     def down(self, release_id: str) -> None:
         """Remove a release's containers and network. Those of an adopted one are stopped and stay."""
