@@ -294,7 +294,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import adoption, command, deployment, registry, release
+from ansible.module_utils.livekit_deploy import adoption, command, deployment, docker_variants, registry, release
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
@@ -417,6 +417,9 @@ def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
     missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
     if missing:
+        docker = docker_variants.judge(docker_variants.look(run))
+        if docker.trouble:
+            raise RefusalError(docker.trouble)
         raise RefusalError(
             f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {p['provision_command']}"
         )

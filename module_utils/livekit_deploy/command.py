@@ -43,6 +43,8 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
         # The distribution's programs come first: a directory of a user's may hold anything.
         "PATH": os.pathsep.join(dict.fromkeys([*SYSTEM_PATH, *own])),
         "HOME": home if Path(home).is_absolute() else usual,
+        # A context that somebody chose in that home would lead to another Engine.
+        "DOCKER_CONTEXT": "default",
         "LC_ALL": "C.UTF-8",
     }
 

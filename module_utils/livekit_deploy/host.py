@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, engine, images, proxy, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import adoption, docker_variants, engine, images, proxy, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
@@ -606,9 +606,8 @@ def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
 def lacking(run: Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:
     """What ``provision.yml`` would have made and is not there; ``upstream`` is None where nothing but workers is to run. Where the Engine
     is not asked, one that does not answer is not missing."""
-    docker = ["docker", "version"] if ask_engine else ["docker", "--version"]
-    wanted = {"Docker": docker, "Docker Compose 2": ["docker", "compose", "version"], **({"nginx": ["nginx", "-v"]} if upstream else {})}
-    missing = [what for what, argv in wanted.items() if run(argv)[0] != 0]
+    missing = docker_variants.lacking(run, ask_engine)
+    missing += ["nginx"] if upstream and run(["nginx", "-v"])[0] != 0 else []
     paths = [Path(directory), *([Path(upstream).parent] if upstream else [])]
     return missing + [str(path) for path in paths if not path.is_dir()]
 
