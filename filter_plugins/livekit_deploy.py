@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def livekit_placement_problems(hostvars: Mapping[str, Any], group_hosts: Iterabl
 def livekit_server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
     """Why the hosts of this run cannot be proven together."""
     return server_problems(hostvars, [str(host) for host in hosts])
+
+
+def livekit_now(_: Any) -> float:
+    """Return the controller's clock in seconds since the epoch: `'' | livekit_now`. Jinja's `now()` has no zone, so its time stamp is wrong
+    wherever the controller's zone is not UTC."""
+    return time.time()
 
 
 def livekit_since(value: Any, now: float) -> float | None:
@@ -130,6 +137,7 @@ class FilterModule:
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
+            "livekit_now": livekit_now,
             "livekit_since": livekit_since,
             "livekit_run_owner": livekit_run_owner,
             "livekit_alive": livekit_alive,

@@ -157,7 +157,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine, evidence
+from ansible.module_utils.livekit_deploy import command, evidence
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -171,6 +171,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "api_log_pattern": {"type": "str"},
     "controller_time": {"type": "float"},
 }
+# All that one reading runs, where an Engine does not answer.
+TOTAL_SECONDS = 180.0
 HANDED_ON = ("agent_name", "since", "max_seconds", "access_log_pattern", "api_log_pattern")
 
 
@@ -179,7 +181,7 @@ def main() -> None:
     p = module.params
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
-    host = Host(engine.command, p["app"], directory, upstream)
+    host = Host(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
     access_log = p["access_log"] or f"/var/log/nginx/{p['app']}.access.log"
     # Only our own log begins with our own site.
     site = "" if p["access_log"] else site_path(p["app"])

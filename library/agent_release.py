@@ -291,11 +291,12 @@ release:
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import adoption, deployment, engine, registry, release
+from ansible.module_utils.livekit_deploy import adoption, command, deployment, docker_variants, registry, release
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.removal import Removal, notes, take_off
@@ -413,10 +414,13 @@ def garbling(p: Params) -> list[str]:
     )
 
 
-def refuse(p: Params) -> None:
+def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
-    missing = lacking(engine.command, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
+    missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
     if missing:
+        docker = docker_variants.judge(docker_variants.look(run))
+        if docker.trouble:
+            raise RefusalError(docker.trouble)
         raise RefusalError(
             f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {p['provision_command']}"
         )
@@ -441,7 +445,7 @@ def refuse(p: Params) -> None:
 
 
 def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
-    refuse(p)
+    refuse(p, run.host.run)
     claim = Claim(Owner(**p["owner"]), p["purpose"], alive=frozenset(p["alive"]))
     answer = run.preview(order_of(p)) if check else run.begin(claim, p["lock_wait_seconds"], order_of(p))
     plan, current = answer["plan"], answer["release"] or {}
@@ -514,14 +518,14 @@ STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {
 }
 
 
-def limited(module: AnsibleModule, seconds: float) -> engine.Run:
-    """Runs an argument list, at most so long: the lease of the lock counts on it."""
-
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        status, out, err = module.run_command(["timeout", "--kill-after=5", f"{seconds:.0f}", *argv])
-        return status, out, f"`{' '.join(argv[:3])}` did not end within {seconds:.0f} s. {err}" if status == 124 else err
-
-    return run
+def runner(p: Params) -> command.Runner:
+    """Run programs at most so long as the step may take: the lease of the lock counts on it. Waiting comes on top of it."""
+    waits = {
+        "begun": ("lock_wait_seconds",),
+        "removed": ("lock_wait_seconds", "wait_seconds"),
+        "ended": ("wait_seconds", "overlap_seconds"),
+    }
+    return command.Runner(p["deadline_seconds"], p["deadline_seconds"] + sum(2 * p[name] for name in waits.get(p["state"], ())))
 
 
 def main() -> None:
@@ -529,8 +533,7 @@ def main() -> None:
     p = module.params
     if p["release"] and not release.ID_PATTERN.fullmatch(p["release"]):
         module.fail_json(msg=f"found release {p['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
-    run_command = limited(module, p["deadline_seconds"])
-    run = deployment.Deployment(Host(run_command, p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
+    run = deployment.Deployment(Host(runner(p), p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
     whole = {"begun": begun, "removed": removed}.get(p["state"])
     if module.check_mode and not whole:
         module.exit_json(changed=False)

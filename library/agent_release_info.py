@@ -73,7 +73,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine
+from ansible.module_utils.livekit_deploy import command, engine
 from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -84,6 +84,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "log_patterns": {"type": "list", "elements": "str", "default": []},
     "controller_time": {"type": "float"},
 }
+# All that one reading runs, where an Engine does not answer.
+TOTAL_SECONDS = 120.0
 EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}, "workers": []}
 
 
@@ -93,8 +95,8 @@ def main() -> None:
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
-    host = Host(module.run_command, p["app"], directory, upstream)
-    result["missing"] = lacking(engine.command, directory, host.awaited_upstream())
+    host = Host(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
+    result["missing"] = lacking(host.run, directory, host.awaited_upstream())
     if not result["missing"]:
         try:
             result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))

@@ -8,8 +8,12 @@ DOCUMENTATION = r"""
 module: docker_engine_info
 short_description: Read a host's system, Docker Engine, Compose and time synchronisation
 description:
-  - Tells what is there before C(provision.yml) installs what is not.
+  - Tells what is there before C(provision.yml) installs what is not, and why nothing may be installed.
 options:
+  minimum_version:
+    description: An Engine that is older than this is refused.
+    type: str
+    default: "20.10"
   systems:
     description: The systems that are supported, C(<ID> <VERSION_ID>) as in C(/etc/os-release), each with the packages that bring Engine and Compose 2.
     type: dict
@@ -41,6 +45,16 @@ packages:
   returned: always
   type: list
   elements: str
+docker:
+  description:
+    - "What the host's Docker is good for: V(absent) = there is none, and packages may be installed; V(usable) = it is kept as it is;
+      V(refused) = there is one and RV(trouble) says why it cannot be used."
+  returned: always
+  type: str
+trouble:
+  description: What was found, what is expected and what to do, where RV(docker) is V(refused); else empty.
+  returned: always
+  type: str
 version:
   description: Version of the Engine that answers; empty when none does.
   returned: always
@@ -57,6 +71,11 @@ time_synchronized:
   description: A service keeps the clock.
   returned: always
   type: bool
+time_packages:
+  description: Installed packages of services that keep the clock. To install another one removes them.
+  returned: always
+  type: list
+  elements: str
 """
 
 import platform
@@ -64,17 +83,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import command, docker_variants
+from ansible.module_utils.livekit_deploy.command import Run
 
-ARGUMENT_SPEC: dict[str, Any] = {"systems": {"type": "dict", "default": {}}}
+ARGUMENT_SPEC: dict[str, Any] = {
+    "minimum_version": {"type": "str", "default": docker_variants.MINIMUM_ENGINE},
+    "systems": {"type": "dict", "default": {}},
+}
 TIME_SERVICES = ("systemd-timesyncd", "chrony", "chronyd", "ntp", "ntpd", "ntpsec", "openntpd")
-
-
-def answer(module: AnsibleModule, *argv: str) -> str:
-    """Standard output of a command, or nothing where the command is not there or fails."""
-    if not module.get_bin_path(argv[0]):
-        return ""
-    status, out, _err = module.run_command(list(argv))
-    return str(out).strip() if status == 0 else ""
+SECONDS = 20.0
 
 
 def system(systems: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,16 +104,36 @@ def system(systems: Mapping[str, Any]) -> dict[str, Any]:
     return {"system": release.get("PRETTY_NAME") or key, "supported": key in systems, "packages": list(systems.get(key) or [])}
 
 
+def clock(run: Run) -> dict[str, Any]:
+    """Who keeps the clock. One that is installed and does not run is its owner's to start, not ours to replace."""
+    active = any(run(["systemctl", "is-active", "--quiet", name])[0] == 0 for name in TIME_SERVICES)
+    return {"time_synchronized": active, "time_packages": sorted(docker_variants.packages(run, docker_variants.CLOCKS))}
+
+
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    active = [module.run_command(["systemctl", "is-active", "--quiet", name])[0] == 0 for name in TIME_SERVICES]
+    minimum = module.params["minimum_version"]
+    if not docker_variants.numbers(minimum):
+        module.fail_json(msg=f"found docker_host_minimum_version {minimum!r}, expected a version such as 20.10. Correct it")
+    run = command.Runner(SECONDS, total_seconds=6 * SECONDS)
+    docker = docker_variants.look(run)
+    judgement = docker_variants.judge(docker, minimum)
+    time = clock(run)
+    container = docker_variants.answer(run, "systemd-detect-virt", "--container") not in ("", "none")
+    if time["time_packages"] and not time["time_synchronized"] and not container:
+        name = time["time_packages"][0]
+        module.warn(
+            f"found: {name} is installed and does not run, expected a service that keeps the clock. Start it: systemctl start {name}"
+        )
     module.exit_json(
         changed=False,
         **system(module.params["systems"]),
-        version=answer(module, "docker", "version", "--format", "{{.Server.Version}}"),
-        compose_version=answer(module, "docker", "compose", "version", "--short"),
-        container=answer(module, "systemd-detect-virt", "--container") not in ("", "none"),
-        time_synchronized=any(active),
+        docker=judgement.kind,
+        trouble=judgement.trouble,
+        version=docker.version,
+        compose_version=docker.compose,
+        container=container,
+        **time,
     )
 
 

@@ -45,9 +45,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine, registry, release
+from ansible.module_utils.livekit_deploy import command, engine, registry, release
 from ansible.module_utils.livekit_deploy.images import ImageError, Images, Logins
 
+# As long as a release may pull, see agent_release_pull_timeout_seconds.
+PULL_SECONDS = 900.0
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "root": {"type": "path", "default": "/opt"},
@@ -68,7 +70,7 @@ def resolve(images: Images, image: str, logins: Logins, pull: bool) -> tuple[str
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
-    images = Images(module.run_command, Path(p["root"]) / p["app"])
+    images = Images(command.Runner(PULL_SECONDS), Path(p["root"]) / p["app"])
     found, changed = {}, False
     for image in p["images"]:
         try:

@@ -92,14 +92,13 @@ waits:
   elements: dict
 """
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import server_log
+from ansible.module_utils.livekit_deploy import command, server_log
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "unit": {"type": "str"},
@@ -111,6 +110,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 SOURCES = ("unit", "container", "path")
 POLL_SECONDS = 2.0
+# A log of the newest 256 MiB is read in less.
+READ_SECONDS = 120.0
 
 
 class LogError(Exception):
@@ -118,20 +119,21 @@ class LogError(Exception):
 
 
 def output_of(argv: list[str]) -> str:
-    """What a short command prints; a program that is not there prints nothing."""
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout  # noqa: S603  no shell
-    except OSError as error:
-        raise LogError(f"found: {argv[0]}: {error.strerror}, expected it on the host of the LiveKit server") from None
+    """What a short command prints; a program that is not there is named."""
+    status, out, err = command.Runner()(argv)
+    if status == command.NOT_THERE:
+        raise LogError(f"found: {err}, expected it on the host of the LiveKit server")
+    return out
 
 
 def lines_of(argv: list[str]) -> Iterator[str]:
     """A command's output as it comes: a log may be larger than the memory."""
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:  # noqa: S603  no shell
-        yield from process.stdout or ()
-    if process.returncode:
+    lines = command.Runner(READ_SECONDS).lines(argv)
+    yield from lines
+    if lines.status:
         raise LogError(
-            f"found: `{argv[0]}` ended with status {process.returncode}, expected the log. Look at `{' '.join(argv)}` on the host"
+            f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, expected the log. "
+            f"Look at `{' '.join(argv)}` on the host"
         )
 
 

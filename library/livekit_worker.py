@@ -97,7 +97,7 @@ import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import drain, engine
+from ansible.module_utils.livekit_deploy import command, drain, engine
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "worker_id": {"type": "str", "required": True},
@@ -113,7 +113,7 @@ def main() -> None:
     if not WORKER_ID.fullmatch(worker_id):
         module.fail_json(msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log")
     try:
-        module.exit_json(**drain.Drain(engine.command, worker_id, dry=module.check_mode).drain(module.params["wait_seconds"]))
+        module.exit_json(**drain.Drain(command.Runner(), worker_id, dry=module.check_mode).drain(module.params["wait_seconds"]))
     except (drain.DrainError, engine.EngineError, OSError) as error:
         module.fail_json(msg=f"worker {worker_id}: {error}")
 

@@ -108,7 +108,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import drain, engine, worker
+from ansible.module_utils.livekit_deploy import command, drain, engine, worker
+from ansible.module_utils.livekit_deploy.command import Run
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
@@ -121,9 +122,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "registered_as": {"type": "str"},
     "wait_seconds": {"type": "float", "default": 60.0},
 }
+# All that one reading runs, where an Engine does not answer.
+TOTAL_SECONDS = 120.0
 
 
-def wait_registered(run: engine.Run, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
+def wait_registered(run: Run, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:
@@ -138,12 +141,13 @@ def wait_registered(run: engine.Run, module: AnsibleModule, **selection: Any) ->
 
 def read(module: AnsibleModule) -> dict[str, Any]:
     p = module.params
+    run = command.Runner(total_seconds=TOTAL_SECONDS + (p["wait_seconds"] if p["registered_as"] is not None else 0.0))
     selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"], "since": p["since"]}
     if p["everywhere"]:
-        return {**worker.everywhere(engine.command, **selection), "evictions": drain.Records().all()}
+        return {**worker.everywhere(run, **selection), "evictions": drain.Records().all()}
     if p["registered_as"] is not None:
-        return wait_registered(module.run_command, module, **selection)
-    return worker.readings(module.run_command, project=p["project"], known=p["known"], **selection)
+        return wait_registered(run, module, **selection)
+    return worker.readings(run, project=p["project"], known=p["known"], **selection)
 
 
 def main() -> None:

@@ -43,19 +43,20 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import listeners, proxy
-from ansible.module_utils.livekit_deploy.engine import command
+from ansible.module_utils.livekit_deploy.command import Runner
 
 ARGUMENT_SPEC: dict[str, Any] = {"ports": {"type": "dict", "required": True}}
 
 
-def taken_by(port: int) -> str:
-    return listeners.taken_by(command, port, besides="nginx")
-
-
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    run = Runner()
+
+    def taken_by(port: int) -> str:
+        return listeners.taken_by(run, port, besides="nginx")
+
     taken = {variable: (int(port), taken_by(int(port))) for variable, port in module.params["ports"].items()}
-    installed = command(["nginx", "-v"])[0] == 0
+    installed = run(["nginx", "-v"])[0] == 0
     packaged = "" if installed else taken_by(proxy.PACKAGED_PORT)
     module.exit_json(changed=False, installed=installed, problems=proxy.port_problems(taken, packaged))
 

@@ -7,21 +7,19 @@ were changed. Nothing of its files is touched, and its containers are stopped an
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, process, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import engine, process, release, times, web, worker, worker_log
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text
 
 API, AGENT = release.SERVICES
 REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS, ASK_SECONDS = 60.0, 2.0
 
 
 # --- whose workers run ---
@@ -44,7 +42,7 @@ def taken(root: Path) -> dict[str, str]:
     return projects
 
 
-def strangers(run: engine.Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
+def strangers(run: Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
     """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``); ``signal`` is what it
     drains on."""
     running = [c for c in found if c["State"]["Running"] and engine.labels(c).get(engine.PROJECT_LABEL)]
@@ -243,17 +241,11 @@ def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service
 def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).close()
-        except urllib.error.HTTPError:
-            return True
-        except (OSError, ValueError, http.client.HTTPException):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.3)
-        else:
-            return True
+    while port is not None and not web.ask("127.0.0.1", port, "/", ASK_SECONDS).status:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.3)
+    return port is not None
 
 
 # --- what a run does with it ---

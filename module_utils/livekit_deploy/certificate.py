@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible.module_utils.livekit_deploy.engine import Run
+from ansible.module_utils.livekit_deploy.command import Run
 
 SOON_DAYS = 14
 DAY = 86400

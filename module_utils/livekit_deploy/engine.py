@@ -1,7 +1,6 @@
 """The Docker Engine of a host, through its own command line: hosts need only Python 3 and Docker.
 
-Every function takes ``run``, which runs an argument list and answers (exit status, standard output, standard error), as
-``AnsibleModule.run_command`` does.
+Every function takes ``run``, which runs an argument list and answers (exit status, standard output, standard error): a ``command.Runner``.
 """
 
 from __future__ import annotations
@@ -9,12 +8,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-Run = Callable[[Sequence[str]], "tuple[int, str, str]"]
+from ansible.module_utils.livekit_deploy.command import Run
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -41,15 +38,6 @@ class EngineError(Exception):
     def is_gone(self) -> bool:
         """The container was removed meanwhile, or is being removed."""
         return any(words in str(self) for words in ("No such container", "No such object", "dead or marked for removal"))
-
-
-def command(argv: Sequence[str]) -> tuple[int, str, str]:
-    """A ``Run`` that may be used by several threads at once, and for which a missing program is status 127."""
-    try:
-        done = subprocess.run(list(argv), capture_output=True, text=True, errors="replace", check=False)  # noqa: S603  no shell
-    except FileNotFoundError as error:
-        return 127, "", f"{argv[0]}: {error.strerror}"
-    return done.returncode, done.stdout, done.stderr
 
 
 def docker(run: Run, *argv: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ansible.module_utils.livekit_deploy import access_log, adoption, engine, worker, worker_log
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.release import API
 from ansible.module_utils.livekit_deploy.times import epoch
@@ -66,7 +67,7 @@ def window(record: dict[str, Any] | None, since: float | None, max_seconds: floa
 # --- compose projects, and what their files say now ------------------------------------------------------------------
 
 
-def written(run: engine.Run, directory: str, files: Iterable[str], env_files: Iterable[str] = ()) -> dict[str, dict[str, str | None]]:
+def written(run: Run, directory: str, files: Iterable[str], env_files: Iterable[str] = ()) -> dict[str, dict[str, str | None]]:
     """The variables each service of a compose project would get if it were created now, from compose files and env files.
 
     Neither compose's words nor any other variable are passed on: a broken env file is quoted in them, secrets and all.
@@ -100,9 +101,7 @@ def name_of(container: dict[str, Any]) -> str | None:
     return override or (environment.get("AGENT_NAME") if "LIVEKIT_URL" in environment else None)
 
 
-def projects(
-    run: engine.Run, found: list[dict[str, Any]], workers: list[dict[str, Any]], releases: Path, notes: Notes
-) -> list[dict[str, Any]]:
+def projects(run: Run, found: list[dict[str, Any]], workers: list[dict[str, Any]], releases: Path, notes: Notes) -> list[dict[str, Any]]:
     """Every compose project with containers on the host; those of others that have a worker with what their files say."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for container in found:
@@ -116,7 +115,7 @@ def projects(
 
 
 def project(
-    run: engine.Run, name: str, members: list[dict[str, Any]], workers: list[dict[str, Any]], releases: Path, notes: Notes
+    run: Run, name: str, members: list[dict[str, Any]], workers: list[dict[str, Any]], releases: Path, notes: Notes
 ) -> dict[str, Any]:
     def label(wanted: str) -> str:
         return next((found[wanted] for found in map(engine.labels, members) if found.get(wanted)), "")
@@ -228,7 +227,7 @@ class Dispatches:
         }
 
 
-def api(run: engine.Run, container: dict[str, Any] | None, since: float, pattern: str | None, notes: Notes) -> dict[str, Any]:
+def api(run: Run, container: dict[str, Any] | None, since: float, pattern: str | None, notes: Notes) -> dict[str, Any]:
     """What the API's container was given, and what its log says it dispatched."""
     if container is None:
         notes.add("no container of an API was found, so its dispatches are not known")
@@ -249,7 +248,7 @@ def api(run: engine.Run, container: dict[str, Any] | None, since: float, pattern
     }
 
 
-def followed(run: engine.Run, container: str, since: float, pattern: str | None) -> Dispatches:
+def followed(run: Run, container: str, since: float, pattern: str | None) -> Dispatches:
     """The dispatches in a container's log."""
     log = Dispatches(since, pattern)
     # Each stream is in order, both together are not.

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, engine, images, proxy, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import adoption, docker_variants, engine, images, proxy, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 LOOKED_AT, LAST_WORDS = 500, 6
@@ -29,10 +30,10 @@ class Host:
     """The releases of one application on this host.
 
     ``root`` is the directory of the application (``/opt/<app>``), ``upstream`` the include file of the proxy that names the
-    serving API, ``run`` runs an argument list (see ``engine.Run``).
+    serving API, ``run`` runs an argument list (see ``command.Run``).
     """
 
-    def __init__(self, run: engine.Run, app: str, root: str, upstream: str) -> None:
+    def __init__(self, run: Run, app: str, root: str, upstream: str) -> None:
         self.run = run
         self.app = app
         self.root = Path(root)
@@ -487,7 +488,7 @@ class Host:
     def may_have_calls(self, agent: dict[str, Any]) -> bool:
         """Whether a worker that was told to stop may still have calls: unless it says itself that it has none."""
         answer = worker.own_answer((agent["address"], engine.WORKER_PORT)) if agent["address"] else {}
-        return not answer or bool(answer.get("active_jobs"))
+        return worker.jobs_of(answer) != 0
 
     def down(self, release_id: str) -> None:
         """Remove a release's containers and network. Those of an adopted one are stopped and stay."""
@@ -602,12 +603,11 @@ def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
     return any(established.search(line) for line in (read_text(table) or "").splitlines())
 
 
-def lacking(run: engine.Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:
+def lacking(run: Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:
     """What ``provision.yml`` would have made and is not there; ``upstream`` is None where nothing but workers is to run. Where the Engine
     is not asked, one that does not answer is not missing."""
-    docker = ["docker", "version"] if ask_engine else ["docker", "--version"]
-    wanted = {"Docker": docker, "Docker Compose 2": ["docker", "compose", "version"], **({"nginx": ["nginx", "-v"]} if upstream else {})}
-    missing = [what for what, argv in wanted.items() if run(argv)[0] != 0]
+    missing = docker_variants.lacking(run, ask_engine)
+    missing += ["nginx"] if upstream and run(["nginx", "-v"])[0] != 0 else []
     paths = [Path(directory), *([Path(upstream).parent] if upstream else [])]
     return missing + [str(path) for path in paths if not path.is_dir()]
 
@@ -626,17 +626,17 @@ def upstream_text(app: str, port: int | None) -> str:
     return f"upstream {app} {{\n    server {server};\n}}\n"
 
 
-def test_proxy(run: engine.Run) -> str | None:
+def test_proxy(run: Run) -> str | None:
     """What nginx refuses of its configuration as it is on disk, certificates included; None where it accepts it."""
     return told(run, "nginx", "-t", "-q")
 
 
-def reload_proxy(run: engine.Run) -> str | None:
+def reload_proxy(run: Run) -> str | None:
     """Test nginx's configuration and reload it, never restart it; what it refused, or None."""
     return test_proxy(run) or told(run, "systemctl", "reload", "nginx")
 
 
-def told(run: engine.Run, *argv: str) -> str | None:
+def told(run: Run, *argv: str) -> str | None:
     """What a command that failed says."""
     status, out, err = run(argv)
     return f"`{' '.join(argv)}` says: {proxy.short(err or out)}" if status != 0 else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import archives, engine, registry
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.release import pinned
 
@@ -27,9 +28,9 @@ class ImageError(Exception):
 
 
 class Images:
-    """``root`` is the directory of the application, ``run`` runs an argument list (see ``engine.Run``)."""
+    """``root`` is the directory of the application, ``run`` runs an argument list (see ``command.Run``)."""
 
-    def __init__(self, run: engine.Run, root: Path) -> None:
+    def __init__(self, run: Run, root: Path) -> None:
         self.run = run
         self.root = root
         self.directory = root / "images"

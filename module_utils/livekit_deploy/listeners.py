@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible.module_utils.livekit_deploy.engine import Run
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text
 
 EVERY, LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104  what /proc says, nothing listens

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.livekit_deploy import engine
+from ansible.module_utils.livekit_deploy.command import Run
 
 ROOT = Path("/proc")
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "LIVEKIT_AGENT_NAME_OVERRIDE")
@@ -230,7 +231,7 @@ def systemctl(unit: Unit) -> list[str]:
     return ["setpriv", f"--reuid={unit.user}", "--clear-groups", "env", f"XDG_RUNTIME_DIR=/run/user/{unit.user}", "systemctl", "--user"]
 
 
-def properties(run: engine.Run, unit: Unit) -> dict[str, str]:
+def properties(run: Run, unit: Unit) -> dict[str, str]:
     wanted = "MainPID,UnitFileState,InvocationID,ActiveState,NRestarts"
     _status, out, _err = run([*systemctl(unit), "show", f"--property={wanted}", unit.name])
     return {name: value for name, _, value in (line.partition("=") for line in out.splitlines())}
@@ -241,7 +242,7 @@ def enabled(state: str) -> bool | None:
     return {"enabled": True, "disabled": False, "enabled-runtime": False, "transient": False}.get(state)
 
 
-def supervisor(run: engine.Run, table: Table, process: Process) -> dict[str, Any]:
+def supervisor(run: Run, table: Table, process: Process) -> dict[str, Any]:
     """Who would start the worker again, and whether it can be told to stop it."""
     if container := container_of(process.cgroup):
         return supervised("other", f"{container.engine} container {container.id[:12]}".strip())
@@ -332,7 +333,7 @@ class Log(NamedTuple):
     unread: str = ""
 
 
-def log_of(run: engine.Run, root: Path, process: Process) -> Log:
+def log_of(run: Run, root: Path, process: Process) -> Log:
     """A process's output: the regular file it writes to, else the journal of its unit's present run, else nothing and why."""
     outputs = [root / str(process.pid) / "fd" / number for number in ("1", "2")]
     try:
@@ -365,7 +366,7 @@ def tail_of(path: Path) -> list[str]:
         return file.read().decode(errors="replace").splitlines()
 
 
-def journal(run: engine.Run, unit: Unit) -> Log:
+def journal(run: Run, unit: Unit) -> Log:
     invocation = properties(run, unit).get("InvocationID")
     if not invocation:
         return Log([], f"systemd does not tell which run of {unit.name} is the present one")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.engine import Run
+from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import write_atomically
 
 HUB, HUB_KEY = "docker.io", "https://index.docker.io/v1/"

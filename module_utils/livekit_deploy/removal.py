@@ -219,7 +219,7 @@ class Removal:
             services = self.host.services(record["id"], listed)
             agents = [one for name, one in services.items() if one["running"] and name != release.API]
             answers = [worker.own_answer((one["address"], engine.WORKER_PORT)) for one in agents if one["address"]]
-            calls = sum(int(answer.get("active_jobs") or 0) for answer in answers)
+            calls = sum(worker.jobs_of(answer) or 0 for answer in answers)
             how_many = f"{calls} call{'' if calls == 1 else 's'}" if calls else "calls"
             said.append(f"the worker of {record['id']} ({record['agent_name']}) still has {how_many}")
         return (

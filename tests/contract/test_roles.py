@@ -76,6 +76,21 @@ def unnamed(names: Mapping[str, Any], text: str) -> list[str]:
     return [name for name in names if not re.search(rf"`{re.escape(name)}`", text)]
 
 
+def tasks_in(data: Any) -> Iterator[dict[str, Any]]:
+    """Every task of a file, also those in blocks."""
+    for task in data or []:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks_in(task.get(part))
+
+
+def test_no_package_of_a_host_is_removed_for_ours() -> None:
+    tasks = [task for path in ROOT.glob("roles/*/tasks/*.yml") for task in tasks_in(yaml.safe_load(path.read_text()))]
+    installing = [task for task in tasks if "ansible.builtin.apt" in task]
+    assert len(installing) >= 3
+    assert [task["name"] for task in installing if task["ansible.builtin.apt"].get("fail_on_autoremove") is not True] == []
+
+
 @each_role
 def test_entry_points_are_described(role: Path) -> None:
     specs = read(role / "meta" / "argument_specs.yml").get("argument_specs") or {}

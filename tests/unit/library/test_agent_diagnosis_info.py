@@ -11,14 +11,14 @@ from typing import Any
 import agent_diagnosis_info
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy import engine, evidence, process
+from ansible.module_utils.livekit_deploy import command, evidence, process
 from ansible.module_utils.testing import patch_module_args
 
 
 @pytest.fixture
 def nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host without Docker and nginx; the directory that would hold its applications."""
-    monkeypatch.setattr(engine, "command", lambda argv: (127, "", f"{argv[0]}: No such file or directory"))
+    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory"))
     monkeypatch.setattr(process, "ROOT", tmp_path)
     return tmp_path
 
@@ -32,7 +32,7 @@ def gather(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
 def test_host_that_was_never_provisioned_is_no_failure(nothing_answers: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = gather(capsys, root=str(nothing_answers))
     assert (found.get("failed"), found["changed"], found["release"], found["workers"]) == (None, False, None, [])
-    assert found["missing"][:3] == ["Docker", "Docker Compose 2", "nginx"]
+    assert found["missing"][:2] == ["Docker", "nginx"]
     assert found["unread"]
 
 

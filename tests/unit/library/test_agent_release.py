@@ -7,6 +7,7 @@ from typing import Any
 
 import agent_release
 import pytest
+from ansible.module_utils.livekit_deploy import docker_variants
 from ansible.module_utils.testing import patch_module_args
 
 OWNER = {"machine": "m", "process": 1, "started": "2", "name": "anna@ci"}
@@ -32,10 +33,22 @@ def test_wrong_parameters_are_refused(capsys: pytest.CaptureFixture[str], params
     assert said in run(capsys, **params)["msg"]
 
 
-def test_host_that_was_not_provisioned_is_refused_with_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+def test_host_that_was_not_provisioned_is_refused_with_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
     answer = run(capsys, **BEGIN, root=str(tmp_path), provision_command="ansible-playbook -i x playbooks/provision.yml --limit a")
     assert answer["failed"]
     assert answer["msg"].endswith("expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a")
+
+
+def test_host_whose_docker_cannot_be_used_is_refused_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker(version="27.3.1", compose="2.5.0"))
+    msg = run(capsys, **BEGIN, root=str(tmp_path), provision_command="ansible-playbook playbooks/provision.yml")["msg"]
+    assert "Docker Engine 27.3.1 with Docker Compose 2.5.0, expected Compose" in msg
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -9,45 +9,56 @@ from typing import Any
 
 import docker_engine_info
 import pytest
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import command, docker_variants
 from ansible.module_utils.testing import patch_module_args
 
 Answers = dict[str, tuple[int, str]]
 ENGINE: Answers = {
-    "docker version --format {{.Server.Version}}": (0, "26.1.5\n"),
+    "docker version --format {{json .}}": (0, json.dumps({"Server": {"Version": "26.1.5"}})),
     "docker compose version --short": (0, "2.26.1\n"),
     "systemd-detect-virt --container": (1, "none\n"),
     "systemctl is-active --quiet chrony": (0, ""),
 }
+SHOWN = ("changed", "docker", "version", "compose_version", "container", "time_synchronized", "time_packages")
+
+
+@pytest.fixture(autouse=True)
+def no_trace_of_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine of the tests has."""
+    monkeypatch.setattr(docker_variants.shutil, "which", lambda *_args, **_options: None)
+    monkeypatch.setattr(docker_variants, "ROOTLESS", ())
+    monkeypatch.setattr(docker_variants, "SNAP_PROGRAMS", ())
 
 
 def read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answers: Answers) -> dict[str, Any]:
-    programs = {command.split()[0] for command in answers}
-
-    def run_command(_module: AnsibleModule, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+    def run(_runner: command.Runner, argv: list[str]) -> tuple[int, str, str]:
         status, out = answers.get(" ".join(argv), (1, ""))
         return status, out, ""
 
-    monkeypatch.setattr(AnsibleModule, "run_command", run_command)
-    monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda _module, name: f"/usr/bin/{name}" if name in programs else None)
-    with patch_module_args({}), pytest.raises(SystemExit):
+    monkeypatch.setattr(command.Runner, "__call__", run)
+    return {name: value for name, value in asked(capsys).items() if name in SHOWN}
+
+
+def asked(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
+    with patch_module_args(params), pytest.raises(SystemExit):
         docker_engine_info.main()
-    found = dict(json.loads(capsys.readouterr().out))
-    return {name: found[name] for name in ("changed", "version", "compose_version", "container", "time_synchronized")}
+    return dict(json.loads(capsys.readouterr().out))
 
 
 def test_a_host_that_has_it_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = {"version": "26.1.5", "compose_version": "2.26.1", "container": False, "time_synchronized": True}
+    expected = {"docker": "usable", "version": "26.1.5", "compose_version": "2.26.1", "container": False}
+    expected |= {"time_synchronized": True, "time_packages": []}
     assert read(capsys, monkeypatch, ENGINE) == {"changed": False, **expected}
 
 
 def test_a_bare_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = {"version": "", "compose_version": "", "container": False, "time_synchronized": False}
+    expected = {"docker": "absent", "version": "", "compose_version": "", "container": False}
+    expected |= {"time_synchronized": False, "time_packages": []}
     assert read(capsys, monkeypatch, {}) == {"changed": False, **expected}
 
 
 DIFFERENT = [
-    ("docker version --format {{.Server.Version}}", (1, "permission denied"), "version", ""),
+    ("docker version --format {{json .}}", (1, json.dumps({"Server": None})), "version", ""),
     ("docker compose version --short", (125, "unknown command"), "compose_version", ""),
     ("systemd-detect-virt --container", (0, "docker\n"), "container", True),
     ("systemctl is-active --quiet chrony", (3, ""), "time_synchronized", False),
@@ -71,6 +82,31 @@ def test_each_service_that_keeps_the_clock_counts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
     assert read(capsys, monkeypatch, {f"systemctl is-active --quiet {service}": (0, "")})["time_synchronized"]
+
+
+SHOW = "dpkg-query --show --showformat=${db:Status-Status}\t${Package}\t${Version}\n"
+
+
+def test_engine_that_is_installed_and_stopped_is_refused_and_not_absent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = (1, "installed\tdocker-ce\t5:27.3.1\ninstalled\tcontainerd.io\t1.7.22\n")
+    read(capsys, monkeypatch, {f"{SHOW} {' '.join(docker_variants.PACKAGES)}": packages})
+    found = asked(capsys)
+    assert found["docker"] == "refused"
+    assert found["trouble"].startswith("found: docker-ce 5:27.3.1 is installed and does not answer, expected an Engine that answers.")
+
+
+def test_service_of_the_clock_that_is_stopped_is_told_and_not_replaced(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read(capsys, monkeypatch, {f"{SHOW} {' '.join(docker_variants.CLOCKS)}": (1, "installed\tchrony\t4.6\n")})
+    assert (found["time_synchronized"], found["time_packages"]) == (False, ["chrony"])
+    assert "systemctl start chrony" in str(asked(capsys)["warnings"])
+
+
+def test_minimum_that_is_no_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "found docker_host_minimum_version 'newest', expected a version" in asked(capsys, minimum_version="newest")["msg"]
 
 
 SYSTEMS = {"debian 12": [], "debian 13": ["docker.io"]}

@@ -8,7 +8,7 @@ from typing import Any
 
 import image_digest
 import pytest
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy import command
 from ansible.module_utils.testing import patch_module_args
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
@@ -39,7 +39,7 @@ class Engine:
 def resolve(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, engine: Engine, images: list[str], **params: Any
 ) -> dict[str, Any]:
-    monkeypatch.setattr(AnsibleModule, "run_command", lambda _module, argv, **_options: engine(argv))
+    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: engine(argv))
     with patch_module_args({"app": "sidekick", "root": "/nonexistent", "images": images, **params}), pytest.raises(SystemExit):
         image_digest.main()
     return dict(json.loads(capsys.readouterr().out))

@@ -10,6 +10,7 @@ from typing import Any
 
 import livekit_server_log_info
 import pytest
+from ansible.module_utils.livekit_deploy import command
 from ansible.module_utils.testing import patch_module_args
 
 START = '{"ts":%f,"msg":"starting LiveKit server"}'
@@ -31,6 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of programs that comes first on PATH; each writes its arguments beside itself."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(command, "SYSTEM_PATH", (str(tmp_path), *command.SYSTEM_PATH))
     return tmp_path
 
 
@@ -90,6 +92,7 @@ def test_program_that_fails_is_told(capsys: pytest.CaptureFixture[str], programs
 
 def test_host_without_the_program_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(command, "SYSTEM_PATH", ())
     assert "docker: No such file" in run(capsys, container="x")["msg"]
 
 

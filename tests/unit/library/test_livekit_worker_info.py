@@ -9,8 +9,7 @@ from typing import Any
 
 import livekit_worker_info
 import pytest
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import engine, process
+from ansible.module_utils.livekit_deploy import command, process
 from ansible.module_utils.testing import patch_module_args
 
 from tests.unit.module_utils.machine import Machine
@@ -27,8 +26,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: Any, **__: Any) -> tuple[int, str, str]:
         return 1, "", "Cannot connect to the Docker daemon"
 
-    monkeypatch.setattr(AnsibleModule, "run_command", refuse)
-    monkeypatch.setattr(engine, "command", refuse)
+    monkeypatch.setattr(command.Runner, "__call__", refuse)
     monkeypatch.setattr(process, "ROOT", tmp_path)
 
 
@@ -54,7 +52,7 @@ def test_known_worker_of_a_project_is_waited_for_and_no_other(capsys: pytest.Cap
     machine = Machine()
     registered = '{"message": "registered worker", "id": "AW_1"}'
     machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=a"], "log": registered}, web={"env": ["LIVEKIT_AGENT_NAME=a"]})
-    monkeypatch.setattr(AnsibleModule, "run_command", lambda _, argv: machine.run(argv))
+    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: machine.run(argv))
     monkeypatch.setattr(livekit_worker_info.worker, "own_answer", lambda *_: {})
     found = read(capsys, project="seed", known=["seed-bot-1"], registered_as="a", wait_seconds=0)
     assert [(one["container"], one["agent_name"]) for one in found["workers"]] == [("seed-bot-1", "a")]

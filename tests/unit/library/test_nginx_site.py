@@ -11,7 +11,7 @@ from typing import Any
 
 import nginx_site
 import pytest
-from ansible.module_utils.livekit_deploy.engine import command
+from ansible.module_utils.livekit_deploy.command import Runner
 from ansible.module_utils.testing import patch_module_args
 
 OK: dict[str, int] = {}
@@ -30,12 +30,12 @@ class Nginx:
         self.site = root / "etc/nginx/conf.d/livekit-agent-deploy-sidekick.conf"
         self.upstream = root / "etc/nginx/livekit-agent-deploy/sidekick.upstream.conf"
         monkeypatch.setattr(nginx_site, "Path", lambda path: root / str(path).lstrip("/"))
-        monkeypatch.setattr(nginx_site, "command", self.answer)
+        monkeypatch.setattr(nginx_site, "Runner", lambda: self.answer)
 
     def answer(self, argv: list[str]) -> tuple[int, str, str]:
         said = " ".join(argv)
         if argv[0] not in ("nginx", "systemctl"):
-            return command(argv) if said not in self.fails else (self.fails[said], "", "")
+            return Runner()(argv) if said not in self.fails else (self.fails[said], "", "")
         if argv[1] not in ("-v", "-T"):
             self.calls.append(said)
         status = self.fails.get(said, 0) or int(said == TEST and not self.accepts())

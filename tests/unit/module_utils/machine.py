@@ -103,6 +103,8 @@ class Machine:
             case ["docker", "logs", *_, container]:
                 log = self.logs.get(container, "last words")
                 return (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
+            case ["docker", "compose", "version", "--short"]:
+                return 0, "2.26.1\n", ""
             case ["docker", "compose", *_, "config", "--format", "json"]:
                 return self.config
             case ["docker", "network" | "volume" as kind, "ls", *_, form]:

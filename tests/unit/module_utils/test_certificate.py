@@ -16,7 +16,7 @@ from ansible.module_utils.livekit_deploy.certificate import (
     read,
     refuse_dates,
 )
-from ansible.module_utils.livekit_deploy.engine import command
+from ansible.module_utils.livekit_deploy.command import Runner
 
 NOW = 1_767_323_400.0  # 2026-01-02T03:10:00Z
 DAY = 86400.0
@@ -62,8 +62,8 @@ def test_what_openssl_does_not_print_is_no_certificate(text: str) -> None:
 
 
 def test_a_pair_is_read(made: Path) -> None:
-    assert read(command, f"{made}/a.pem", f"{made}/a.key").names == ("a.test", "10.0.0.1")
-    assert read(command, f"{made}/b.pem", f"{made}/b.key").names == ()
+    assert read(Runner(), f"{made}/a.pem", f"{made}/a.key").names == ("a.test", "10.0.0.1")
+    assert read(Runner(), f"{made}/b.pem", f"{made}/b.key").names == ()
 
 
 PAIRS = [
@@ -80,7 +80,7 @@ PAIRS = [
 @pytest.mark.parametrize(("certificate", "key", "words"), PAIRS)
 def test_a_pair_that_nginx_could_not_use_is_refused(made: Path, certificate: str, key: str, words: str) -> None:
     with pytest.raises(CertificateError) as refused:
-        read(command, f"{made}/{certificate}", f"{made}/{key}")
+        read(Runner(), f"{made}/{certificate}", f"{made}/{key}")
     assert words.format(made=made) in str(refused.value)
     assert str(refused.value).startswith("found: ")
     assert "expected" in str(refused.value)
@@ -89,12 +89,12 @@ def test_a_pair_that_nginx_could_not_use_is_refused(made: Path, certificate: str
 @pytest.mark.parametrize(("certificate", "key"), [("/a.pem", ""), ("", "/a.key"), ("a.pem", "/a.key"), ("/a.pem", "~/a.key")])
 def test_both_paths_are_absolute(certificate: str, key: str) -> None:
     with pytest.raises(CertificateError, match="expected two absolute paths on the host, or neither"):
-        read(command, certificate, key)
+        read(Runner(), certificate, key)
 
 
 def test_no_key_is_in_a_refusal(made: Path) -> None:
     with pytest.raises(CertificateError) as refused:
-        read(command, f"{made}/a.key", f"{made}/a.key")
+        read(Runner(), f"{made}/a.key", f"{made}/a.key")
     assert (made / "a.key").read_text().splitlines()[1] not in str(refused.value)
 
 

@@ -53,14 +53,6 @@ def test_restart_policy_is_read(host_config: dict[str, Any], policy: str) -> Non
     assert engine.restart_policy(container({}, **host_config)) == policy
 
 
-def test_program_that_is_not_there_is_a_status_and_no_exception() -> None:
-    assert engine.command(["no-such-program-here"]) == (127, "", "no-such-program-here: No such file or directory")
-
-
-def test_command_answers_status_output_and_errors() -> None:
-    assert engine.command(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\n", "err\n")
-
-
 @pytest.mark.parametrize(
     ("signal", "sent"),
     [(None, "TERM"), ("", "TERM"), ("SIGTERM", "TERM"), ("15", "TERM"), ("SIGINT", "INT"), ("2", "INT"), ("SIGQUIT", ""), ("9", "")],
