@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,9 @@ from typing import Any
 import ansible.constants
 import ansible.context
 import ansible.module_utils
+from ansible._internal._datatag._tags import Origin
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import VaultHelper
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
@@ -29,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from ansible.module_utils.livekit_deploy import controller, report  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import controller, report, text  # noqa: E402  the path comes first
 
 DOCUMENTATION = """
 name: deploy_report
@@ -60,7 +64,9 @@ options:
 """
 
 GROUP = "agent_hosts"
-SECRET_VARIABLES = ("livekit_api_secret", "ansible_become_password", "ansible_become_pass", "ansible_password")
+NOT_OF_THE_INVENTORY = {"hostvars", "groups", "vars", "ansible_facts"}
+DEEPEST = 8
+VAULT = b"$ANSIBLE_VAULT"
 TAKEN = {"report", "waits", "report_documents", "report_lines", "report_notes"}  # keys of a module's result
 LOCK_SECONDS = 10.0  # a run holds it for milliseconds
 TROUBLE = 1  # the exit status
@@ -118,6 +124,33 @@ def leaving_out() -> dict[str, str]:
     return {name: shlex.quote(str(value)) for name, value in found.items() if value}
 
 
+@cache
+def is_vault(path: str | None) -> bool:
+    """Whether a file that variables come from is encrypted as a whole: ansible-core keeps of each value only where it stands."""
+    try:
+        with Path(path or "").open("rb") as file:
+            return file.read(len(VAULT)) == VAULT
+    except OSError:
+        return False
+
+
+def vaulted(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What came out of a vault, whether the value or its whole file was encrypted, by its place among the variables."""
+    if path.count(".") > DEEPEST:
+        return
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from vaulted(one, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            yield from vaulted(one, f"{path}.{number}")
+    elif VaultHelper.get_ciphertext(value, with_tags=False) or is_vault(getattr(Origin.get_tag(value), "path", None)):
+        try:
+            yield path, str(value)
+        except AnsibleError:  # no key for it: then no task can print it
+            return
+
+
 def shown_path(path: Path) -> str:
     """The path as seen from the working directory, which may be gone."""
     try:
@@ -149,6 +182,8 @@ class CallbackModule(CallbackBase):
         self.not_begun: dict[str, set[str]] = {}
         self.watching = False
         self.secrets: set[str] = set()
+        self.masked: set[str] = set()
+        self.masker: Any = None
         self.written: dict[Path, str] = {}
         self.unwritten: dict[Path, str] = {}
         self.verdicts: dict[str, Mapping[str, Any]] = {}
@@ -173,7 +208,8 @@ class CallbackModule(CallbackBase):
 
     def set_play_context(self, play_context: Any) -> None:
         """Keep the passwords that were asked for (-K, -k)."""
-        self.secrets |= {str(given) for given in (play_context.become_pass, play_context.password) if given}
+        given = {"become_password": play_context.become_pass, "password": play_context.password}
+        self.secrets |= text.secret_values({name: str(value) for name, value in given.items() if value})
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         if self.report is None:
@@ -302,18 +338,19 @@ class CallbackModule(CallbackBase):
         return set(hosts)
 
     def _known_of(self, host: str, play: Any) -> str | None:
-        """The host's agent name. Its secret is kept too, to be taken out of whatever a task prints."""
+        """The host's agent name. Its secrets are kept too, to be taken out of whatever a task prints."""
         manager = play.get_variable_manager()
         variables = manager.get_vars(play=play, host=manager._inventory.get_host(host))
         templar = Templar(loader=play.get_loader(), variables=variables)
         found = {}
-        for variable in ("livekit_agent_name", *SECRET_VARIABLES):
+        for variable in report.KNOWN:
             try:
-                found[variable] = str(templar.template(variables[variable]))
+                found[variable] = templar.template(variables[variable])
             except Exception:  # noqa: S112  missing or broken: preflight says so, the report must not fail on it
                 continue
-        self.secrets |= {found[variable] for variable in SECRET_VARIABLES if found.get(variable)}
-        return found.get("livekit_agent_name")
+        given = {name: value for name, value in variables.items() if name not in NOT_OF_THE_INVENTORY}
+        self.secrets |= report.secrets_of(found, dict(vaulted(given, "")))
+        return str(found["livekit_agent_name"]) if "livekit_agent_name" in found else None
 
     def _left_out(self, play: Any, variables: Mapping[str, Any]) -> list[str]:
         """The tasks of this project's roles in a play that the command line's tags leave out."""
@@ -380,7 +417,9 @@ class CallbackModule(CallbackBase):
         return Path(self.get_option("directory") or ROOT / "build" / "reports").absolute()
 
     def _redacted(self, value: Any) -> Any:
-        return report.redacted(value, self.secrets)
+        if self.masker is None or self.masked != self.secrets:
+            self.masker, self.masked = report.masker(self.secrets), set(self.secrets)
+        return self.masker.all(value)
 
     def _files(self) -> dict[Path, str]:
         """What is to be written, by path; the first is the run's own."""
@@ -393,11 +432,11 @@ class CallbackModule(CallbackBase):
         return shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
     def _write(self) -> None:
-        for path, text in self._files().items():
-            if self.written.get(path) != text:
+        for path, content in self._files().items():
+            if self.written.get(path) != content:
                 with self._told(path):
-                    write_atomically(path, text)
-                    self.written[path] = text
+                    write_atomically(path, content)
+                    self.written[path] = content
 
     @contextmanager
     def _told(self, path: Path) -> Iterator[None]:
@@ -424,8 +463,8 @@ class CallbackModule(CallbackBase):
             return
         path = self._directory() / report.VERDICTS
         with self._told(path), locked(path.parent):
-            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-            known, trouble = report.verdicts_of(text)
+            before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+            known, trouble = report.verdicts_of(before)
             if trouble:
                 self._display.warning(f"{shown_path(path)} is written anew: {trouble}; what it told of other hosts is lost")
             write_atomically(path, self._text({**known, **self.verdicts}))
@@ -435,6 +474,6 @@ class CallbackModule(CallbackBase):
         if self.report is None or not self.concerned:
             return
         shown = ", ".join(shown_path(path) for path in self._files() if path not in self.unwritten)
-        lines = ["", *self._redacted(self.report.closing()), "", f"Report: {shown or 'not written'}", ""]
+        lines = ["", *self.report.closing(self._redacted), "", f"Report: {shown or 'not written'}", ""]
         as_json = ansible.constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in JSON_OUTPUT
         self._display.display("\n".join(lines), stderr=as_json)

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import access
+from ansible.module_utils.livekit_deploy import access, text
 
 # Verdicts of which a row may be good; its check "routing" says whether the run accepts one that is inconclusive. An unknown verdict
 # is never good.
 GOOD_VERDICTS = frozenset({"exclusive", "shared", "inconclusive"})
 UNREACHABLE = "unreachable"
 WIDTH = 100
-SHORTEST_REDACTED = 8  # a shorter one is no secret, and taking it out would garble the text
 PROBE_KEYS = ("job_id", "worker_id", "latency_seconds")
 CHECK_KEYS = ("name", "ok", "found", "expected", "remedy")
 ROUTING_KEYS = ("method", "seconds", "not_seen", "foreign")
@@ -162,15 +161,20 @@ class Report:
         ok = self.complete and not self.failed and not self.left_out and bool(made.get("ok", standard["ok"]))
         return {**standard, **made, **{key: standard[key] for key in ("playbook", "started", "finished")}, "ok": ok}
 
-    def closing(self) -> list[str]:
-        """What the user reads at the end: a module's own lines where the run came to its end, else the table; both when a host failed."""
-        notes = [*self.notes, *([self.left_out] if self.left_out else [])]
-        below = ["", *notes] if notes else []
-        if not self.lines or not self.complete:
-            # Without a host in the run the table says no more than that.
-            return [*([self.idle] if self.idle and not self.hosts else table(self.document())), *below]
-        told = ["", self.left_out] if self.left_out else []
-        return [*self.lines, *(["", *table(self.document())] if self.failed else []), *told]
+    def closing(self, shown: Callable[[Any], Any] = lambda value: value) -> list[str]:
+        """What the user reads at the end: a module's own lines where the run came to its end, else the table; both when a host failed.
+
+        ``shown`` takes secrets out, before the table wraps a text where a secret has a blank.
+        """
+        left_out = [self.left_out] if self.left_out else []
+        rows = [self.idle] if self.idle and not self.hosts else table(shown(self.document()))
+        parts = [rows, [*self.notes, *left_out]]
+        if self.lines and self.complete:
+            parts = [self.lines, rows if self.failed else [], left_out]
+        told: list[str] = []
+        for part in (part for part in parts if part):
+            told += [*([""] if told else []), *shown(part)]
+        return told
 
     def document(self, playbook: str = "") -> dict[str, Any]:
         return {
@@ -292,18 +296,54 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def redacted(value: Any, secrets: Sequence[str]) -> Any:
-    """The same document with each secret's text taken out, wherever a message may have carried it."""
-    if isinstance(value, str):
-        for secret in secrets:
-            if len(secret) >= SHORTEST_REDACTED:
-                value = value.replace(secret, "********")
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): redacted(item, secrets) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(item, secrets) for item in value]
-    return value
+MASK = "********"
+SECRET_VARIABLES = (
+    "livekit_api_secret",
+    *(f"ansible_{name}" for name in ("become_password", "become_pass", "password", "ssh_pass", "ssh_password", "sudo_pass")),
+    "ansible_ssh_private_key_passphrase",
+)
+SECRET_ENVIRONMENTS = ("livekit_agent_secret_env", "agent_api_secret_env")
+ENVIRONMENTS = ("livekit_agent_env", "agent_api_env")
+REGISTRIES = "agent_release_registries"
+# What a report is about, whoever keeps it in a vault.
+PUBLIC_VARIABLES = (
+    "livekit_agent_name",
+    "livekit_agent_shared_name",
+    "livekit_agent_pool",
+    "agent_release_app",
+    "livekit_url",
+    "livekit_api_url",
+)
+KNOWN = (*SECRET_VARIABLES, *SECRET_ENVIRONMENTS, *ENVIRONMENTS, REGISTRIES, *PUBLIC_VARIABLES)
+
+
+def secrets_of(variables: Mapping[str, Any], vaulted: Mapping[str, str]) -> set[str]:
+    """The values that no report shows, of a host's ``KNOWN`` variables, and of what came out of a vault by name.
+
+    A secret is one from four characters on, unless it is a number, a path or a word like true; what a vault holds under a name that does
+    not say secret from eight on.
+    """
+    secret = [(name, variables.get(name)) for name in SECRET_VARIABLES]
+    for name in SECRET_ENVIRONMENTS:
+        secret += _items(variables.get(name))
+    for login in variables.get(REGISTRIES) or []:
+        secret += _items(login, only="password")
+    for name in ENVIRONMENTS:
+        secret += [(key, value) for key, value in _items(variables.get(name)) if text.SECRET_NAME.search(key)]
+    public = {str(variables.get(name)) for name in PUBLIC_VARIABLES}
+    named = {str(value) for name, value in secret if value is not None and name not in text.PUBLIC}
+    found = {value for value in named if len(value) >= text.SHORTEST_NAMED}
+    found |= text.secret_values(vaulted)
+    return {value for value in found - public if len(value) >= text.SHORTEST_OTHER or not text.ORDINARY.fullmatch(value)}
+
+
+def masker(secrets: Iterable[str]) -> text.Masker:
+    """What every document and line of a run passes through, with ansible-core's own mask."""
+    return text.Masker(secrets, MASK)
+
+
+def _items(value: Any, only: str = "") -> list[tuple[str, Any]]:
+    return [(str(key), one) for key, one in value.items() if only in ("", key)] if isinstance(value, Mapping) else []
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
