@@ -792,6 +792,20 @@ def reload_proxy(run: Run) -> str | None:
     return test_proxy(run) or told(run, "systemctl", "reload", "nginx")
 
 
+@contextmanager
+def to_be_loaded(upstream: Path) -> Iterator[None]:
+    """Change files of nginx and reload it: until both are done a mark says that nginx may have other files loaded than are there."""
+    mark = load_mark(upstream)
+    mark.parent.mkdir(mode=0o755, exist_ok=True)
+    mark.touch(0o600)
+    yield
+    mark.unlink(missing_ok=True)
+
+
+def load_mark(upstream: Path) -> Path:
+    return upstream.with_name(f".{upstream.name}.unloaded")
+
+
 def told(run: Run, *argv: str) -> str | None:
     """What a command that failed says."""
     status, out, err = run(argv)

@@ -15,7 +15,16 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import engine, history, release, worker
 from ansible.module_utils.livekit_deploy.deployment import Deployment
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, drop_empty, own_files, reload_proxy, upstream_text
+from ansible.module_utils.livekit_deploy.host import (
+    Host,
+    ReleaseError,
+    drop_empty,
+    load_mark,
+    own_files,
+    reload_proxy,
+    to_be_loaded,
+    upstream_text,
+)
 from ansible.module_utils.livekit_deploy.lock import BETWEEN_SECONDS, Claim
 
 # nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that never ends.
@@ -72,7 +81,8 @@ class Removal:
         # What an earlier run had to leave, because a site of somebody else's includes it.
         left = files == [str(self.host.upstream)] and read_text(self.host.upstream) == upstream_text(self.host.app, None)
         empty = self.host.root.is_dir() and not others
-        there = bool(records or mine or ours["networks"] or (files and not left) or self.own_files() or empty)
+        unloaded = load_mark(self.host.upstream).exists()
+        there = bool(records or mine or ours["networks"] or (files and not left) or self.own_files() or empty or unloaded)
         return {**ours, **known, "there": there, "left": left}
 
     def containers(self) -> list[dict[str, Any]]:
@@ -152,10 +162,23 @@ class Removal:
     def leave_proxy(self) -> list[str]:
         """Take our site and its upstream away; the upstream stays, and answers 502, where a site of somebody else's includes it. Answers
         what stays."""
-        upstream, run = self.host.upstream, self.run
+        upstream = self.host.upstream
         texts = {path: text for path in (self.site, upstream) if (text := read_text(path)) is not None}
-        if not texts:
+        # A run that was killed before its reload has left nginx with what is not there any more.
+        had_site = upstream.parent.parent.is_dir() and any(record["api_port"] for record in self.host.records())
+        if not (texts or load_mark(upstream).exists() or had_site):
             return []
+        with to_be_loaded(upstream):
+            kept = self.forget(texts)
+        for path in (self.site, upstream):
+            path.with_name(f".{path.name}.partial").unlink(missing_ok=True)
+        drop_empty([upstream.parent])
+        time.sleep(SETTLE_SECONDS)
+        return kept
+
+    def forget(self, texts: Mapping[Path, str]) -> list[str]:
+        """Remove these files and let nginx load what is left; what had to be written again."""
+        upstream = self.host.upstream
         for path in texts:
             path.unlink()
         refused, kept = self.reload(), []
@@ -165,14 +188,11 @@ class Removal:
         if refused:
             for path, text in texts.items():
                 write_atomically(path, text, 0o644)
-            reload_proxy(run)
+            reload_proxy(self.run)
             raise ReleaseError(
-                f"found: {refused}. Expected: nginx accepts its configuration without {', '.join(map(str, texts))}; they are as they "
-                "were. Correct it (nginx -t), then run it again"
+                f"found: {refused}. Expected: nginx accepts its configuration without {self.site}, {upstream}; they are as they were. "
+                "Correct it (nginx -t), then run it again"
             )
-        if upstream.parent.is_dir() and not any(upstream.parent.iterdir()):
-            upstream.parent.rmdir()
-        time.sleep(SETTLE_SECONDS)
         return kept
 
     def reload(self) -> str | None:

@@ -152,6 +152,29 @@ def test_nginx_that_does_not_run_is_not_reloaded(run: Deployment, site: Path, ma
     assert machine.asked("nginx") + machine.asked("systemctl") == []
 
 
+@pytest.mark.parametrize("released", [True, False])
+def test_removal_that_was_killed_before_its_reload_is_finished_by_the_next(
+    run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, released: bool
+) -> None:
+    if not released:
+        for record in run.host.records():
+            run.host.down(record["id"])
+            run.host.remove(record["id"])
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "reload_proxy", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove(run, site)
+    assert site.exists() is False
+    machine.commands.clear()
+    remove(run, site)
+    assert machine.asked("systemctl", "reload", "nginx")
+    assert (run.host.root.exists(), list(run.host.upstream.parent.glob(".*upstream*"))) == (False, [])
+
+
 def test_file_of_somebody_else_keeps_its_directory(run: Deployment, site: Path) -> None:
     theirs = run.host.directory(SECOND) / "notes.txt"
     theirs.write_text("mine")
