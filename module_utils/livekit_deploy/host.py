@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, docker_variants, engine, images, proxy, release, times, worker, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import LockError
 from ansible.module_utils.livekit_deploy.text import cut, parsed, plain
@@ -40,7 +40,7 @@ class Host:
     serving API, ``run`` runs an argument list (see ``command.Run``).
     """
 
-    def __init__(self, run: Run, app: str, root: str, upstream: str) -> None:
+    def __init__(self, run: Reader, app: str, root: str, upstream: str) -> None:
         self.run = run
         self.app = app
         self.root = Path(root)
