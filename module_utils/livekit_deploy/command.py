@@ -84,9 +84,20 @@ class Runner:
             return TOO_LATE, out, f"`{' '.join(argv[:3])}` {trouble}. {err[-500:]}".strip()
         return process.returncode, out, err
 
+    def within(self, seconds: float) -> Runner:
+        """Return a runner with a shorter time for each program; the total stays the same."""
+        shorter = Runner(min(seconds, self.seconds))
+        shorter.until = self.until
+        return shorter
+
     def lines(self, argv: Sequence[str], /) -> Lines:
         """Standard output and error together, line by line, in constant memory."""
         return Lines(argv, self.deadline())
+
+
+def within(run: Run, seconds: float) -> Run:
+    """Return ``run`` with a shorter time for each program, where it has one."""
+    return run.within(seconds) if isinstance(run, Runner) else run
 
 
 class Lines:
