@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # What `-e name=value` passes on as it is; anything else is given as JSON.
@@ -43,18 +44,37 @@ class Playbooks:
         given = given or {}
         return cls(tuple(map(str, given.get("sources") or ())), str(given.get("root") or ""))
 
+    @property
+    def prefix(self) -> str:
+        return shell("ansible-playbook", *(word for source in self.sources for word in ("-i", source)))
+
+    @property
+    def directory(self) -> str:
+        """What stands before the path of a playbook."""
+        return f"{shlex.quote(self.root)}/" if self.root else ""
+
     def start(self, name: str, *arguments: str, limit: str = "", **extra: Any) -> str:
         """Return the command that runs one of the playbooks. ``extra`` are variables for ``-e``."""
         path = name if name in AT_ROOT else f"playbooks/{name}"
-        inventories = [word for source in self.sources for word in ("-i", source)]
         limited = ["--limit", limit] if limit else []
         variables = [word for key, value in extra.items() for word in ("-e", variable(key, value))]
-        return shell("ansible-playbook", *inventories, f"{self.root}/{path}" if self.root else path, *arguments, *limited, *variables)
+        return " ".join([self.prefix, self.directory + path, *([shell(*rest)] if (rest := [*arguments, *limited, *variables]) else [])])
 
 
 def variable(name: str, value: Any) -> str:
     text = str(value)
     return f"{name}={text}" if SIMPLE.fullmatch(text) else json.dumps({name: text})
+
+
+def seen_from(source: str, directory: Path | None = None) -> str:
+    """Return an inventory source as it can be typed in a directory, which is the present one if none is named. A list of hosts stays."""
+    path, here = Path(source), directory or Path.cwd()
+    return str(path.relative_to(here)) if "," not in source and path.is_relative_to(here) else source
+
+
+def root_of(project: Path, directory: Path | None = None) -> str:
+    """Return the project's directory as it can be typed in a directory; empty where it is that directory."""
+    return seen_from(str(project), directory).removeprefix(".")
 
 
 OPTION: dict[str, Any] = {

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import ids
+from ansible.module_utils.livekit_deploy.text import one_line
 from ansible.module_utils.livekit_deploy.times import epoch
 
 REGISTERED = "registered worker"
@@ -59,10 +61,10 @@ def event_of(line: str) -> dict[str, Any] | None:
 def job_request(event: dict[str, Any]) -> dict[str, str | None]:
     """The fields of a "received job request" line that name the job."""
     return {
-        "job_id": event.get("job_id"),
-        "dispatch_id": event.get("dispatch_id"),
-        "room": event.get("room") or event.get("room_name"),
-        "agent_name": event.get("agent_name"),
+        "job_id": ids.job(event.get("job_id")),
+        "dispatch_id": ids.dispatch(event.get("dispatch_id")),
+        "room": one_line(event.get("room") or event.get("room_name")),
+        "agent_name": one_line(event.get("agent_name")),
         "time": event.get("timestamp"),
     }
 
@@ -113,15 +115,18 @@ class Fold:
         return True
 
     def register(self, event: dict[str, Any]) -> None:
+        worker_id = ids.worker(event.get("id"))
+        if not worker_id:
+            return  # no line of livekit-agents: no server makes such an id
         self.registered += 1
-        self.worker_ids.append(str(event.get("id")))
+        self.worker_ids.append(worker_id)
         self.registrations.append(event.get("timestamp"))
         self.state.update(
-            agent_name=event.get("agent_name"),
-            worker_id=event.get("id"),
+            agent_name=one_line(event.get("agent_name")),
+            worker_id=worker_id,
             registered_since=event.get("timestamp"),
-            url=event.get("url"),
-            deployment=event.get("deployment"),
+            url=one_line(event.get("url")),
+            deployment=one_line(event.get("deployment")),
             connected=True,
         )
 

@@ -33,7 +33,7 @@ def test_wrong_parameters_are_refused(capsys: pytest.CaptureFixture[str], params
 
 
 def test_host_that_was_not_provisioned_is_refused_with_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
-    answer = run(capsys, **BEGIN, root=str(tmp_path), provision_command="ansible-playbook -i x playbooks/provision.yml --limit a")
+    answer = run(capsys, **BEGIN, root=str(tmp_path), playbooks={"sources": ["x"]})
     assert answer["failed"]
     assert answer["msg"].endswith("expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a")
 
