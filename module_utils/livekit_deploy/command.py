@@ -111,6 +111,17 @@ class Runner:
         until = self.deadline()
         return Lines(argv, until if seconds is None else min(until, time.monotonic() + seconds), max_bytes)
 
+    def within(self, seconds: float) -> Runner:
+        """Return a runner with a shorter time for each program; the total stays the same."""
+        shorter = Runner(min(seconds, self.seconds))
+        shorter.until = self.until
+        return shorter
+
+
+def within(run: Run, seconds: float) -> Run:
+    """Return ``run`` with a shorter time for each program, where it has one."""
+    return run.within(seconds) if isinstance(run, Runner) else run
+
 
 class Lines:
     """The lines of a program's output; afterwards ``status`` is its exit status, ``cut`` why it was not read to its end, else empty.

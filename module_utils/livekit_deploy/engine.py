@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import commands
 from ansible.module_utils.livekit_deploy.command import Reader, Run
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -135,13 +135,13 @@ def start_command(container: dict[str, Any]) -> str:
     found = labels(container)
     directory, service = found.get(DIRECTORY_LABEL, ""), found.get(SERVICE_LABEL)
     if not (service and directory and Path(directory).is_dir()):
-        return f"docker start {shlex.quote(container['Name'].lstrip('/'))}"
+        return commands.shell("docker", "start", "--", container["Name"].lstrip("/"))
     files = [path for path in found.get(FILES_LABEL, "").split(",") if path]
     usual = len(files) == 1 and Path(files[0]).name in DEFAULT_FILES and str(Path(files[0]).parent) == directory
     project = found[PROJECT_LABEL]
     options = [] if usual else [part for path in files for part in ("-f", path)]
     options += [] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project]
-    return f"cd {shlex.quote(directory)} && {shlex.join(['docker', 'compose', *options, 'up', '-d', service])}"
+    return commands.in_directory(directory, "docker", "compose", *options, "up", "-d", "--", service)
 
 
 class Lines:

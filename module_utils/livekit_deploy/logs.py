@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 from ansible.module_utils.livekit_deploy import command, engine, times
+from ansible.module_utils.livekit_deploy.files import open_regular
 from ansible.module_utils.livekit_deploy.text import plain
 
 # One log at most; a longer one, or one that is read too slowly, is read again from nearer to its end.
@@ -194,12 +195,15 @@ class FileLog(Log):
 
     def read(self) -> Iterator[str]:
         deadline = time.monotonic() + SECONDS
-        for path in self.paths:
-            with path.open("rb") as file:
-                start = max(0, file.seek(0, os.SEEK_END) - self.size)
-                if start:
-                    self.older = f"only its newest {shown(self.size)} were read"
-                yield from command.split(self.blocks(file, start, deadline))
+        try:
+            for path in self.paths:
+                with open_regular(path) as file:
+                    start = max(0, file.seek(0, os.SEEK_END) - self.size)
+                    if start:
+                        self.older = f"only its newest {shown(self.size)} were read"
+                    yield from command.split(self.blocks(file, start, deadline))
+        except OSError as error:
+            self.unread = f"it cannot be read: {error.strerror}"
 
     def blocks(self, file: IO[bytes], start: int, deadline: float) -> Iterator[bytes]:
         # From the byte before, so that a line that begins there is whole.

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import log_events, logs
+from ansible.module_utils.livekit_deploy import ids, log_events, logs
 from ansible.module_utils.livekit_deploy.log_events import Event
-from ansible.module_utils.livekit_deploy.text import cut, plain
+from ansible.module_utils.livekit_deploy.text import cut, one_line, plain
 from ansible.module_utils.livekit_deploy.times import epoch as epoch
 
 REGISTERED = "registered worker"
@@ -126,8 +126,13 @@ def event_of(line: str) -> Event | None:
 
 def job_request(event: Event) -> dict[str, str | None]:
     """The fields of a "received job request" line that name the job."""
-    named = {key: event.get(key) for key in ("job_id", "dispatch_id", "room", "agent_name")}
-    return {**{key: value if isinstance(value, str) else None for key, value in named.items()}, "time": event.get("timestamp")}
+    return {
+        "job_id": ids.job(event.get("job_id")),
+        "dispatch_id": ids.dispatch(event.get("dispatch_id")),
+        "room": one_line(event.get("room") or event.get("room_name")),
+        "agent_name": one_line(event.get("agent_name")),
+        "time": event.get("timestamp"),
+    }
 
 
 def cause(event: Event) -> str | None:
@@ -274,20 +279,23 @@ class Fold:
         return False
 
     def register(self, event: Event) -> None:
+        worker_id = ids.worker(event.get("id"))
+        if event.get("id") and not worker_id:
+            return  # no line of livekit-agents: no server makes such an id
         self.registered += 1
-        found = {key: text_of(event.get(key)) for key in ("id", "agent_name", "url", "deployment")}
-        if found["id"]:
-            self.worker_ids.append(found["id"])
+        found = {key: one_line(event.get(key)) for key in ("agent_name", "url", "deployment")}
+        if worker_id:
+            self.worker_ids.append(worker_id)
         self.registrations.append(event["timestamp"])
         self.state.update(
             agent_name=found["agent_name"],
-            worker_id=found["id"],
+            worker_id=worker_id,
             registered_since=event["timestamp"],
             url=found["url"],
             deployment=found["deployment"],
             connected=True,
             sdk=event["sdk"],
-            unnamed=None if found["id"] else told(event),  # kept, so that no message speaks against it
+            unnamed=None if worker_id else told(event),  # kept, so that no message speaks against it
         )
 
     def start(self, event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -450,3 +451,84 @@ def test_program_that_only_keeps_a_workers_log_is_no_worker(proc: Proc) -> None:
 
 def test_nothing_of_the_environment_but_names_and_url_is_told(proc: Proc) -> None:
     assert "do-not-tell" not in json.dumps(read(proc, PYTHON))
+
+
+# --- what a stranger may choose --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (PYTHON, "python3 agent.py start"),
+        (("python3", "-u", "-m", "agent.main", "start"), "python3 -u -m agent.main start"),
+        (("uv", "run", "--with", "do-not-tell", "agent.py", "start"), "uv run agent.py start …"),
+        (("poetry", "run", "python", "agent.py", "start"), "poetry run python agent.py start"),
+        (("env", "TOKEN=do-not-tell", "python3", "agent.py"), "env python3 agent.py …"),
+        (("python3", "agent.py", "start", "--database-url", "postgres://u:do-not-tell@h"), "python3 agent.py start …"),
+        (("node", "agent.js", "start", "--auth=do-not-tell"), "node agent.js start …"),
+        (("python3", "agent.py", "do-not-tell"), "python3 agent.py …"),
+        (("python3", "-c", "do-not-tell"), "python3 …"),
+        (("sh", "-ec", "do-not-tell"), "sh …"),
+        (("agent: worker do-not-tell",), "unknown-program …"),
+        (("/srv/agent do-not-tell",), "/srv/agent …"),
+        (("agent", "-do-not-tell", "start"), "agent start …"),
+        ((), "unknown-program …"),
+    ],
+)
+def test_command_line_is_told_without_what_may_be_a_secret(argv: Sequence[str], shown: str) -> None:
+    assert process.shown(argv) == shown
+
+
+def test_command_that_is_not_told_whole_says_so(proc: Proc) -> None:
+    proc.add(50, 1, (*PYTHON, "--dsn", "postgres://u:do-not-tell@h"))
+    said = process.start_command(process.supervised("none", "bash"), proc.table().processes[50], "/srv/my agent")
+    assert said == "cd '/srv/my agent' && python3 agent.py start  # and its options, which are not told: they may hold secrets"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", process.Unit("agent.service", 1000)),
+        ("/user.slice/user-1000.slice/user@1000.service/user@0.service/agent.service", process.Unit("agent.service", 1000)),
+        ("/user.slice/user-1000.slice/user@1000.service/a b;reboot.service", None),
+        ("/system.slice/theirs.service/user@0.service/agent.service", process.Unit("agent.service")),
+        ("/system.slice/agent.service", process.Unit("agent.service")),
+    ],
+)
+def test_unit_is_the_one_whose_manager_runs_the_process(cgroup: str, unit: process.Unit | None) -> None:
+    assert process.unit_of(cgroup) == unit
+
+
+def test_bytes_in_a_control_groups_name_hide_no_other_process(proc: Proc) -> None:
+    proc.add(50, 1, PYTHON, env=NAMED)
+    proc.add(60, 1, PYTHON, env=NAMED)
+    (proc.root / "60/cgroup").write_bytes(b"0::/user.slice/\xff.service\n")
+    assert proc.workers() == [50, 60]
+
+
+def test_manager_of_a_user_may_answer_anything(proc: Proc) -> None:
+    proc.add(50, 1, PYTHON, env=NAMED, cgroup="/user.slice/user-1000.slice/user@1000.service/agent.service")
+    table = proc.table()
+    found = process.supervisor(systemd(MainPID="many", ActiveState="\x1b[2J"), table, table.processes[50])
+    assert found["kind"] == "none"
+
+
+def test_user_whose_manager_does_not_answer_is_asked_once(proc: Proc) -> None:
+    asked = []
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        asked.append(argv)
+        return 124, "", "did not end in time"
+
+    for pid in range(50, 60):
+        proc.add(pid, 1, PYTHON, env=NAMED, cgroup="/user.slice/user-1000.slice/user@1000.service/agent.service")
+    table = proc.table()
+    for pid in range(50, 60):
+        process.supervisor(run, table, table.processes[pid])
+    assert len(asked) == 1
+
+
+def test_pipe_in_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    log = logs.FileLog([tmp_path / "log"])
+    assert (list(log), log.unread) == ([], "it cannot be read: is no regular file any more")
