@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import adoption, docker_variants, engine, images, proxy, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.text import parsed
 
 LOOKED_AT, LAST_WORDS = 500, 6
 # Docker's words, with and without its own proxy of ports.
@@ -193,12 +194,17 @@ class Host:
     def composed(self, release_id: str) -> dict[str, Any]:
         """The release's file as Compose reads it."""
         try:
-            document: dict[str, Any] = json.loads(self.compose(release_id, "config", "--format", "json"))
+            document = parsed(self.compose(release_id, "config", "--format", "json"))
         except engine.EngineError as error:
             raise ReleaseError(
                 f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
                 "livekit_agent_compose, or the variables for volumes and memory"
             ) from None
+        if not isinstance(document, dict):
+            raise ReleaseError(
+                "found: `docker compose config --format json` writes no JSON, expected the release's file. Install another version of "
+                f"Compose: {docker_variants.WANTED_COMPOSE}"
+            )
         return document
 
     def refuse_missing_networks(self, document: dict[str, Any]) -> None:
