@@ -6,17 +6,25 @@ import atexit
 import fcntl
 import json
 import os
+import shlex
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import ansible.constants
+import ansible.context
 import ansible.module_utils
+from ansible._internal._datatag._tags import Origin
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import VaultHelper
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
@@ -25,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from ansible.module_utils.livekit_deploy import report  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy import controller, report, text  # noqa: E402  the path comes first
 
 DOCUMENTATION = """
 name: deploy_report
@@ -41,19 +49,29 @@ description:
   - A module's result may carry C(report_lines), texts that are shown at the end of a complete run instead of the table, and
     C(report_notes), texts that are shown below it and kept in the report.
   - A playbook that has nothing to do with the group C(agent_hosts) and makes no documents writes nothing.
-requirements:
-  - Enabled with C(callbacks_enabled = deploy_report) in ansible.cfg.
+  - Needs no setting; ansible-core finds it beside the playbooks. C(callbacks_enabled) and C(ANSIBLE_CALLBACK_PLUGINS) are the user's.
+  - A run in which nothing ran exits with 1, and so does a run whose report could not be written. It is warned of at once, and no task
+    fails because of it.
+  - Where the output is JSON (C(ANSIBLE_STDOUT_CALLBACK=ansible.posix.json)) the table goes to standard error.
 options:
   directory:
-    description: Where the reports are written. The default is C(build/reports) in the project.
+    description:
+      - Where the reports are written, with mode 0600. The default is C(build/reports) in the project.
+      - A relative path begins at the working directory. The directory is made, with mode 0700, where it does not exist.
     type: path
     env:
       - name: LIVEKIT_DEPLOY_REPORTS
 """
 
 GROUP = "agent_hosts"
-SECRET_VARIABLES = ("livekit_api_secret", "ansible_become_password", "ansible_become_pass", "ansible_password")
+NOT_OF_THE_INVENTORY = {"hostvars", "groups", "vars", "ansible_facts"}
+DEEPEST = 8
+VAULT = b"$ANSIBLE_VAULT"
 TAKEN = {"report", "waits", "report_documents", "report_lines", "report_notes"}  # keys of a module's result
+LOCK_SECONDS = 10.0  # a run holds it for milliseconds
+TROUBLE = 1  # the exit status
+JSON_OUTPUT = {"json", "jsonl"}
+AD_HOC = "__adhoc_playbook__"  # the name that ansible-core gives to `ansible -m`
 SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "ansible.builtin.assert"}
 
 
@@ -63,12 +81,11 @@ def now() -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """A reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # its mode is 0600
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -78,13 +95,69 @@ def write_atomically(path: Path, text: str) -> None:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """One process at a time; the lock ends with the process that holds it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, deadline = os.open(directory, os.O_RDONLY), time.monotonic() + LOCK_SECONDS
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"another run has held the lock of {directory} for {LOCK_SECONDS:.0f} s") from None
+                time.sleep(0.05)
         yield
     finally:
         os.close(handle)
+
+
+def leaving_out() -> dict[str, str]:
+    """The options of this command line that leave tasks or hosts out, with their values."""
+    given = ansible.context.CLIARGS
+    tags, skipped = (",".join(given.get(key) or ()) for key in ("tags", "skip_tags"))
+    found = {
+        "--tags": "" if tags == "all" else tags,
+        "--skip-tags": skipped,
+        "--start-at-task": given.get("start_at_task"),
+        "--limit": given.get("subset"),
+    }
+    return {name: shlex.quote(str(value)) for name, value in found.items() if value}
+
+
+@cache
+def is_vault(path: str | None) -> bool:
+    """Whether a file that variables come from is encrypted as a whole: ansible-core keeps of each value only where it stands."""
+    try:
+        with Path(path or "").open("rb") as file:
+            return file.read(len(VAULT)) == VAULT
+    except OSError:
+        return False
+
+
+def vaulted(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What came out of a vault, whether the value or its whole file was encrypted, by its place among the variables."""
+    if path.count(".") > DEEPEST:
+        return
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from vaulted(one, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            yield from vaulted(one, f"{path}.{number}")
+    elif VaultHelper.get_ciphertext(value, with_tags=False) or is_vault(getattr(Origin.get_tag(value), "path", None)):
+        try:
+            yield path, str(value)
+        except AnsibleError:  # no key for it: then no task can print it
+            return
+
+
+def shown_path(path: Path) -> str:
+    """The path as seen from the working directory, which may be gone."""
+    try:
+        near = os.path.relpath(path)
+    except OSError:
+        return str(path)
+    return str(path) if near.startswith("..") else near
 
 
 class CallbackModule(CallbackBase):
@@ -93,39 +166,59 @@ class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "deploy_report"
-    CALLBACK_NEEDS_ENABLED = True
+    CALLBACK_NEEDS_ENABLED = False  # a user's callbacks_enabled must not turn it off
 
     def __init__(self) -> None:
         super().__init__()
         self.pid = os.getpid()
         self.report: report.Report | None = None
         self.concerned = False
+        self.ours = False
+        self.results = 0
+        self.left_out = 0
         self.play: Any = None
         self.play_hosts: list[str] = []
         self.dropped: set[str] = set()
         self.not_begun: dict[str, set[str]] = {}
         self.watching = False
         self.secrets: set[str] = set()
+        self.masked: set[str] = set()
+        self.masker: Any = None
         self.written: dict[Path, str] = {}
+        self.unwritten: dict[Path, str] = {}
+        self.verdicts: dict[str, Mapping[str, Any]] = {}
         self.signal_name = ""
 
     # --- what ansible-core calls -------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self._interrupted()  # another playbook of the same command line
-        self.report = report.Report(Path(playbook._file_name).stem, now())
+        self.report = None if playbook._file_name == AD_HOC else report.Report(Path(playbook._file_name).stem, now())
+        if self.report is None:
+            return
+        controller.announce_reports(self._directory())
         plays = playbook.get_plays()
         self.concerned = any(GROUP in str(play.hosts) for play in plays)
-        self.play, self.dropped = None, set()
+        self.ours = any(ROOT in Path(play._included_path or playbook._basedir, "here").resolve().parents for play in plays)
+        self.play, self.dropped, self.unwritten, self.verdicts = None, set(), {}, {}
+        self.results = self.left_out = 0
         self.not_begun = {play._uuid: self._expect(play) for play in plays if "{{" not in str(play.hosts)}
         self._watch_the_end()
         self._write()
 
+    def set_play_context(self, play_context: Any) -> None:
+        """Keep the passwords that were asked for (-K, -k)."""
+        given = {"become_password": play_context.become_pass, "password": play_context.password}
+        self.secrets |= text.secret_values({name: str(value) for name, value in given.items() if value})
+
     def v2_playbook_on_play_start(self, play: Any) -> None:
+        if self.report is None:
+            return
         self._note_dropped()
         self.play = play
         self._expect(play)
         magic = play.get_variable_manager().get_vars(play=play)
+        self.left_out += len(self._left_out(play, magic))
         self.play_hosts = list(magic.get("ansible_play_batch", []))
         self.not_begun.get(play._uuid, set()).difference_update(self.play_hosts)
         self._write()
@@ -138,11 +231,16 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         self.v2_playbook_on_task_start(task, is_conditional=False)
 
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        self._note_work(result)
+
     def v2_runner_on_ok(self, result: Any) -> None:
+        self._note_work(result)
         if self._take(result.result):
             self._write()
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._note_work(result)
         self._take(result.result)
         if self.report and not ignore_errors:
             sums_up = result.task.action in SUMMING_UP
@@ -153,6 +251,7 @@ class CallbackModule(CallbackBase):
         self._write()
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._note_work(result)
         if self.report and not result.task.ignore_unreachable:
             self.report.lose(result.host.get_name(), str(result.result.get("msg", "")).strip())
             self._write()
@@ -161,9 +260,27 @@ class CallbackModule(CallbackBase):
         if self.report is None:
             return
         self._note_dropped()
-        self.report.end(now(), failed={*stats.failures, *stats.dark}, dropped=self.dropped.union(*self.not_begun.values()))
+        failed, options = {*stats.failures, *stats.dark}, leaving_out()
+        self.report.end(now(), failed=failed, dropped=self.dropped.union(*self.not_begun.values()))
+        if self.concerned or (self.ours and not self.results):
+            self.report.end_idle(report.idle_reason(self.report.playbook, options))
+        self.report.left_out = report.part_reason(self.left_out, options) if self.ours and not self.report.idle else ""
         self._write()
+        self._write_verdicts()
         self._show()
+        self._end_badly(failed)
+
+    def _end_badly(self, failed: set[str]) -> None:
+        """Exit here where no host failed and the run is not good all the same: ansible-core knows no other way for a callback.
+
+        What is left of ansible-core's own end is the clean-up, which is done on any exit.
+        """
+        idle = self.report.idle if self.report else ""
+        told = [self._unwritten(path, why) for path, why in self.unwritten.items()]
+        for line in [*([idle] if idle else []), *told]:
+            self._display.error(self._redacted(line))
+        if not failed and (idle or told):
+            raise SystemExit(TROUBLE)
 
     # --- how a run can end without v2_playbook_on_stats --------------------------------------------------------------
 
@@ -221,18 +338,38 @@ class CallbackModule(CallbackBase):
         return set(hosts)
 
     def _known_of(self, host: str, play: Any) -> str | None:
-        """The host's agent name. Its secret is kept too, to be taken out of whatever a task prints."""
+        """The host's agent name. Its secrets are kept too, to be taken out of whatever a task prints."""
         manager = play.get_variable_manager()
         variables = manager.get_vars(play=play, host=manager._inventory.get_host(host))
         templar = Templar(loader=play.get_loader(), variables=variables)
         found = {}
-        for variable in ("livekit_agent_name", *SECRET_VARIABLES):
+        for variable in report.KNOWN:
             try:
-                found[variable] = str(templar.template(variables[variable]))
+                found[variable] = templar.template(variables[variable])
             except Exception:  # noqa: S112  missing or broken: preflight says so, the report must not fail on it
                 continue
-        self.secrets |= {found[variable] for variable in SECRET_VARIABLES if found.get(variable)}
-        return found.get("livekit_agent_name")
+        given = {name: value for name, value in variables.items() if name not in NOT_OF_THE_INVENTORY}
+        self.secrets |= report.secrets_of(found, dict(vaulted(given, "")))
+        return str(found["livekit_agent_name"]) if "livekit_agent_name" in found else None
+
+    def _left_out(self, play: Any, variables: Mapping[str, Any]) -> list[str]:
+        """The tasks of this project's roles in a play that the command line's tags leave out."""
+        if not leaving_out().keys() & {"--tags", "--skip-tags"}:
+            return []
+        return [
+            task.get_name()
+            for block in play.compile()
+            for task in block.get_tasks()
+            if task._role is not None
+            and ROOT / "roles" in Path(task._role.get_role_path()).resolve().parents
+            and task.evaluate_tags(["all"], [], variables)
+            and not task.evaluate_tags(play.only_tags, play.skip_tags, variables)
+        ]
+
+    def _note_work(self, result: Any) -> None:
+        self.results += 1
+        if self.report is not None:
+            self.report.note_work(result.host.get_name())
 
     def _take(self, result: Mapping[str, Any]) -> bool:
         """Keep what a result, or the items of a loop, has for the report; say whether there was any."""
@@ -247,7 +384,8 @@ class CallbackModule(CallbackBase):
         rows, waits, documents, lines = (part.get(key) for key in ("report", "waits", "report_documents", "report_lines"))
         if isinstance(rows, Mapping):
             run.add_rows(rows)
-            self._remember(report.verdict_entries(rows, now(), run.playbook))
+            self.verdicts |= report.verdict_entries(rows, now(), run.playbook)
+            self._write_verdicts()
         if isinstance(waits, list):
             run.add_waits(waits)
         if documents or lines:
@@ -276,10 +414,12 @@ class CallbackModule(CallbackBase):
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def _directory(self) -> Path:
-        return Path(self.get_option("directory") or ROOT / "build" / "reports")
+        return Path(self.get_option("directory") or ROOT / "build" / "reports").absolute()
 
     def _redacted(self, value: Any) -> Any:
-        return report.redacted(value, sorted(self.secrets, key=len, reverse=True))
+        if self.masker is None or self.masked != self.secrets:
+            self.masker, self.masked = report.masker(self.secrets), set(self.secrets)
+        return self.masker.all(value)
 
     def _files(self) -> dict[Path, str]:
         """What is to be written, by path; the first is the run's own."""
@@ -292,25 +432,48 @@ class CallbackModule(CallbackBase):
         return shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
     def _write(self) -> None:
-        for path, text in self._files().items():
-            if self.written.get(path) != text:
-                write_atomically(path, text)
-                self.written[path] = text
+        for path, content in self._files().items():
+            if self.written.get(path) != content:
+                with self._told(path):
+                    write_atomically(path, content)
+                    self.written[path] = content
 
-    def _remember(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    @contextmanager
+    def _told(self, path: Path) -> Iterator[None]:
+        """Go on where a report cannot be written: a deployment is not broken off for it. It is said at once, and again at the end."""
+        try:
+            yield
+        except OSError as error:
+            if not self.unwritten:
+                self._display.warning(self._unwritten(path, str(error)))
+            self.unwritten[path] = str(error)
+        else:
+            self.unwritten.pop(path, None)
+
+    @staticmethod
+    def _unwritten(path: Path, why: str) -> str:
+        return (
+            f"The report {shown_path(path)} is not written. Found: {why}. Expected: a directory that this user can write, with room. "
+            "Set LIVEKIT_DEPLOY_REPORTS to one. What the run did on the hosts stands."
+        )
+
+    def _write_verdicts(self) -> None:
         """Keep these verdicts for the next `status`; those of other hosts stay, also what another run writes at this moment."""
-        if not entries:
+        if not self.verdicts:
             return
         path = self._directory() / report.VERDICTS
-        with locked(path.parent):
-            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-            known, trouble = report.verdicts_of(text)
+        with self._told(path), locked(path.parent):
+            before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+            known, trouble = report.verdicts_of(before)
             if trouble:
-                self._display.warning(f"{os.path.relpath(path)} is written anew: {trouble}; what it told of other hosts is lost")
-            write_atomically(path, self._text({**known, **entries}))
+                self._display.warning(f"{shown_path(path)} is written anew: {trouble}; what it told of other hosts is lost")
+            write_atomically(path, self._text({**known, **self.verdicts}))
+            self.verdicts = {}
 
     def _show(self) -> None:
-        if self.report is None or not (files := self._files()):
+        if self.report is None or not self.concerned:
             return
-        shown = ", ".join(os.path.relpath(path) for path in files)
-        self._display.display("\n".join(["", *self._redacted(self.report.closing()), "", f"Report: {shown}", ""]))
+        shown = ", ".join(shown_path(path) for path in self._files() if path not in self.unwritten)
+        lines = ["", *self.report.closing(self._redacted), "", f"Report: {shown or 'not written'}", ""]
+        as_json = ansible.constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in JSON_OUTPUT
+        self._display.display("\n".join(lines), stderr=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ def livekit_server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -
     return server_problems(hostvars, [str(host) for host in hosts])
 
 
+def livekit_now(_: Any) -> float:
+    """Return the controller's clock in seconds since the epoch: `'' | livekit_now`. Jinja's `now()` has no zone, so its time stamp is wrong
+    wherever the controller's zone is not UTC."""
+    return time.time()
+
+
 def livekit_since(value: Any, now: float) -> float | None:
     """`-e diagnose_since=30` or a time, as seconds since the epoch; None where it is empty."""
     try:
@@ -68,6 +75,16 @@ def livekit_since(value: Any, now: float) -> float | None:
 def livekit_run_owner(_: Any) -> dict[str, Any]:
     """This run of a playbook, as the lock of a host knows it: `'' | livekit_run_owner`."""
     return controller.owner()
+
+
+def livekit_run_problems(_: Any) -> list[str]:
+    """Why no run can be made or judged from this controller: `'' | livekit_run_problems`."""
+    return controller.problems()
+
+
+def livekit_reports(_: Any) -> str:
+    """The directory of this run's reports: `'' | livekit_reports`."""
+    return controller.reports()
 
 
 def livekit_alive(_: Any) -> list[str]:
@@ -120,9 +137,12 @@ class FilterModule:
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
+            "livekit_now": livekit_now,
             "livekit_since": livekit_since,
             "livekit_run_owner": livekit_run_owner,
             "livekit_alive": livekit_alive,
+            "livekit_run_problems": livekit_run_problems,
+            "livekit_reports": livekit_reports,
             "livekit_suspects_outside": diagnosis_inputs.suspects_outside,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,

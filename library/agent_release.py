@@ -63,7 +63,7 @@ options:
   goal:
     description:
       - What is to serve. C(kind) is V(inventory) (O(compose), O(env), O(secret_env)), V(shared_name) (the serving release, under
-        C(shared_name)) or V(release) (the kept one of id C(release), or V(previous)).
+        C(shared_name)) or V(release) (the kept one of id C(release), or V(previous), the last one before that has another content).
     type: dict
     default: {kind: inventory}
     suboptions:
@@ -206,7 +206,8 @@ plan:
     - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name), C(agent_name_before),
       C(previous), C(hook) (the worker asks the probe hook), C(gated) (its gate can be used), C(candidate) (else the name under which
       it is proven first), C(rolled_back) (how the release is not what the inventory says, on purpose), C(returns_from) (that of the release
-      it replaces) and C(adopted) (it is a hand-made project that was taken over).
+      it replaces), C(adopted) (it is a hand-made project that was taken over) and C(passed_over) (releases before the serving one that
+      have its content, which a rollback to V(previous) passes over).
   returned: with O(state=begun)
   type: dict
 cleared:
@@ -453,6 +454,7 @@ def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
     notes = deployment.notes(p["instance_host"], answer, check)
     changed = plan["changed"] or bool(plan["returns_from"])
     send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
+    answer.pop("troubles", None)  # the notes have them
     told = {"report_notes": notes, "warnings": deployment.warnings(p["instance_host"], plan)}
     return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, **told, **answer}
 
@@ -493,7 +495,9 @@ def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
     changed = bool(done["retired"] or done["removed"] or done["images_removed"])
-    return {"changed": changed, "fence": p["fence"], "report_notes": deployment.drain_notes(p["instance_host"], done["draining"]), **done}
+    host, troubles = p["instance_host"], done.pop("troubles", [])
+    notes = [*deployment.drain_notes(host, done["draining"]), *deployment.trouble_notes(host, troubles)]
+    return {"changed": changed, "fence": p["fence"], "report_notes": notes, **done}
 
 
 def removed(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
@@ -536,12 +540,14 @@ def main() -> None:
     whole = {"begun": begun, "removed": removed}.get(p["state"])
     if module.check_mode and not whole:
         module.exit_json(changed=False)
+    # By it the role knows whose answer this is.
+    about = {"fence": p["fence"]} if p["fence"] is not None else {}
     try:
         answer = whole(run, p, module.check_mode) if whole else STATES[p["state"]](run, p)
     except (LockError, RefusalError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), **about)
     except deployment.Trouble as error:
-        module.fail_json(msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
+        module.fail_json(**about, msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
     for text in answer.pop("warnings", []):  # ansible-core shows them at once, and the notes come at the end
         module.warn(text)
     module.exit_json(**answer)

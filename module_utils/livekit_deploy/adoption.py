@@ -7,22 +7,17 @@ were changed. Nothing of its files is touched, and its containers are stopped an
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, process, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import engine, process, release, times, web, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
-from ansible.module_utils.livekit_deploy.files import read_text
 
 API, AGENT = release.SERVICES
 REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS, ASK_SECONDS = 60.0, 2.0
 
 
 # --- whose workers run ---
@@ -31,18 +26,13 @@ ANSWER_SECONDS = 60.0
 def is_ours(container: dict[str, Any]) -> bool:
     """A container of a release, of whatever application: its compose project is in the directory of one that has a record."""
     directory = Path(engine.labels(container).get(engine.DIRECTORY_LABEL) or "/")
-    recorded = directory.parent.name == "releases" and bool(release.ID_PATTERN.fullmatch(directory.name))
-    return recorded and (directory / "release.json").is_file()
+    return directory.parent.name == "releases" and release.record_in(directory) is not None
 
 
 def taken(root: Path) -> dict[str, str]:
     """The projects that other applications of the host have adopted, each with its application; ``root`` is the directory of ours."""
-    projects = {}
-    for path in root.parent.glob("*/releases/*/release.json"):
-        if path.parents[2] != root and release.ID_PATTERN.fullmatch(path.parent.name):
-            adopted = json.loads(read_text(path) or "{}").get("adopted")
-            projects.update({adopted["project"]: path.parents[2].name} if adopted else {})
-    return projects
+    others = [(path, record) for path, record in release.records_in(root.parent) if path != root and record.get("adopted")]
+    return {record["adopted"]["project"]: path.name for path, record in others}
 
 
 def strangers(run: Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
@@ -244,17 +234,11 @@ def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service
 def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).close()
-        except urllib.error.HTTPError:
-            return True
-        except (OSError, ValueError, http.client.HTTPException):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.3)
-        else:
-            return True
+    while port is not None and not web.ask("127.0.0.1", port, "/", ASK_SECONDS).status:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.3)
+    return port is not None
 
 
 # --- what a run does with it ---

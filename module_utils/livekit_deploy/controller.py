@@ -1,24 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which process on which machine a run is: what the lock of a host knows its owner by. Reads /proc of the controller."""
+"""What a run is on the controller: its process, which the lock of a host knows its owner by, and where its reports go. Reads /proc."""
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import multiprocessing
 import os
+import pwd
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
+# The report callback runs in the run's own process. Filters ask in the same one, or in a child that it forks.
+_announced: list[str] = []
+
+
+def announce_reports(directory: Path) -> None:
+    """Note that this run has the report callback, and where it writes."""
+    _announced[:] = [str(directory)]
+
+
+def reports() -> str:
+    """Return the directory of this run's reports; empty where no callback writes any."""
+    return "".join(_announced)
+
+
+def problems(proc: Path = PROC) -> list[str]:
+    """Return why no run can be made or judged from this controller."""
+    found = []
+    try:
+        owner(proc)
+    except (OSError, IndexError) as error:
+        found.append(
+            f"This controller cannot be used. Found: {error}. Expected: Linux with {proc}, by which a host knows whether a run is still at "
+            "work. Run the playbook from Linux, in a container or a virtual machine where need be"
+        )
+    if not reports():
+        found.append(
+            "This run would leave no report. Found: the callback deploy_report is not loaded. Expected: callback_plugins beside the "
+            "playbook, as in the project's checkout. Run a playbook of it, or name its callback_plugins in ANSIBLE_CALLBACK_PLUGINS"
+        )
+    return found
 
 
 def machine(proc: Path = PROC) -> str:
-    """One controller since its boot, in its process namespace: where the process ids of two runs can be compared."""
+    """One controller since its boot, in its process namespace: where the process ids of two runs can be compared.
+
+    With hidepid a user sees no process of another user's, so only that user's runs can be compared.
+    """
     boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     namespace = (proc / "self/ns/pid").readlink()
-    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:16]
+    whose = "" if os.access(proc / "1/stat", os.R_OK) else f" {os.geteuid()}"
+    return hashlib.sha256(f"{boot} {namespace}{whose}".encode()).hexdigest()[:16]
+
+
+def who() -> str:
+    """Return the user and the machine, as people know them. A container's user may have no name, a machine's name may be anything."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = f"uid-{os.geteuid()}"
+    return "@".join(re.sub(r"[^\w.-]", "?", name, flags=re.ASCII) or "?" for name in (user, socket.gethostname()))
 
 
 def start_time(process: Path) -> str:
@@ -30,8 +74,7 @@ def owner(proc: Path = PROC) -> dict[str, Any]:
     """The run that asks: ansible-core renders templates in the process of the run and in children that it forks."""
     parent = multiprocessing.parent_process()
     process = parent.pid if parent and parent.pid else os.getpid()
-    name = f"{getpass.getuser()}@{socket.gethostname()}"
-    return {"machine": machine(proc), "process": process, "started": start_time(proc / str(process)), "name": name}
+    return {"machine": machine(proc), "process": process, "started": start_time(proc / str(process)), "name": who()}
 
 
 def alive(proc: Path = PROC) -> list[str]:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ansible.module_utils.livekit_deploy import access_log, adoption, engine, worker, worker_log
+from ansible.module_utils.livekit_deploy import access_log, adoption, engine, release, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
-from ansible.module_utils.livekit_deploy.release import API
 from ansible.module_utils.livekit_deploy.times import epoch
 
 T = TypeVar("T")
@@ -67,12 +66,19 @@ def window(record: dict[str, Any] | None, since: float | None, max_seconds: floa
 # --- compose projects, and what their files say now ------------------------------------------------------------------
 
 
-def written(run: Run, directory: str, files: Iterable[str], env_files: Iterable[str] = ()) -> dict[str, dict[str, str | None]]:
+def written(
+    run: Run, directory: str, files: Iterable[str], env_files: Iterable[str] = (), project: str = ""
+) -> dict[str, dict[str, str | None]]:
     """The variables each service of a compose project would get if it were created now, from compose files and env files.
 
     Neither compose's words nor any other variable are passed on: a broken env file is quoted in them, secrets and all.
     """
-    options = [part for path in files for part in ("--file", path)] + [part for path in env_files for part in ("--env-file", path)]
+    # Always named: Compose would look for them in its own surroundings.
+    named = list(files) or [str(path) for name in sorted(engine.DEFAULT_FILES) if (path := Path(directory, name)).is_file()][:1]
+    if not named:
+        raise engine.EngineError(f"{directory} has no compose file any more")
+    options = [*(["--project-name", project] if project else []), *(part for path in named for part in ("--file", path))]
+    options += [part for path in env_files for part in ("--env-file", path)]
     status, out, err = run(["docker", "compose", "--project-directory", directory, *options, "config", "--format", "json"])
     if status != 0:
         raise engine.EngineError(f"`docker compose config` in {directory} ends with status {status}; run it there to see why")
@@ -125,7 +131,7 @@ def project(
     says: dict[str, dict[str, str | None]] = {}
     if workers and not ours and directory:
         what = f"what the files of compose project {name} say now"
-        says = notes.attempt(what, lambda: written(run, directory, split(files), split(env_files)), says)
+        says = notes.attempt(what, lambda: written(run, directory, split(files), split(env_files), name), says)
     return {
         "name": name,
         "directory": directory,
@@ -158,7 +164,7 @@ def api_container(
     ``serving`` are the containers of the release by service, None where there is no release.
     """
     if serving is not None:
-        wanted = serving.get(API, {}).get("id")
+        wanted = serving.get(release.API, {}).get("id")
         return next((c for c in found if c["Id"] == wanted), None)
     known = {w.get("container") for w in workers}
     others = [c for c in found if c["Name"].lstrip("/") not in known and name_of(c)]
@@ -305,12 +311,14 @@ def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> di
     """The standby gate, and what the files of the serving release say now."""
     if not record or record.get("adopted"):
         return {"gate": None, "written": {}}
-    directory = str(host.directory(record["id"]))
+    directory, project = str(host.directory(record["id"])), release.project(host.app, record["id"])
     says: dict[str, dict[str, str | None]] = {}
     return {
         "gate": notes.attempt("the standby gate", lambda: host.gate(record["id"]), None),
         "written": notes.attempt(
-            "what the release's files say now", lambda: written(host.run, directory, [f"{directory}/compose.yml"]), says
+            "what the release's files say now",
+            lambda: written(host.run, directory, [f"{directory}/compose.yml"], project=project),
+            says,
         ),
     }
 
@@ -318,7 +326,7 @@ def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> di
 def gather(host: Host, options: Options) -> dict[str, Any]:
     """All evidence of a host."""
     notes = Notes()
-    record = notes.attempt("the release record", host.current, None)
+    record = notes.attempt("the release record", host.known_current, None)
     since, until = window(record, options.since, options.max_seconds)
     containers = notes.attempt("the containers", lambda: engine.containers(host.run), None)
     reading = state(host, record, containers, since, notes)

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import access
+from ansible.module_utils.livekit_deploy import access, text
 
 # Verdicts of which a row may be good; its check "routing" says whether the run accepts one that is inconclusive. An unknown verdict
 # is never good.
 GOOD_VERDICTS = frozenset({"exclusive", "shared", "inconclusive"})
 UNREACHABLE = "unreachable"
 WIDTH = 100
-SHORTEST_REDACTED = 8  # a shorter one is no secret, and taking it out would garble the text
 PROBE_KEYS = ("job_id", "worker_id", "latency_seconds")
 CHECK_KEYS = ("name", "ok", "found", "expected", "remedy")
 ROUTING_KEYS = ("method", "seconds", "not_seen", "foreign")
@@ -57,11 +56,18 @@ class Report:
     lines: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     verified: bool = False
+    worked: bool = False
+    idle: str = ""
+    left_out: str = ""
 
     def expect(self, host: str, agent_name: str | None) -> None:
         """A host of the play: it has a row from now on, whatever happens."""
         state = self.hosts.setdefault(host, HostState())
         state.agent_name = state.agent_name or agent_name
+
+    def note_work(self, host: str) -> None:
+        """A task came to an end for this host, whatever came out of it."""
+        self.worked = self.worked or host in self.hosts
 
     def fail(self, hosts: Iterable[str], message: str, final: bool) -> None:
         """A task failed. A `final` message (of a fail or assert task) sums up; any other adds to the first."""
@@ -118,6 +124,14 @@ class Report:
             elif not state.failure:
                 state.failure = f"stopped before the end because of {first}" if first else "left the run early, and no task said why"
 
+    def end_idle(self, reason: str) -> None:
+        """Judge a run that has ended: one in which nothing ran is not good. Documents are work, too, of a module on the controller."""
+        if self.worked or self.failed or self.documents or self.lines:
+            return
+        self.idle = reason
+        for state in self.hosts.values():
+            state.failure = reason
+
     def interrupt(self, finished: str, cause: str) -> None:
         """The run ends here, and not because the playbook did."""
         if self.finished is None:
@@ -125,13 +139,13 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        return bool(self.elsewhere) or any(state.failure for state in self.hosts.values())
+        return bool(self.elsewhere or self.idle) or any(state.failure for state in self.hosts.values())
 
     @property
     def ok(self) -> bool:
-        """All of it: the end reached, at least one host, none failed, every verdict good."""
+        """All of it: the end reached, no task left out, at least one host, none failed, every verdict good."""
         good = all(row_is_good(state.row) for state in self.hosts.values() if state.row is not None)
-        return self.complete and bool(self.hosts) and not self.failed and good
+        return self.complete and not self.left_out and bool(self.hosts) and not self.failed and good
 
     def files(self) -> dict[str, Mapping[str, Any] | str]:
         """Everything to write, by file name; the first is the run's own."""
@@ -144,14 +158,23 @@ class Report:
         standard, made = self.document(), self.documents.get(f"{self.playbook}.json")
         if not isinstance(made, Mapping):
             return standard
-        ok = self.complete and not self.failed and bool(made.get("ok", standard["ok"]))
+        ok = self.complete and not self.failed and not self.left_out and bool(made.get("ok", standard["ok"]))
         return {**standard, **made, **{key: standard[key] for key in ("playbook", "started", "finished")}, "ok": ok}
 
-    def closing(self) -> list[str]:
-        """What the user reads at the end: a module's own lines where the run came to its end, else the table; both when a host failed."""
-        if not self.lines or not self.complete:
-            return [*table(self.document()), *([""] if self.notes else []), *self.notes]
-        return [*self.lines, "", *table(self.document())] if self.failed else list(self.lines)
+    def closing(self, shown: Callable[[Any], Any] = lambda value: value) -> list[str]:
+        """What the user reads at the end: a module's own lines where the run came to its end, else the table; both when a host failed.
+
+        ``shown`` takes secrets out, before the table wraps a text where a secret has a blank.
+        """
+        left_out = [self.left_out] if self.left_out else []
+        rows = [self.idle] if self.idle and not self.hosts else table(shown(self.document()))
+        parts = [rows, [*self.notes, *left_out]]
+        if self.lines and self.complete:
+            parts = [self.lines, rows if self.failed else [], left_out]
+        told: list[str] = []
+        for part in (part for part in parts if part):
+            told += [*([""] if told else []), *shown(part)]
+        return told
 
     def document(self, playbook: str = "") -> dict[str, Any]:
         return {
@@ -160,7 +183,7 @@ class Report:
             "finished": self.finished,
             "ok": self.ok,
             "waits": list(self.waits),
-            "notes": list(self.notes),
+            "notes": [*self.notes, *(said for said in (self.idle, self.left_out) if said)],
             "hosts": {name: self._row(state) for name, state in self.hosts.items()},
         }
 
@@ -190,6 +213,21 @@ class Report:
         if self.finished is None:
             return f"the run has not finished{where}"
         return f"{self.interruption}{where}" if self.interruption else said or None
+
+
+def idle_reason(playbook: str, options: Mapping[str, str]) -> str:
+    """Why nothing ran; ``options`` are those of the command line that leave tasks or hosts out."""
+    found = " ".join(f"{name} {value}" for name, value in options.items())
+    why = f"{found} leaves nothing of it. Run it again without, or correct the value" if found else "no agent host is in it"
+    return f"Nothing was done and nothing was proven: found no task of {playbook} that ran on an agent host, expected some; {why}."
+
+
+def part_reason(tasks: int, options: Mapping[str, str]) -> str:
+    """What a run was that left tasks out, or began in the middle; nothing for a whole one."""
+    if start := options.get("--start-at-task"):
+        return f"This run is not whole: it began at the task {start}, and what comes before was not done. Nothing is good that rests on it."
+    found = " ".join(f"{name} {options[name]}" for name in ("--tags", "--skip-tags") if name in options)
+    return f"This run is not whole: {found} left out {tasks} tasks. Nothing is good that rests on them." if tasks else ""
 
 
 def row_is_good(row: Mapping[str, Any] | None) -> bool:
@@ -258,18 +296,54 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def redacted(value: Any, secrets: Sequence[str]) -> Any:
-    """The same document with each secret's text taken out, wherever a message may have carried it."""
-    if isinstance(value, str):
-        for secret in secrets:
-            if len(secret) >= SHORTEST_REDACTED:
-                value = value.replace(secret, "********")
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): redacted(item, secrets) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(item, secrets) for item in value]
-    return value
+MASK = "********"
+SECRET_VARIABLES = (
+    "livekit_api_secret",
+    *(f"ansible_{name}" for name in ("become_password", "become_pass", "password", "ssh_pass", "ssh_password", "sudo_pass")),
+    "ansible_ssh_private_key_passphrase",
+)
+SECRET_ENVIRONMENTS = ("livekit_agent_secret_env", "agent_api_secret_env")
+ENVIRONMENTS = ("livekit_agent_env", "agent_api_env")
+REGISTRIES = "agent_release_registries"
+# What a report is about, whoever keeps it in a vault.
+PUBLIC_VARIABLES = (
+    "livekit_agent_name",
+    "livekit_agent_shared_name",
+    "livekit_agent_pool",
+    "agent_release_app",
+    "livekit_url",
+    "livekit_api_url",
+)
+KNOWN = (*SECRET_VARIABLES, *SECRET_ENVIRONMENTS, *ENVIRONMENTS, REGISTRIES, *PUBLIC_VARIABLES)
+
+
+def secrets_of(variables: Mapping[str, Any], vaulted: Mapping[str, str]) -> set[str]:
+    """The values that no report shows, of a host's ``KNOWN`` variables, and of what came out of a vault by name.
+
+    A secret is one from four characters on, unless it is a number, a path or a word like true; what a vault holds under a name that does
+    not say secret from eight on.
+    """
+    secret = [(name, variables.get(name)) for name in SECRET_VARIABLES]
+    for name in SECRET_ENVIRONMENTS:
+        secret += _items(variables.get(name))
+    for login in variables.get(REGISTRIES) or []:
+        secret += _items(login, only="password")
+    for name in ENVIRONMENTS:
+        secret += [(key, value) for key, value in _items(variables.get(name)) if text.SECRET_NAME.search(key)]
+    public = {str(variables.get(name)) for name in PUBLIC_VARIABLES}
+    named = {str(value) for name, value in secret if value is not None and name not in text.PUBLIC}
+    found = {value for value in named if len(value) >= text.SHORTEST_NAMED}
+    found |= text.secret_values(vaulted)
+    return {value for value in found - public if len(value) >= text.SHORTEST_OTHER or not text.ORDINARY.fullmatch(value)}
+
+
+def masker(secrets: Iterable[str]) -> text.Masker:
+    """What every document and line of a run passes through, with ansible-core's own mask."""
+    return text.Masker(secrets, MASK)
+
+
+def _items(value: Any, only: str = "") -> list[tuple[str, Any]]:
+    return [(str(key), one) for key, one in value.items() if only in ("", key)] if isinstance(value, Mapping) else []
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ def cut(text: str, limit: int) -> str:
 class Masker:
     """Takes secrets out of foreign text: the values that a program was given, tokens, and credentials in addresses."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = (), mask: str = MASK) -> None:
+        self.mask = mask
         forms = {form for secret in secrets for form in forms_of(secret)}
         # The longest first: one may hold another.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
@@ -88,11 +89,11 @@ class Masker:
         """Return the text fit to leave the host."""
         text = plain(text)
         if self.values:
-            text = self.values.sub(MASK, text)
-        text = JWT.sub(MASK, text)
-        text = CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text)
-        text = PARAMETERS.sub(rf"\g<name>{MASK}", text)
-        return BEARER.sub(rf"\g<name>{MASK}", text)
+            text = self.values.sub(self.mask, text)
+        text = JWT.sub(self.mask, text)
+        text = CREDENTIALS.sub(rf"\g<scheme>{self.mask}@", text)
+        text = PARAMETERS.sub(rf"\g<name>{self.mask}", text)
+        return BEARER.sub(rf"\g<name>{self.mask}", text)
 
     def all(self, value: Any) -> Any:
         """Return any answer with each text in it masked, keys of mappings as they are."""

@@ -18,7 +18,7 @@ BODY_BYTES = 256 * 1024
 
 
 class Answer(NamedTuple):
-    """``status`` is 0 where nothing that speaks HTTP answered; then ``error`` says why."""
+    """``status`` is 0 where nothing that speaks HTTP answered; ``error`` says why, or why its body was not read."""
 
     status: int
     body: bytes = b""
@@ -42,14 +42,16 @@ def ask(
     """Send one request and read at most 256 KiB of its answer, all within ``seconds``. Nothing is raised for what the other side does."""
     deadline = time.monotonic() + seconds
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    status = 0
     try:
         connection.request(method, path, body, dict(headers or {}))
         # What was accepted and then says nothing, or one byte at a time, meets the same deadline.
         response = http.client.HTTPResponse(cast(socket.socket, Bounded(connection.sock, deadline)), method=method)
         response.begin()
-        return Answer(response.status, response.read(BODY_BYTES))
+        status = response.status
+        return Answer(status, response.read(BODY_BYTES))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Answer(0, error=str(error) or type(error).__name__)
+        return Answer(status, error=str(error) or type(error).__name__)
     finally:
         connection.close()
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-import urllib.request
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine, process, worker_log
+from ansible.module_utils.livekit_deploy import engine, process, text, web, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.times import epoch
 
@@ -45,17 +43,37 @@ class Selection(NamedTuple):
 def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str, Any]:
     """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``; empty when it does not answer.
 
-    Fields that are zero are left out (livekit-agents 1.8.9, measured).
+    Fields that are zero are left out (livekit-agents 1.8.9, measured). A field that is not what a worker says there is None.
     """
     if not where:
         return {}
-    host = f"[{where[0]}]" if ":" in where[0] else where[0]
+    answer = web.ask(where[0], where[1], "/worker", timeout)
+    return sound(text.parsed_object(answer.body)) if answer.status == 200 else {}
+
+
+def sound(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer of which figures are figures and names are texts: whatever has the port may have written it."""
+    known = {**dict.fromkeys(("worker_load", "active_jobs"), figure), **dict.fromkeys(("agent_name", "sdk_version"), name_or_none)}
+    return {key: known[key](value) if key in known else value for key, value in answer.items()}
+
+
+def figure(value: Any) -> float | None:
+    """Return a number that is one; JSON also knows ``1e999``, and Python reads ``NaN``."""
     try:
-        with urllib.request.urlopen(f"http://{host}:{where[1]}/worker", timeout=timeout) as answer:
-            found = json.load(answer)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        found = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def name_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def jobs_of(answer: Mapping[str, Any]) -> int | None:
+    """Return how many calls a worker says that it has; None where it does not say."""
+    jobs = answer.get("active_jobs", 0.0) if answer else None
+    return None if jobs is None else int(jobs)
 
 
 def names(container: dict[str, Any]) -> dict[str, str | None]:
@@ -79,8 +97,8 @@ def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str
         "override": environment.get(OVERRIDE_VARIABLE),
         "configured_url": environment.get("LIVEKIT_URL"),
         "answered_name": answer.get("agent_name"),
-        "load": float(answer["worker_load"]) if "worker_load" in answer else (0.0 if answer else None),
-        "active_jobs": int(answer.get("active_jobs", 0)) if answer else None,
+        "load": answer.get("worker_load", 0.0) if answer else None,
+        "active_jobs": jobs_of(answer),
         "sdk_version": answer.get("sdk_version") or log["sdk_version"],
         "requests": selection.of(log["requests"]),
         "last_lines": [worker_log.short(line) for line in lines[-5:]],
@@ -316,7 +334,7 @@ class Search:
     def answer_of(self, found: process.Process) -> dict[str, Any]:
         # What may be another program is asked only on the port that a worker has.
         wanted = [where for where in process.addresses(self.root, found) if self.is_certain(found) or where[1] == engine.WORKER_PORT]
-        return next((answer for where in wanted[:3] if "sdk_version" in (answer := own_answer(where))), {})
+        return next((answer for where in wanted[:3] if (answer := own_answer(where)).get("sdk_version")), {})
 
 
 def everywhere(run: Run, root: Path | None = None, found: list[dict[str, Any]] | None = None, **selection: Any) -> dict[str, Any]:

@@ -225,6 +225,19 @@ class Machine:
         }
 
 
+@contextmanager
+def login_as_root(machine: Machine, environment: Iterable[str]) -> Iterator[None]:
+    """Let root log in as a provider's image does, and give every login this environment; afterwards the host is as before."""
+    keep = "cp -a /etc/environment /etc/environment.before 2>/dev/null || touch /etc/environment.before"
+    key = "install -d -m 0700 /root/.ssh && install -m 0600 /home/deploy/.ssh/authorized_keys /root/.ssh/authorized_keys"
+    lines = " ".join(shlex.quote(line) for line in environment)
+    machine.sh(f"{keep}; {key}; printf '%s\\n' {lines} >>/etc/environment")
+    try:
+        yield
+    finally:
+        machine.sh("mv /etc/environment.before /etc/environment; rm -rf /root/.ssh")
+
+
 def hook_file(lab: Lab, name: str) -> str:
     """Tasks of a user that note on the host that they ran, and which release serves at that moment; the path of the file."""
     path = lab.scratch / f"hook-{name}.yml"

@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,19 @@ import pytest
 import yaml
 
 from tests.e2e.calls import CallStream
-from tests.e2e.harness import API_PORTS, APP, NGINX, ROOT, Lab, Machine, Run, results_by_host
+from tests.e2e.harness import API_PORTS, APP, NGINX, ROOT, Lab, Machine, Run, login_as_root, results_by_host
 
 CHANGE = {"livekit_agent_memory": "1500m", "agent_release_keep": 1}
+# A controller and hosts that are not as we would have them: whoever logs in as root has all of this.
+ELSEWHERE = {"TZ": "America/Los_Angeles", "LC_ALL": "C.UTF-8"}
+OF_THE_HOST = (
+    "http_proxy=http://192.0.2.1:3128",
+    "https_proxy=http://192.0.2.1:3128",
+    "no_proxy=example.com",
+    "COMPOSE_PROJECT_NAME=handmade",
+    "COMPOSE_FILE=/nonexistent/compose.yml",
+    "DOCKER_HOST=tcp://192.0.2.1:2375",
+)
 CHANGE_BUDGET, UNCHANGED_BUDGET = 16, 3
 REPORT_KEYS = ["playbook", "started", "finished", "ok", "waits", "notes", "hosts"]
 ROW_KEYS = ["agent_name", "release", "worker_ids", "verdict", "reason", "probe", "checks", "routing", "on_purpose"]
@@ -43,10 +54,13 @@ def change(serving: Lab) -> Change:
     before = {machine.name: machine.serving() or "" for machine in serving.machines}
     first = serving.machines[0]
     worker_before = last_registration(first)["id"]
-    with CallStream(f"http://{first.address}:{NGINX}/v1/preview", serving.document["livekit"]) as stream:
+    with ExitStack() as elsewhere:
+        for machine in serving.machines:
+            elsewhere.enter_context(login_as_root(machine, OF_THE_HOST))
+        stream = elsewhere.enter_context(CallStream(f"http://{first.address}:{NGINX}/v1/preview", serving.document["livekit"]))
         time.sleep(2)
         # A log at the third level shows each module's arguments: no secret may be among them.
-        run = serving.play("deploy.yml", extra_vars=CHANGE, verbosity=3)
+        run = serving.play("deploy.yml", extra_vars={**CHANGE, "ansible_user": "root"}, verbosity=3, **ELSEWHERE)
     assert run.rc == 0, run.stdout
     return Change(before, worker_before, run, stream)
 

@@ -83,7 +83,7 @@ def life(deployed: Lab, second: Machine) -> Iterator[Life]:
         before = fingerprint(second)
         playbooks: dict[str, tuple[str, dict[str, Any], str]] = {
             "provision": ("playbooks/provision.yml", {}, NAME),
-            "deploy": ("deploy.yml", {"force_release": True, "agent_release_keep": 1}, NAME),
+            "deploy": ("deploy.yml", {"livekit_agent_memory": "1701m", "agent_release_keep": 1}, NAME),
             "rollback": ("playbooks/rollback.yml", {"rollback_to": "previous"}, NAME),
             # Without a limit: the name is enough.
             "remove": ("playbooks/remove.yml", {"remove_host": NAME}, ""),

@@ -76,11 +76,13 @@ class Machine:
     def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.commands.append(list(argv))
         match list(argv):
+            case ["docker", "stop", "-t", _seconds, *containers]:
+                for container in containers:
+                    self.stop(container, ends=True)
+            case ["docker", "rm", "--force", *containers]:
+                self.containers = [c for c in self.containers if c["Id"] not in containers]
             case ["docker", "start" | "update" | "stop" | "kill" as verb, *options, container]:
                 self.change(verb, options, container)
-            case ["docker", "compose", "--project-name", project, "down", *_]:
-                self.containers = [c for c in self.containers if engine.labels(c)[engine.PROJECT_LABEL] != project]
-                self.networks = {name: owner for name, owner in self.networks.items() if owner != project}
             case ["docker", "network", "rm", name]:
                 del self.networks[name]
             case ["docker", "compose", *_, "up", "--detach", "--no-deps", "--pull", "never", _]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 
 import pytest
-from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict, worker
+from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict, web, worker
 from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
 from ansible.module_utils.livekit_deploy.lock import Claim, Owner
@@ -698,22 +696,7 @@ def test_adopted_project_without_an_api_needs_no_preview() -> None:
     assert verdict.check_preview(host, wanted=True).ok
 
 
-def test_api_of_an_adopted_project_is_there_when_anything_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: Any, **__: Any) -> Any:
-        raise URLError("refused")
-
-    def missing(*_: Any, **__: Any) -> Any:
-        raise HTTPError("u", 404, "not found", None, None)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(adoption.urllib.request, "urlopen", refused)
-    assert adoption.answers(9000, seconds=0.0) is False
-    monkeypatch.setattr(adoption.urllib.request, "urlopen", missing)
-    assert adoption.answers(9000, seconds=0.0) is True
-
-
-def test_what_speaks_no_http_is_no_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    def garbled(*_: Any, **__: Any) -> Any:
-        raise BadStatusLine("-ERR unknown command")
-
-    monkeypatch.setattr(adoption.urllib.request, "urlopen", garbled)
-    assert adoption.answers(6379, seconds=0.0) is False
+@pytest.mark.parametrize(("status", "there"), [pytest.param(0, False, id="nobody, or no HTTP"), (404, True), (200, True)])
+def test_api_of_an_adopted_project_is_there_when_anything_answers(status: int, there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoption.web, "ask", lambda *_: web.Answer(status))
+    assert adoption.answers(9000, seconds=0.0) is there

@@ -275,6 +275,51 @@ def test_release_before_comes_back_with_its_name_and_content(run: Deployment, ma
     assert (plan["agent_name"], plan["hash"], plan["rolled_back"]["to"]) == ("name-a", first["hash"], first["id"])
 
 
+SAME, OTHER, THIRD = (CONTENT, CONTENT.named("name-b"), CONTENT.named("name-c"))
+
+
+@pytest.mark.parametrize(
+    ("contents", "wanted", "passed_over"),
+    [
+        pytest.param([OTHER, SAME], 0, [], id="the one before differs"),
+        pytest.param([OTHER, SAME, SAME], 0, [1], id="a forced release"),
+        pytest.param([THIRD, OTHER, SAME, SAME, SAME], 1, [3, 2], id="forced twice"),
+        pytest.param([SAME, OTHER, SAME], 1, [], id="an older one has the content too"),
+        pytest.param([SAME], None, [], id="the first release"),
+        pytest.param([SAME, SAME], None, [0], id="nothing but forced releases"),
+    ],
+)
+def test_previous_is_the_last_release_that_differs(
+    run: Deployment, machine: Machine, contents: list[release.Content], wanted: int | None, passed_over: list[int]
+) -> None:
+    ids = []
+    for day, content in enumerate(contents, 1):
+        order = replace(ORDER, stamp=f"202601{day:02}T000000Z", goal=Goal(content=content), force=True)
+        ids.append(deploy(run, machine, order)["plan"]["id"])
+    order, passed = back("20260201T000000Z", kind="release", release="previous"), [ids[number] for number in passed_over]
+    if wanted is None:
+        with pytest.raises(ReleaseError, match=r"found: no release before the serving one.*To choose from: none") as refused:
+            begin(run, order)
+        assert all(f"{one} has the content of {ids[-1]}" in str(refused.value) for one in passed)
+        return
+    answer = begin(run, order)
+    assert (answer["plan"]["changed"], answer["plan"]["rolled_back"]["to"], answer["plan"]["passed_over"]) == (True, ids[wanted], passed)
+    told = [note for note in deployment.notes("a", answer, check=False) if "the last release that differs" in note]
+    assert told == (
+        [f"a: {', '.join(passed)} has the content of {ids[-1]}, which serves: back to {ids[wanted]}, the last release that differs"]
+        if passed
+        else []
+    )
+
+
+def test_rollback_to_a_release_of_the_same_content_says_that_nothing_was_done(run: Deployment, machine: Machine) -> None:
+    first = deploy(run, machine)["plan"]["id"]
+    second = deploy(run, machine, replace(ORDER, stamp=LATER, force=True))["plan"]["id"]
+    answer = begin(run, back("20260103T000000Z", kind="release", release=first))
+    assert answer["plan"]["changed"] is False
+    assert deployment.notes("a", answer, check=False) == [f"a: nothing was rolled back: {second} serves and is what was asked for"]
+
+
 def test_next_deployment_returns_to_the_inventory_and_says_so(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     deploy(run, machine, back(LATER, kind="shared_name", shared_name="shared"))

@@ -100,7 +100,8 @@ def host(host: Host, tmp_path: Path) -> Host:
 @pytest.fixture
 def serving(host: Host, machine: Machine) -> Host:
     """A host with one release that serves, as deploy.yml leaves it."""
-    host.stage({"id": RELEASE, "api_port": 18101, "hash": "00000001"}, {"compose.yml": "# c", "agent-worker.env": "A='1'\n"})
+    known = {"id": RELEASE, "app": "app", "agent_name": NAME, "api_port": 18101, "hash": "00000001"}
+    host.stage(known, {"compose.yml": "# c", "agent-worker.env": "A='1'\n"})
     directory = str(host.directory(RELEASE))
     log = "\n".join([requested("AJ_old", -9000), REGISTERED, requested("AJ_1", -50)])
     machine.start(PROJECT, "agent-worker", log, directory, **ENV, LIVEKIT_DEPLOY_INSTANCE=f"web1/{RELEASE}")
@@ -223,7 +224,7 @@ def shell_variables(_host: Host, machine: Machine) -> None:
         pytest.param(no_engine, "the containers could not be read: Cannot connect to the Docker daemon", id="Engine down"),
         pytest.param(no_docker, "the containers could not be read: docker: No such file", id="no Docker"),
         pytest.param(broken_files, "what the release's files say now could not be read: `docker compose config` in", id="env file"),
-        pytest.param(broken_record, "the release record could not be read: Expecting property name", id="record"),
+        pytest.param(broken_record, "the release record could not be read: found: ", id="record"),
         pytest.param(no_log, "the log of the API (container " + PROJECT + "-fastapi-1) could not be read: configured", id="API log"),
         pytest.param(other_log, "tells of a dispatch: it made none, or api_log_pattern has to say how it does", id="API log's format"),
         pytest.param(new_container, "begins with the container, at " + access_log.iso(NOW - 60), id="API container is new"),

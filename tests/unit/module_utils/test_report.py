@@ -9,8 +9,9 @@ import pytest
 from ansible.module_utils.livekit_deploy.report import (
     Report,
     failure_message,
-    redacted,
+    masker,
     row_is_good,
+    secrets_of,
     table,
     verdict_entries,
     verdicts_of,
@@ -211,7 +212,24 @@ def test_what_a_failed_task_says(result: dict[str, Any], sums_up: bool, expected
 
 def test_a_secret_is_taken_out_wherever_it_is() -> None:
     document = {"a": ["x s3cr3t-s3cr3t y", 1, None], "b": {"c": "s3cr3t-s3cr3t"}}
-    assert redacted(document, ["s3cr3t-s3cr3t", ""]) == {"a": ["x ******** y", 1, None], "b": {"c": "********"}}
+    assert masker(["s3cr3t-s3cr3t", ""]).all(document) == {"a": ["x ******** y", 1, None], "b": {"c": "********"}}
+
+
+@pytest.mark.parametrize(
+    ("variables", "vaulted", "secrets"),
+    [
+        pytest.param({"livekit_api_secret": "abcd", "ansible_become_pass": "abc"}, {}, {"abcd"}, id="from four characters on"),
+        pytest.param({"livekit_agent_secret_env": {"X": "sk-1234", "ON": "true", "PORT": 8080}}, {}, {"sk-1234"}, id="words and numbers"),
+        pytest.param({"agent_api_secret_env": {"PIN": "12345678"}}, {}, {"12345678"}, id="a long number"),
+        pytest.param({"agent_api_env": {"API_KEY": "k-1234", "MODEL": "a-model-name"}}, {}, {"k-1234"}, id="ordinary variables by name"),
+        pytest.param({"agent_release_registries": [{"username": "robot-of-ci", "password": "pw-1"}]}, {}, {"pw-1"}, id="registries"),
+        pytest.param({}, {".vault_x": "seven77", ".vault_y": "eight888", ".vault_token": "t-12"}, {"eight888", "t-12"}, id="vault"),
+        pytest.param({"livekit_agent_name": "agent-of-a"}, {".vault_name": "agent-of-a"}, set(), id="what the report is about"),
+        pytest.param({"livekit_agent_secret_env": "no mapping", "agent_release_registries": ["x"]}, {}, set(), id="wrong types"),
+    ],
+)
+def test_values_that_no_report_shows(variables: dict[str, Any], vaulted: dict[str, str], secrets: set[str]) -> None:
+    assert secrets_of(variables, vaulted) == secrets
 
 
 def test_the_table_has_a_line_for_each_host_and_explains_what_failed(run: Report) -> None:

@@ -103,6 +103,17 @@ def test_body_without_end_is_bounded() -> None:
         assert len(web.ask("127.0.0.1", port, "/", 5).body) == web.BODY_BYTES
 
 
+def test_body_that_does_not_end_leaves_the_status_known() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        time.sleep(3)
+
+    with server(talk) as port:
+        answer = web.ask("127.0.0.1", port, "/", 0.5)
+    assert (answer.status, answer.body, bool(answer.error)) == (200, b"", True)
+
+
 def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with server(saying(b"HTTP/1.1 200 From-the-proxy\r\n\r\nproxy")) as proxy, server(saying(b"HTTP/1.1 200 OK\r\n\r\nown")) as port:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):

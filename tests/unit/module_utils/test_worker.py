@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import socket
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import engine, worker
+from ansible.module_utils.livekit_deploy import engine, web, worker
 from ansible.module_utils.livekit_deploy.command import Run
+
+from tests.unit.module_utils.test_web import saying, server
 
 REGISTERED = json.dumps({"message": "registered worker", "id": "AW_1", "agent_name": "a", "timestamp": "t"})
 
@@ -236,3 +240,49 @@ def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
     ]
     found = worker.common(lines, {}, {}, worker.Selection(frozenset(), frozenset(), (), 1767312000.0))
     assert (found["failures"], found["requests_total"]) == (1, 0)
+
+
+# --- what answers where a worker answers ------------------------------------------------------------------------------
+
+
+def drip(connection: socket.socket) -> None:
+    for byte in b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 1000:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("talk", [saying(b"SSH-2.0-OpenSSH\r\n"), saying(b""), drip, lambda _: time.sleep(5)])
+def test_what_speaks_no_http_in_time_is_no_answer(talk: Callable[[socket.socket], None]) -> None:
+    started = time.monotonic()
+    with server(talk) as port:
+        assert worker.own_answer(("127.0.0.1", port)) == {}
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("said", "load", "jobs"),
+    [
+        ("{}", None, None),
+        ('{"agent_name": "a"}', 0.0, 0),
+        ('{"worker_load": 0.5, "active_jobs": 3}', 0.5, 3),
+        ('{"worker_load": "x", "active_jobs": 3}', None, 3),
+        ('{"worker_load": 1, "active_jobs": null}', 1.0, None),
+        ('{"worker_load": 1e999, "active_jobs": 1e999}', None, None),
+        ('{"worker_load": NaN, "active_jobs": [1]}', None, None),
+        (f'{{"worker_load": {"9" * 400}, "active_jobs": true}}', None, None),
+        ("[1, 2]", None, None),
+        ("[" * 1000, None, None),
+    ],
+)
+def test_figures_of_an_answer_are_figures_or_not_known(
+    said: str, load: float | None, jobs: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.web, "ask", lambda *_: web.Answer(200, said.encode()))
+    made = {**container(), "NetworkSettings": {"Networks": {"n": {"IPAddress": "127.0.0.1"}}}}
+    found = worker.readings(engine_with(REGISTERED), found=[made])["workers"][0]
+    assert (found["load"], found["active_jobs"]) == (load, jobs)
+
+
+def test_names_of_an_answer_are_texts_or_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.web, "ask", lambda *_: web.Answer(200, b'{"agent_name": 1, "sdk_version": {"a": []}}'))
+    assert worker.own_answer(("127.0.0.1", 1)) == {"agent_name": None, "sdk_version": None}

@@ -21,7 +21,6 @@ SECRET = "not-to-be-seen-in-any-report-0123"
 CONFIG = f"""
 [defaults]
 callback_plugins = {ROOT}/callback_plugins
-callbacks_enabled = deploy_report
 library = library
 host_key_checking = False
 retry_files_enabled = False
@@ -181,10 +180,42 @@ def test_a_secret_in_a_message_does_not_reach_the_report(run: Run, tmp_path: Pat
     assert SECRET not in (tmp_path / "out" / "deploy.json").read_text()
 
 
-def test_the_report_is_readable_by_all_and_nothing_else_is_left(run: Run, tmp_path: Path) -> None:
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+PRINTED = {
+    "the worker's": "sk-of the worker 01",
+    "the API's": "pw7-",
+    "the registry's": "token-of-the-registry",
+    "one in a vault": "only-in-the-vault-23",
+    "in an address": "db-password",
+    "a token": JWT,
+}
+
+
+def test_what_an_application_prints_when_it_fails_reaches_no_report_and_no_line(tmp_path: Path) -> None:
+    said = " ".join([*PRINTED.values()][:4]) + f" postgres://app:{PRINTED['in an address']}@db/x {JWT}"
+    rows = {"a": {"verdict": "foreign", "reason": said, "checks": [{"name": "x", "ok": False, "found": said, "remedy": said}]}}
+    failing = f"{{ansible.builtin.fail: {{msg: '{said}'}}}}"
+    write_project(tmp_path, [writing(rows=rows, documents={"deploy.md": said}, lines=[said]), failing])
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "a.yml").write_text(
+        "livekit_agent_secret_env: {OPENAI_API_KEY: sk-of the worker 01}\nagent_api_secret_env: {DB: pw7-}\n"
+        "agent_release_registries: [{address: r, username: u, password: token-of-the-registry}]\n"
+    )
+    (tmp_path / "host_vars" / "b.yml").write_text("words: {any: only-in-the-vault-23}\n")
+    (tmp_path / "key").write_text("key")
+    vault = [PLAYBOOK[0].replace("ansible-playbook", "ansible-vault"), "encrypt", "--vault-password-file", "key", "host_vars/b.yml"]
+    subprocess.run(vault, cwd=tmp_path, env=environment(tmp_path), check=True, capture_output=True, timeout=60)
+    done = play(tmp_path, "deploy.yml", "--vault-password-file", "key")
+    texts = [done.stdout.split("PLAY RECAP")[1], *(path.read_text() for path in (tmp_path / "out").iterdir())]
+    assert len(texts) == 5, "the table, deploy.json, verify.json, deploy.md and verdicts.json are looked at"
+    assert {name for name, secret in PRINTED.items() for text in texts if secret in " ".join(text.split())} == set()
+    assert all("********" in text for text in texts[:1])
+
+
+def test_only_the_user_can_read_the_report_and_nothing_else_is_left(run: Run, tmp_path: Path) -> None:
     run(PING)
     (path,) = (tmp_path / "out").iterdir()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent)] == [0o600, 0o700]
 
 
 def test_the_table_comes_last(run: Run) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,29 @@ def test_plan_of_a_rename_warns_of_the_api_of_another_entry(tmp_path: Path) -> N
     done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60)
     said = " ".join((done.stdout + done.stderr).split())
     assert "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_FALLBACK)." in said
+
+
+# --- the controller's clock ------------------------------------------------------------------------------------------
+
+CLOCK = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Collect
+      ansible.builtin.copy: {dest: "{{ playbook_dir }}/time", mode: "0600", content: "%s %s"}
+      vars: {diagnosis_since: "60"}
+"""
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Los_Angeles"])
+def test_controller_time_and_start_of_a_diagnosis_are_right_in_every_zone(tmp_path: Path, zone: str) -> None:
+    told = argument("agent_release", "preflight", "agent_release", "controller_time")
+    start = yaml.safe_load((ROOT / "roles/diagnosis/vars/main.yml").read_text())["__diagnosis_start"]
+    (tmp_path / "ansible.cfg").write_text(CONFIG)
+    (tmp_path / "play.yml").write_text(CLOCK % (told, start))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "play.yml"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "TZ": zone}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
+    at, since = map(float, (tmp_path / "time").read_text().split())
+    assert at == pytest.approx(time.time(), abs=60)
+    assert since == pytest.approx(at - 3600, abs=60)
