@@ -234,7 +234,9 @@ def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mappi
                 f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY}"
             )
         if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
-            return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {REHEARSAL_REMEDY}"
+            media = preview.media_remedy(host, str(worker.get("url") or "")) if answer.get("error_kind") == preview.MEDIA else ""
+            remedy = media or REHEARSAL_REMEDY
+            return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {remedy}"
     return ""
 
 
