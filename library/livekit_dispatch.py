@@ -68,7 +68,8 @@ options:
         description:
           - V(probe) carries metadata that a worker with the probe hook answers without starting a job.
           - V(plain) is a dispatch like any other; the worker that takes it runs its entrypoint.
-          - V(preview) lets the application's own API create room and dispatch; it waits until the agent is in the room.
+          - V(preview) lets the application's own API create room and dispatch; it waits until the agent is in the room, with its media
+            connection.
           - V(rehearsal) is a real job that the worker of O(probes[].instance) takes though its gate is closed, and every other with the probe
             hook passes on; it waits until the agent is in the room. Without an instance whoever is asked takes it.
         type: str
@@ -227,7 +228,9 @@ probes:
     expect: {description: What was expected., type: str}
     outcome: {description: "V(taken), V(nobody), V(dispatched) or V(error).", type: str}
     reason: {description: What happened, in one sentence., type: str}
-    error_kind: {description: Cause of an error in one word; null without., type: str}
+    error_kind:
+      description: "Cause of an error in one word; V(media) where an agent is in its room without a media connection; null without."
+      type: str
     agent_name: {description: Name the dispatch went to., type: str}
     room: {description: Room of the dispatch; it is gone., type: str}
     nonce: {description: Random text in the metadata and in the room's name., type: str}
@@ -240,7 +243,7 @@ probes:
     latency_seconds:
       description: From the creation of the dispatch until the job was seen in the server's list.
       type: float
-    in_room: {description: The agent of the job is in the room and stays; only for a preview and a rehearsal., type: bool}
+    in_room: {description: "The agent of the job is in the room with its media, and stays; for a preview and a rehearsal.", type: bool}
     begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).", type: float}
     seconds: {description: From the start of the probe to its result., type: float}
     tried: {description: "How often each worker took an earlier try, by worker id; with O(probes[].tries).", type: dict}

@@ -246,11 +246,11 @@ class Connection:
         request = api.DeleteAgentDispatchRequest(dispatch_id=dispatch_id, room=room)
         await self.post("AgentDispatchService", "DeleteDispatch", request, api.AgentDispatch, room_admin=True, room=room)
 
-    async def participants(self, room: str) -> set[str]:
-        """Identities of all who are in the room."""
+    async def participants(self, room: str) -> dict[str, bool]:
+        """All who are in the room, by identity: whether the media connection of each stands. The list has them before it does."""
         request = api.ListParticipantsRequest(room=room)
         answer = await self.post("RoomService", "ListParticipants", request, api.ListParticipantsResponse, room_admin=True, room=room)
-        return {participant.identity for participant in answer.participants}
+        return {one.identity: one.state == api.ParticipantInfo.ACTIVE for one in answer.participants}
 
     async def delete_room(self, room: str) -> None:
         await self.post("RoomService", "DeleteRoom", api.DeleteRoomRequest(room=room), api.DeleteRoomResponse, room_create=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import probes, report
+from ansible.module_utils.livekit_deploy import access, probes, report
 from ansible.module_utils.livekit_deploy.diagnosis_view import AGENT_HOSTS, moment
 from ansible.module_utils.livekit_deploy.inventory import read_host
 
@@ -118,6 +118,6 @@ def why_unread(reading: Any) -> str:
     """Why a host's task left nothing to decide on."""
     if not isinstance(reading, Mapping):
         return "not in this run (--limit)"
-    text = str(reading.get("msg") or "the task that reads it left no answer").strip()
+    text = access.said(reading) or "the task that reads it left no answer"
     text = report.without_prefix(text)
     return f"host unreachable over SSH: {text}" if reading.get("unreachable") else text

@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import client
+from ansible.module_utils.livekit_deploy import client, preview
 from ansible.module_utils.livekit_deploy.client import Connection, LiveKitError
 
 SERVER_FLOOR_SECONDS = 0.21  # the server asks no worker earlier
@@ -30,6 +30,7 @@ COLD_SECONDS = 1.0
 DISPATCH_SECONDS = 3.0  # a dispatch is in the list when its creation is answered
 JOB_SECONDS = 1.0
 STAY_SECONDS = 0.5  # an agent that fails right after it joined is gone by then
+MEDIA_SECONDS = 2.0  # a media connection that may be made stands 0.05 s after the list has the agent (measured)
 LEAVE_SECONDS = 3.0
 ABOUT = (
     "Harmless routing check of a deployment: it proves which LiveKit worker serves this agent name. "
@@ -208,6 +209,10 @@ def taken_text(name: str, job: dict[str, Any], latency: float) -> str:
 def nobody_text(name: str, window: float, wanted: str = "") -> str:
     directed = f", directed at {wanted}," if wanted else ""
     return f"no worker took a dispatch to {name!r}{directed} within {window:g} s; the server does not offer it again"
+
+
+def no_media_text(identity: str, seconds: float) -> str:
+    return f"{identity} has no media connection within {seconds:g} s: LiveKit lists it as joined and not as active"
 
 
 def waits_of(results: dict[str, dict[str, Any]], window: float) -> list[dict[str, Any]]:
@@ -462,24 +467,50 @@ async def watch_list(connection: Connection, probe: Probe) -> dict[str, Any] | N
 
 
 async def watch_room(connection: Connection, probe: Probe) -> None:
-    """Is the agent of this job in the room, and does it stay?"""
-    result, seen_at = probe.result, 0.0
+    """Is the agent of this job in the room with its media connection, and does it stay?"""
+    result, listed = probe.result, Listed()
     async with looking(probe):
-        while probe.elapsed < probe.spec.deadline or seen_at:
-            present = probe.identity in await client.read(lambda: connection.participants(result["room"]))
-            stayed = time.monotonic() - seen_at if seen_at else 0.0
-            if present and stayed >= STAY_SECONDS and not result["in_room"]:
+        while probe.elapsed < probe.spec.deadline or listed.active_since:
+            listed.look((await client.read(lambda: connection.participants(result["room"]))).get(probe.identity))
+            if listed.here and listed.stayed >= STAY_SECONDS and not result["in_room"]:
                 result.update(in_room=True, reason=f"{result['reason']}, {probe.identity} is in the room")
-            if result["in_room"] and (stayed >= probe.spec.stay or not present):
+            if result["in_room"] and (listed.stayed >= probe.spec.stay or not listed.here):
                 return
-            if seen_at and not present:
+            if listed.active_since and not listed.here:
                 result["reason"] += f", but {probe.identity} left the room at once: read the worker's log for an exception"
                 return
-            seen_at = seen_at or (time.monotonic() if present else 0.0)
             await asyncio.sleep(poll_delay(probe.elapsed, probe.crowd[0]))
+    if listed.silent >= min(MEDIA_SECONDS, probe.spec.deadline / 2):
+        result.update(error_kind=preview.MEDIA, reason=f"{result['reason']}, but {no_media_text(probe.identity, probe.spec.deadline)}")
+        return
     result["reason"] += (
         f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: read the worker's log for an exception"
     )
+
+
+@dataclass
+class Listed:
+    """What the server's list of a room's participants has said of one of them."""
+
+    here: bool = False
+    active_since: float = 0.0
+    silent_since: float = 0.0
+    silent: float = 0.0  # the longest time in the list without a media connection
+
+    def look(self, active: bool | None) -> None:
+        """Take one look: None where it is not in the list."""
+        now = time.monotonic()
+        self.here = active is not None
+        if active:
+            self.active_since = self.active_since or now
+        elif self.here:
+            self.active_since = 0.0
+        self.silent_since = (self.silent_since or now) if active is False else 0.0
+        self.silent = max(self.silent, now - self.silent_since) if self.silent_since else self.silent
+
+    @property
+    def stayed(self) -> float:
+        return time.monotonic() - self.active_since if self.active_since else 0.0
 
 
 @asynccontextmanager

@@ -18,8 +18,11 @@ from ansible.module_utils.livekit_deploy.command import Run
 
 ABSENT, USABLE, REFUSED = "absent", "usable", "refused"
 MINIMUM_ENGINE = "20.10"
-# The oldest with which a whole release was tried.
-MINIMUM_COMPOSE = "2.26"
+# The oldest whose commands of a release were all tried; before 2.20 there is no `--progress` for all of them.
+MINIMUM_COMPOSE = "2.24"
+# Its `config --format json` writes YAML.
+BROKEN_COMPOSE = (2, 25)
+WANTED_COMPOSE = f"Compose {MINIMUM_COMPOSE} or newer, not 2.25"
 # Packages of an Engine, with whose they are. Docker's own and the distribution's exclude each other.
 ENGINES = ("docker-ce", "docker.io", "moby-engine", "docker-engine", "docker-desktop")
 # Docker's own packages that need no Engine, and that the distribution's would remove.
@@ -114,11 +117,11 @@ def of_versions(docker: Docker, minimum_engine: str) -> str:
             f"found: Docker Engine {docker.version}, expected {minimum_engine} or newer. It is not ours to replace: "
             "upgrade it and run again"
         )
-    if is_enough(docker.compose, MINIMUM_COMPOSE):
+    if has_compose(docker.compose):
         return ""
     found = f"with Docker Compose {docker.compose}" if docker.compose else "without `docker compose`"
     return (
-        f"found: Docker Engine {docker.version} {found}, expected Compose {MINIMUM_COMPOSE} or newer. Install the Compose plugin from "
+        f"found: Docker Engine {docker.version} {found}, expected {WANTED_COMPOSE}. Install the Compose plugin from "
         "where this Engine came from (Debian 12 has none of its own: docs.docker.com/compose/install/linux)"
     )
 
@@ -181,6 +184,11 @@ def is_enough(version: str, minimum: str) -> bool:
     return numbers(version) >= numbers(minimum) if numbers(version) else False
 
 
+def has_compose(version: str) -> bool:
+    """Whether a version of Compose can do what a release asks of it."""
+    return is_enough(version, MINIMUM_COMPOSE) and numbers(version)[:2] != BROKEN_COMPOSE
+
+
 def lacking(run: Run, ask_engine: bool = True) -> list[str]:
     """What of Docker is missing or too old to run releases, by two commands. An Engine that is not asked is not missing."""
     status, out, _err = run(["docker", "version", "--format", "{{json .}}"] if ask_engine else ["docker", "--version"])
@@ -190,8 +198,8 @@ def lacking(run: Run, ask_engine: bool = True) -> list[str]:
         return ["Docker"]
     status, out, _err = run(["docker", "compose", "version", "--short"])
     if status != 0:
-        return [f"Docker Compose {MINIMUM_COMPOSE} or newer"]
-    return [] if is_enough(out, MINIMUM_COMPOSE) else [f"Docker Compose {MINIMUM_COMPOSE} or newer (it has {text.cut(out.strip(), 40)})"]
+        return [f"Docker {WANTED_COMPOSE}"]
+    return [] if has_compose(out) else [f"Docker {WANTED_COMPOSE} (it has {text.cut(out.strip(), 40)})"]
 
 
 # What follows reads the host.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, commands, eviction_view, ids, probes, release
+from ansible.module_utils.livekit_deploy import access, adoption, commands, eviction_view, ids, probes, release
 from ansible.module_utils.livekit_deploy.inventory import (
     inventory_problems,
     name_problems,
@@ -110,11 +110,7 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
 def unread_of(found: Mapping[str, Any], in_run: bool, readable: bool) -> list[str]:
     if not in_run:
         return ["it is not in this run (--limit)"]
-    return (
-        list(found.get("unread") or [])
-        if readable
-        else [str(found.get("msg") or "it did not answer").removeprefix("Task failed: ").strip()]
-    )
+    return list(found.get("unread") or []) if readable else [(access.said(found) or "it did not answer").removeprefix("Task failed: ")]
 
 
 # --- what is decided on ----------------------------------------------------------------------------------------------

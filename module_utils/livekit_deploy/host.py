@@ -304,7 +304,8 @@ class Host:
             ) from None
         if not isinstance(document, dict):
             raise ReleaseError(
-                "found: `docker compose config` answers no JSON, expected what it made of the release's file. Update Compose"
+                "found: `docker compose config --format json` writes no JSON, expected the release's file. Install another version of "
+                f"Compose: {docker_variants.WANTED_COMPOSE}"
             )
         return document
 

@@ -27,6 +27,8 @@ KEYS: dict[str, Any] = {
     "ca_file": "",
     "validate_certs": True,
 }
+# Why an agent counts as not in its room though it joined.
+MEDIA = "media"
 # A name as a server can be asked for: no address, no pattern of nginx's.
 NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH"})
@@ -165,3 +167,13 @@ def of_pattern(one: Any) -> Iterator[str]:
         re.compile(text)
     except re.error as error:
         yield f"{PATTERNS} has {text!r}, expected a regular expression ({error})"
+
+
+def media_remedy(host: str, url: str = "") -> str:
+    """What to do where the agent of a job on a host is in its room and its media do not get through."""
+    server = urlsplit(url).hostname or "the LiveKit server"
+    return (
+        f"A firewall between {host} and {server} drops the media. Let {host} reach the media ports of {server}: UDP (rtc.udp_port, or "
+        "rtc.port_range_start to rtc.port_range_end, 50000 to 60000 where nothing is set) or TCP (rtc.tcp_port, 7881), and check the "
+        "address that the server gives out (rtc.node_ip, rtc.use_external_ip)"
+    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, ids, preview
+from ansible.module_utils.livekit_deploy import access, adoption, ids, preview
 from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.inventory import IMAGES
 from ansible.module_utils.livekit_deploy.release import API, services_of
@@ -239,7 +239,9 @@ def standby_trouble(
                 f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY.format(diagnose=diagnose)}"
             )
         if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
-            return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {REHEARSAL_REMEDY}"
+            media = preview.media_remedy(host, str(worker.get("url") or "")) if answer.get("error_kind") == preview.MEDIA else ""
+            remedy = media or REHEARSAL_REMEDY
+            return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {remedy}"
     return ""
 
 
@@ -474,8 +476,9 @@ def servers(hostvars: Mapping[str, Any], group: Sequence[str], url: str) -> list
 
 def server_logs(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The loop results of ``livekit_server_log_info`` as ``deployment_verdict_info`` takes them."""
-    keys = ("complete", "reason", "since", "workers", "time", "lines", "msg")
-    return [{"host": entry["__verification_server"], **{key: entry[key] for key in keys if key in entry}} for entry in results]
+    keys = ("complete", "reason", "since", "workers", "time", "lines")
+    told = [(entry, {"msg": said} if (said := access.said(entry)) else {}) for entry in results]
+    return [{"host": entry["__verification_server"], **{key: entry[key] for key in keys if key in entry}, **msg} for entry, msg in told]
 
 
 def known_ids(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
@@ -541,7 +544,5 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
 def trouble_of_readings(variables: Mapping[str, Any]) -> str:
     """Why a reading of the host is missing, in the words of its module; empty when none is."""
     found = {name: variables[name] for name in ("__verification_read", WITNESS) if isinstance(variables.get(name), Mapping)}
-    lost = [
-        str(result.get("msg") or "no answer") for result in found.values() if not result.get("skipped") and result.get("workers") is None
-    ]
+    lost = [access.said(result) or "no answer" for result in found.values() if not result.get("skipped") and result.get("workers") is None]
     return "; ".join(dict.fromkeys(lost))

@@ -284,9 +284,9 @@ def without_prefix(message: str) -> str:
 def failure_message(result: Mapping[str, Any], task: str, sums_up: bool) -> str:
     """What a failed task says; with the task's name before it unless the task was written to say it."""
     failed_items = [item for item in result.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
-    message = next((_text(item.get("msg")) for item in failed_items if item.get("msg")), "") or _text(result.get("msg"))
-    message = message or _text(result.get("stderr")) or _text(result.get("censored")) or "failed without a message"
-    message = access.failure(message)
+    told = [{**one, "msg": _text(one.get("msg"))} for one in (*failed_items, result)]
+    message = next((access.said(one) for one in told if one["msg"]), "")
+    message = message or access.failure(_text(result.get("stderr")) or _text(result.get("censored")) or "failed without a message")
     return message if sums_up else f"{task}: {message}"
 
 

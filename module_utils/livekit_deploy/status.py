@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import report
+from ansible.module_utils.livekit_deploy import access, report
 from ansible.module_utils.livekit_deploy.times import epoch
 
 WIDTH, SCREEN_LINES = 120, 41  # of 45: the report callback adds the path of the JSON and three empty lines
@@ -38,7 +38,7 @@ def member(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     said = {"agent_name": text_of(variables, "livekit_agent_name"), "pool": text_of(variables, "livekit_agent_pool") or host}
     if "workers" in read:
         return {**said, "evidence": read}
-    return {**said, "evidence": {}, "unreachable": bool(read.get("unreachable")), "unread": why(str(read.get("msg") or "it was not asked"))}
+    return {**said, "evidence": {}, "unreachable": bool(read.get("unreachable")), "unread": why(access.said(read) or "it was not asked")}
 
 
 def text_of(variables: Mapping[str, Any], name: str) -> str:

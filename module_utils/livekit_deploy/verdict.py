@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import routing, server_log
+from ansible.module_utils.livekit_deploy import preview, routing, server_log
 from ansible.module_utils.livekit_deploy.commands import Playbooks, shell
 from ansible.module_utils.livekit_deploy.release import API, SERVICES
 
@@ -426,7 +426,7 @@ def trouble_of_preview(host: Host) -> tuple[str, str]:
         )
     if probe.get("outcome") != "taken" or not probe.get("in_room"):
         taken_elsewhere = host.shares_on_purpose and probe.get("outcome") == "taken" and probe.get("worker_id") not in host.own_ids
-        return ("", "") if taken_elsewhere else (reason, f"{host.log_command}; look for an exception in the entrypoint")
+        return ("", "") if taken_elsewhere else (reason, remedy_of_agent(host, probe))
     members = host.pool_hosts or [host]
     ids = {i for m in members for i in (m.worker_id, *m.own_ids, *(w.get("worker_id") for w in m.all_workers())) if i}
     taker = probe.get("worker_id")
@@ -445,6 +445,15 @@ def trouble_of_preview(host: Host) -> tuple[str, str]:
         )
     missing = [text for pattern, seconds in host.patterns.items() if (text := trouble_of_pattern(pattern, seconds, workers))]
     return ("; ".join(missing), f"{host.log_command}; correct the worker or verification_log_patterns") if missing else ("", "")
+
+
+def remedy_of_agent(host: Host, probe: dict[str, Any]) -> str:
+    """What to do where the agent of a preview is not in its room."""
+    if probe.get("error_kind") != preview.MEDIA:
+        return f"{host.log_command}; look for an exception in the entrypoint"
+    taker = probe.get("worker_id")
+    whose = next((member for member in host.pool_hosts if taker and taker in (member.worker_id, *member.own_ids)), host)
+    return preview.media_remedy(whose.name, str(whose.worker().get("url") or ""))
 
 
 def trouble_of_pattern(pattern: str, deadline: float, workers: list[tuple[str, dict[str, Any]]]) -> str:

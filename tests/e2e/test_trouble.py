@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Lab, Run, with_fault
+from tests.e2e.harness import Lab, Machine, Run, with_fault
 
 NAMES = ["staging-1", "staging-2"]
 OTHER_SECRET = "x" * 20 + "-not-the-servers-secret"
@@ -186,6 +188,37 @@ def test_the_reason_says_what_serves_now(two_faults: Trouble) -> None:
 
 def test_a_worker_that_cannot_register_leaves_the_host_as_it_was(two_faults: Trouble) -> None:
     assert two_faults.after == two_faults.before
+
+
+@contextmanager
+def without_media(machine: Machine, server: str) -> Iterator[None]:
+    """A firewall between a host's containers and the media ports of the LiveKit server: all but the port of its API and its signals."""
+    rules = [f"DOCKER-USER -d {server} -p {what} -j DROP" for what in ("udp", "tcp ! --dport 7880")]
+    machine.sh("; ".join(f"iptables -I {rule}" for rule in rules))
+    try:
+        yield
+    finally:
+        machine.sh("; ".join(f"iptables -D {rule}" for rule in rules))
+
+
+@pytest.fixture(scope="module")
+def mute(deployed: Lab) -> Iterator[tuple[Trouble, Run]]:
+    """A deployment and a verification with the media ports of the server closed to the first host."""
+    extra_vars = {"verification_preview_deadline_seconds": 8}
+    with without_media(deployed.machines[0], deployed.livekit_host):
+        found = trouble(deployed, extra_vars={**extra_vars, "agent_api_memory": "502m"}, limit="staging-1")
+        yield found, deployed.play("playbooks/verify.yml", extra_vars=extra_vars, limit="staging-1")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["deployment", "verification"])
+def test_an_agent_whose_media_are_blocked_is_told_with_the_ports(which: int, lab: Lab, mute: tuple[Trouble, Run]) -> None:
+    run = (mute[0].run, mute[1])[which]
+    words = ["has no media connection within 8 s", f"A firewall between staging-1 and {lab.livekit_host}", "rtc.udp_port", "rtc.tcp_port"]
+    assert_told(run, "staging-1", *words)
+
+
+def test_an_agent_whose_media_are_blocked_changes_nothing(mute: tuple[Trouble, Run]) -> None:
+    assert mute[0].after == mute[0].before
 
 
 @pytest.fixture(scope="module")

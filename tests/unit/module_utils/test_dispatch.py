@@ -17,6 +17,8 @@ from ansible.module_utils.livekit_deploy.dispatch import Probe, Spec
 
 URL = "ws://127.0.0.1:7880"
 JOB = {"id": "AJ_1", "worker_id": "AW_1", "status": "JS_SUCCESS", "identity": "agent-AJ_1"}
+# Who is in the room, and whether the media connection stands.
+AGENT, SILENT = {"agent-AJ_1": True}, {"agent-AJ_1": False}
 
 
 def given(**changes: Any) -> dict[str, Any]:
@@ -259,8 +261,8 @@ def test_a_shown_address_has_no_password() -> None:
 class Server:
     """Answers as told; keeps the calls."""
 
-    def __init__(self, lists: list[Any], present: list[set[str]] | None = None) -> None:
-        self.lists, self.present, self.calls = lists, present or [set()], list[str]()
+    def __init__(self, lists: list[Any], present: list[dict[str, bool]] | None = None) -> None:
+        self.lists, self.present, self.calls = lists, present or [{}], list[str]()
 
     def next_of(self, answers: list[Any]) -> Any:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -335,10 +337,10 @@ async def test_the_life_of_a_probe(server: Callable[[], Server], outcome: str, c
 
 async def test_a_running_job_is_ended_and_gone_before_its_room() -> None:
     running = [listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]
-    server = Server([running], [set(), {"agent-AJ_1"}, {"agent-AJ_1"}, set()])
+    server = Server([running], [{}, AGENT, AGENT, {}])
     assert (await live(server, kind="plain"))["status"] == "JS_RUNNING"
     assert server.calls == GONE
-    assert server.present == [set()]
+    assert server.present == [{}]
 
 
 async def test_a_cancelled_probe_cleans_up() -> None:
@@ -351,24 +353,29 @@ async def test_a_cancelled_probe_cleans_up() -> None:
     assert server.calls == GONE
 
 
-AGENT = {"agent-AJ_1"}
 ROOMS = [
-    ("joins and stays", [set(), AGENT], True, "is in the room"),
-    ("never joins", [set()], False, "did not join the room within 0.4 s"),
-    ("joins and fails", [AGENT, set()], False, "left the room at once"),
-    ("somebody else is there", [{"user"}], False, "did not join"),
+    ("joins and stays", [{}, SILENT, AGENT], True, "is in the room", None),
+    ("never joins", [{}], False, "did not join the room within 0.4 s", None),
+    ("joins and fails", [AGENT, {}], False, "left the room at once", None),
+    ("joins and fails before its media", [SILENT, {}], False, "did not join the room within 0.4 s", None),
+    ("has no media", [{}, SILENT], False, "has no media connection within 0.4 s: LiveKit lists it as joined and not as active", "media"),
+    ("has no media and gives up", [SILENT, SILENT, SILENT, SILENT, {}], False, "has no media connection", "media"),
+    ("loses its media at once", [AGENT, SILENT], False, "has no media connection", "media"),
+    ("somebody else is there", [{"user": True}], False, "did not join", None),
 ]
 
 
-@pytest.mark.parametrize(("present", "in_room", "reason"), [pytest.param(*row[1:], id=row[0]) for row in ROOMS])
-async def test_a_preview_waits_for_its_agent(monkeypatch: pytest.MonkeyPatch, present: list[set[str]], in_room: bool, reason: str) -> None:
+@pytest.mark.parametrize(("present", "in_room", "reason", "kind"), [pytest.param(*row[1:], id=row[0]) for row in ROOMS])
+async def test_a_preview_waits_for_its_agent_and_its_media(
+    monkeypatch: pytest.MonkeyPatch, present: list[dict[str, bool]], in_room: bool, reason: str, kind: str | None
+) -> None:
     async def answer(*_: Any) -> tuple[int, str]:
         return 200, '{"room":"r","dispatch_id":"AD_1","agent_name":"support"}'
 
     monkeypatch.setattr(dispatch, "http_text", answer)
     server = Server([[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], list(present))
     result = await live(server, kind="preview", request=REQUEST, deadline=0.4)
-    assert (result["outcome"], result["in_room"], result["room"]) == ("taken", in_room, "r")
+    assert (result["outcome"], result["in_room"], result["room"], result["error_kind"]) == ("taken", in_room, "r", kind)
     assert reason in result["reason"]
     assert server.calls == GONE[1:]
 
@@ -411,10 +418,10 @@ async def test_what_an_api_dispatched_is_found_by_the_name(
 
 async def test_job_that_an_old_worker_took_of_an_apis_dispatch_is_ended_in_order() -> None:
     running = [listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]
-    server = Server([running], [set(), AGENT, AGENT, set()])
+    server = Server([running], [{}, AGENT, AGENT, {}])
     result = await live(server, kind="preview", expect="dispatch", request=REQUEST, answer=ANSWER)
     assert (result["outcome"], result["worker_id"]) == ("dispatched", "AW_1")
-    assert (server.calls, server.present) == (GONE[1:], [set()])
+    assert (server.calls, server.present) == (GONE[1:], [{}])
 
 
 async def test_api_that_answers_an_error_on_its_host_is_told() -> None:
@@ -423,7 +430,7 @@ async def test_api_that_answers_an_error_on_its_host_is_told() -> None:
 
 
 async def test_a_rehearsal_waits_for_its_agent() -> None:
-    server = Server([[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], [set(), AGENT, AGENT, set()])
+    server = Server([[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], [{}, AGENT, AGENT, {}])
     result = await live(server, kind="rehearsal", deadline=0.4)
     assert (result["outcome"], result["in_room"]) == ("taken", True)
     assert server.calls == GONE

@@ -24,6 +24,7 @@ GOOD = {
     "the distribution's": (Docker(**{**USED, "version": "20.10.24+dfsg1", "compose": "2.26.1-4"}, packages={"docker.io": "1"}), USABLE),
     "a user's beside it": (Docker(**USED, rootless=("/run/user/1000/docker.sock",)), USABLE),
     "with the v": (Docker(**{**USED, "compose": "v2.40.3"}), USABLE),
+    "of Ubuntu 24.04": (Docker(**{**USED, "compose": "2.24.6+ds1-0ubuntu2"}), USABLE),
     "of a desktop": (Docker(**{**USED, "compose": "2.40.3-desktop.1"}), USABLE),
     "Compose 5": (Docker(**{**USED, "compose": "5.0.1"}), USABLE),
 }
@@ -69,6 +70,7 @@ BAD = {
     "old": (Docker(**{**USED, "version": "19.03.15"}), ["Engine 19.03.15", "20.10 or newer"]),
     "no Compose": (Docker(**{**USED, "compose": ""}), ["without `docker compose`", MINIMUM_COMPOSE]),
     "old Compose": (Docker(**{**USED, "compose": "2.5.0"}), ["Docker Compose 2.5.0", f"{MINIMUM_COMPOSE} or newer", "Compose plugin"]),
+    "Compose that writes YAML for JSON": (Docker(**{**USED, "compose": "2.25.0"}), ["Compose 2.25.0", "2.24 or newer, not 2.25"]),
     "Compose without a version": (Docker(**{**USED, "compose": "dev"}), ["Docker Compose dev"]),
 }
 
@@ -190,8 +192,8 @@ def test_whatever_docker_says_is_read_without_an_exception(tmp_path: Path, said:
         ({"docker_version": (0, "{}"), "docker_compose": (0, "2.26.1-4")}, []),
         ({"docker_version": (1, "{}")}, ["Docker"]),
         ({"docker_version": (0, '{"Server": {"Components": [{"Name": "Podman Engine"}]}}'), "docker_compose": (0, "2.30.0")}, ["Docker"]),
-        ({"docker_version": (0, "{}"), "docker_compose": (1, "")}, ["Docker Compose 2.26 or newer"]),
-        ({"docker_version": (0, "{}"), "docker_compose": (0, "v2.5.0\n")}, ["Docker Compose 2.26 or newer (it has v2.5.0)"]),
+        ({"docker_version": (0, "{}"), "docker_compose": (1, "")}, ["Docker Compose 2.24 or newer, not 2.25"]),
+        ({"docker_version": (0, "{}"), "docker_compose": (0, "v2.5.0\n")}, ["Docker Compose 2.24 or newer, not 2.25 (it has v2.5.0)"]),
     ],
 )
 def test_what_a_release_needs_of_docker_is_missing_or_too_old(answers: dict[str, tuple[int, str]], expected: list[str]) -> None:

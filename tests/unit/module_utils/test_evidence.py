@@ -355,7 +355,7 @@ def test_newest_dispatches_are_kept_and_all_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "expected"),
-    [("docker --version", "Docker"), ("docker compose version", "Docker Compose 2.26 or newer"), ("nginx -v", "nginx")],
+    [("docker --version", "Docker"), ("docker compose version", "Docker Compose 2.24 or newer, not 2.25"), ("nginx -v", "nginx")],
 )
 def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, missing: str, expected: str) -> None:
     assert lacking(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == []

@@ -17,7 +17,7 @@ def host(**more: Any) -> dict[str, Any]:
     return {"livekit_agent_name": "name-a", **more}
 
 
-NEW = reading({"agent_name": "name-a", "instance": "a/id1", "worker_id": "AW_1"})
+NEW = reading({"agent_name": "name-a", "instance": "a/id1", "worker_id": "AW_1", "url": "ws://livekit.test:7880"})
 
 
 def planned(**plan: Any) -> dict[str, Any]:
@@ -85,6 +85,10 @@ STANDBY_TROUBLES = [
     (
         {"a/directed": TOOK, "a/rehearsal": {**TOOK, "in_room": False}},
         "the rehearsal failed (taken by AW_1), expected that the agent stays",
+    ),
+    (
+        {"a/directed": TOOK, "a/rehearsal": {**TOOK, "in_room": False, "error_kind": "media"}},
+        "A firewall between a and livekit.test drops the media. Let a reach the media ports of livekit.test: UDP (rtc.udp_port",
     ),
     ({}, "got boom, expected worker AW_1"),
 ]

@@ -150,6 +150,15 @@ def test_one_fault_fails_one_check_and_the_host(world: World, path: str, value: 
     assert "a" in answer["failed_hosts"]
 
 
+def test_preview_without_media_names_the_ports_and_the_host_they_are_blocked_from(world: World) -> None:
+    put(world, PREVIEW + "in_room", False)
+    put(world, PREVIEW + "error_kind", "media")
+    assert "A firewall between a and " in check(world, "preview")["remedy"]
+    put(world, PREVIEW + "worker_id", world["hosts"]["b"]["own_ids"][0])
+    assert "Let b reach the media ports of " in check(world, "preview")["remedy"]
+    assert "rtc.udp_port" in check(world, "preview")["remedy"]
+
+
 def test_every_check_is_shown_to_fail() -> None:
     assert {fault[2] for fault in SINGLE_FAULTS} == set(CHECKS) - {"routing"}
 

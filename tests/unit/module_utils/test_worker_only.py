@@ -60,6 +60,13 @@ def test_content_of_a_worker_only_is_read_back(run: Any, machine: Machine) -> No
     assert run.host.content(plan["id"]) == WORKER_ONLY
 
 
+def test_compose_that_writes_no_json_leaves_nothing(run: Any, machine: Machine) -> None:
+    machine.config = (0, "name: app-1\nservices: {}\n", "")  # as Compose 2.25 does
+    with pytest.raises(ReleaseError, match=r"writes no JSON, expected .*Compose 2\.24 or newer, not 2\.25"):
+        deploy(run, machine, ALONE)
+    assert [path.name for path in run.host.releases.iterdir()] == []
+
+
 def test_file_that_compose_refuses_leaves_nothing(run: Any, machine: Machine) -> None:
     machine.config = (15, "", "services.agent-worker.cpus must be a number")
     with pytest.raises(ReleaseError, match=r"Compose refuses the release's file: services\.agent-worker\.cpus must"):
