@@ -13,6 +13,8 @@ import ansible.module_utils
 import yaml
 from ansible import context
 from ansible.errors import AnsibleFilterError
+from ansible.parsing.dataloader import DataLoader
+from ansible.utils.vars import load_extra_vars
 
 # ansible-core finds the project's module_utils for modules only: a plugin has to extend the path itself.
 _ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +32,7 @@ from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes 
     eviction,
     hooks,
     new_host,
+    play_options,
     preview,
     probes,
     rename,
@@ -39,16 +42,26 @@ from ansible.module_utils.livekit_deploy.inventory import inventory_problems, no
 from ansible.module_utils.livekit_deploy.placement import placement_problems  # noqa: E402
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
+_GROUPS = ("agent_hosts", "suspects", "livekit_servers")
+
 
 def livekit_inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
     """All reasons not to deploy: `hostvars | livekit_inventory_problems(groups['agent_hosts'])`, --limit or not."""
     return inventory_problems(hostvars, [str(host) for host in group_hosts])
 
 
-def livekit_argument_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
-    """What the inventory defines and no role knows, or with another type: one task instead of one a role and host."""
+def livekit_input_problems(hostvars: Mapping[str, Any], groups: Mapping[str, Any], playbook: str = "") -> list[str]:
+    """What the command line and the inventory give under a name that nobody knows, or with another type, for all hosts and roles at once:
+    `hostvars | livekit_input_problems(groups, 'deploy')`."""
     specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
-    return argument_problems(hostvars, [str(host) for host in group_hosts], specs)
+    hosts = list(dict.fromkeys(str(host) for group in _GROUPS for host in groups.get(group) or []))
+    judged, given = hosts or ["localhost"], _given()
+    return play_options.problems(hostvars, judged, given, playbook) + argument_problems(hostvars, judged, specs, given)
+
+
+def _given() -> list[str]:
+    """The names of what the command line gives with -e. ansible-core has read them by now, and keeps what it has read."""
+    return [str(name) for name in load_extra_vars(DataLoader())]
 
 
 def livekit_placement_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
@@ -138,7 +151,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "livekit_inventory_problems": livekit_inventory_problems,
-            "livekit_argument_problems": livekit_argument_problems,
+            "livekit_input_problems": livekit_input_problems,
             "livekit_placement_problems": livekit_placement_problems,
             "livekit_server_problems": livekit_server_problems,
             "livekit_nodes": nodes_of,

@@ -291,7 +291,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, docker_variants, registry, release
+from ansible.module_utils.livekit_deploy import (
+    adoption,
+    command,
+    commands,
+    deployment,
+    docker_variants,
+    environment,
+    registry,
+    release,
+)
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
@@ -426,6 +435,8 @@ def refuse(p: Params, run: Run) -> None:
             "found no livekit_agent_shared_name, expected the name to restore. Set it in the inventory, or say which release: "
             "-e rollback_to=previous"
         )
+    if wrong := environment.unpassable(p["env"]) + environment.unpassable(p["secret_env"]):
+        raise RefusalError(f"found: {', '.join(wrong)} in the environment, expected texts: {environment.QUOTES}")
     if names := garbling(p):
         raise RefusalError(
             f"found: the value of {', '.join(names)} is shorter than {SHORTEST_SECRET} characters, or also part of a name or an image, "

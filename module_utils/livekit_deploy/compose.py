@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import environment
 from ansible.module_utils.livekit_deploy.inventory import PLACEHOLDER, why_unreadable
 from ansible.module_utils.livekit_deploy.merge import merged, plain
+from ansible.module_utils.livekit_deploy.release import MARKS
 
 # Each service with the prefix of the variables that describe it.
 PREFIXES = {"fastapi": "agent_api", "agent-worker": "livekit_agent"}
@@ -62,6 +64,14 @@ DECIDED = {
     **dict.fromkeys(("expose", "develop", "attach", "mac_address", "use_api_socket", "provider", "models", "label_file"), "remove it"),
     **dict.fromkeys(("post_start", "pre_stop"), "hooks are task files here: set agent_release_hooks"),
 }
+# Keys of which Compose makes a text, or texts, of whatever it finds.
+TEXTS = frozenset(
+    (
+        *("annotations", "cap_add", "cgroup", "cgroup_parent", "cpuset", "devices", "dns", "dns_opt", "dns_search", "domainname"),
+        *("entrypoint", "extra_hosts", "hostname", "ipc", "isolation", "labels", "platform", "runtime", "security_opt", "storage_opt"),
+        *("tmpfs", "user", "userns_mode", "uts", "working_dir"),
+    )
+)
 VOLUME = re.compile(r"(?P<source>[^:]+):(?P<target>/[^:]*)(?::(?P<mode>[A-Za-z,]+))?")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -75,7 +85,10 @@ def problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
 
 
 def of_service(variables: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    yield from secret_problems(variables.get(f"{prefix}_secret_env") or {}, prefix)
+    yield from secret_problems(environment.mapping_of(variables, f"{prefix}_secret_env"), prefix)
+    yield from environment.problems(variables, prefix)
+    for name in ("compose", "volumes", "command"):
+        yield from as_read_by_yaml(variables, f"{prefix}_{name}")
     try:
         # Text is forced here: what fails to template is said by the argument's own judgement.
         extra, volumes = plain(variables.get(f"{prefix}_compose") or {}), plain(variables.get(f"{prefix}_volumes") or [])
@@ -84,8 +97,30 @@ def of_service(variables: Mapping[str, Any], prefix: str) -> Iterator[str]:
         return
     yield from key_problems(extra if isinstance(extra, dict) else {}, prefix)
     yield from volume_problems(volumes if isinstance(volumes, list) else [], prefix)
+    yield from mark_problems({f"{prefix}_compose": extra, f"{prefix}_volumes": volumes, f"{prefix}_command": command})
     if not isinstance(command, list | str) or (isinstance(command, list) and not all(isinstance(part, str) for part in command)):
         yield f"{prefix}_command is {command!r}, expected a text or a list of texts. Put numbers in quotes"
+
+
+def as_read_by_yaml(variables: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Refuse what YAML has read as something else than a text, where another text than the written one would be passed on."""
+    try:
+        given: Any = variables.get(name)
+        found = list(environment.untextual(given, name))
+        for key in sorted(TEXTS & given.keys()) if isinstance(given, Mapping) else ():
+            found += environment.not_texts(given[key], f"{name}.{key}")
+        options = (given.get("logging") or {}).get("options") if isinstance(given, Mapping) else None
+        found += environment.not_texts(options or {}, f"{name}.logging.options")
+    except Exception:
+        return  # what fails to template is said by the argument's own judgement
+    yield from (f"{one}, expected a text: {environment.QUOTES}" for one in found)
+
+
+def mark_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Refuse what a release would put something else in the place of."""
+    for name, value in given.items():
+        if found := [mark for mark in MARKS.values() if mark in str(value)]:
+            yield f"{name} has {', '.join(found)}, which a release replaces, expected another text. Correct it"
 
 
 def secret_problems(secrets: Any, prefix: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ OF_ANSIBLE = (
     "deprecations",
 )
 MINUTE = 60.0
+SINCE = "minutes back (30) or a time before now (2026-01-02T03:00:00Z)"
 
 
 class SinceError(Exception):
@@ -42,8 +43,7 @@ def since_of(value: Any, now: float) -> float | None:
     except ValueError:
         seconds = moment(text) or 0.0
     if not 0.0 < seconds < now:
-        expected = "expected minutes back (30) or a time before now (2026-01-02T03:00:00Z)"
-        raise SinceError(f"found diagnose_since {text!r}, {expected}. Correct it")
+        raise SinceError(f"found diagnose_since {text!r}, expected {SINCE}. Correct it")
     return seconds
 
 

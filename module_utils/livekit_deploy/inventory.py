@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ansible.module_utils.livekit_deploy.placement import placement_problems
 from ansible.module_utils.livekit_deploy.registry import ADDRESS
+from ansible.module_utils.livekit_deploy.values import shown, switch
 
 SECRET_MIN_BYTES = 32
 REQUIRED = (
@@ -188,9 +189,9 @@ def _deep(value: Any) -> Any:
 def _store(variable: str, value: Any, values: dict[str, str], flags: dict[str, bool]) -> str:
     """Keep the value by its kind, or say what is wrong with the kind."""
     if variable in FLAGS:
-        flag = _as_bool(value)
+        flag = switch(value)
         if flag is None:
-            return f"is {value!r}, expected true or false. Correct it in the inventory."
+            return f"is {shown(value)}, expected true or false. Correct it in the inventory."
         flags[variable] = flag
     elif value is None:
         values[variable] = ""
@@ -199,13 +200,6 @@ def _store(variable: str, value: Any, values: dict[str, str], flags: dict[str, b
     else:
         values[variable] = value
     return ""
-
-
-def _as_bool(value: Any) -> bool | None:
-    text = str(value).strip().lower()
-    if text in {"true", "yes", "on", "1"}:
-        return True
-    return False if text in {"false", "no", "off", "0", "none", ""} else None
 
 
 def why_unreadable(error: BaseException, secret: bool) -> str:
@@ -343,6 +337,8 @@ def _entry_problems(host: Host, entry: Mapping[str, Any]) -> Iterator[str]:
         value = entry.get(key)
         if value is None or not str(value).strip():
             yield f"has no {key}, expected a value. Set it in {'the inventory' if key == 'address' else 'the vault or extra vars'}."
+        elif not isinstance(value, str):
+            yield f"has a {key} of type {type(value).__name__}, expected text. Put it in quotes: YAML changes numbers."
         elif key == "address":
             yield from _registry_address_problems(str(value))
         elif PLACEHOLDER.search(str(value)):

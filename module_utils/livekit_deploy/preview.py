@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.livekit_deploy import environment, values
 from ansible.module_utils.livekit_deploy.merge import plain
 from ansible.module_utils.livekit_deploy.placement import value_of
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -136,7 +137,8 @@ def of_host(variables: Mapping[str, Any]) -> Iterator[str]:
         return
     if isinstance(said, dict):
         yield from of_request(said)
-    elif str(said).lower() not in ("true", "false", "yes", "no"):
+        yield from of_texts(variables[VARIABLE])
+    elif values.switch(said) is None:
         yield f"{VARIABLE} is no request, expected true, false or a dict with some of {', '.join(KEYS)}"
     for one in found if isinstance(found, list) else []:
         yield from of_pattern(one)
@@ -153,6 +155,17 @@ def of_request(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"{VARIABLE}.url is no http:// or https:// URL, expected one"
     if not isinstance(said.get("headers", {}), dict):
         yield f"{VARIABLE}.headers is no dict, expected names and values"
+
+
+def of_texts(said: Mapping[str, Any]) -> Iterator[str]:
+    """Refuse what YAML has read as something else than the text that was written; headers without their values."""
+    texts = {key: said[key] for key in ("method", "path", "url", "room", "dispatch", "agent_name", "ca_file") if key in said}
+    headers = said.get("headers", {}) if isinstance(said.get("headers", {}), Mapping) else {}
+    found = [*environment.not_texts(texts, VARIABLE), *environment.not_texts(headers, f"{VARIABLE}.headers")]
+    found += environment.untextual({key: said[key] for key in ("headers", "body") if key in said}, VARIABLE)
+    yield from (f"{one}, expected a text: {environment.QUOTES}" for one in dict.fromkeys(found))
+    if (check := said.get("validate_certs", True)) is not True and values.switch(check) is None:
+        yield f"{VARIABLE}.validate_certs is {values.shown(check)}, expected true or false"
 
 
 def of_pattern(one: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import access, adoption, ids, preview
+from ansible.module_utils.livekit_deploy import access, adoption, environment, ids, preview
 from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.inventory import IMAGES
 from ansible.module_utils.livekit_deploy.release import API, services_of
@@ -200,7 +200,10 @@ def rehearsal_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> lis
     problems = []
     for host in hosts:
         try:
-            json.dumps(hostvars[host].get("livekit_agent_rehearsal_metadata") or {})
+            given = hostvars[host].get("livekit_agent_rehearsal_metadata") or {}
+            read = [f"{host}: {one}" for one in environment.untextual(given, "livekit_agent_rehearsal_metadata")]
+            problems += [f"{one}, expected a text: {environment.QUOTES}" for one in read]
+            json.dumps(None if read else given)
         except Exception:
             problems.append(f"{host}: livekit_agent_rehearsal_metadata cannot be written as JSON, expected a plain dict. Correct it")
     return problems

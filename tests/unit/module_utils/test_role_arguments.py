@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,6 +15,13 @@ SPECS: dict[str, Any] = {
             "main": {
                 "options": {
                     "sample_keep": {"type": "int", "default": 3},
+                    "sample_share": {"type": "float"},
+                    "sample_start_timeout_seconds": {"type": "int"},
+                    "sample_port": {"type": "int"},
+                    "sample_version": {"type": "str"},
+                    "sample_goal": {"type": "str", "choices": ["keep", "drop"]},
+                    "sample_texts": {"type": "list", "elements": "str"},
+                    "sample_accept_inconclusive": {"type": "bool"},
                     "sample_ports": {"type": "list", "elements": "int"},
                     "sample_secret_env": {"type": "dict"},
                     "sample_memory": {"type": "str"},
@@ -34,15 +42,37 @@ def problems(**variables: Any) -> list[str]:
 
 TYPES = [
     # variable, refused, words, allowed
-    ("sample_keep", "three", "a: sample_keep has a value of type str that is no int, expected int", 3),
-    ("sample_keep", None, "of type nothing", "3"),
-    ("sample_keep", 2.5, "that is no int", 2),
+    ("sample_keep", "three", "a: sample_keep is 'three', expected a whole number from 0 on. Correct it in the inventory.", 3),
+    ("sample_keep", None, "is empty", "3"),
+    ("sample_keep", 2.5, "is 2.5, expected a whole number", 2),
+    ("sample_keep", -1, "is -1, expected a whole number from 0 on", 0),
+    ("sample_keep", "10s", "is '10s', expected a whole number", "10"),
+    ("sample_keep", True, "is True, expected a whole number", 1),
+    ("sample_keep", [1], "is of type list, expected a whole number", 1),
+    ("sample_share", "nan", "is 'nan', expected a number from 0 on", "0.5"),
+    ("sample_share", float("inf"), "is inf, expected a number", 1),
+    ("sample_start_timeout_seconds", 0, "is 0, expected a whole number from 1 on", 1),
+    ("sample_port", 65536, "is 65536, expected a whole number from 1 to 65535", 65535),
+    ("sample_ports", [1, 0], "has an element that is 0, expected a whole number from 1 to 65535", [1]),
     ("sample_ports", [1, "two"], "expected list of int", [1, 2]),
     ("sample_ports", "1,2", "of type str", []),
     ("sample_secret_env", "A=1", "that is no dict", {"A": "1"}),
     ("sample_memory", ["2g"], "of type list", "2g"),
-    ("sample_memory", None, "of type nothing", 2000000000),
-    ("sample_preview", "perhaps", "that is no bool", "no"),
+    ("sample_memory", None, "of type nothing", "2000000000"),
+    ("sample_memory", 2000000000, "of type int that is no str, expected str: put it in quotes", "2GB"),
+    ("sample_memory", "512", "is '512', expected a size from 6m on", "512m"),
+    ("sample_memory", "lots", "is 'lots', expected a size", "1.5g"),
+    ("sample_version", 20.10, "of type float that is no str, expected str: put it in quotes", "20.10"),
+    ("sample_version", date(2026, 1, 2), "of type date that is no str", "2026-01-02"),
+    ("sample_version", True, "of type bool that is no str", "yes"),
+    ("sample_goal", "Keep", "is 'Keep', expected one of keep, drop", "drop"),
+    ("sample_texts", ["a", 1], "has an element that has a value of type int that is no str", ["a", "1"]),
+    ("sample_preview", "perhaps", "is 'perhaps', expected true or false", "no"),
+    ("sample_preview", "y", "is 'y', expected true or false", "YES"),
+    ("sample_preview", "t", "is 't', expected true or false", "On"),
+    ("sample_preview", " true", "is ' true', expected true or false", 1),
+    ("sample_preview", None, "is empty, expected true or false", False),
+    ("sample_preview", 2, "is 2, expected true or false", "0"),
     ("other_path", ["/opt"], "that is no path", "/opt"),
 ]
 
@@ -69,7 +99,7 @@ def test_a_name_like_a_role_s_that_no_role_knows(variable: str, words: str) -> N
     assert words in found
 
 
-@pytest.mark.parametrize("variable", ["samples_keep", "ansible_user", "__sample_state", "vault_sample_keep", "sample"])
+@pytest.mark.parametrize("variable", ["keep_samples", "ansible_host_keys", "ansible_user", "__sample_state", "vault_sample_keep", "sample"])
 def test_a_name_of_somebody_else_s_is_none_of_our_business(variable: str) -> None:
     assert problems(**{variable: object()}) == []
 
@@ -106,3 +136,50 @@ class Raising(dict[str, Any]):
 def test_a_value_that_only_the_role_can_template_is_left_to_it() -> None:
     variables: Mapping[str, Any] = Raising(sample_keep="{{ __sample_state }}")
     assert argument_problems({"a": variables}, ["a"], SPECS) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("dryrun", "dry_run"),
+        ("DRY_RUN", "dry_run"),
+        ("dry-run", "dry_run"),
+        ("force_realese", "force_release"),
+        ("livekit_agent_nmae", "livekit_agent_name"),
+        ("livkit_url", "livekit_url"),
+        ("samples_keep", "sample_keep"),
+        ("deploy_batch", "deploy_batches"),
+    ],
+)
+def test_a_name_close_to_a_known_one_is_refused_with_it(variable: str, meant: str) -> None:
+    (found,) = problems(**{variable: "x"})
+    assert found.startswith(f"a: {variable} is no variable of this project")
+    assert f"did you mean {meant}?" in found
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("force", "force_release"), ("dry", "dry_run"), ("accept_inconclusive", "sample_accept_inconclusive"), ("new_prot", "new_port")],
+)
+def test_half_a_name_is_refused_on_the_command_line_only(variable: str, meant: str) -> None:
+    assert problems(**{variable: "x"}) == []
+    (found,) = argument_problems({"a": {variable: "x"}}, ["a"], SPECS, [variable])
+    assert found.startswith(f"{variable} (given with -e) is no variable of this project")
+    assert f"did you mean {meant}?" in found
+
+
+@pytest.mark.parametrize(
+    "variable", ["version", "env", "image", "vault_livekit_api_key", "my_livekit_url", "app", "company", "remote_user"]
+)
+def test_a_name_of_the_user_s_own_is_accepted_on_the_command_line(variable: str) -> None:
+    assert argument_problems({"a": {variable: "x"}}, ["a"], SPECS, [variable]) == []
+
+
+def test_what_is_given_with_e_is_told_once_for_all_hosts() -> None:
+    hostvars = {host: {"sample_keep": "10s", "dryrun": "x"} for host in "ab"}
+    found = argument_problems(hostvars, ["a", "b"], SPECS, ["sample_keep", "dryrun"])
+    assert [text.partition(",")[0] for text in found] == [
+        "dryrun (given with -e) is no variable of this project",
+        "sample_keep (given with -e) is '10s'",
+    ]
+    assert found[1].endswith("Correct it on the command line.")

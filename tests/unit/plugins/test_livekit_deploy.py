@@ -41,7 +41,7 @@ PLAYBOOK = """
         mode: "0600"
         content: >-
           {{ ((hostvars | livekit_inventory_problems(groups['agent_hosts']))
-             + (hostvars | livekit_argument_problems(groups['agent_hosts']))) | to_json }}
+             + (hostvars | livekit_input_problems(groups))) | to_json }}
 """
 
 
@@ -67,7 +67,7 @@ CASES = [
     (", livekit_url_allow_insecure: '{{ 1 }}x'", "b: livekit_url_allow_insecure is '1x', expected true or false"),
     (", agent_release_kep: 3", "b: agent_release_kep is no variable of this project"),
     (", livekit_agent_memory: [2g]", "b: livekit_agent_memory has a value of type list that is no str"),
-    (", agent_api_ports: '{{ [1, 1 * 2] }}x'", "b: agent_api_ports has a value of type str that is no list of int"),
+    (", agent_api_ports: '{{ [1, 1 * 2] }}x'", "b: agent_api_ports has a value of type str that is no list, expected list of int"),
 ]
 
 

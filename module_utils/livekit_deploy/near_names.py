@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which known name somebody meant who wrote another one. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+
+# Up to which length of a name so many slips of a finger are looked for.
+SLIPS = ((7, 1), (19, 2))
+MOST_SLIPS = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that differs from ``name`` by a few slips only, in case, hyphens or underscores; empty where there is none."""
+    return _nearest(name, tuple(sorted(known)))
+
+
+@lru_cache(maxsize=4096)
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    written = plain(name)
+    allowed = slips_in(written)
+    # A whole name with a word of its own before or after it is somebody else's: my_livekit_url.
+    others = [other for other in known if not (name.startswith(f"{other}_") or name.endswith(f"_{other}"))]
+    found = [(distance, other) for other in others if (distance := slips(written, plain(other), allowed)) <= allowed]
+    return min(found)[1] if found else ""
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).casefold()
+
+
+def slips_in(name: str) -> int:
+    return next((allowed for length, allowed in SLIPS if len(name) <= length), MOST_SLIPS)
+
+
+def slips(one: str, other: str, most: int) -> int:
+    """Count the letters that are wrong, missing, too many or in the place of their neighbour; more than ``most`` are not counted."""
+    if abs(len(one) - len(other)) > most or (Counter(one) - Counter(other)).total() > most:
+        return most + 1
+    before, row = [0] * (len(other) + 1), list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        earlier, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(row[j - 1] + 1, before[j] + 1, before[j - 1] + (letter != wanted))
+            swapped = i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted
+            row.append(min(cost, earlier[j - 2] + 1) if swapped else cost)
+    return row[-1]
