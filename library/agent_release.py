@@ -454,6 +454,7 @@ def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
     notes = deployment.notes(p["instance_host"], answer, check)
     changed = plan["changed"] or bool(plan["returns_from"])
     send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
+    answer.pop("troubles", None)  # the notes have them
     told = {"report_notes": notes, "warnings": deployment.warnings(p["instance_host"], plan)}
     return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, **told, **answer}
 
@@ -494,7 +495,9 @@ def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
 def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
     done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
     changed = bool(done["retired"] or done["removed"] or done["images_removed"])
-    return {"changed": changed, "fence": p["fence"], "report_notes": deployment.drain_notes(p["instance_host"], done["draining"]), **done}
+    host, troubles = p["instance_host"], done.pop("troubles", [])
+    notes = [*deployment.drain_notes(host, done["draining"]), *deployment.trouble_notes(host, troubles)]
+    return {"changed": changed, "fence": p["fence"], "report_notes": notes, **done}
 
 
 def removed(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
@@ -537,12 +540,14 @@ def main() -> None:
     whole = {"begun": begun, "removed": removed}.get(p["state"])
     if module.check_mode and not whole:
         module.exit_json(changed=False)
+    # By it the role knows whose answer this is.
+    about = {"fence": p["fence"]} if p["fence"] is not None else {}
     try:
         answer = whole(run, p, module.check_mode) if whole else STATES[p["state"]](run, p)
     except (LockError, RefusalError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), **about)
     except deployment.Trouble as error:
-        module.fail_json(msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
+        module.fail_json(**about, msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
     for text in answer.pop("warnings", []):  # ansible-core shows them at once, and the notes come at the end
         module.warn(text)
     module.exit_json(**answer)

@@ -109,7 +109,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, drain, engine, worker
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import Reader
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
@@ -126,7 +126,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 TOTAL_SECONDS = 120.0
 
 
-def wait_registered(run: Run, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
+def wait_registered(run: Reader, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:

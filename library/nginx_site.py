@@ -89,7 +89,16 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import certificate, proxy
 from ansible.module_utils.livekit_deploy.command import Run, Runner
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.host import reload_proxy, site_path, test_proxy, upstream_path, upstream_text
+from ansible.module_utils.livekit_deploy.host import (
+    drop_empty,
+    load_mark,
+    reload_proxy,
+    site_path,
+    test_proxy,
+    to_be_loaded,
+    upstream_path,
+    upstream_text,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -121,16 +130,17 @@ def put(texts: Texts) -> None:
             write_atomically(path, text, 0o644)
 
 
-def converge(run: Run, before: Texts, after: Texts, what: str) -> str:
+def converge(run: Run, before: Texts, after: Texts, what: str, upstream: Path) -> str:
     """Write the files and let nginx use them; why not, with the files as they were, else empty."""
     # An upstream that stays is not written, not even as it was read: a release may have switched it since.
     changed = {path: text for path, text in after.items() if text != before[path]}
-    put(changed)
-    refused = reload_proxy(run) if any(after.values()) else forgotten(run)
-    if not refused:
-        return ""
-    put({path: before[path] for path in changed})
-    return proxy.refused(refused, test_proxy(run), what)
+    with to_be_loaded(upstream):
+        put(changed)
+        refused = reload_proxy(run) if any(after.values()) else forgotten(run)
+        if refused:
+            put({path: before[path] for path in changed})
+    drop_empty([upstream.parent])
+    return proxy.refused(refused, test_proxy(run), what) if refused else ""
 
 
 def forgotten(run: Run) -> str | None:
@@ -169,7 +179,9 @@ def main() -> None:
     except certificate.CertificateError as error:
         module.fail_json(msg=str(error))
     if not module.check_mode:
-        refused = converge(run, before, after, f"{site} and {upstream}") if before != after else ""
+        # Also where a run was killed before its reload: the files are as they are to be, and nginx has others loaded.
+        unloaded = before != after or load_mark(upstream).exists()
+        refused = converge(run, before, after, f"{site} and {upstream}", upstream) if unloaded else ""
         if refused:
             module.fail_json(msg=refused)
         notes += upstream_notes(run, p, upstream)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, engine, history, listeners, probes, proxy, release
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, now, port_taken, test_proxy
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, noted, now, port_taken, test_proxy
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
 # What a release's record has of the plan that made it.
@@ -81,14 +81,16 @@ class Deployment:
 
     def prepared(self, order: Order) -> dict[str, Any]:
         self.host.images.drop_sent()
+        self.host.regain(engine.containers(self.host.run))
         recovered, found = self.host.recover(), self.host.info()
         cleared = list(dict.fromkeys([*recovered, *found["leftovers"]]))
+        troubles: list[str] = []
         if cleared:
             # One that was told to stop before still has calls. One that is told now ends in seconds if it has none, and no later step of a
             # run with nothing else to do would wait for it.
             told = [(self.host.record(one) or {}).get("drain_started_at") for one in cleared]
-            self.host.retire(0.0 if all(told) else STOP_SECONDS, keep=len(self.host.records()), insist=True)
-            found = self.host.info()
+            done = self.host.retire(0.0 if all(told) else STOP_SECONDS, keep=len(self.host.records()), insist=True)
+            troubles, found = done["troubles"], self.host.info()
         answer, content = self.decided(order, self.on_the_first_day(order, found, write=True))
         plan, current = answer["plan"], answer["release"]
         if plan["returns_from"] and not plan["changed"]:  # it was rolled back to what the inventory says by now
@@ -101,7 +103,7 @@ class Deployment:
             else:
                 self.host.stage(self.new_record(order, answer), content.files(plan, f"{order.host}/{plan['id']}"))
                 self.host.settle_file(plan["id"])
-        return {**answer, "cleared": cleared}
+        return {**answer, "cleared": cleared, "troubles": troubles}
 
     def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: answer["plan"][key] for key in RECORDED}
@@ -296,28 +298,41 @@ class Deployment:
         return brought
 
     def abandon(self, fence: int, reason: str) -> dict[str, Any]:
-        """Take the run's release back, note it, give the lock back."""
-        with self.lock.held(fence, self.lock.read().step, 120.0, noted_as="take back") as record:
+        """Take the run's release back, note it, give the lock back. A full disk keeps the lock's record from being written, not this."""
+        with self.lock.held(fence, self.lock.read().step, 120.0, noted_as="take back", insist=True) as record:
             target = record.change["to"]
             done = self.host.abandon(target)
-        self.close(fence, history.KEPT if done["serving"] == target else history.TAKEN_BACK, None, reason)
+        with noted(done["log"], "how the run ended is not noted"):
+            self.close(fence, history.KEPT if done["serving"] == target else history.TAKEN_BACK, None, reason)
         return done
 
     def end(self, fence: int, wait_seconds: float, keep: int, overlap_seconds: float, verdict: str | None, reason: str) -> dict[str, Any]:
-        """Drain and stop what no longer serves, note what was released, give the lock back."""
-        with self.lock.held(fence, "drain", 2 * wait_seconds + overlap_seconds + 120.0):
-            done = self.host.retire(wait_seconds, keep, overlap_seconds)
-            done["images_removed"] = self.host.prune_images()
-        self.close(fence, history.RELEASED, verdict, reason)
-        return done
+        """Drain and stop what no longer serves, note what was released, give the lock back.
+
+        The release was proven and serves: what of this cannot be done is told in ``troubles``, and takes nothing back."""
+        done: dict[str, Any] = {"draining": [], "retired": [], "removed": [], "images_removed": [], "troubles": []}
+        troubles: list[str] = []
+        with (
+            noted(troubles, "the releases before are not ended"),
+            self.lock.held(fence, "drain", 2 * wait_seconds + overlap_seconds + 120.0, insist=True),
+        ):
+            done |= self.host.retire(wait_seconds, keep, overlap_seconds)
+            with noted(troubles, "images that no release needs are not removed"):
+                done["images_removed"] = self.host.prune_images()
+        with noted(troubles, "the release is not noted in the history, or the lock not given back"):
+            self.close(fence, history.RELEASED, verdict, reason)
+        return {**done, "troubles": [*done["troubles"], *troubles]}
 
     def close(self, fence: int, outcome: str, verdict: str | None, reason: str) -> None:
+        """Note how the run ended and give the lock back, whatever keeps the note from being written."""
         with self.lock.changing(5.0):
             record = self.lock.read()
             if record.owner is None or record.fence != fence:
                 return
-            history.append(self.history, history.entry_of(record, outcome, verdict, reason))
-            self.lock.release(fence)
+            try:
+                history.append(self.history, history.entry_of(record, outcome, verdict, reason))
+            finally:
+                self.lock.release(fence)
 
 
 def change_of(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,6 +381,7 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
         lines.append(f"{host}: nothing {'would be' if check else 'was'} rolled back: {plan['id']} serves and is what was asked for")
     if not plan["changed"]:
         lines += drain_notes(host, answer["leftovers"])
+    lines += trouble_notes(host, answer.get("troubles", []))
     return [*lines, *warnings(host, plan), *(dry(host, plan, current) if check else [])]
 
 
@@ -377,6 +393,11 @@ def warnings(host: str, plan: Mapping[str, Any]) -> list[str]:
         f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml "
         "returns to the inventory's name"
     ]
+
+
+def trouble_notes(host: str, troubles: Sequence[str]) -> list[str]:
+    """What a run tells of its housekeeping that failed."""
+    return [f"{host}: {one}; the next run tries it again" for one in troubles]
 
 
 def drain_notes(host: str, draining: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import engine, process, worker
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import Reader
 from ansible.module_utils.livekit_deploy.files import write_atomically
 
 RUNTIME = Path("/run")
@@ -45,7 +45,7 @@ class Drain:
     ``dry`` says what would be done and does nothing. What was done is in ``commands``, as a person would type it.
     """
 
-    def __init__(self, run: Run, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False) -> None:
+    def __init__(self, run: Reader, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False) -> None:
         self.run, self.worker_id, self.dry = run, worker_id, dry
         self.runtime, self.root = runtime, root or process.ROOT
         self.records = Records(runtime)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -27,6 +28,8 @@ ORCHESTRATORS = {
     "com.amazonaws.ecs.task-arn": "Amazon ECS",
 }
 DEFAULT_FILES = frozenset({"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"})
+# How long what has no call may take to end.
+STOP_SECONDS = "5"
 # The worker's own server (livekit-agents 1.8.9, measured).
 WORKER_PORT = 8081
 
@@ -60,6 +63,29 @@ def containers(run: Run, label: str | None = None) -> list[dict[str, Any]]:
         raise EngineError(err.strip())
     found: list[dict[str, Any]] = json.loads(out)
     return found
+
+
+def owned(run: Run, kind: str) -> dict[str, str]:
+    """The host's networks or volumes, by name with the compose project that made each."""
+    lines = docker(run, kind, "ls", "--format", f'{{{{.Name}}}}\t{{{{.Label "{PROJECT_LABEL}"}}}}').splitlines()
+    return {name: project for name, _, project in (line.partition("\t") for line in lines if line)}
+
+
+def clear(run: Run, found: Sequence[dict[str, Any]], is_cleared: Callable[[str], bool]) -> None:
+    """Stop and remove containers, then the networks of the compose projects that are cleared.
+
+    By their ids: Compose would look for a file, and would know only what has the project's label.
+    """
+    running = [container["Id"] for container in found if container["State"]["Running"]]
+    for verb, ids in ((("stop", "-t", STOP_SECONDS), running), (("rm", "--force"), [container["Id"] for container in found])):
+        try:
+            if ids:
+                docker(run, *verb, *ids)
+        except EngineError as error:
+            if not error.is_gone:
+                raise
+    for network in [name for name, project in owned(run, "network").items() if is_cleared(project)]:
+        docker(run, "network", "rm", network)
 
 
 def inspect(run: Run, container: str) -> dict[str, Any]:
@@ -118,10 +144,24 @@ def start_command(container: dict[str, Any]) -> str:
     return f"cd {shlex.quote(directory)} && {shlex.join(['docker', 'compose', *options, 'up', '-d', service])}"
 
 
-def log_lines(run: Run, container: str, tail: int | None = None, *, timestamps: bool = False) -> list[str]:
-    """A container's log, oldest first, standard output and error together; each line after its time where that is asked for."""
-    options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
-    status, out, err = run(["docker", "logs", *options, container])
-    if status != 0:
-        raise EngineError(err.strip()[-2000:])
-    return (out + err).splitlines()
+class Lines:
+    """A container's log, oldest first, standard output and error together, each line after its time where that is asked for. It is not held
+    in memory. ``cut`` says afterwards why the newest lines are missing; EngineError where Docker cannot read it."""
+
+    def __init__(
+        self, run: Reader, container: str, tail: int | None = None, *, timestamps: bool = False, seconds: float | None = None
+    ) -> None:
+        options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
+        self.output = run.lines(["docker", "logs", *options, container], seconds)
+        self.cut = ""
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.output
+        self.cut = self.output.cut
+        if self.output.status and not self.cut:
+            raise EngineError(self.output.last.strip()[-2000:])
+
+
+def log_lines(run: Reader, container: str, tail: int | None = None) -> Lines:
+    """The newest lines of a container's log; all of it without ``tail``."""
+    return Lines(run, container, tail)

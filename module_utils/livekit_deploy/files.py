@@ -3,22 +3,32 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+FILE_BYTES = 32 * 1024 * 1024
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file whole, with exactly this mode."""
+    """Replace a file whole, with exactly this mode. Where that fails, a full disk say, nothing of it stays."""
     partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8", newline="") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8", newline="") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, ValueError):
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 @contextmanager
@@ -34,9 +44,18 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str | None:
-    """The text of a file, None where there is none."""
+    """Return the text of an ordinary file of at most 32 MiB, None for anything else: what has its place may be of others.
+
+    Bytes that are no UTF-8 are replaced: such a text equals none that we wrote.
+    """
     try:
-        with path.open(encoding="utf-8", newline="") as file:  # as it is: a value may hold a carriage return
-            return file.read()
-    except FileNotFoundError:
-        return None
+        # A pipe would wait for its writer, a directory is none to read.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123  of a descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            data = file.read(FILE_BYTES + 1)
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return None
+        raise
+    return None if len(data) > FILE_BYTES else data.decode(errors="replace")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, docker_variants, engine, images, proxy, release, times, worker, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.lock import LockError
+from ansible.module_utils.livekit_deploy.text import cut, parsed, plain
 
 LOOKED_AT, LAST_WORDS = 500, 6
 # Docker's words, with and without its own proxy of ports.
@@ -20,6 +23,10 @@ PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 class ReleaseError(Exception):
     """A step could not be done; the text says found, expected and what to do."""
+
+
+# What the world may do to a step.
+TROUBLE = (engine.EngineError, ReleaseError, OSError)
 
 
 def now() -> str:
@@ -33,7 +40,7 @@ class Host:
     serving API, ``run`` runs an argument list (see ``command.Run``).
     """
 
-    def __init__(self, run: Run, app: str, root: str, upstream: str) -> None:
+    def __init__(self, run: Reader, app: str, root: str, upstream: str) -> None:
         self.run = run
         self.app = app
         self.root = Path(root)
@@ -48,8 +55,7 @@ class Host:
         return self.releases / release_id
 
     def record(self, release_id: str) -> dict[str, Any] | None:
-        text = read_text(self.directory(release_id) / "release.json")
-        return json.loads(text) if text else None
+        return release.record_in(self.directory(release_id))
 
     def save(self, record: dict[str, Any], **changes: Any) -> dict[str, Any]:
         record = {**record, **changes}
@@ -65,6 +71,16 @@ class Host:
 
     def current(self) -> dict[str, Any] | None:
         return self.record(self.link.readlink().name) if self.link.is_symlink() else None
+
+    def known_current(self) -> dict[str, Any] | None:
+        """As ``current``, where a release that serves and whose record cannot be read is not taken for none."""
+        path = self.link / "release.json"
+        if (found := self.current()) is None and path.is_file():
+            raise ReleaseError(
+                f"found: {path} is no record of a release, expected that of the one that serves. Run deploy.yml, which makes it anew from "
+                "what runs"
+            )
+        return found
 
     def point_to(self, release_id: str | None) -> None:
         """Make ``current`` the link to a release, atomically; None removes it."""
@@ -91,14 +107,28 @@ class Host:
 
     # --- containers ---
 
+    def release_of(self, container: dict[str, Any]) -> str:
+        """The id of the release that a container is of, by its compose project or, whatever that is, by the files it was made from."""
+        labels = engine.labels(container)
+        if found := release.id_in_project(self.app, labels.get(engine.PROJECT_LABEL, "")):
+            return found
+        paths = [Path(path) for path in (labels.get(engine.DIRECTORY_LABEL, ""), *labels.get(engine.FILES_LABEL, "").split(",")) if path]
+        directories = [path for one in paths for path in (one, one.parent) if path.parent == self.releases]
+        return next((path.name for path in directories if release.ID_PATTERN.fullmatch(path.name)), "")
+
     def services(self, release_id: str, found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """The containers of a release by compose service."""
+        """The containers of a release by compose service; those of another compose project only where it has no such service itself."""
         record = self.record(release_id) or {}
         if record.get("adopted"):
             return {name: self.service(c) for name, c in adoption.members(record, found).items()}
-        project = release.project(self.app, release_id)
-        mine = [c for c in found if engine.labels(c).get(engine.PROJECT_LABEL) == project]
-        return {engine.labels(c)[engine.SERVICE_LABEL]: self.service(c) for c in mine}
+        candidate = release.candidate_project(self.app, release_id)
+        mine = [c for c in found if self.release_of(c) == release_id and engine.labels(c).get(engine.PROJECT_LABEL) != candidate]
+        mine.sort(key=lambda c: not self.is_astray(c))
+        return {engine.labels(c).get(engine.SERVICE_LABEL) or c["Name"]: self.service(c) for c in mine}
+
+    def is_astray(self, container: dict[str, Any]) -> bool:
+        """Whether a container that was made from a release's files is of a compose project that is none of ours."""
+        return not release.id_in_project(self.app, engine.labels(container).get(engine.PROJECT_LABEL, ""))
 
     @staticmethod
     def service(container: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +162,7 @@ class Host:
 
     def state(self, found: list[dict[str, Any]]) -> dict[str, Any]:
         """``info`` without the workers: what the record and a listing of the host's containers say."""
-        record = self.current()
+        record = self.known_current()
         services = self.services(record["id"], found) if record else {}
         records = self.records()
         others = [r for r in records if not record or r["id"] != record["id"]]
@@ -151,6 +181,63 @@ class Host:
         if record.get("adopted"):
             return record["state"] == "draining" or any(service["running"] for service in services)
         return bool(services)
+
+    # --- what has no record ---
+
+    def regain(self, found: list[dict[str, Any]]) -> None:
+        """Make a record for each release that runs and has none, so that its calls are waited for; clear what else of our form has none.
+
+        A run that was killed leaves such, an old version under another compose project, or a hand that removed a record.
+        """
+        known = {record["id"] for record in self.records()}
+        for release_id in sorted({self.release_of(c) for c in found} - known - {""}):
+            candidate = release.candidate_project(self.app, release_id)
+            mine = [c for c in found if self.release_of(c) == release_id and engine.labels(c).get(engine.PROJECT_LABEL) != candidate]
+            if any(c["State"]["Running"] for c in mine):
+                self.directory(release_id).mkdir(mode=0o750, parents=True, exist_ok=True)
+                self.save(self.regained(release_id, found))
+        self.sweep(found)
+
+    def regained(self, release_id: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+        """The record of a release that runs, from its containers. Whether its worker was told to stop, its own log says; one that cannot
+        be asked is taken for one that was, because a second signal would end its calls."""
+        services = self.services(release_id, found)
+        serves = self.link.is_symlink() and self.link.readlink().name == release_id
+        by_id = {container["Id"]: container for container in found}
+        ports = [port for one in services.values() for port in adoption.published(by_id[one["id"]])]
+        names = [name for one in services.values() if (name := one["env"].get("LIVEKIT_AGENT_NAME"))]
+        record = {
+            "state": "serving" if serves else "abandoned",
+            "agent_name": next(iter(names), ""),
+            "api_port": ports[0] if ports and release.API in services else None,
+            "images": {name: one["image"] for name, one in services.items()},
+            "services": [name for name in release.SERVICES if name in services],
+        }
+        agent = services.get(worker.WORKER_SERVICE)
+        told = not serves and agent is not None and agent["running"] and self.was_told(by_id[agent["id"]])
+        return release.regained(self.app, release_id, {**record, **({"drain_started_at": now()} if told else {})})
+
+    def was_told(self, agent: dict[str, Any]) -> bool:
+        """Whether a worker was told to stop, or may have been."""
+        try:
+            found = worker.readings(self.run, found=[agent])["workers"]
+        except engine.EngineError:
+            return True
+        return not found or not found[0]["worker_id"] or bool(found[0]["draining"])
+
+    def sweep(self, found: list[dict[str, Any]]) -> None:
+        """Clear what is of our own form and has no record: containers, networks, files with secrets."""
+        known = {record["id"] for record in self.records()}
+        engine.clear(
+            self.run,
+            [c for c in found if (one := self.release_of(c)) and one not in known],
+            lambda project: bool(one := release.id_in_project(self.app, project)) and one not in known,
+        )
+        for path in sorted(self.releases.glob("*")):
+            if release.ID_PATTERN.fullmatch(path.name) and path.name not in known:
+                self.remove(path.name)
+        for path in self.root.glob(".*.partial"):
+            path.unlink(missing_ok=True)
 
     # --- content ---
 
@@ -172,10 +259,15 @@ class Host:
         if present and present.get("files") == hashes and not release.file_drift(present, {n: read_text(directory / n) for n in files}):
             return False
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_atomically(directory / name, text)
-        self.set_gate(record["id"], release.GATE_CLOSED if release.is_standby(record) else release.GATE_OPEN)
+        # Before any secret: what a killed run has left is known by its record.
         self.save(record, state="staged", files=hashes, staged_at=now())
+        try:
+            for name, text in files.items():
+                write_atomically(directory / name, text)
+            self.set_gate(record["id"], release.GATE_CLOSED if release.is_standby(record) else release.GATE_OPEN)
+        except OSError:
+            self.remove(record["id"])
+            raise
         return True
 
     def settle_file(self, release_id: str) -> None:
@@ -184,21 +276,25 @@ class Host:
         try:
             document = self.composed(release_id)
             self.refuse_missing_networks(document)
-        except ReleaseError:
+            volumes = [volume["name"] for volume in (document.get("volumes") or {}).values()]
+            self.save(self.record(release_id) or {}, volumes=volumes)
+        except TROUBLE:
             self.remove(release_id)
             raise
-        volumes = [volume["name"] for volume in (document.get("volumes") or {}).values()]
-        self.save(self.record(release_id) or {}, volumes=volumes)
 
     def composed(self, release_id: str) -> dict[str, Any]:
         """The release's file as Compose reads it."""
         try:
-            document: dict[str, Any] = json.loads(self.compose(release_id, "config", "--format", "json"))
+            document = parsed(self.compose(release_id, "config", "--format", "json"))
         except engine.EngineError as error:
             raise ReleaseError(
                 f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
                 "livekit_agent_compose, or the variables for volumes and memory"
             ) from None
+        if not isinstance(document, dict):
+            raise ReleaseError(
+                "found: `docker compose config` answers no JSON, expected what it made of the release's file. Update Compose"
+            )
         return document
 
     def refuse_missing_networks(self, document: dict[str, Any]) -> None:
@@ -247,24 +343,25 @@ class Host:
         record = self.record(release_id) or {}
         self.make_volumes(release_id)
         override = release.candidate_override(record["candidate"])
-        directory = self.directory(release_id)
-        write_atomically(directory / release.CANDIDATE_FILE, override)
-        project = release.candidate_project(self.app, release_id)
-        # Compose looks for a file in its own working directory, not in the project's.
-        files = ("--project-name", project, "--file", f"{directory}/compose.yml", "--file", f"{directory}/{release.CANDIDATE_FILE}")
-        self.compose(release_id, *files, "up", "--detach", "--no-deps", "--pull", "never", worker.WORKER_SERVICE)
+        write_atomically(self.directory(release_id) / release.CANDIDATE_FILE, override)
+        where: dict[str, Any] = {"project": release.candidate_project(self.app, release_id), "more_files": [release.CANDIDATE_FILE]}
+        self.compose(release_id, "up", "--detach", "--no-deps", "--pull", "never", worker.WORKER_SERVICE, **where)
 
     def end_candidate(self, release_id: str) -> None:
         """Remove what ``start_candidate`` made; nothing had its name, so it has no call."""
         path = self.directory(release_id) / release.CANDIDATE_FILE
         if path.exists():
             project = release.candidate_project(self.app, release_id)
-            engine.docker(self.run, "compose", "--project-name", project, "down", "--timeout", "5")
+            found = [c for c in engine.containers(self.run) if engine.labels(c).get(engine.PROJECT_LABEL) == project]
+            engine.clear(self.run, found, lambda name: name == project)
             path.unlink()
 
-    def compose(self, release_id: str, *arguments: str) -> str:
+    def compose(self, release_id: str, *arguments: str, project: str = "", more_files: Iterable[str] = ()) -> str:
+        """Call Compose for a release. Project and files are always named: it would look for them in its surroundings."""
         directory = str(self.directory(release_id))
-        return engine.docker(self.run, "compose", "--progress", "quiet", "--project-directory", directory, *arguments)
+        named = ("--project-directory", directory, "--project-name", project or release.project(self.app, release_id))
+        files = [part for name in ("compose.yml", *more_files) for part in ("--file", f"{directory}/{name}")]
+        return engine.docker(self.run, "compose", "--progress", "quiet", *named, *files, *arguments)
 
     def refuse_unstable(self, release_id: str, worker_id: str) -> None:
         """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
@@ -353,27 +450,38 @@ class Host:
         """Take back a release that failed: the one before it serves (again), what the failed one started goes.
         Where there is no way back, because the one before does not run or is being stopped, the failed one serves on.
 
+        The way back comes first, then the look at what failed, then the clearing; neither of these two undoes it.
         Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
         """
-        self.images.drop_sent()
-        services = self.services(release_id, engine.containers(self.run))
-        log = [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
         failed, current = self.record(release_id), self.current()
         if failed and current and current["id"] == release_id:
             if not self.can_go_back(failed):
-                return {"serving": release_id, "log": log, "draining": []}
+                return {"serving": release_id, "log": self.last_words_of(release_id), "draining": []}
             self.switch_back(failed)
         self.recover()
-        busy = self.clear(release_id, 5.0)
+        log, busy = self.last_words_of(release_id), False
+        try:
+            self.images.drop_sent()
+            busy = self.clear(release_id, 5.0)
+        except TROUBLE as error:
+            log.append(f"what {release_id} has started is not cleared, the next run does that: {error}")
         now_serving = self.current()
         return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if busy else []}
 
+    def last_words_of(self, release_id: str) -> list[str]:
+        """The last lines of a release's containers. What they say, or that nothing can be read of them, keeps nothing from being done."""
+        try:
+            services = self.services(release_id, engine.containers(self.run))
+        except TROUBLE as error:
+            return [f"the containers of {release_id} cannot be read: {worker_log.short(str(error))}"]
+        return [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
+
     def last_words(self, container: str) -> list[str]:
-        """The last lines of a container's log, or why it has none to read: that keeps no release from being taken back."""
+        """The last lines of a container's log, or why it has none to read."""
         try:
             lines = engine.log_lines(self.run, container, LOOKED_AT)
             return [worker_log.short(line) for line in worker_log.telling(lines, LAST_WORDS)]
-        except engine.EngineError as error:
+        except Exception as error:  # foreign text, whatever it is
             return [f"its log cannot be read: {worker_log.short(str(error))}"]
 
     def can_go_back(self, failed: dict[str, Any]) -> bool:
@@ -381,15 +489,20 @@ class Host:
         before = self.record(failed["previous"]) if failed.get("previous") else None
         if not before:
             return True
-        services = self.services(before["id"], engine.containers(self.run))
+        if before.get("retiring_since"):
+            return False
+        try:
+            services = self.services(before["id"], engine.containers(self.run))
+        except engine.EngineError:
+            return True  # it ran a moment ago, and the other one failed
         running = {name for name, found in services.items() if found["running"]}
-        return not before.get("retiring_since") and running >= set(release.services_of(before))
+        return running >= set(release.services_of(before))
 
     def clear(self, release_id: str, wait_seconds: float, *, insist: bool = False) -> bool:
         """Stop and remove a release that was taken back; True while its worker is still busy. One whose gate was never open has no calls,
         unless its worker does not ask the gate."""
         record = self.record(release_id) or {}
-        if record.get("state") == "staged" and release.is_standby(record):
+        if self.is_quiet(record):
             self.down(release_id)
         elif self.drain(release_id, wait_seconds, insist=insist):
             self.save(self.record(release_id) or record, state="abandoned")
@@ -399,6 +512,14 @@ class Host:
         else:
             self.remove(release_id)
         return False
+
+    def is_quiet(self, record: Mapping[str, Any]) -> bool:
+        """Whether the worker of a release has never been asked for a call: its gate was closed. What is of another compose project may
+        have been given another gate."""
+        if record.get("state") != "staged" or not release.is_standby(record):
+            return False
+        mine = [c for c in engine.containers(self.run) if self.release_of(c) == record["id"]]
+        return not any(c["State"]["Running"] and self.is_astray(c) for c in mine)
 
     def recover(self) -> list[str]:
         """What a run left that was killed in the middle of a switch: the release that `current` points to serves, any other is to drain."""
@@ -497,46 +618,57 @@ class Host:
             for service in running:
                 engine.docker(self.run, "stop", service["id"])
             return
-        self.end_candidate(release_id)
-        engine.docker(self.run, "compose", "--project-name", release.project(self.app, release_id), "down", "--timeout", "5")
+        found = [container for container in engine.containers(self.run) if self.release_of(container) == release_id]
+        engine.clear(self.run, found, lambda project: release.id_in_project(self.app, project) == release_id)
 
     def remove(self, release_id: str) -> None:
-        """Remove a release's directory and what we wrote into it; a file of somebody else's stays and keeps the directory."""
+        """Remove a release's directory and what we wrote into it, its record last; a file of somebody else's stays and keeps the directory.
+
+        Its containers go first: what is left of them is known by the directory."""
         directory = self.directory(release_id)
-        record = self.record(release_id) or {}
-        for name in [*record.get("files", {}), release.CANDIDATE_FILE, "gate/state", "release.json"]:
-            (directory / name).unlink(missing_ok=True)
-        for path in (directory / "gate", directory):
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+        for path in own_files(directory, self.record(release_id) or {}):
+            path.unlink(missing_ok=True)
+        drop_empty([directory / "gate", directory])
 
     def retire(self, wait_seconds: float, keep: int, overlap_seconds: float = 0.0, *, insist: bool = False) -> dict[str, list[str]]:
-        """Drain and stop every release but the serving one, newest first and all within one wait, and remove the oldest beyond ``keep``."""
+        """Drain and stop every release but the serving one, newest first and all within one wait, and remove the oldest beyond ``keep``.
+
+        One that cannot be ended keeps none of the others: ``troubles`` says why, and the next run tries it again."""
         serving = self.current()
-        done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": []}
+        done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": [], "troubles": []}
         found = engine.containers(self.run)
         deadline = time.monotonic() + wait_seconds
         for record in reversed(self.records()):
             left = max(0.0, deadline - time.monotonic())
             if serving and record["id"] == serving["id"]:
                 continue
-            if record["state"] in ("staged", "abandoned"):
-                # Left by a run that was killed, or taken back while its worker had calls.
-                busy = self.clear(record["id"], left, insist=insist)
-                done["draining" if busy else "retired" if record.get("adopted") else "removed"].append(record["id"])
-            elif self.is_left(record, found):
-                if self.drain(record["id"], left, overlap_seconds, insist=insist):
-                    done["draining"].append(record["id"])
-                else:
-                    self.save(self.record(record["id"]) or record, state="retired")
-                    done["retired"].append(record["id"])
+            with noted(done["troubles"], f"release {record['id']} is not ended"):
+                if became := self.retired(record, found, left, overlap_seconds, insist=insist):
+                    done[became].append(record["id"])
         # The record of an adopted project is the way back to its containers: it stays as long as they do.
         records = [r for r in self.records() if not (r.get("adopted") and self.services(r["id"], found))]
         old = [r["id"] for r in records if not serving or r["id"] != serving["id"]]
         for release_id in [r for r in old if r not in done["draining"]][: max(0, len(old) - keep)]:
-            self.remove(release_id)
-            done["removed"].append(release_id)
+            with noted(done["troubles"], f"release {release_id} is not removed"):
+                self.down(release_id)
+                self.remove(release_id)
+                done["removed"].append(release_id)
         return done
+
+    def retired(
+        self, record: dict[str, Any], found: list[dict[str, Any]], wait_seconds: float, overlap_seconds: float, *, insist: bool
+    ) -> str:
+        """End one release that does not serve; what became of it, empty where there was nothing to end."""
+        if record["state"] in ("staged", "abandoned"):
+            # Left by a run that was killed, or taken back while its worker had calls.
+            busy = self.clear(record["id"], wait_seconds, insist=insist)
+            return "draining" if busy else "retired" if record.get("adopted") else "removed"
+        if not self.is_left(record, found):
+            return ""
+        if self.drain(record["id"], wait_seconds, overlap_seconds, insist=insist):
+            return "draining"
+        self.save(self.record(record["id"]) or record, state="retired")
+        return "retired"
 
     # --- an adopted project (see ``adoption``) ---
 
@@ -579,6 +711,29 @@ class Host:
                 f"{record['adopted']['project']}. Look at its log: docker logs {engine.name(wanted[-1]) if wanted else service}"
             )
         return not all(container["State"]["Running"] for container in wanted)
+
+
+@contextmanager
+def noted(troubles: list[str], what: str) -> Iterator[None]:
+    """Go on after housekeeping that fails, whatever it meets: it takes back nothing that was proven. The sentence is what is told."""
+    try:
+        yield
+    except LockError:
+        raise
+    except Exception as error:
+        troubles.append(f"{what}: {cut(plain(str(error)), 300) or type(error).__name__}")
+
+
+def own_files(directory: Path, record: Mapping[str, Any]) -> list[Path]:
+    """What we wrote into a release's directory, the record last."""
+    found = [path for pattern in (*record.get("files", {}), *release.OWN_FILES) for path in sorted(directory.glob(pattern))]
+    return [path for path in dict.fromkeys(found) if path.is_symlink() or not path.is_dir()]
+
+
+def drop_empty(directories: Iterable[Path]) -> None:
+    for path in directories:
+        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
@@ -634,6 +789,20 @@ def test_proxy(run: Run) -> str | None:
 def reload_proxy(run: Run) -> str | None:
     """Test nginx's configuration and reload it, never restart it; what it refused, or None."""
     return test_proxy(run) or told(run, "systemctl", "reload", "nginx")
+
+
+@contextmanager
+def to_be_loaded(upstream: Path) -> Iterator[None]:
+    """Change files of nginx and reload it: until both are done a mark says that nginx may have other files loaded than are there."""
+    mark = load_mark(upstream)
+    mark.parent.mkdir(mode=0o755, exist_ok=True)
+    mark.touch(0o600)
+    yield
+    mark.unlink(missing_ok=True)
+
+
+def load_mark(upstream: Path) -> Path:
+    return upstream.with_name(f".{upstream.name}.unloaded")
 
 
 def told(run: Run, *argv: str) -> str | None:

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -188,11 +188,14 @@ class Lock:
             time.sleep(0.2)
 
     @contextmanager
-    def held(self, fence: int, step: str, deadline_seconds: float, wait_seconds: float = 5.0, noted_as: str = "") -> Iterator[Record]:
+    def held(
+        self, fence: int, step: str, deadline_seconds: float, wait_seconds: float = 5.0, noted_as: str = "", *, insist: bool = False
+    ) -> Iterator[Record]:
         """Be the one that changes this host, if the lock is still ours by its fencing number, for a step of at most so many seconds.
 
         The lease is written before the step, and begins anew after it: what is done on the controller until the next step comes.
-        ``noted_as`` is what its seconds are of, where the step stays the one that failed.
+        ``noted_as`` is what its seconds are of, where the step stays the one that failed. ``insist`` does the step also where nothing can
+        be written, because the disk is full: the way back may be what frees it.
         """
         with self.changing(wait_seconds):
             record = self.read()
@@ -200,8 +203,13 @@ class Lock:
                 raise LockError(overtaken_text(record, fence))
             begun = time.time()
             steps = {**record.steps, **since_the_step(record, begun)}
-            yield self.write(replace(record, step=step, steps=steps, lease_until=begun + deadline_seconds + GRACE_SECONDS))
-            self.note(fence, step, time.time() - begun, noted_as)
+            record = replace(record, step=step, steps=steps, lease_until=begun + deadline_seconds + GRACE_SECONDS)
+            full = suppress(OSError) if insist else nullcontext()
+            with full:
+                self.write(record)
+            yield record
+            with full:
+                self.note(fence, step, time.time() - begun, noted_as)
 
     def note(self, fence: int, step: str, seconds: float, noted_as: str = "", **changes: Any) -> Record:
         """Keep how long a step took and what the run changes; nothing where the lock is no longer ours."""

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import engine, logs, times
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 
 ROOT = Path("/proc")
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "LIVEKIT_AGENT_NAME_OVERRIDE")
@@ -30,8 +30,6 @@ SESSIONS = frozenset({"login", "su", "sshd", "sshd-session", "screen", "tmux", "
 # Programs that wait for the one they started and pass SIGTERM on to it, once (uv 0.13.9, tini and Docker's own init).
 FORWARDING = frozenset({"uv", "tini", "docker-init"})
 INIT = frozenset({"systemd", "init"})
-# A log may be long, and the registration is anywhere in it.
-LOG_LINES, LOG_BYTES = 200_000, 64 * 1024 * 1024
 LISTEN = "0A"
 CONTAINERS = (
     ("Kubernetes", re.compile(r"kubepods")),
@@ -328,27 +326,23 @@ def shown(argv: Iterable[str]) -> str:
 # --- what they say ---------------------------------------------------------------------------------------------------
 
 
-class Log(NamedTuple):
-    lines: list[str]
-    unread: str = ""
-
-
-def log_of(run: Run, root: Path, process: Process) -> Log:
+def log_of(run: Reader, root: Path, process: Process) -> logs.Log:
     """A process's output: the regular file it writes to, else the journal of its unit's present run, else nothing and why."""
     outputs = [root / str(process.pid) / "fd" / number for number in ("1", "2")]
+    began = times.epoch(started_at(root, process))
     try:
         target = str(outputs[0].readlink())
         files = {found.st_ino: path for path in outputs if (found := regular_file(path))}
     except PermissionError:
-        return Log([], "its output may not be looked at: run as root (become)")
+        return logs.Log(unread="its output may not be looked at: run as root (become)")
     except OSError:
-        return Log([], "the process ended meanwhile")
+        return logs.Log(unread="the process ended meanwhile")
     if files:
-        return Log([line for path in files.values() for line in tail_of(path)])
+        return logs.FileLog(files.values(), began)
     unit = unit_of(process.cgroup)
     if unit and target.startswith("socket:"):
-        return journal(run, unit)
-    return Log([], f"its standard output is {target}, which nobody keeps")
+        return journal(run, unit, began)
+    return logs.Log(unread=f"its standard output is {target}, which nobody keeps")
 
 
 def regular_file(path: Path) -> os.stat_result | None:
@@ -359,21 +353,11 @@ def regular_file(path: Path) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) else None
 
 
-def tail_of(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LOG_BYTES))
-        return file.read().decode(errors="replace").splitlines()
-
-
-def journal(run: Run, unit: Unit) -> Log:
+def journal(run: Reader, unit: Unit, began: float | None) -> logs.Log:
     invocation = properties(run, unit).get("InvocationID")
     if not invocation:
-        return Log([], f"systemd does not tell which run of {unit.name} is the present one")
-    status, out, err = run(["journalctl", "--output=cat", "--quiet", f"--lines={LOG_LINES}", f"_SYSTEMD_INVOCATION_ID={invocation}"])
-    if status != 0 or not out:
-        return Log([], f"the journal of {unit.name} has nothing of its present run {err.strip()[-200:]}".strip())
-    return Log(out.splitlines())
+        return logs.Log(unread=f"systemd does not tell which run of {unit.name} is the present one")
+    return logs.JournalLog(run, unit.name, invocation, began)
 
 
 def addresses(root: Path, process: Process) -> list[tuple[str, int]]:

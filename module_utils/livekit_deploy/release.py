@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.livekit_deploy.files import read_text
+from ansible.module_utils.livekit_deploy.text import parsed_object
 from ansible.module_utils.livekit_deploy.worker import INSTANCE_VARIABLE, NAME_VARIABLES, WORKER_SERVICE
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -27,6 +30,16 @@ def project(app: str, release_id: str) -> str:
 
 
 CANDIDATE_FILE = "candidate.yml"
+# What we write into a release's directory.
+OWN_FILES = ("compose.yml", "*.env", CANDIDATE_FILE, "gate/state", ".*.partial", "gate/.*.partial", "release.json")
+PROJECT_PATTERN = re.compile(r"(?P<stamp>\d{8}t\d{6}z)-(?P<digits>[0-9a-f]{8})(?P<candidate>-candidate)?")
+
+
+def id_in_project(app: str, name: str) -> str:
+    """Return the id of the release that a compose project is of, or its worker under a candidate name; empty where it is none of ours."""
+    start = f"{app}-".lower()
+    found = PROJECT_PATTERN.fullmatch(name[len(start) :]) if name.startswith(start) else None
+    return f"{found['stamp'].upper()}-{found['digits']}" if found else ""
 
 
 def candidate_project(app: str, release_id: str) -> str:
@@ -90,6 +103,57 @@ def env_values(text: str) -> dict[str, str]:
         escaped = found["escaped"]
         values[found["name"]] = found["plain"] if escaped is None else re.sub(r"\\.|\$\$", lambda m: ESCAPES.get(m[0], m[0][1:]), escaped)
     return values
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+TEXTS = ("id", "app", "state", "agent_name")
+MAYBE_TEXT = (str, type(None))
+ADOPTED: dict[str, Any] = {"project": str, "directory": MAYBE_TEXT, "worker": str, "api": MAYBE_TEXT, "containers": list, "ports": list}
+
+
+def record_in(directory: Path) -> dict[str, Any] | None:
+    """Return the record of the release that has this directory; None where none of our form is there.
+
+    A directory that looks like one of ours may be of another application's, and a hand may have changed the file.
+    """
+    if not ID_PATTERN.fullmatch(directory.name):
+        return None
+    found = parsed_object(read_text(directory / "release.json") or "")
+    return found if found.get("id") == directory.name and is_record(found) else None
+
+
+def records_in(parent: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the records of all releases of all applications, each with its application's directory; ``parent`` holds these."""
+    for path in sorted(parent.glob("*/releases/*/release.json")):
+        if (found := record_in(path.parent)) and found["app"] == path.parents[2].name:
+            yield path.parents[2], found
+
+
+def is_record(found: Mapping[str, Any]) -> bool:
+    """Whether an object is of the form of a release's record, as far as others than its writer go by it."""
+    adopted = found.get("adopted")
+    return (
+        all(isinstance(found.get(key), str) for key in TEXTS)
+        and isinstance(found.get("api_port"), (int, type(None)))
+        and are_texts(found.get("files") or {})
+        and are_texts(found.get("images") or {})
+        and isinstance(found.get("services") or [], list)
+        and (not adopted or (isinstance(adopted, dict) and all(isinstance(adopted.get(key), kind) for key, kind in ADOPTED.items())))
+    )
+
+
+def regained(app: str, release_id: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record for a release that runs and has none: enough to let it finish its calls.
+
+    ``found`` has its ``state``, ``agent_name``, ``api_port``, ``images`` and ``services``. Nothing is known of its gate.
+    """
+    nothing = {"hash": "", "files": {}, "hook": False, "gated": False, "previous": None, "rolled_back": None}
+    return {"id": release_id, "app": app, **nothing, **found}
+
+
+def are_texts(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 
 # --- content ---------------------------------------------------------------------------------------------------------

@@ -15,15 +15,23 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import engine, history, release, worker
 from ansible.module_utils.livekit_deploy.deployment import Deployment
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, reload_proxy, upstream_text
+from ansible.module_utils.livekit_deploy.host import (
+    Host,
+    ReleaseError,
+    drop_empty,
+    load_mark,
+    own_files,
+    reload_proxy,
+    to_be_loaded,
+    upstream_text,
+)
 from ansible.module_utils.livekit_deploy.lock import BETWEEN_SECONDS, Claim
 
 # nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that never ends.
 API_SECONDS = 60.0
 # A reload answers before nginx's old processes have stopped to accept.
 SETTLE_SECONDS = 1.0
-# What we write into a release's directory, and into the application's.
-OF_A_RELEASE = ("compose.yml", "*.env", release.CANDIDATE_FILE, "release.json", "gate/state", ".*.partial", "gate/.*.partial")
+# What we write into the application's directory.
 OF_THE_APPLICATION = ("current", "history.jsonl", ".*.partial", "images/*.ref", "images/*.tar", "images/.*.partial")
 OF_THE_LOCK = ("lock.json", ".lock")
 
@@ -37,8 +45,10 @@ class Removal:
 
     def __init__(self, host: Host, site: str) -> None:
         self.host, self.site, self.run = host, Path(site), host.run
-        # A release's own compose project, or that of its worker under a candidate name.
-        self.own = re.compile(rf"{re.escape(host.app)}-\d{{8}}t\d{{6}}z-[0-9a-f]{{8}}(-candidate)?")
+
+    def is_own(self, project: str) -> bool:
+        """Whether a compose project is that of a release, or of its worker under a candidate name."""
+        return bool(release.id_in_project(self.host.app, project))
 
     # --- what is there ---
 
@@ -46,14 +56,14 @@ class Removal:
         """What is there of ours, as names; ``there`` says whether anything is that would go."""
         records, found = self.host.records(), self.containers()
         current = self.host.current()
-        mine = [c for c in found if self.own.fullmatch(engine.labels(c).get(engine.PROJECT_LABEL, ""))]
-        networks = self.labelled("network") if found or self.host.root.is_dir() else {}
+        mine = [c for c in found if self.host.release_of(c)]
+        networks = engine.owned(self.run, "network") if found or self.host.root.is_dir() else {}
         files = [str(path) for path in (self.site, self.host.upstream) if path.exists()]
         ours = {
             "serving": current["id"] if current and not current.get("adopted") else None,
             "releases": [r["id"] for r in records if not r.get("adopted")],
             "containers": sorted(engine.name(c) for c in mine),
-            "networks": sorted(name for name, project in networks.items() if self.own.fullmatch(project)),
+            "networks": sorted(name for name, project in networks.items() if self.is_own(project)),
             "images": sorted({str(image) for r in records if not r.get("adopted") for image in (r.get("images") or {}).values()}),
             "files": files,
             "directory": str(self.host.root) if self.host.root.is_dir() else None,
@@ -71,7 +81,8 @@ class Removal:
         # What an earlier run had to leave, because a site of somebody else's includes it.
         left = files == [str(self.host.upstream)] and read_text(self.host.upstream) == upstream_text(self.host.app, None)
         empty = self.host.root.is_dir() and not others
-        there = bool(records or mine or ours["networks"] or (files and not left) or self.own_files() or empty)
+        unloaded = load_mark(self.host.upstream).exists()
+        there = bool(records or mine or ours["networks"] or (files and not left) or self.own_files() or empty or unloaded)
         return {**ours, **known, "there": there, "left": left}
 
     def containers(self) -> list[dict[str, Any]]:
@@ -85,12 +96,6 @@ class Removal:
                 f"found: the Docker Engine does not answer ({error}), expected it to, because containers of ours may be on the host. "
                 "Start it (systemctl start docker), then run it again"
             ) from None
-
-    def labelled(self, kind: str) -> dict[str, str]:
-        """The host's networks or volumes, by name with the compose project that made each."""
-        what = ("--format", f'{{{{.Name}}}}\t{{{{.Label "{engine.PROJECT_LABEL}"}}}}')
-        lines = engine.docker(self.run, kind, "ls", *what).splitlines()
-        return dict((line.split("\t", 1) if "\t" in line else (line, "")) for line in lines if line)  # type: ignore[misc]
 
     def agent_names(
         self, records: Sequence[Mapping[str, Any]], found: list[dict[str, Any]], current: Mapping[str, Any] | None
@@ -107,10 +112,10 @@ class Removal:
         """Named volumes of our releases: data, which is the user's to remove."""
         if not (records or mine or self.host.root.is_dir()):
             return []
-        there = self.labelled("volume")
+        there = engine.owned(self.run, "volume")
         named = {str(name) for r in records for name in r.get("volumes") or []}
         named |= {m["Name"] for c in mine for m in c.get("Mounts") or [] if m.get("Type") == "volume" and not is_anonymous(m["Name"])}
-        return sorted(name for name, project in there.items() if name in named or self.own.fullmatch(project))
+        return sorted(name for name, project in there.items() if name in named or self.is_own(project))
 
     def directories(self) -> list[Path]:
         return sorted(path for path in self.host.releases.glob("*") if release.ID_PATTERN.fullmatch(path.name))
@@ -121,8 +126,7 @@ class Removal:
         return found + [path for directory in self.directories() for path in self.own_in(directory)]
 
     def own_in(self, directory: Path) -> list[Path]:
-        recorded = (self.host.record(directory.name) or {}).get("files", {})
-        return sorted({path for pattern in (*OF_A_RELEASE, *recorded) for path in directory.glob(pattern)})
+        return own_files(directory, self.host.record(directory.name) or {})
 
     def others_files(self) -> list[str]:
         """What somebody else has put into the application's directory."""
@@ -135,8 +139,10 @@ class Removal:
 
     def remove(self, wait_seconds: float) -> dict[str, Any]:
         """All of it, in the order in which nothing is lost: no new request, no open one, no call, then what is left over."""
+        # What has no record gets one, so that its calls are waited for, too.
+        if found := self.containers():
+            self.host.regain(found)
         before = self.survey()
-        self.refuse_strays(before)
         kept = self.leave_proxy()
         serving = self.host.current()
         self.host.point_to(None)
@@ -153,28 +159,26 @@ class Removal:
         self.clear_application()
         return {**before, "adopted": stopped, "kept": kept}
 
-    def refuse_strays(self, before: Mapping[str, Any]) -> None:
-        """Containers of a release whose record is gone may have calls, and may have been told to stop: only a person knows."""
-        known = {release.project(self.host.app, one) for one in before["releases"]}
-        mine = [
-            c for c in self.containers() if c["State"]["Running"] and self.own.fullmatch(engine.labels(c).get(engine.PROJECT_LABEL, ""))
-        ]
-        strays = [c for c in mine if engine.labels(c)[engine.PROJECT_LABEL].removesuffix("-candidate") not in known]
-        if strays:
-            projects = sorted({engine.labels(c)[engine.PROJECT_LABEL] for c in strays})
-            raise ReleaseError(
-                f"found: {', '.join(sorted(map(engine.name, strays)))} without a record in {self.host.releases}, expected the record, "
-                "which says whether its worker was told to stop. Stop it with time for its calls "
-                f"(docker compose -p {projects[0]} stop -t 3600), then run it again"
-            )
-
     def leave_proxy(self) -> list[str]:
         """Take our site and its upstream away; the upstream stays, and answers 502, where a site of somebody else's includes it. Answers
         what stays."""
-        upstream, run = self.host.upstream, self.run
+        upstream = self.host.upstream
         texts = {path: text for path in (self.site, upstream) if (text := read_text(path)) is not None}
-        if not texts:
+        # A run that was killed before its reload has left nginx with what is not there any more.
+        had_site = upstream.parent.parent.is_dir() and any(record["api_port"] for record in self.host.records())
+        if not (texts or load_mark(upstream).exists() or had_site):
             return []
+        with to_be_loaded(upstream):
+            kept = self.forget(texts)
+        for path in (self.site, upstream):
+            path.with_name(f".{path.name}.partial").unlink(missing_ok=True)
+        drop_empty([upstream.parent])
+        time.sleep(SETTLE_SECONDS)
+        return kept
+
+    def forget(self, texts: Mapping[Path, str]) -> list[str]:
+        """Remove these files and let nginx load what is left; what had to be written again."""
+        upstream = self.host.upstream
         for path in texts:
             path.unlink()
         refused, kept = self.reload(), []
@@ -184,14 +188,11 @@ class Removal:
         if refused:
             for path, text in texts.items():
                 write_atomically(path, text, 0o644)
-            reload_proxy(run)
+            reload_proxy(self.run)
             raise ReleaseError(
-                f"found: {refused}. Expected: nginx accepts its configuration without {', '.join(map(str, texts))}; they are as they "
-                "were. Correct it (nginx -t), then run it again"
+                f"found: {refused}. Expected: nginx accepts its configuration without {self.site}, {upstream}; they are as they were. "
+                "Correct it (nginx -t), then run it again"
             )
-        if upstream.parent.is_dir() and not any(upstream.parent.iterdir()):
-            upstream.parent.rmdir()
-        time.sleep(SETTLE_SECONDS)
         return kept
 
     def reload(self) -> str | None:
@@ -230,12 +231,8 @@ class Removal:
 
     def clear_away(self) -> None:
         """What is left of our projects: of a run that was killed, or of an Engine that was away."""
-        left = {engine.labels(c).get(engine.PROJECT_LABEL, "") for c in engine.containers(self.run)}
-        for project in sorted(name for name in left if self.own.fullmatch(name)):
-            engine.docker(self.run, "compose", "--project-name", project, "down", "--timeout", "5")
-        for name, project in self.labelled("network").items():
-            if self.own.fullmatch(project):
-                engine.docker(self.run, "network", "rm", name)
+        left = [container for container in engine.containers(self.run) if self.host.release_of(container)]
+        engine.clear(self.run, left, self.is_own)
 
     def clear_releases(self) -> None:
         """The releases' directories; what is somebody else's keeps its own."""
@@ -250,12 +247,6 @@ class Removal:
         for path in [*self.own_files(), *(root / name for name in OF_THE_LOCK)]:
             path.unlink(missing_ok=True)
         drop_empty([root / "images", root])
-
-
-def drop_empty(directories: Sequence[Path]) -> None:
-    for path in directories:
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
 
 
 def is_anonymous(volume: str) -> bool:

@@ -80,7 +80,7 @@ def test_an_upstream_that_a_release_switched_meanwhile_is_left(nginx: Nginx, sta
     before = {nginx.site: "site one", nginx.upstream: nginx.upstream.read_text()}
     nginx.upstream.write_text("switched since")
     nginx.fails = {TEST: status}
-    nginx_site.converge(lambda argv: nginx.answer(list(argv)), before, {**before, nginx.site: "site two"}, "both")
+    nginx_site.converge(lambda argv: nginx.answer(list(argv)), before, {**before, nginx.site: "site two"}, "both", nginx.upstream)
     assert (nginx.site.read_text(), nginx.upstream.read_text()) == (site, "switched since")
 
 
@@ -135,6 +135,25 @@ def test_a_host_without_nginx_is_refused(nginx: Nginx) -> None:
 def test_a_check_run_needs_no_nginx(nginx: Nginx) -> None:
     nginx.fails = {"nginx -v": NOT_THERE}
     assert nginx.converge("site one", _ansible_check_mode=True)["changed"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_run_that_was_killed_before_its_reload_is_finished_by_the_next(nginx: Nginx, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    if state == "absent":
+        nginx.converge("site one")
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nginx_site, "reload_proxy", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nginx.converge("site one", state=state)
+    assert nginx.site.exists() is (state == "present")
+    nginx.converge("site one", state=state)
+    assert RELOAD in nginx.calls
+    nginx.converge("site one", state=state)
+    assert RELOAD not in nginx.calls
 
 
 # --- a site of somebody else's ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import worker
+from ansible.module_utils.livekit_deploy import engine, release, worker
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 
 from tests.unit.module_utils.machine import Machine
@@ -94,8 +94,15 @@ def test_candidate_has_its_own_project_and_name_and_no_gate(host: Host, machine:
 def test_candidate_is_gone_when_the_worker_starts_or_the_release_fails(host: Host, machine: Machine, after: Any) -> None:
     stage(host, machine, NEW, 18102)
     host.start_candidate(NEW)
+    machine.start(NEW)
+    for container in machine.containers:
+        container["Config"]["Labels"] |= {
+            engine.PROJECT_LABEL: release.candidate_project("app", NEW),
+            engine.DIRECTORY_LABEL: str(host.directory(NEW)),
+        }
+    machine.networks = {"made": release.candidate_project("app", NEW), "theirs": "other"}
     after(host)
-    assert machine.asked("docker", "compose", "--project-name", f"app-{NEW.lower()}-candidate", "down")
+    assert (machine.containers, machine.networks) == ([], {"theirs": "other"})
     assert not (host.directory(NEW) / "candidate.yml").exists()
 
 

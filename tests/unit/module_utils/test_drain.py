@@ -13,6 +13,8 @@ import pytest
 from ansible.module_utils.livekit_deploy import drain, process, worker
 from ansible.module_utils.livekit_deploy.drain import Drain, DrainError
 
+from tests.unit.module_utils.standin import Told
+
 ID = "AW_1"
 UNIT = "agent.service"
 
@@ -72,7 +74,7 @@ def drained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drained:
 
     def run(host: Host, worker_id: str = ID, **options: Any) -> dict[str, Any]:
         monkeypatch.setattr(worker, "everywhere", host.everywhere)
-        return Drain(host, worker_id, runtime=tmp_path, root=tmp_path / "proc", **options).drain(0.05)
+        return Drain(Told(host), worker_id, runtime=tmp_path, root=tmp_path / "proc", **options).drain(0.05)
 
     return run
 

@@ -315,6 +315,8 @@ def test_host_where_nothing_was_brought_is_not_asked(on_host: Images, engine: En
 
 def test_images_of_all_applications_are_needed(tmp_path: Path) -> None:
     for app, record in (("one", {"images": {"fastapi": ONE}}), ("two", {"images": {"fastapi": TWO}}), ("three", {})):
-        (tmp_path / app / "releases/x").mkdir(parents=True)
-        (tmp_path / app / "releases/x/release.json").write_text(json.dumps(record))
+        known = {"id": "20260101T000000Z-00000001", "app": app, "state": "retired", "agent_name": "a", "api_port": 1}
+        directory = tmp_path / app / "releases" / str(known["id"])
+        directory.mkdir(parents=True)
+        (directory / "release.json").write_text(json.dumps({**known, **record}))
     assert set(images.recorded(tmp_path)) == {ONE, TWO}

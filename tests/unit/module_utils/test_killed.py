@@ -13,10 +13,11 @@ from ansible.module_utils.livekit_deploy.host import Host, upstream_text
 from ansible.module_utils.livekit_deploy.lock import Claim, Owner
 
 from tests.unit.module_utils.machine import Machine
+from tests.unit.module_utils.standin import Told
 
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 PORTS = {18101: OLD, 18102: NEW}
-CHANGES = {*(("docker", verb) for verb in ("kill", "stop", "start", "update")), ("systemctl", "reload")}
+CHANGES = {*(("docker", verb) for verb in ("kill", "stop", "start", "update", "rm")), ("systemctl", "reload")}
 
 
 class Killed(BaseException):
@@ -34,7 +35,7 @@ class World:
         upstream.write_text(upstream_text("app", None))
         self.loaded = upstream.read_text()
         (root / "app/releases").mkdir(parents=True)
-        self.host = Host(self.run, "app", str(root / "app"), str(upstream))
+        self.host = Host(Told(self.run), "app", str(root / "app"), str(upstream))
         write = host.write_atomically
         monkeypatch.setattr(host, "write_atomically", lambda *args: self.counted(lambda: write(*args)))
         point = self.host.point_to
@@ -48,7 +49,7 @@ class World:
         return work()
 
     def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
-        changes = tuple(argv[:2]) in CHANGES or "down" in argv
+        changes = tuple(argv[:2]) in CHANGES
         return tuple(self.counted(lambda: self.done(argv)) if changes else self.machine.run(argv))
 
     def done(self, argv: Sequence[str]) -> tuple[int, str, str]:
@@ -58,8 +59,6 @@ class World:
             self.signalled.append(argv[-1])
         if list(argv[:2]) == ["docker", "start"]:  # another process
             self.signalled = [container for container in self.signalled if container != argv[-1]]
-        if list(argv[:2]) == ["docker", "stop"]:
-            self.machine.stop(argv[-1], ends=True)
         return self.machine.run(argv)
 
     def until_killed(self, operations: int, work: Callable[[], Any]) -> bool:
@@ -179,6 +178,57 @@ def test_worker_without_the_hook_may_have_calls_before_the_switch(world: World) 
     world.machine.drains = False
     assert world.host.abandon(NEW)["draining"] == [NEW]
     assert (release.GATE_OPEN.strip(), world.signalled) == (world.host.gate(OLD), [f"{NEW}-agent-worker"])
+
+
+# --- a release that is being written ----------------------------------------------------------------------------------
+
+
+class Writing(World):
+    """A host on which a run writes its first release, with secrets."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(root, monkeypatch)
+        self.deployment = Deployment(self.host)
+        env = {name: {"LIVEKIT_AGENT_NAME": "name"} for name in release.SERVICES}
+        self.content = release.content_of("", env, {name: {"KEY": "s" * 32} for name in release.SERVICES})
+
+    def begin(self, stamp: str) -> str:
+        owner = Owner("m1", 10, "100", "anna@ci")
+        order = Order(Goal(content=self.content), stamp, "a", list(PORTS), dict.fromkeys(release.SERVICES, "i"), {"app": "app"})
+        return str(self.deployment.begin(Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)["plan"]["id"])
+
+    def secrets(self) -> set[str]:
+        return {path.parent.name for path in self.host.releases.rglob("*") if path.is_file() and "s" * 32 in path.read_text()}
+
+
+WRITES = range(8)
+
+
+@pytest.mark.parametrize("operations", WRITES)
+def test_secret_of_a_release_whose_writing_was_killed_is_gone_after_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operations: int
+) -> None:
+    world = Writing(tmp_path, monkeypatch)
+    world.until_killed(operations, lambda: world.begin("20260101T000000Z"))
+    assert world.secrets() <= {record["id"] for record in world.host.records()}, "a secret without a record"
+    for directory in world.host.releases.iterdir():  # killed within a write
+        (directory / ".fastapi.env.partial").write_text("s" * 32)
+    wanted = world.begin("20260102T000000Z")
+    assert (world.secrets(), [path.name for path in world.host.releases.iterdir()]) == ({wanted}, [wanted])
+
+
+@pytest.mark.parametrize("operations", WRITES)
+def test_clearing_of_what_was_being_written_can_be_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operations: int) -> None:
+    world = Writing(tmp_path, monkeypatch)
+    world.until_killed(4, lambda: world.begin("20260101T000000Z"))
+    world.until_killed(operations, lambda: world.begin("20260102T000000Z"))
+    wanted = world.begin("20260103T000000Z")
+    assert world.secrets() == {wanted}
+
+
+def test_enough_writes_were_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Writing(tmp_path, monkeypatch)
+    assert not world.until_killed(WRITES[-1], lambda: world.begin("20260101T000000Z"))
 
 
 # --- a hand-made project that is taken over --------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_proxy_comes_before_the_api_and_the_api_before_the_worker(run: Deploymen
     remove(run, site)
     first = {
         what: next(n for n, c in enumerate(machine.commands) if c[: len(what)] == list(what))
-        for what in (("systemctl", "reload", "nginx"), ("docker", "stop", f"{SECOND}-fastapi"), ("docker", "kill"), ("docker", "compose"))
+        for what in (("systemctl", "reload", "nginx"), ("docker", "stop", f"{SECOND}-fastapi"), ("docker", "kill"), ("docker", "rm"))
     }
     assert list(first.values()) == sorted(first.values())
 
@@ -152,6 +152,29 @@ def test_nginx_that_does_not_run_is_not_reloaded(run: Deployment, site: Path, ma
     assert machine.asked("nginx") + machine.asked("systemctl") == []
 
 
+@pytest.mark.parametrize("released", [True, False])
+def test_removal_that_was_killed_before_its_reload_is_finished_by_the_next(
+    run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, released: bool
+) -> None:
+    if not released:
+        for record in run.host.records():
+            run.host.down(record["id"])
+            run.host.remove(record["id"])
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "reload_proxy", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove(run, site)
+    assert site.exists() is False
+    machine.commands.clear()
+    remove(run, site)
+    assert machine.asked("systemctl", "reload", "nginx")
+    assert (run.host.root.exists(), list(run.host.upstream.parent.glob(".*upstream*"))) == (False, [])
+
+
 def test_file_of_somebody_else_keeps_its_directory(run: Deployment, site: Path) -> None:
     theirs = run.host.directory(SECOND) / "notes.txt"
     theirs.write_text("mine")
@@ -171,15 +194,28 @@ def test_release_that_was_being_written_goes_with_its_secrets(run: Deployment, s
     assert run.host.root.exists() is False
 
 
-def test_containers_without_a_record_are_refused_while_they_run(host: Host, machine: Machine, site: Path) -> None:
+def test_containers_without_a_record_are_drained_by_the_rules(host: Host, machine: Machine, site: Path) -> None:
     machine.start(FIRST)
+    machine.logs[f"{FIRST}-agent-worker"] = '{"message": "registered worker", "id": "AW_1", "agent_name": "a"}'
+    machine.drains = False
     run = Deployment(host)
-    with pytest.raises(ReleaseError, match="without a record"):
-        remove(run, site)
-    for container in machine.containers:
-        container["State"]["Running"] = False
+    for _ in range(2):
+        with pytest.raises(BusyError, match="still has calls"):
+            remove(run, site, wait=0.0)
+    assert len(machine.asked("docker", "kill")) == 1
+    machine.stop(f"{FIRST}-agent-worker", ends=True)
     remove(run, site)
-    assert machine.containers == []
+    assert (machine.containers, host.root.exists()) == ([], False)
+
+
+def test_container_of_another_project_that_was_made_from_our_files_goes_before_them(
+    host: Host, machine: Machine, site: Path, run: Deployment
+) -> None:
+    machine.hand_made("handmade", **{"agent-worker": {}})
+    machine.containers[-1]["Config"]["Labels"][engine.DIRECTORY_LABEL] = str(host.directory(SECOND))
+    remove(run, site)
+    assert "handmade-agent-worker-1" not in {c["Id"] for c in machine.containers}
+    assert host.root.exists() is False
 
 
 def test_provisioned_host_without_a_release_is_cleared(host: Host, site: Path) -> None:
