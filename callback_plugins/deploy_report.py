@@ -127,8 +127,11 @@ def leaving_out() -> dict[str, str]:
 @cache
 def is_vault(path: str | None) -> bool:
     """Whether a file that variables come from is encrypted as a whole: ansible-core keeps of each value only where it stands."""
+    source = Path(path or "")
     try:
-        with Path(path or "").open("rb") as file:
+        if not source.is_file():  # a pipe would be waited for
+            return False
+        with source.open("rb") as file:
             return file.read(len(VAULT)) == VAULT
     except OSError:
         return False

@@ -172,7 +172,15 @@ def archives_of(variables: Mapping[str, Any]) -> dict[str, str]:
     """The archives of the images that a host uses: reference to path. Relative paths are from where the playbook was started."""
     archives = variables.get("agent_release_image_archives") or {}
     images = {str(variables[name]) for name in IMAGES if name in variables}
-    return {str(image): str(Path(str(path)).expanduser().absolute()) for image, path in archives.items() if str(image) in images}
+    return {str(image): str(at_home(Path(str(path))).absolute()) for image, path in archives.items() if str(image) in images}
+
+
+def at_home(path: Path) -> Path:
+    """The path without its ``~``, or as it is where nobody knows that home: then no such file is found, and that is told."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def wanted(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, str]]:

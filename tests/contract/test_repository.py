@@ -32,7 +32,8 @@ def tracked() -> list[Path]:
 def configured_index_hosts() -> list[str]:
     """The hosts this very machine fetches packages from: the likeliest to slip into a lock file."""
     urls = [url for name in INDEX_VARIABLES for url in re.split(r"[\s,|]+", os.environ.get(name, ""))]
-    for path in (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf"):
+    home = Path(os.environ.get("HOME", "/nonexistent"))
+    for path in (Path("/etc/pip.conf"), home / ".config/pip/pip.conf", home / ".pip/pip.conf"):
         parser = configparser.RawConfigParser(strict=False)
         parser.read(path)
         urls += [parser.get("global", key, fallback="") for key in ("index-url", "extra-index-url")]

@@ -466,8 +466,6 @@ def open_lab(scratch: Path) -> Lab:
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        # ansible-runner adds its own, which would hide the setting in ansible.cfg.
-        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "callback_plugins"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
     }
     made = Lab(json.loads((ROOT / "build/lab.json").read_text()), scratch, environment)

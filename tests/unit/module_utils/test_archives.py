@@ -133,6 +133,10 @@ def test_a_relative_path_is_from_where_the_playbook_is_started() -> None:
     assert archives.wanted(hostvars, ["a"]) == [{"image": "worker:1", "path": str(Path.cwd() / "b/a.tar")}]
 
 
+def test_home_that_nobody_knows_is_a_file_that_is_not_found() -> None:
+    assert archives.at_home(Path("~nobody-of-that-name/a.tar")) == Path("~nobody-of-that-name/a.tar")
+
+
 def test_an_archived_image_is_named_by_its_id() -> None:
     found = archives.archived({"a": variables(**{ANSWER: {"archives": [fact()]}})}, "a", "app")
     assert found["images"] == {"worker:1": "livekit-agent-deploy/app:ab"}

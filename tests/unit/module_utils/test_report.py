@@ -9,7 +9,9 @@ import pytest
 from ansible.module_utils.livekit_deploy.report import (
     Report,
     failure_message,
+    idle_reason,
     masker,
+    part_reason,
     row_is_good,
     secrets_of,
     table,
@@ -378,3 +380,51 @@ def test_a_wrong_sudo_password_is_explained(run: Report) -> None:
 def test_a_wrong_sudo_password_is_explained_also_as_the_reason_of_a_row(run: Report) -> None:
     run.add_rows({"a": {**BAD_ROW, "reason": "Task failed: Missing sudo password"}})
     assert end(run)["hosts"]["a"]["reason"].startswith("found: sudo wants a password and none is set, expected")
+
+
+# --- a run that is not whole -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tasks", "options", "said"),
+    [
+        (0, {}, ""),
+        (0, {"--limit": "a"}, ""),
+        (0, {"--tags": "untagged"}, ""),
+        (3, {"--tags": "x", "--limit": "a"}, "--tags x left out 3 tasks"),
+        (1, {"--skip-tags": "y"}, "--skip-tags y left out 1 tasks"),
+        (0, {"--start-at-task": "'Join it'"}, "it began at the task 'Join it'"),
+    ],
+)
+def test_run_that_left_tasks_out_says_so(tasks: int, options: dict[str, str], said: str) -> None:
+    assert (said in part_reason(tasks, options)) is True
+    assert bool(part_reason(tasks, options)) is bool(said)
+
+
+def test_run_that_is_not_whole_is_not_good_whatever_a_module_says(run: Report) -> None:
+    run.add_rows({"a": GOOD_ROW, "b": GOOD_ROW})
+    run.add_documents({"deploy.json": {"ok": True}})
+    run.left_out = "not whole"
+    end(run)
+    assert (run.ok, run.own()["ok"], run.document()["notes"]) == (False, False, ["not whole"])
+    assert run.closing()[-1] == "not whole"
+
+
+def test_run_in_which_a_task_ran_is_not_idle(run: Report) -> None:
+    run.note_work("a")
+    end(run)
+    run.end_idle("nothing ran")
+    assert (run.idle, run.failed) == ("", False)
+
+
+def test_run_in_which_only_another_host_did_something_is_idle(run: Report) -> None:
+    run.note_work("localhost")
+    end(run)
+    run.end_idle("nothing ran")
+    assert (run.ok, run.document()["hosts"]["a"]["reason"], run.document()["notes"]) == (False, "nothing ran", ["nothing ran"])
+
+
+def test_reason_that_nothing_ran_names_what_left_it_out() -> None:
+    said = idle_reason("deploy", {"--tags": "x", "--limit": "a"})
+    assert said.startswith("Nothing was done and nothing was proven: found no task of deploy that ran on an agent host")
+    assert "--tags x --limit a leaves nothing of it" in said

@@ -153,6 +153,11 @@ def test_a_playbook_without_a_report_in_which_nothing_ran_fails_too(project: Pat
     assert "Nothing was done and nothing was proven" in done.stderr
 
 
+def test_a_run_that_begins_in_the_middle_is_not_good(project: Path) -> None:
+    done = command(project, "playbooks/status.yml", "--start-at-task", "Read what serves")
+    assert (report_of(project, "status")["ok"], "This run is not whole" in done.stdout) == (False, True), done.stdout
+
+
 def test_a_listing_is_no_run(project: Path) -> None:
     for option in ("--list-tasks", "--syntax-check"):
         done = command(project, "playbooks/status.yml", "--tags", "x", option)
