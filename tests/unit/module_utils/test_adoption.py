@@ -198,7 +198,15 @@ def test_project_that_is_left_alone_runs_on(run: Deployment, machine: Machine) -
 def adopted_by(other: Path, project: str) -> Path:
     directory = other / "releases/20260101T000000Z-00000001"
     directory.mkdir(parents=True)
-    adopted = {"project": project, "directory": "/srv", "worker": "w", "api": None, "containers": ["w"], "ports": [], "policies": {}}
+    adopted: dict[str, Any] = {
+        "project": project,
+        "directory": "/srv",
+        "worker": "w",
+        "api": None,
+        "containers": ["w"],
+        "ports": [],
+        "policies": {},
+    }
     known = {"id": directory.name, "app": other.name, "state": "retired", "agent_name": "old", "api_port": None}
     (directory / "release.json").write_text(json.dumps({**known, "adopted": adopted}))
     return directory
