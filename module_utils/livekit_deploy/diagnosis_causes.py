@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from ansible.module_utils.livekit_deploy import diagnosis_findings as find
 from ansible.module_utils.livekit_deploy.diagnosis_findings import Finding
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host
-from ansible.module_utils.livekit_deploy.worker_log import ANSWER_SECONDS
+from ansible.module_utils.livekit_deploy.worker_log import (
+    ANSWER_SECONDS,
+    CRASHED,
+    INITIALIZATION,
+    MEMORY_LIMIT,
+    NO_PROCESS,
+    REQUEST_HANDLER,
+    UNRESPONSIVE,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ VERIFY = "{playbook} {root}playbooks/verify.yml --limit {limit}"
 EVICT = "{playbook} {root}playbooks/evict.yml"
 COMPOSE = "on {host}: cd /opt/{app}/current && docker compose"
 SET_BACK = f"set the old value again and run: {DEPLOY}"
+OLD_IMAGE = f"set livekit_agent_image to the old image and run: {DEPLOY}"
 KEPT = "nothing was changed; the release that serves is kept until the next deployment has proven its own"
 OWN_NAME = f"or give {{host}} a name that nobody else has (livekit_agent_name in the inventory) and run: {DEPLOY}"
 NAME_BACK = f"put {{name!r}} back as livekit_agent_name and run: {DEPLOY}"
@@ -241,6 +250,66 @@ CAUSES: tuple[Cause, ...] = (
         f"add a host to the pool, or raise the worker's load_threshold and the server's agents.target_load; then: {DEPLOY}",
         "{playbook} {root}playbooks/status.yml --limit {limit}",
         "set the old limits again",
+    ),
+    Cause(
+        "out_of_memory",
+        "Processes of jobs are killed for want of memory",
+        find.out_of_memory,
+        f"raise livekit_agent_memory in the inventory, or take fewer jobs at once (load_threshold or load_fnc in the worker's code); see "
+        f"what is left: on {{host}}: docker stats --no-stream {{container}}; then: {DEPLOY}",
+        VERIFY,
+        SET_BACK,
+    ),
+    Cause(
+        "memory_limit",
+        "Processes of jobs exceed the memory limit that the worker's code sets",
+        find.job_trouble(MEMORY_LIMIT, "of a memory limit that was exceeded"),
+        f"raise job_memory_limit_mb (jobMemoryLimitMB in agents-js) in the worker's code, or let a job use less, build the image and run: "
+        f"{DEPLOY}",
+        VERIFY,
+        OLD_IMAGE,
+    ),
+    Cause(
+        "job_crashes",
+        "Processes of jobs crash",
+        find.job_trouble(CRASHED, "of a process that ended by itself"),
+        f"correct what the lines before it say (on {{host}}: docker logs --tail 200 {{container}}), build the image and run: {DEPLOY}",
+        VERIFY,
+        OLD_IMAGE,
+    ),
+    Cause(
+        "slow_start",
+        "Processes of jobs do not get ready",
+        find.job_trouble(INITIALIZATION, "of a process that did not get ready"),
+        f"do less in prewarm, or raise initialize_process_timeout in the worker's code, or its CPUs, build the image and run: {DEPLOY}",
+        VERIFY,
+        OLD_IMAGE,
+    ),
+    Cause(
+        "unresponsive",
+        "Processes of jobs do not answer the worker any more, which ends them",
+        find.job_trouble(UNRESPONSIVE, "of a process that was ended because it did not answer"),
+        f"let nothing block the event loop of a job (await it, or use asyncio.to_thread), or raise its CPUs, build the image and run: "
+        f"{DEPLOY}",
+        VERIFY,
+        OLD_IMAGE,
+    ),
+    Cause(
+        "no_process",
+        "Jobs find no process that takes them",
+        find.job_trouble(NO_PROCESS, "of a job without a process"),
+        f"see why processes do not start (on {{host}}: docker logs --tail 200 {{container}}); raise num_idle_processes in the worker's "
+        f"code, or its memory and CPUs; then: {DEPLOY}",
+        VERIFY,
+        SET_BACK,
+    ),
+    Cause(
+        "request_handler_fails",
+        "The worker's handler of job requests fails",
+        find.job_trouble(REQUEST_HANDLER, "of a handler of job requests that failed"),
+        f"correct on_request (requestFunc in agents-js), build the image and run: {DEPLOY}",
+        VERIFY,
+        OLD_IMAGE,
     ),
     Cause(
         "entrypoint_fails",

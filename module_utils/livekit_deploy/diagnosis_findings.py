@@ -18,7 +18,7 @@ from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingErro
 from ansible.module_utils.livekit_deploy.inventory import normalised_url
 from ansible.module_utils.livekit_deploy.release import API
 from ansible.module_utils.livekit_deploy.routing import GOOD
-from ansible.module_utils.livekit_deploy.worker_log import ANSWER_SECONDS
+from ansible.module_utils.livekit_deploy.worker_log import ANSWER_SECONDS, KILLED
 
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "AGENT_NAME")
 CLOCK_LIMIT_SECONDS = 30.0
@@ -90,6 +90,7 @@ def wrong_key(host: Host) -> Finding:
         return Unknown("the server did not answer, so nothing is known of its keys")
     if host.serving("connected"):
         return RuledOut(f"the server accepts the inventory's key, and {view.name_of(worker)} is registered with that of its container")
+    host.worker_log()
     if host.serving("failures") and not host.serving("unauthorized"):
         return RuledOut(f"none of the {worker['failures']} connection failures of {place(worker)} has status 401")
     return Unknown(f"{place(worker)} is not connected, and its log does not say why")
@@ -148,6 +149,10 @@ def last_failure(worker: Mapping[str, Any]) -> str:
     return f", last at {utc(failure.get('time'))}: {failure.get('error') or failure.get('message')}" if failure else ""
 
 
+def for_want_of_memory(worker: Mapping[str, Any]) -> list[str]:
+    return ["a process in it was killed for want of memory (Docker: OOMKilled)"] if worker.get("oom_killed") else []
+
+
 def last_lines(worker: Mapping[str, Any]) -> list[str]:
     lines = worker.get("last_lines") or []
     return [f"its last lines: {' | '.join(str(line) for line in lines[-2:])}"] if lines else []
@@ -167,7 +172,7 @@ def crash_loop(host: Host) -> Finding:
     if worker.get("restarts") and (recent or worker.get("running") is False):
         code = "" if worker.get("exit_code") is None else f", exit status {worker['exit_code']}"
         text = f"{place(worker)} was restarted {worker['restarts']} times, last at {utc(worker.get('started_at'))}{code}"
-        return Holds([text, *last_lines(worker)], certain=not worker.get("connected"))
+        return Holds([text, *for_want_of_memory(worker), *last_lines(worker)], certain=not worker.get("connected"))
     if host.serving("restarts") and host.serving("running"):
         return RuledOut(f"{place(worker)} has run since {utc(host.serving('started_at'))}, before {host.since}")
     return RuledOut(f"{place(worker)} was never restarted since {utc(worker.get('started_at'))}")
@@ -177,7 +182,7 @@ def not_running(host: Host) -> Finding:
     worker, services = host.worker, mapping(host.evidence.get("services"))
     if worker.get("running") is False:
         text = f"{place(worker)} does not run (exit status {worker.get('exit_code')}; 0 is no success)"
-        return Holds([text, *last_lines(worker)])
+        return Holds([text, *for_want_of_memory(worker), *last_lines(worker)])
     if host.release and "services" in host.evidence and "agent-worker" not in services:
         return Holds([f"release {host.release} on {host.name} has no container of the service agent-worker"])
     return RuledOut(f"{place(worker)} runs since {utc(worker.get('started_at'))}") if host.serving() else Unknown("not known")
@@ -197,6 +202,8 @@ def connection_lost(host: Host) -> Finding:
     registrations = host.serving("registrations")
     if host.serving("connected"):
         since_when = utc(worker.get("registered_since"))
+        if (view.moment(worker.get("registered_since")) or now or 0.0) > since:
+            host.worker_log()
         return RuledOut(f"{view.name_of(worker)} is connected since {since_when}, {len(registrations)} registrations")
     return Unknown(f"{place(worker)} is not connected and never was since its last start")
 
@@ -205,6 +212,11 @@ def draining(host: Host) -> Finding:
     if host.worker.get("draining"):
         return Holds([f"{view.name_of(host.worker)} of {place(host.worker)} drains: it finishes its calls, takes no new one and ends"])
     host.serving("draining")
+    if host.directed_answered:
+        return RuledOut(f"{host.directed['worker_id']} was offered a probe and answered it")
+    started = need({"time": view.moment(host.serving("started_at"))}, "time", f"when {place(host.worker)} started")
+    if not view.reach_of(host.worker, f"the log of {place(host.worker)}").covers(started):
+        raise MissingError(f"the log of {place(host.worker)} does not reach back to its start at {utc(started)}")
     return RuledOut(f"the log of {place(host.worker)} has no sign of draining")
 
 
@@ -242,6 +254,7 @@ def slow_handler(host: Host) -> Finding:
         found.append(f"requests since {host.since} that it answered after more than {ANSWER_SECONDS} s: {late}, not at all: {none}")
     if found:
         return Holds(found, certain=ignored)
+    host.worker_log()
     if not probe and not host.hook and not host.serving("late") and not host.serving("unanswered"):
         if host.requests:
             return RuledOut(f"none of {len(host.requests)} requests since {host.since} was left unanswered; it has no hook to be probed")
@@ -260,9 +273,63 @@ def entrypoint_fails(host: Host) -> Finding:
         return Holds([text], [f"{len(host.requests)} job requests in that time"], certain=errors >= len(host.requests))
     host.serving("entrypoint_errors")
     host.serving("requests")
+    host.worker_log()
+    host.no_unknown_errors()
     if not host.requests:
         return Unknown(f"no job came to {host.name} since {host.since}, so its entrypoint did not run", idle=True)
     return RuledOut(f"no unhandled exception in the log of {place(worker)}, {len(host.requests)} job requests since {host.since}")
+
+
+# --- jobs that came and died ---
+
+
+def out_of_memory(host: Host) -> Finding:
+    worker, killed = host.worker, trouble(host, KILLED)
+    found = [told(host, killed)] if killed else []
+    if worker.get("oom_killed"):
+        start = utc(worker.get("started_at"))
+        found.append(f"since its start at {start} a process in {place(worker)} was killed for want of memory (Docker: OOMKilled)")
+    if found:
+        return Holds(found, of_requests(host), certain=bool(killed) and (bool(worker.get("oom_killed")) or outnumbers(host, killed)))
+    host.serving("oom_killed")
+    return nothing_of(host, "of a process that was killed")
+
+
+def job_trouble(kind: str, what: str) -> Callable[[Host], Finding]:
+    """A cause that the worker's own log names."""
+
+    def found(host: Host) -> Finding:
+        seen = trouble(host, kind)
+        if seen:
+            return Holds([told(host, seen)], of_requests(host), certain=outnumbers(host, seen))
+        return nothing_of(host, what)
+
+    return found
+
+
+def trouble(host: Host, kind: str) -> dict[str, Any]:
+    return mapping(mapping(host.worker.get("troubles")).get(kind))
+
+
+def told(host: Host, seen: Mapping[str, Any]) -> str:
+    line = ": ".join(str(part) for part in (seen.get("line"), seen.get("error")) if part)
+    return f"{place(host.worker)} logged it {seen.get('count')} times since {host.since}, last at {utc(seen.get('time'))}: {line}"
+
+
+def of_requests(host: Host) -> list[str]:
+    return [f"{len(host.requests)} job requests in that time"] if host.requests else []
+
+
+def outnumbers(host: Host, seen: Mapping[str, Any]) -> bool:
+    """True if there are as many of it as requests: else it may explain some of the lost jobs only."""
+    return int(seen.get("count") or 0) >= len(host.requests)
+
+
+def nothing_of(host: Host, what: str) -> Finding:
+    host.serving("troubles")
+    host.worker_log()
+    host.no_unknown_errors()
+    return RuledOut(f"no line {what} in the log of {place(host.worker)} since {host.since}")
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -409,7 +476,7 @@ def api_other_name(host: Host) -> Finding:
         return Holds([found, *api_environment(host)], certain=not right)
     if api_environment(host) and not right:
         return Holds(api_environment(host))
-    names = need(host.api(), "agent_names", f"the dispatches of the API on {host.name}")
+    names = need(host.api_log(), "agent_names", f"the dispatches of the API on {host.name}")
     if right:
         return RuledOut(f"all {right} dispatches that the API on {host.name} logged since {host.since} are to {host.agent_name!r}")
     return Unknown(f"the API on {host.name} logged no dispatch since {host.since}", idle=True)
@@ -525,10 +592,20 @@ def foreign_gone(host: Host) -> Finding:
     for where in host.world.hosts:
         for worker in where.workers():
             need(worker, "running", f"whether {place(worker)} on {where.name} runs")
+            if not worker["running"]:
+                whole(where, worker)
             for request in need(worker, "requests", f"the job requests of {place(worker)} on {where.name}"):
                 need({"name": request.get("agent_name") or view.agent_name_of(worker)}, "name", f"the name of a job on {where.name}")
     host.need("states")
     return RuledOut(f"no stopped worker that was read has job requests under {host.agent_name!r}")
+
+
+def whole(where: Host, worker: Mapping[str, Any]) -> None:
+    """MissingError unless a stopped worker's log has all that it was asked for: from the start of the time looked at, or from its own."""
+    what = f"the log of {place(worker)} on {where.name}"
+    reach = view.reach_of(worker, what)
+    if not reach.whole or reach.why:
+        where.covered(worker, what)
 
 
 # --- what comes in ---------------------------------------------------------------------------------------------------
@@ -552,7 +629,7 @@ def api_fails(host: Host) -> Finding:
     if api.get("failed"):
         text = f"the API on {host.name} failed to dispatch {api['failed']} times since {host.since}, last: {api.get('last_failure')}"
         return Holds([text], [f"{sent} dispatches went out in that time"] if sent else [], certain=api["failed"] >= sent)
-    need(host.api(), "failed", f"the failures of the API on {host.name}")
+    need(host.api_log(), "failed", f"the failures of the API on {host.name}")
     if not sent:
         return Unknown(f"the API on {host.name} logged no dispatch since {host.since}", idle=True)
     return RuledOut(f"{sent} dispatches and no failure in the API's log since {host.since}")
@@ -566,7 +643,7 @@ def nobody_listened(host: Host) -> Finding:
             need(worker, "requests", f"the job requests of {place(worker)} on {member.name}")
     mine = [d for d in host.dispatches if d.get("agent_name") == host.agent_name]
     nowhere = [d for d in mine if view.destination(host, d) is None]
-    begins = host.log_begins()
+    begins = max(member.log_begins() for member in host.members())
     lost = [d for d in nowhere if (view.moment(d.get("time")) or 0.0) >= begins]
     if lost:
         first, last = utc(lost[0].get("time")), utc(lost[-1].get("time"))
@@ -574,9 +651,11 @@ def nobody_listened(host: Host) -> Finding:
         registered = f"the worker here is registered since {utc(host.worker.get('registered_since'))}"
         all_read = not any(other.unread for other in host.world.hosts)
         return Holds([text, registered, f"for example room {lost[-1].get('room')}"], certain=all_read and len(lost) == len(mine))
+    host.api_log()
     if nowhere:
         raise MissingError(
-            f"{len(nowhere)} of {len(mine)} dispatches are older than the log of {place(host.worker)}, which begins at {utc(begins)}"
+            f"{len(nowhere)} of {len(mine)} dispatches are older than the logs of the workers of {host.agent_name!r}, which begin at "
+            f"{utc(begins)}"
         )
     if not mine:
         return Unknown(f"the API on {host.name} logged no dispatch to {host.agent_name!r} since {host.since}", idle=True)
@@ -588,12 +667,13 @@ def no_web_traffic(host: Host) -> Finding:
     proxy = mapping(host.evidence.get("proxy"))
     others = [other for other in host.world.agent_hosts if other is not host]
     busy = {other.name: seen for other in others if (seen := mapping(other.evidence.get("proxy")).get("requests"))}
-    if proxy.get("read") and proxy.get("requests") == 0 and busy:
+    if proxy.get("read") and proxy.get("requests") == 0 and busy and host.proxy_log():
         elsewhere = ", ".join(f"{count} on {name}" for name, count in busy.items())
         return Holds([f"nginx on {host.name} saw no request since {host.since}; {elsewhere}"], certain=False)
     requests = need(host.proxy(), "requests", f"the requests nginx saw on {host.name}")
     if requests:
         return RuledOut(f"nginx on {host.name} saw {requests} requests since {host.since}, last at {utc(proxy.get('last'))}")
+    host.proxy_log()
     return Unknown(f"nginx saw no request on any host that was read since {host.since}", idle=True)
 
 
@@ -604,7 +684,7 @@ def web_errors(host: Host) -> Finding:
     if proxy.get("read") and failed:
         text = f"nginx on {host.name} answered {failed} of {requests} requests since {host.since} with 5xx"
         return Holds([text], certain=2 * failed >= requests)
-    need(host.proxy(), "by_status", f"the status of nginx's answers on {host.name}")
+    need(host.proxy_log(), "by_status", f"the status of nginx's answers on {host.name}")
     if not requests:
         return Unknown(f"nginx on {host.name} saw no request since {host.since}", idle=True)
     return RuledOut(f"none of the {requests} requests that nginx on {host.name} saw since {host.since} failed with 5xx")

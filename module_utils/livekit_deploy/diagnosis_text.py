@@ -78,6 +78,8 @@ def flow_text(flow: Mapping[str, Any]) -> str:
     """Where requests went, in one sentence."""
     seen = "nginx's log was not read" if flow["requests"] is None else f"nginx saw {counted(flow['requests'])}{statuses(flow)}"
     sent = "the API's log was not read" if flow["dispatches"] is None else f"the API dispatched {flow['dispatches']}"
+    seen += f" from {flow['requests_since']} on" if flow.get("requests_since") else ""
+    sent += f" from {flow['dispatches_since']} on" if flow.get("dispatches_since") else ""
     went = [f"{entry['count']} to {whom(entry)}" for entry in flow["to"]]
     went += [f"{flow['unknown']} unknown"] if flow["traced"] else []
     newest = f" (of the newest {flow['traced']})" if flow["dispatches"] and flow["traced"] < flow["dispatches"] else ""

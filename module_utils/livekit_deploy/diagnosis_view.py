@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.inventory import normalised_url
+from ansible.module_utils.livekit_deploy.logs import Reach
 from ansible.module_utils.livekit_deploy.release import services_of
 from ansible.module_utils.livekit_deploy.times import epoch
 
@@ -37,6 +38,9 @@ OF_A_WORKER = {
     "worker_id": "the worker id",
     "sdk_version": "the livekit-agents version",
     "requests": "the job requests",
+    "troubles": "the job processes that died",
+    "unknown_errors": "the lines of level ERROR",
+    "oom_killed": "whether Docker saw a process killed for want of memory",
 }
 # A part that could not be read is empty in the evidence and named by a sentence there: what these say is not known.
 UNREAD = {
@@ -120,6 +124,21 @@ def agent_name_of(worker: Mapping[str, Any]) -> str | None:
 
 def name_of(worker: Mapping[str, Any]) -> str:
     return str(worker.get("worker_id") or next(reversed(ids_of(worker)), "a worker of unknown id"))
+
+
+def reach_of(reading: Mapping[str, Any], what: str) -> Reach:
+    """From when to when a reading reaches; MissingError where that is not known."""
+    found = mapping(need(reading, "reach", f"how far back {what} reaches"))
+    missing = [key for key in Reach._fields if key not in found]
+    if missing:
+        raise MissingError(f"how far back {what} reaches is not known")
+    return Reach(**{key: found[key] for key in Reach._fields})
+
+
+def begins(reach: Reach) -> str:
+    """Where a reading begins, in words, and why not before."""
+    since = f"begins at {utc(reach.begins)}" if reach.begins is not None else "has a beginning that is not known"
+    return since + (f" ({reach.why})" if reach.why else "")
 
 
 @dataclass(frozen=True)
@@ -232,6 +251,27 @@ class Host:
             raise MissingError(f"{self.name} has no worker of a serving release")
         return need(self.worker, key, f"{OF_A_WORKER.get(key, key)} of {place(self.worker)} on {self.name}")
 
+    def covered(self, reading: Mapping[str, Any], what: str) -> None:
+        """MissingError unless a reading is whole from the start of the time looked at on: only then it rules anything out."""
+        since = need({"since": moment(self.evidence.get("since"))}, "since", f"the start of the time looked at on {self.name}")
+        reach = reach_of(reading, what)
+        if not reach.covers(since):
+            raise MissingError(f"{what} {begins(reach)}, and the time looked at at {self.since}")
+
+    def worker_log(self) -> None:
+        """MissingError unless the serving worker's log was read, whole, back to the start of the time looked at."""
+        self.serving()
+        self.covered(self.worker, f"the log of {place(self.worker)}")
+
+    def no_unknown_errors(self) -> None:
+        """MissingError where the worker's log has errors that nobody knows: they may be any."""
+        count = self.serving("unknown_errors")
+        last = mapping(self.worker.get("last_unknown_error"))
+        if count:
+            text = ": ".join(str(part) for part in (last.get("line"), last.get("error")) if part)
+            log = f"the log of {place(self.worker)}"
+            raise MissingError(f"{log} has {count} lines of level ERROR that nobody knows, last at {utc(last.get('time'))}: {text}")
+
     @property
     def services(self) -> tuple[str, ...]:
         """The compose services of the release."""
@@ -241,6 +281,8 @@ class Host:
         found = mapping(self.need("api"))
         if not found.get("read"):
             if found.get("container") and self.proxy().get("requests") == 0:
+                self.covered(self.proxy(), f"nginx's log of {self.name}")
+                self.covered(found, f"the API's log of {self.name}")
                 raise QuietError(f"no request reached {self.name} since {self.since}, and its API logged no dispatch")
             raise MissingError(f"the API's log of {self.name} could not be read")
         return found
@@ -290,10 +332,25 @@ class Host:
         """Requests of the serving worker's log since the start of the window that are no probes."""
         return real(self.worker.get("requests"))
 
+    def api_log(self) -> dict[str, Any]:
+        """What the API's log says; MissingError unless it was read, whole, back to the start of the time looked at."""
+        found = self.api()
+        self.covered(found, f"the API's log of {self.name}")
+        return found
+
+    def proxy_log(self) -> dict[str, Any]:
+        """The same of nginx's log."""
+        found = self.proxy()
+        self.covered(found, f"nginx's log of {self.name}")
+        return found
+
     def log_begins(self) -> float:
         """From when on the serving worker's log tells what it was asked for: a container made anew starts with an empty one."""
-        times = [moment(self.serving("started_at")), *map(moment, self.serving("registrations")[:1])]
-        return float(need({"time": min([t for t in times if t], default=None)}, "time", f"where the log of {place(self.worker)} begins"))
+        self.workers()
+        if not self.worker:
+            raise MissingError(f"{self.name} has no worker of a serving release")
+        reach = reach_of(self.worker, f"the log of {place(self.worker)}")
+        return float(need({"time": reach.begins if reach.whole else None}, "time", f"where the log of {place(self.worker)} begins"))
 
     def has_room(self, room: Any) -> bool:
         """A worker of ours here was asked for a room, before the probes or in their witness."""
@@ -502,6 +559,8 @@ def flow(host: Host) -> dict[str, Any]:
     return {
         "since": host.since,
         "requests": proxy.get("requests") if proxy.get("read") else None,
+        "requests_since": known_from(host, proxy),
+        "dispatches_since": known_from(host, api),
         "by_status": mapping(proxy.get("by_status")),
         "dispatches": sum(mapping(api.get("agent_names")).values()) if api.get("read") else None,
         "traced": len(host.dispatches),
@@ -509,6 +568,13 @@ def flow(host: Host) -> dict[str, Any]:
         "unknown": unknown,
         "examples": examples,
     }
+
+
+def known_from(host: Host, reading: Mapping[str, Any]) -> str | None:
+    """From when on a reading counted, where that is later than the start of the time looked at."""
+    reach, since = mapping(reading.get("reach")), moment(host.evidence.get("since"))
+    begins = reach.get("begins")
+    return utc(begins) if begins is not None and since is not None and begins > since else None
 
 
 def whom(entry: Mapping[str, Any]) -> str:

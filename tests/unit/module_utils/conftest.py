@@ -15,8 +15,14 @@ from tests.unit.module_utils.machine import Machine
 
 NOW = 1_767_323_400.0  # 2026-01-02T03:10:00Z
 SINCE = NOW - 3600
+STARTED = NOW - 3950  # 2026-01-02T02:04:10Z
 URL = "ws://livekit.test:7880"
 RELEASE = "20260102T020405Z-0a1b2c3d"
+
+
+def reach(begins: float, **changes: Any) -> dict[str, Any]:
+    """How far a reading goes back."""
+    return {"begins": begins, "ends": NOW, "whole": True, "why": "", **changes}
 
 
 def worker(container: str, worker_id: str, agent_name: str, **changes: Any) -> dict[str, Any]:
@@ -53,6 +59,11 @@ def worker(container: str, worker_id: str, agent_name: str, **changes: Any) -> d
         "late": 0,
         "entrypoint_errors": 0,
         "last_entrypoint_error": None,
+        "oom_killed": False,
+        "troubles": {},
+        "unknown_errors": 0,
+        "last_unknown_error": None,
+        "reach": reach(STARTED),
         "passed_on": 0,
         "guarded": True,
         "requests": [],
@@ -89,7 +100,14 @@ def agent_host(name: str) -> dict[str, Any]:
         "clock_skew_seconds": 0.2,
         "gate": "open",
         "written": {"fastapi": dict(written), "agent-worker": dict(written)},
-        "proxy": {"read": True, "path": "/var/log/nginx/access.log", "requests": 2, "by_status": {"200": 2}, "last": NOW - 600},
+        "proxy": {
+            "read": True,
+            "path": "/var/log/nginx/access.log",
+            "requests": 2,
+            "by_status": {"200": 2},
+            "last": NOW - 600,
+            "reach": reach(SINCE),
+        },
         "api": {
             "read": True,
             "container": f"app-{name}-fastapi-1",
@@ -98,6 +116,7 @@ def agent_host(name: str) -> dict[str, Any]:
             "dispatches": [{key: call[key] for key in ("room", "dispatch_id", "agent_name", "time")} for call in calls],
             "failed": 0,
             "last_failure": None,
+            "reach": reach(STARTED),
         },
         "unread": [],
     }

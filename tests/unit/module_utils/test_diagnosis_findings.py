@@ -96,6 +96,10 @@ def hear_nothing(fleet: Fleet) -> None:
     fleet["data"]["one"]["evidence"]["workers"][0]["requests"] = []
 
 
+def died(count: int, line: str) -> dict[str, Any]:
+    return {"count": count, "line": line, "error": None, "time": "2026-01-02T03:09:00Z"}
+
+
 STORM = [f"2026-01-02T03:09:{second:02}Z" for second in range(10, 20)]
 EDITED = {"AGENT_NAME": "new", "LIVEKIT_AGENT_NAME": "new", "LIVEKIT_URL": URL}
 PLANTS: dict[str, tuple[str, Callable[[Fleet], None]]] = {
@@ -146,6 +150,15 @@ PLANTS: dict[str, tuple[str, Callable[[Fleet], None]]] = {
     "full": ("full", both(lost(), planted(connected=True, full=True, load=0.95, active_jobs=8))),
     "over the threshold": ("full", both(lost(), planted(connected=True, load=0.8))),
     "entrypoint raises": ("entrypoint_fails", planted(entrypoint_errors=2, last_entrypoint_error="RuntimeError: x")),
+    "killed for want of memory": ("out_of_memory", planted(oom_killed=True, troubles={"killed": died(40, "exit code -9")})),
+    "killed by something": ("out_of_memory", planted(troubles={"killed": died(2, "exit code -9")})),
+    "killed before the time looked at": ("out_of_memory", planted(oom_killed=True)),
+    "memory limit of the SDK": ("memory_limit", planted(troubles={"memory_limit": died(2, "process exceeded memory limit")})),
+    "processes crash": ("job_crashes", planted(troubles={"crashed": died(2, "exit code -11")})),
+    "processes do not get ready": ("slow_start", planted(troubles={"initialization": died(2, "error initializing process")})),
+    "processes hang": ("unresponsive", planted(troubles={"unresponsive": died(2, "process is unresponsive, killing process")})),
+    "no process for a job": ("no_process", planted(troubles={"no_process": died(2, "failed to acquire process for job")})),
+    "on_request raises": ("request_handler_fails", planted(troubles={"request_handler": died(2, "job_request_fnc failed")})),
     "API fails": ("api_fails", both(at(f"{API}|failed", 4), at(f"{API}|agent_names", {}), at(f"{API}|last_failure", "HTTP 401"))),
     "asked while nobody was there": ("nobody_listened", hear_nothing),
     "rival gone": ("foreign_gone", stopped_rival),
@@ -199,7 +212,7 @@ def test_a_fleet_with_nothing_wrong_says_so(fleet: Fleet) -> None:
 # --- what could not be read rules nothing out -------------------------------------------------------------------------
 
 
-COUNTS = ("by_status", "agent_names")  # their keys are what was counted
+COUNTS = ("by_status", "agent_names", "troubles")  # their keys are what was counted
 
 
 def paths(value: Any, so_far: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -242,6 +255,84 @@ def test_a_missing_piece_of_evidence_rules_nothing_out(fleet: Fleet, plant: str)
     removed = [path for path in paths(fleet) if path not in INVENTORY and (len(path) < 5 or path[1] != "two")]
     assert len(removed) > 100
     assert {path: new for path in removed if (new := newly_ruled_out(fleet, path, before))} == {}
+
+
+SINCE, NOW = 1_767_319_800.0, 1_767_323_400.0
+SHORTENED: dict[str, dict[str, Any]] = {
+    "begins in the time looked at": {"begins": SINCE + 60, "why": "older lines are gone"},
+    "begins with the container": {"begins": SINCE + 60},
+    "has gaps": {"whole": False},
+    "begins nobody knows when": {"begins": None},
+}
+# What rests on each reading, so that it is known what a shorter one must leave open.
+RESTS_ON = {
+    WORKER: {
+        *("entrypoint_fails", "slow_handler", "nobody_listened", "out_of_memory", "memory_limit", "job_crashes", "slow_start"),
+        *("unresponsive", "no_process", "request_handler_fails"),
+    },
+    API: {"api_other_name", "api_fails"},
+    f"{EVIDENCE}|proxy": {"web_errors"},
+}
+
+
+def shorten(fleet: Fleet, reading: str, how: str) -> Fleet:
+    for key, value in SHORTENED[how].items():
+        put(fleet, f"{reading}|reach|{key}", value)
+    return fleet
+
+
+@pytest.mark.parametrize("how", SHORTENED)
+@pytest.mark.parametrize("reading", RESTS_ON)
+def test_a_shortened_reading_leaves_open_what_rests_on_it(fleet: Fleet, reading: str, how: str) -> None:
+    found = diagnosed(shorten(fleet, reading, how))
+    assert RESTS_ON[reading] - {"nobody_listened"} <= set(ids(found["unknown"], "cause"))
+    assert (found["causes"], found["outcome"]) == ([], "no_cause_found")
+
+
+@pytest.mark.parametrize("how", SHORTENED)
+@pytest.mark.parametrize("plant", ["healthy", *PLANTS])
+def test_a_shortened_reading_rules_nothing_out_and_hides_no_cause(fleet: Fleet, plant: str, how: str) -> None:
+    if plant != "healthy":
+        PLANTS[plant][1](fleet)
+    before = diagnosed(fleet)
+    for reading in RESTS_ON:
+        if reading != WORKER or fleet["data"]["one"]["evidence"]["workers"]:
+            shorten(fleet, reading, how)
+    found = diagnosed(fleet)
+    assert set(ids(found["ruled_out"], "cause")) <= set(ids(before["ruled_out"], "cause"))
+    # What a log does not have can be told by a whole one only.
+    whole_only = {"nobody_listened", "no_web_traffic"}
+    assert set(ids(before["causes"], "id")) - whole_only <= set(ids(found["causes"], "id"))
+
+
+def test_a_stopped_rival_with_half_a_log_is_not_called_harmless(fleet: Fleet) -> None:
+    fleet["data"]["other-1"]["evidence"]["workers"][0].update(running=False)
+    assert "foreign_gone" in ids(diagnosed(fleet)["ruled_out"], "cause")
+    fleet["data"]["other-1"]["evidence"].update(since=SINCE)
+    fleet["data"]["other-1"]["evidence"]["workers"][0]["reach"].update(begins=SINCE + 60, why="older lines are gone")
+    assert "foreign_gone" in ids(diagnosed(fleet)["unknown"], "cause")
+
+
+UNKNOWN_ERROR = {"line": "the bridge to the telephone network is down", "error": "OSError: x", "time": "2026-01-02T03:09:00Z"}
+
+
+def test_an_error_that_nobody_knows_rules_no_failure_of_jobs_out(fleet: Fleet) -> None:
+    fleet["data"]["one"]["evidence"]["workers"][0].update(unknown_errors=3, last_unknown_error=UNKNOWN_ERROR)
+    found = diagnosed(fleet)
+    assert {"entrypoint_fails", "out_of_memory", "job_crashes", "request_handler_fails"} <= set(ids(found["unknown"], "cause"))
+    assert (found["causes"], found["outcome"]) == ([], "no_cause_found")
+    assert any("3 lines of level ERROR" in one["why"] and UNKNOWN_ERROR["line"] in one["why"] for one in found["unknown"])
+
+
+def test_requests_in_the_unread_part_of_the_access_log_may_have_failed(fleet: Fleet) -> None:
+    proxy = fleet["data"]["one"]["evidence"]["proxy"]
+    proxy.update(requests=12_011, by_status={"200": 12_011})
+    proxy["reach"].update(begins=SINCE + 1800, why="only the newest 1 MiB were read")
+    found = diagnosed(fleet)
+    assert found["outcome"] == "no_cause_found"
+    (why,) = [one["why"] for one in found["unknown"] if one["cause"] == "web_errors"]
+    assert "begins at 2026-01-02T02:40:00Z (only the newest 1 MiB were read)" in why
+    assert found["flow"]["requests_since"] == "2026-01-02T02:40:00Z"
 
 
 def test_a_missing_piece_of_evidence_blames_nobody(fleet: Fleet) -> None:
@@ -457,10 +548,12 @@ def test_an_api_that_nobody_asked_leaves_nothing_unread(fleet: Fleet) -> None:
 
 def test_dispatches_older_than_the_workers_log_are_not_called_lost(fleet: Fleet) -> None:
     later = "2026-01-02T03:05:00Z"
-    fleet["data"]["one"]["evidence"]["workers"][0].update(requests=[], started_at=later, registered_since=later, registrations=[later])
+    worker = fleet["data"]["one"]["evidence"]["workers"][0]
+    worker.update(requests=[], started_at=later, registered_since=later, registrations=[later])
+    worker["reach"]["begins"] = NOW - 300
     found = diagnosed(fleet)
     assert (found["causes"], found["outcome"]) == ([], "no_cause_found")
-    assert any("older than the log" in one["why"] for one in found["unknown"])
+    assert any("older than the logs of the workers" in one["why"] for one in found["unknown"])
 
 
 def test_a_worker_that_was_only_restarted_still_has_its_log(fleet: Fleet) -> None:
