@@ -63,8 +63,8 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run
 
 ARGUMENT_SPEC: dict[str, Any] = {"systems": {"type": "dict", "default": {}}}
@@ -88,8 +88,9 @@ def system(systems: Mapping[str, Any]) -> dict[str, Any]:
     return {"system": release.get("PRETTY_NAME") or key, "supported": key in systems, "packages": list(systems.get(key) or [])}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     run = command.Runner(SECONDS, total_seconds=6 * SECONDS)
     active = [run(["systemctl", "is-active", "--quiet", name])[0] == 0 for name in TIME_SERVICES]
     module.exit_json(

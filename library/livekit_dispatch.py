@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy import client, dispatch
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 DOCUMENTATION = r"""
 ---
@@ -335,10 +336,11 @@ def written(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+@guarded
 def main() -> None:
     needed = {"probes": ("url", "api_key", "api_secret")}
     either = [("probes", "collect")]
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_by=needed, required_one_of=either, mutually_exclusive=either)
+    module = Module(ARGUMENTS, supports_check_mode=True, required_by=needed, required_one_of=either, mutually_exclusive=either)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     probes = module.params["probes"] or []

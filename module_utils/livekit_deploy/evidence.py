@@ -17,6 +17,7 @@ from ansible.module_utils.livekit_deploy import access_log, adoption, engine, wo
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.release import API
+from ansible.module_utils.livekit_deploy.text import Masker
 from ansible.module_utils.livekit_deploy.times import epoch
 
 T = TypeVar("T")
@@ -235,6 +236,8 @@ def api(run: Run, container: dict[str, Any] | None, since: float, pattern: str |
         return {"read": False, "container": None, "running": False, "service": None, "url": None, "env": {}, **nothing}
     name, environment = container["Name"].lstrip("/"), engine.environment(container)
     log = notes.attempt(f"the log of the API (container {name})", lambda: followed(run, container["Id"], since, pattern), None)
+    if log and log.last_failure:
+        log.last_failure = Masker.of(environment)(log.last_failure)
     if log:
         notes.add(log.unknown(name, epoch(container.get("Created")) or 0.0))
     return {

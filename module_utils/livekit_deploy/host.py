@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import adoption, commands, engine, images, proxy, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.text import Masker
 
 LOOKED_AT, LAST_WORDS = 500, 6
 # Docker's words, with and without its own proxy of ports.
@@ -356,8 +357,10 @@ class Host:
         Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
         """
         self.images.drop_sent()
-        services = self.services(release_id, engine.containers(self.run))
-        log = [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
+        found = engine.containers(self.run)
+        given = {container["Id"]: engine.environment(container) for container in found}
+        services = self.services(release_id, found).items()
+        log = [f"{name.lstrip('/')}: {line}" for name, service in services for line in self.last_words(service["id"], given[service["id"]])]
         failed, current = self.record(release_id), self.current()
         if failed and current and current["id"] == release_id:
             if not self.can_go_back(failed):
@@ -368,13 +371,18 @@ class Host:
         now_serving = self.current()
         return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if busy else []}
 
-    def last_words(self, container: str) -> list[str]:
+    def last_words(self, container: str, environment: Mapping[str, str]) -> list[str]:
         """The last lines of a container's log, or why it has none to read: that keeps no release from being taken back."""
+        masker = Masker.of(environment, *self.environments())
         try:
             lines = engine.log_lines(self.run, container, LOOKED_AT)
-            return [worker_log.short(line) for line in worker_log.telling(lines, LAST_WORDS)]
+            return [worker_log.short(masker(line)) for line in worker_log.telling(lines, LAST_WORDS)]
         except engine.EngineError as error:
-            return [f"its log cannot be read: {worker_log.short(str(error))}"]
+            return [f"its log cannot be read: {worker_log.short(masker(str(error)))}"]
+
+    def environments(self) -> list[dict[str, str]]:
+        """What the releases of this application give to their services: no text that leaves the host may show a secret of it."""
+        return [values for path in self.releases.glob("*/*.env") if (values := environment_in(path))]
 
     def can_go_back(self, failed: dict[str, Any]) -> bool:
         """Whether the release before still runs and is not being stopped; without one before, nothing serves afterwards."""
@@ -580,6 +588,14 @@ class Host:
                 f"{record['adopted']['project']}. Look at its log: {look}"
             )
         return not all(container["State"]["Running"] for container in wanted)
+
+
+def environment_in(path: Path) -> dict[str, str]:
+    """The variables in a release's file; none where it cannot be read."""
+    try:
+        return release.env_values(read_text(path) or "")
+    except (OSError, ValueError):
+        return {}
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-import urllib.request
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine, process, worker_log
+from ansible.module_utils.livekit_deploy import engine, process, web, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.text import Masker, one_line, parsed_object
 from ansible.module_utils.livekit_deploy.times import epoch
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
@@ -43,19 +42,27 @@ class Selection(NamedTuple):
 
 
 def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str, Any]:
-    """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``; empty when it does not answer.
+    """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``, ``agent_name``; empty without an answer.
 
     Fields that are zero are left out (livekit-agents 1.8.9, measured).
     """
     if not where:
         return {}
-    host = f"[{where[0]}]" if ":" in where[0] else where[0]
-    try:
-        with urllib.request.urlopen(f"http://{host}:{where[1]}/worker", timeout=timeout) as answer:
-            found = json.load(answer)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    answer = web.ask(where[0], where[1], "/worker", timeout)
+    found = parsed_object(answer.body) if answer.status == 200 else {}
+    return {key: value for key, read in ANSWERED.items() if (value := read(found.get(key))) is not None}
+
+
+def number(value: Any) -> float | None:
+    """A number of others, none for anything else: also for one that is no JSON."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
+
+
+def count(value: Any) -> int | None:
+    return int(found) if (found := number(value)) is not None else None
+
+
+ANSWERED: dict[str, Callable[[Any], Any]] = {"worker_load": number, "active_jobs": count, "sdk_version": one_line, "agent_name": one_line}
 
 
 def names(container: dict[str, Any]) -> dict[str, str | None]:
@@ -71,6 +78,9 @@ def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str
     """What a reading has of a container and of a process alike."""
     log = worker_log.read(lines, selection.patterns, selection.job_ids | selection.rooms, selection.since)
     instance = environment.get(INSTANCE_VARIABLE)
+    # What a program says when it fails may be its secret.
+    masker = Masker.of(environment)
+    log.update({key: masker.all(log[key]) for key in ("last_failure", "last_entrypoint_error")})
     return {
         **log,
         "instance": instance,
@@ -83,7 +93,7 @@ def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str
         "active_jobs": int(answer.get("active_jobs", 0)) if answer else None,
         "sdk_version": answer.get("sdk_version") or log["sdk_version"],
         "requests": selection.of(log["requests"]),
-        "last_lines": [worker_log.short(line) for line in lines[-5:]],
+        "last_lines": [worker_log.short(masker(line)) for line in lines[-5:]],
     }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +239,68 @@ def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
     ]
     found = worker.common(lines, {}, {}, worker.Selection(frozenset(), frozenset(), (), 1767312000.0))
     assert (found["failures"], found["requests_total"]) == (1, 0)
+
+
+# --- what others say -------------------------------------------------------------------------------------------------
+
+SECRET = "sk-proj-4711abcd"
+SAID = {
+    "plain": f"openai.AuthenticationError: Incorrect API key provided: {SECRET}",
+    "json": json.dumps({"message": f"failed with {SECRET}", "level": "ERROR"}),
+    "error": json.dumps({"message": f"unhandled exception while running the job task\nTraceback\nValueError: {SECRET}"}),
+    "failure": json.dumps({"message": "worker failed", "exc_info": f"Traceback\nValueError: {SECRET}"}),
+    "escaped": json.dumps({"message": "worker failed", "error": f"key {SECRET!r} \x1b[2J"}),
+    "token": json.dumps({"message": "worker failed", "error": "wss://key:hidden@host?access_token=hidden"}),
+}
+
+
+@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
+def test_secret_that_a_program_prints_when_it_fails_does_not_leave_the_host(said: str) -> None:
+    made = container(env=[f"OPENAI_API_KEY={SECRET}"])
+    found = json.dumps(worker.readings(engine_with(f"{REGISTERED}\n{said}"), found=[made]))
+    assert not any(part in found for part in (SECRET, "hidden", "\\u001b"))
+    assert "***" in found
+
+
+@pytest.fixture
+def speaking(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """A program on the worker's port that says what the test wants, to whoever connects."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(1000)
+                connection.sendall(request.param)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield server.getsockname()
+        thread.join(5)
+
+
+def http(body: str, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.0 {status}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    "speaking",
+    [
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="no HTTP"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(http("[" * 100_000), id="deep JSON"),
+        pytest.param(http("[1]"), id="no object"),
+        pytest.param(http('{"sdk_version": "1"}', "404 Not Found"), id="no success"),
+        pytest.param(http('{"worker_load": "NaN", "active_jobs": [1], "sdk_version": 5}'), id="other values"),
+    ],
+    indirect=True,
+)
+def test_what_is_no_worker_on_its_port_answers_nothing(speaking: tuple[str, int]) -> None:
+    assert worker.own_answer(speaking) == {}
+
+
+@pytest.mark.parametrize(
+    "speaking", [http('{"worker_load": 0.5, "sdk_version": "1.8.9\\u001b[2J", "agent_name": "a\\nb"}')], ids=["worker"], indirect=True
+)
+def test_worker_on_its_port_answers_in_plain_text(speaking: tuple[str, int]) -> None:
+    assert worker.own_answer(speaking) == {"worker_load": 0.5, "sdk_version": "1.8.9", "agent_name": "a b"}
