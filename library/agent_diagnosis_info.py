@@ -156,8 +156,8 @@ unread:
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, evidence
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -176,8 +176,9 @@ TOTAL_SECONDS = 180.0
 HANDED_ON = ("agent_name", "since", "max_seconds", "access_log_pattern", "api_log_pattern")
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])

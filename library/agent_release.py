@@ -291,21 +291,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import (
-    adoption,
-    command,
-    commands,
-    deployment,
-    docker_variants,
-    environment,
-    registry,
-    release,
-)
+from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, docker_variants, environment, registry, release
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.removal import Removal, notes, take_off
+from ansible.module_utils.livekit_deploy.text import Masker
 
 STATE_NAMES = ["begun", "pulled", "candidate", "started", "serving", "abandoned", "ended", "removed"]
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -539,12 +531,23 @@ def runner(p: Params) -> command.Runner:
     return command.Runner(p["deadline_seconds"], p["deadline_seconds"] + sum(2 * p[name] for name in waits.get(p["state"], ())))
 
 
+def masker(run: deployment.Deployment, p: Params) -> Masker:
+    """What takes secrets out of the messages of programs, and out of the reason that the history keeps."""
+    given = [
+        {name: str(value) for name, value in service.items()} for key in ("env", "secret_env") for service in p[key].values() if service
+    ]
+    return Masker.of(*given, *run.host.environments())
+
+
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
     p = module.params
     if p["release"] and not release.ID_PATTERN.fullmatch(p["release"]):
         module.fail_json(msg=f"found release {p['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
     run = deployment.Deployment(Host(runner(p), p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
+    module.words = masker(run, p)
+    p["reason"] = module.words(p["reason"])
     whole = {"begun": begun, "removed": removed}.get(p["state"])
     if module.check_mode and not whole:
         module.exit_json(changed=False)

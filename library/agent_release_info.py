@@ -72,8 +72,8 @@ time:
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, engine
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -89,8 +89,9 @@ TOTAL_SECONDS = 120.0
 EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}, "workers": []}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None

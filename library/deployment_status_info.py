@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import report, status
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 DOCUMENTATION = r"""
 ---
@@ -100,8 +100,9 @@ def remembered(directory: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
     return known, [f"found in {path.name}: {trouble}. Expected: verdicts by host. The next verify.yml writes it anew"] if trouble else []
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         verdicts, trouble = remembered(module.params["reports"])
         document = status.document(module.params["hosts"], verdicts, time.time())

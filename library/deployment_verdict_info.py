@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import commands, verdict
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 DOCUMENTATION = r"""
 ---
@@ -137,8 +137,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     p = module.params
     try:
         switches = {"preview": p["check_preview"], "accept_inconclusive": p["accept_inconclusive"]}

@@ -50,7 +50,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.files import alone, read_text, write_atomically
 from ansible.module_utils.livekit_deploy.merge import merged
 
@@ -60,15 +60,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     path = Path(module.params["path"])
     # Two entries of an inventory may be one host, and both provision it at the same time.
     with nullcontext() if module.check_mode else alone(path.parent):
         merge(module, path)
 
 
-def merge(module: AnsibleModule, path: Path) -> None:
+def merge(module: Module, path: Path) -> None:
     before = read_text(path)
     try:
         present = json.loads(before) if before and before.strip() else {}

@@ -82,8 +82,8 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, docker_variants
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -110,8 +110,9 @@ def clock(run: Run) -> dict[str, Any]:
     return {"time_synchronized": active, "time_packages": sorted(docker_variants.packages(run, docker_variants.CLOCKS))}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     minimum = module.params["minimum_version"]
     if not docker_variants.numbers(minimum):
         module.fail_json(msg=f"found docker_host_minimum_version {minimum!r}, expected a version such as 20.10. Correct it")

@@ -98,8 +98,8 @@ report_documents:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import commands, eviction
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "hosts": {"type": "dict", "required": True},
@@ -114,8 +114,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     known = {key: value for key, value in module.params.items() if key not in ("conclude", "playbooks")}
     case = eviction.Case(**known, playbooks=commands.Playbooks.of(module.params["playbooks"]), checking=module.check_mode)
     decided = eviction.decide(case)

@@ -46,8 +46,8 @@ archives:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import archives
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "archives": {
@@ -66,8 +66,9 @@ def read(image: str, path: str) -> dict[str, Any]:
         return {"image": image, "path": path, "trouble": str(error)}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     module.exit_json(changed=False, archives=[read(one["image"], one["path"]) for one in module.params["archives"]])
 
 

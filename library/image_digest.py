@@ -44,8 +44,8 @@ digests:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, engine, registry, release
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.images import ImageError, Images, Logins
 
 # As long as a release may pull, see agent_release_pull_timeout_seconds.
@@ -67,8 +67,9 @@ def resolve(images: Images, image: str, logins: Logins, pull: bool) -> tuple[str
     return release.pinned(image, images.inspect(image).get("RepoDigests") or []) or image, False
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
     images = Images(command.Runner(PULL_SECONDS), Path(p["root"]) / p["app"])
     found, changed = {}, False

@@ -81,8 +81,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import commands, new_host
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -154,8 +154,9 @@ def lines(p: Mapping[str, Any], entry: Mapping[str, Any], check: bool) -> list[s
     ]
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
     path = Path(p["path"])
     wanted = new_host.Wanted(p["host"], p["address"], p["user"] or "", p["port"], p["agent_name"] or "", p["app"] or "")

@@ -123,8 +123,9 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy import client, commands, diagnosis, diagnosis_text
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.diagnosis_view import World, destination, moment, utc
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -203,8 +204,9 @@ def diagnose(params: dict[str, Any]) -> dict[str, Any]:
     return {"at": utc(time.time()), "server": shown, "inventory": params["inventory_problems"], "sip": sip, **answer}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     started = time.monotonic()

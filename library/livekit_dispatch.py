@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy import client, dispatch
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 DOCUMENTATION = r"""
 ---
@@ -25,20 +24,20 @@ description:
     What cannot be deleted the server removes when the room has been empty for half a minute.
   - "C(changed) is always false: a probe leaves nothing."
   - A probe that fails never fails the module or other probes; look at RV(probes[].outcome).
-  - To do other things meanwhile, run it with C(async) and C(poll=0), and again with O(collect) for the results.
+  - To do other things meanwhile, send with O(leave), and run it again with O(collect) for the results. Nothing runs between the two.
   - In check mode nothing is sent and the results are empty, because a worker without the probe hook starts a real job.
   - Runs on the controller, which needs the Python package C(livekit-api).
 requirements: [livekit-api >= 1.0]
 author: ["livekit-agent-deploy contributors"]
 options:
   url:
-    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted. Needed with O(probes).
+    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted. Needed with O(probes) and O(collect).
     type: str
   api_key:
-    description: API key. Needed with O(probes).
+    description: API key. Needed with O(probes) and O(collect).
     type: str
   api_secret:
-    description: Secret of the API key. Needed with O(probes).
+    description: Secret of the API key. Needed with O(probes) and O(collect).
     type: str
   window_seconds:
     description:
@@ -50,11 +49,18 @@ options:
     description: How long to wait for a single answer of the server.
     type: float
     default: 5.0
+  leave:
+    description:
+      - Only send the probes, which are of the kinds V(probe) or V(plain), and answer RV(sent).
+      - The server removes their rooms after a minute and a half if nobody collects.
+    type: bool
+    default: false
   collect:
     description:
-      - C(results_file) of a task that sent probes in the background. Waits for their end, answers what that task would have answered, and
-        removes the file. RV(waits) is what was waited for here.
-    type: path
+      - RV(sent) of an earlier task. Waits for what is left of the window, looks who took each, and cleans up. What was sent more than a
+        minute ago, or could not be sent, is sent now.
+    type: list
+    elements: dict
   probes:
     description: The probes to send. Either this or O(collect).
     type: list
@@ -210,9 +216,12 @@ EXAMPLES = r"""
   run_once: true
   register: __probes
 
-- name: Collect what probes in the background found
+- name: Ask who took what was sent before
   livekit_dispatch:
-    collect: "{{ __sent.results_file }}"
+    url: wss://livekit.example.com
+    api_key: "{{ livekit_api_key }}"
+    api_secret: "{{ livekit_api_secret }}"
+    collect: "{{ __sent.sent }}"
   delegate_to: localhost
   run_once: true
   register: __probes
@@ -247,6 +256,11 @@ probes:
     begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).", type: float}
     seconds: {description: From the start of the probe to its result., type: float}
     tried: {description: "How often each worker took an earlier try, by worker id; with O(probes[].tries).", type: dict}
+sent:
+  description: What O(collect) takes; empty without O(leave).
+  type: list
+  elements: dict
+  returned: success
 waits:
   description: What the run had to wait for.
   type: list
@@ -299,58 +313,45 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "api_secret": {"type": "str", "no_log": True},
     "window_seconds": {"type": "float", "default": 10.0},
     "timeout_seconds": {"type": "float", "default": 5.0},
-    "collect": {"type": "path"},
+    "leave": {"type": "bool", "default": False},
+    "collect": {"type": "list", "elements": "dict"},
     "probes": {"type": "list", "elements": "dict", "options": PROBE},
 }
-# One in the background ends by itself: the search window, the clean-up, and what the server's answers may take.
-COLLECT_SECONDS = 60.0
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
     started = time.monotonic()
-    specs = dispatch.specs_of(params["probes"], params["window_seconds"])
-    results = asyncio.run(dispatch.send(params["url"], params["api_key"], params["api_secret"], specs, params["timeout_seconds"]))
+    server = params["url"], params["api_key"], params["api_secret"]
+    timeout = params["timeout_seconds"]
+    results: dict[str, dict[str, Any]] = {}
+    sent: list[dict[str, Any]] = []
+    if params["collect"] is not None:
+        results = asyncio.run(dispatch.collect(*server, params["collect"], timeout))
+    elif params["leave"]:
+        sent = asyncio.run(dispatch.leave(*server, dispatch.specs_of(params["probes"], params["window_seconds"]), timeout))
+    else:
+        results = asyncio.run(dispatch.send(*server, dispatch.specs_of(params["probes"], params["window_seconds"]), timeout))
+    seconds = round(time.monotonic() - started, 3)
     waits = dispatch.waits_of(results, params["window_seconds"])
-    return {"probes": results, "waits": waits, "seconds": round(time.monotonic() - started, 3)}
+    if params["collect"] is not None:
+        waits = [{"what": "vacancy window", "seconds": round(seconds, 1)}] if seconds >= 0.1 else []
+    return {"probes": results, "sent": sent, "waits": waits, "seconds": seconds}
 
 
-def collect(path: Path) -> dict[str, Any]:
-    """The results of a task in the background; ansible-core writes ``started`` into its file as long as there are none."""
-    started = time.monotonic()
-    while (found := written(path)) is None or "started" in found:
-        if time.monotonic() - started > COLLECT_SECONDS:
-            raise client.LiveKitError(
-                "unfinished", f"no results in {path} after {COLLECT_SECONDS:.0f} s", "the probes' results", "run it again"
-            )
-        time.sleep(0.1)
-    path.unlink(missing_ok=True)
-    waited = round(time.monotonic() - started, 1)
-    told = {"msg": found["msg"]} if found.get("msg") else {}
-    waits = [{"what": "vacancy window", "seconds": waited}] if waited else []
-    return {"probes": found.get("probes") or {}, "waits": waits, "seconds": found.get("seconds") or 0.0, **told}
-
-
-def written(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
+@guarded
 def main() -> None:
-    needed = {"probes": ("url", "api_key", "api_secret")}
+    needed = dict.fromkeys(("probes", "collect"), ("url", "api_key", "api_secret"))
     either = [("probes", "collect")]
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_by=needed, required_one_of=either, mutually_exclusive=either)
+    module = Module(ARGUMENTS, supports_check_mode=True, required_by=needed, required_one_of=either, mutually_exclusive=either)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     probes = module.params["probes"] or []
-    if problems := dispatch.problems_of(probes):
+    if problems := dispatch.problems_of(probes, leave=module.params["leave"]):
         module.fail_json(msg="; ".join(problems))
     if module.check_mode or not (probes or module.params["collect"]):
-        module.exit_json(changed=False, probes={}, waits=[], seconds=0.0)
+        module.exit_json(changed=False, probes={}, sent=[], waits=[], seconds=0.0)
     try:
-        answer = run(module.params) if probes else collect(Path(module.params["collect"]))
+        answer = run(module.params)
     except client.LiveKitError as trouble:
         module.fail_json(msg=str(trouble), **trouble.as_dict())
     except (asyncio.CancelledError, KeyboardInterrupt):

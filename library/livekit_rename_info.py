@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy import client, dispatch, rename
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 DOCUMENTATION = r"""
 ---
@@ -100,8 +101,9 @@ async def ask(p: dict[str, Any], specs: list[dispatch.Spec]) -> tuple[dict[str, 
     return answers, sip
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    module = Module(ARGUMENTS, supports_check_mode=True)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     p = module.params

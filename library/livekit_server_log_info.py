@@ -97,8 +97,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, server_log
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "unit": {"type": "str"},
@@ -187,8 +187,9 @@ def settled(params: dict[str, Any]) -> dict[str, Any]:
     return {**found, "waits": waits}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, mutually_exclusive=[SOURCES], required_one_of=[SOURCES], supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, mutually_exclusive=[SOURCES], required_one_of=[SOURCES], supports_check_mode=True)
     try:
         module.exit_json(changed=False, **settled(module.params))
     except LogError as error:

@@ -100,8 +100,8 @@ also_at_boot:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, drain, engine, ids
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "worker_id": {"type": "str", "required": True},
@@ -110,8 +110,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     worker_id = module.params["worker_id"]
     if not ids.worker(worker_id):
         module.fail_json(msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log")

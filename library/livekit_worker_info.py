@@ -108,8 +108,8 @@ waits:
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, drain, engine, worker
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Reader
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -127,7 +127,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 TOTAL_SECONDS = 120.0
 
 
-def wait_registered(run: Reader, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
+def wait_registered(run: Reader, module: Module, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:
@@ -140,7 +140,7 @@ def wait_registered(run: Reader, module: AnsibleModule, **selection: Any) -> dic
         time.sleep(0.3)
 
 
-def read(module: AnsibleModule) -> dict[str, Any]:
+def read(module: Module) -> dict[str, Any]:
     p = module.params
     run = command.Runner(total_seconds=TOTAL_SECONDS + (p["wait_seconds"] if p["registered_as"] is not None else 0.0))
     selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"], "since": p["since"]}
@@ -151,9 +151,10 @@ def read(module: AnsibleModule) -> dict[str, Any]:
     return worker.readings(run, project=p["project"], known=p["known"], **selection)
 
 
+@guarded
 def main() -> None:
     exclusive = [("everywhere", "project"), ("everywhere", "known"), ("everywhere", "registered_as")]
-    module = AnsibleModule(ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True)
     try:
         module.exit_json(**{"changed": False, "unread": [], **read(module)})
     except engine.EngineError as error:

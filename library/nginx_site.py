@@ -85,8 +85,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import certificate, proxy
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run, Runner
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.host import (
@@ -165,8 +165,9 @@ def upstream_notes(run: Run, p: Params, upstream: Path) -> list[str]:
     return [] if status != 0 or proxy.includes(dump, str(upstream)) else [proxy.not_included(p["app"], str(upstream))]
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p, run = module.params, Runner()
     site, upstream = Path(site_path(p["app"])), Path(upstream_path(p["app"]))
     before: Texts = {path: read_text(path) for path in (site, upstream)}

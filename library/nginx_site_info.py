@@ -41,15 +41,16 @@ problems:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import listeners, proxy
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Runner
 
 ARGUMENT_SPEC: dict[str, Any] = {"ports": {"type": "dict", "required": True}}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     run = Runner()
 
     def taken_by(port: int) -> str:

@@ -49,7 +49,7 @@ written:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.registry import certificate_trouble
 
@@ -71,8 +71,9 @@ def write(path: Path, text: str) -> None:
     write_atomically(path, text, 0o644)
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     directory = Path(module.params["directory"])
     certificates = {str(address): str(text or "") for address, text in module.params["certificates"].items()}
     if troubles := [trouble for address, text in certificates.items() if (trouble := certificate_trouble(address, text))]:

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -29,6 +30,8 @@ except ImportError:
 
 MAX_IN_FLIGHT = 64
 READ_TRIES = 3
+# Each request has a token of its own, which is used at once; LiveKit's own default is 6 h. A server's clock may be somewhat ahead.
+TOKEN_LIFE = timedelta(minutes=1)
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 PASSING_CODES = frozenset({"internal", "unavailable", "deadline_exceeded", "resource_exhausted", "aborted"})
 JOB_STATUS = {0: "JS_PENDING", 1: "JS_RUNNING", 2: "JS_SUCCESS", 3: "JS_FAILED", 4: "JS_CANCELLED"}
@@ -196,7 +199,7 @@ class Connection:
     async def post(self, service: str, method: str, message: Any, answer: Any, *, sip_admin: bool = False, **grants: Any) -> Any:
         """One call of the API: the decoded answer, or a LiveKitError."""
         address = f"{http_url(self.url)}/twirp/livekit.{service}/{method}"
-        access = api.AccessToken(self.key, self.secret).with_grants(api.VideoGrants(**grants))
+        access = api.AccessToken(self.key, self.secret).with_grants(api.VideoGrants(**grants)).with_ttl(TOKEN_LIFE)
         token = (access.with_sip_grants(api.SIPGrants(admin=True)) if sip_admin else access).to_jwt()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
         async with self.gate:

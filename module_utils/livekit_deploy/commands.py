@@ -58,7 +58,7 @@ class Playbooks:
         path = name if name in AT_ROOT else f"playbooks/{name}"
         limited = ["--limit", limit] if limit else []
         variables = [word for key, value in extra.items() for word in ("-e", variable(key, value))]
-        return " ".join([self.prefix, self.directory + path, *([shell(*rest)] if (rest := [*arguments, *limited, *variables]) else [])])
+        return " ".join([self.prefix, *map(shlex.quote, arguments), self.directory + path, *map(shlex.quote, [*limited, *variables])])
 
 
 def variable(name: str, value: Any) -> str:

@@ -67,10 +67,12 @@ class Spec:
     def room(self) -> str:
         return f"livekit-deploy-{self.kind}-{self.nonce}"
 
+    keep: float = 0.0
+
     @property
     def empty_timeout(self) -> int:
         """The server's own clean-up, should ours never happen; longer than what is waited for, or the answer is lost."""
-        return math.ceil(max(self.window, self.deadline)) + 20
+        return math.ceil(max(self.window, self.deadline, self.keep)) + 20
 
 
 def metadata_of(probe: dict[str, Any], nonce: str) -> str:
@@ -91,11 +93,13 @@ def metadata_of(probe: dict[str, Any], nonce: str) -> str:
     return json.dumps({"livekit_deploy_probe": 1, "nonce": nonce, "mode": probe.get("mode") or "answer", **wanted, "about": ABOUT})
 
 
-def problems_of(probes: list[dict[str, Any]]) -> list[str]:
+def problems_of(probes: list[dict[str, Any]], *, leave: bool = False) -> list[str]:
     """What is wrong with the probes as given; nothing is sent while there is any."""
     found = [f"probe id {name!r} is used twice" for name, times in Counter(spec.id for spec in specs_of(probes, 0)).items() if times > 1]
     for probe in probes:
         name, kind, mode = probe["id"], probe["kind"], probe.get("mode") or "answer"
+        if leave and kind not in ("probe", "plain"):
+            found.append(f"{name}: a {kind} has to be watched while it is under way, so it cannot be left")
         if kind == "preview" and not (probe.get("request") or {}).get("url"):
             found.append(f"{name}: a preview needs request.url")
         if kind != "preview" and probe.get("expect") != "nobody" and not probe.get("agent_name"):
@@ -326,11 +330,12 @@ async def run_probe(connection: Connection, probe: Probe) -> None:
         await try_once(connection, probe)
 
 
-async def try_once(connection: Connection, probe: Probe) -> None:
-    """Send one dispatch, see what becomes of it, leave nothing behind."""
+async def try_once(connection: Connection, probe: Probe, *, sent: bool = False) -> None:
+    """Send one dispatch, unless it is sent already, see what becomes of it, leave nothing behind."""
     started = time.monotonic()
     try:
-        await (ask_application if probe.spec.kind == "preview" else create)(connection, probe)
+        if not sent:
+            await (ask_application if probe.spec.kind == "preview" else create)(connection, probe)
         await (watch_dispatch if probe.spec.expect == "dispatch" else watch)(connection, probe)
     except LiveKitError as trouble:
         probe.fail(str(trouble), trouble.kind)
@@ -558,6 +563,52 @@ async def presence(connection: Connection, room: str, identity: str, wanted: boo
             return False
         await asyncio.sleep(0.1)
     return True
+
+
+# What is sent by one call and looked for by another needs nobody who waits between them. A room with nobody or only an agent in it is
+# removed by the server this long after its creation; one whose answer is asked for later is sent again.
+KEPT_SECONDS = 60.0
+HANDLE = ("id", "kind", "expect", "agent_name", "nonce", "metadata", "deployment", "window", "deadline", "keep")
+
+
+async def leave(url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0) -> list[dict[str, Any]]:
+    """Send all and wait for none; what ``collect`` needs of each. There is no secret in it."""
+    probes = [Probe(replace(spec, keep=KEPT_SECONDS), blank(spec), [0]) for spec in specs]
+    async with client.connect(url, key, secret, timeout_seconds) as connection:
+        await asyncio.gather(*(begin(connection, probe) for probe in probes))
+    return [{**{name: getattr(probe.spec, name) for name in HANDLE}, "created": probe.created} for probe in probes]
+
+
+async def begin(connection: Connection, probe: Probe) -> None:
+    """Create the room; where that fails the time of its creation stays 0, and it is sent again when it is collected."""
+    with suppress(LiveKitError):
+        await create(connection, probe)
+
+
+async def collect(
+    url: str, key: str, secret: str, handles: list[dict[str, Any]], timeout_seconds: float = 5.0
+) -> dict[str, dict[str, Any]]:
+    """What became of the probes that were left; the results by id. Waits for what is left of each one's window."""
+    crowd = [0]
+    probes = [left_probe(handle, crowd) for handle in handles]
+    async with client.connect(url, key, secret, timeout_seconds) as connection:
+        await asyncio.gather(*(look_again(connection, probe) for probe in probes), return_exceptions=True)
+    return {probe.spec.id: probe.result for probe in probes}
+
+
+def left_probe(handle: dict[str, Any], crowd: list[int]) -> Probe:
+    spec = Spec(**{name: handle[name] for name in HANDLE})
+    created = float(handle["created"])
+    fresh = 0.0 <= time.monotonic() - created < KEPT_SECONDS
+    return Probe(spec, blank(spec), crowd, created=created, may_exist=True) if created and fresh else Probe(spec, blank(spec), crowd)
+
+
+async def look_again(connection: Connection, probe: Probe) -> None:
+    if not probe.may_exist:
+        probe.again()
+        await try_once(connection, probe)
+        return
+    await try_once(connection, probe, sent=True)
 
 
 async def send(url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0) -> dict[str, dict[str, Any]]:

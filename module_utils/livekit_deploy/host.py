@@ -25,7 +25,7 @@ from ansible.module_utils.livekit_deploy import (
 from ansible.module_utils.livekit_deploy.command import Reader, Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import LockError
-from ansible.module_utils.livekit_deploy.text import cut, parsed, plain
+from ansible.module_utils.livekit_deploy.text import Masker, cut, parsed, plain
 
 LOOKED_AT, LAST_WORDS = 500, 6
 # Docker's words, with and without its own proxy of ports.
@@ -483,18 +483,26 @@ class Host:
     def last_words_of(self, release_id: str) -> list[str]:
         """The last lines of a release's containers. What they say, or that nothing can be read of them, keeps nothing from being done."""
         try:
-            services = self.services(release_id, engine.containers(self.run))
+            found = engine.containers(self.run)
+            services, given = self.services(release_id, found), {container["Id"]: engine.environment(container) for container in found}
+            lines = {name: self.last_words(one["id"], given.get(one["id"], {})) for name, one in services.items()}
         except TROUBLE as error:
-            return [f"the containers of {release_id} cannot be read: {worker_log.short(str(error))}"]
-        return [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
+            return [f"the containers of {release_id} cannot be read: {worker_log.short(Masker()(str(error)))}"]
+        return [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
 
-    def last_words(self, container: str) -> list[str]:
+    def last_words(self, container: str, environment: Mapping[str, str]) -> list[str]:
         """The last lines of a container's log, or why it has none to read."""
+        masker = Masker()
         try:
+            masker = Masker.of(environment, *self.environments())
             lines = engine.log_lines(self.run, container, LOOKED_AT)
-            return [worker_log.short(line) for line in worker_log.telling(lines, LAST_WORDS)]
+            return [worker_log.short(masker(line)) for line in worker_log.telling(lines, LAST_WORDS)]
         except Exception as error:  # foreign text, whatever it is
-            return [f"its log cannot be read: {worker_log.short(str(error))}"]
+            return [f"its log cannot be read: {worker_log.short(masker(str(error)))}"]
+
+    def environments(self) -> list[dict[str, str]]:
+        """What the releases of this application give to their services: no text that leaves the host may show a secret of it."""
+        return [values for path in self.releases.glob("*/*.env") if (values := environment_in(path))]
 
     def can_go_back(self, failed: dict[str, Any]) -> bool:
         """Whether the release before still runs and is not being stopped; without one before, nothing serves afterwards."""
@@ -747,6 +755,14 @@ def drop_empty(directories: Iterable[Path]) -> None:
     for path in directories:
         if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
             path.rmdir()
+
+
+def environment_in(path: Path) -> dict[str, str]:
+    """The variables in a release's file; none where it cannot be read."""
+    try:
+        return release.env_values(read_text(path) or "")
+    except (OSError, ValueError):
+        return {}
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:

@@ -26,7 +26,18 @@ BEARER = re.compile(r"(?i)(?P<name>\bauthorization\b['\"]?\s*[:=]\s*['\"]?(?:bea
 SECRET_NAME = re.compile(r"(?i)secret|passw|passphrase|token|key|credential|auth|dsn|private|salt|cookie|session|pwd|signature")
 # What has to be read in a log, and is no secret.
 PUBLIC = frozenset(
-    {"AGENT_NAME", "LIVEKIT_AGENT_NAME", "LIVEKIT_AGENT_NAME_OVERRIDE", "LIVEKIT_URL", "PATH", "HOME", "LANG", "LC_ALL", "TZ"}
+    {
+        "AGENT_NAME",
+        "LIVEKIT_AGENT_NAME",
+        "LIVEKIT_AGENT_NAME_OVERRIDE",
+        "LIVEKIT_URL",
+        "LIVEKIT_DEPLOY_INSTANCE",
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+    }
 )
 SHORTEST_NAMED, SHORTEST_OTHER = 4, 8
 ORDINARY = re.compile(r"(?i)[\d.,:+-]+|true|false|none|null|/[\w./-]*")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.livekit_deploy import engine, logs, process, web, worker_log
 from ansible.module_utils.livekit_deploy.command import Reader
-from ansible.module_utils.livekit_deploy.text import Masker, parsed_object
+from ansible.module_utils.livekit_deploy.text import Masker, one_line, parsed_object
 from ansible.module_utils.livekit_deploy.times import epoch
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
@@ -45,7 +45,7 @@ class Selection(NamedTuple):
 
 
 def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str, Any]:
-    """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``; empty when it does not answer.
+    """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``, ``agent_name``; empty without an answer.
 
     Fields that are zero are left out (livekit-agents 1.8.9, measured); agents-js has ``project_type`` nodejs and no load. A field that is
     not what a worker says there is None.
@@ -58,9 +58,9 @@ def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str,
 
 def sound(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return an answer of which figures are figures and names are texts: whatever has the port may have written it."""
-    known = {
+    known: dict[str, Callable[[Any], Any]] = {
         **dict.fromkeys(("worker_load", "active_jobs"), figure),
-        **dict.fromkeys(("agent_name", "sdk_version", "project_type"), name_or_none),
+        **dict.fromkeys(("agent_name", "sdk_version", "project_type"), one_line),
     }
     return {key: known[key](value) for key, value in answer.items() if key in known}
 
@@ -72,10 +72,6 @@ def figure(value: Any) -> float | None:
     except OverflowError:
         return None
     return found if math.isfinite(found) else None
-
-
-def name_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def jobs_of(answer: Mapping[str, Any]) -> int | None:

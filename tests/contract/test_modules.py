@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.livekit_deploy import answer
 from ansible.plugins.loader import fragment_loader
 from ansible.utils.plugin_docs import get_docstring
 
@@ -51,7 +52,7 @@ def started(path: Path, monkeypatch: pytest.MonkeyPatch) -> SeenError:
         raise SeenError(*args, **kwargs)
 
     module = load(path)
-    monkeypatch.setattr(module, "AnsibleModule", stop)
+    monkeypatch.setattr(module, "Module", stop)
     with pytest.raises(SeenError) as seen:
         module.main()
     return seen.value
@@ -122,6 +123,14 @@ def test_documentation_names_its_module_and_says_what_it_does(path: Path) -> Non
 def test_options_are_documented_as_they_are(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = documentation(path).get("options") or {}
     assert list(differences(options, started(path, monkeypatch).spec)) == []
+
+
+@each_module
+def test_each_answer_is_made_fit_to_leave(path: Path) -> None:
+    module = load(path)
+    assert module.Module is answer.Module
+    assert hasattr(module.main, "__wrapped__")
+    assert "AnsibleModule" not in path.read_text().partition('RETURN = r"""')[2]
 
 
 @each_module
@@ -222,9 +231,9 @@ def test_a_wrong_example_is_found(example: str, words: str) -> None:
 
 MODULE = """
 DOCUMENTATION = "module: sample"
-class AnsibleModule: ...
+class Module: ...
 def main():
-    AnsibleModule({"app": {"type": "str"}}, supports_check_mode=True)
+    Module({"app": {"type": "str"}}, supports_check_mode=True)
 """
 
 

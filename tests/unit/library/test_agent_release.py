@@ -10,6 +10,8 @@ import pytest
 from ansible.module_utils.livekit_deploy import docker_variants, engine
 from ansible.module_utils.testing import patch_module_args
 
+from tests.unit.module_utils.standin import Told
+
 OWNER = {"machine": "m", "process": 1, "started": "2", "name": "anna@ci"}
 BEGIN = {"state": "begun", "owner": OWNER, "stamp": "20260101T000000Z", "api_ports": [1, 2], "instance_host": "a"}
 
@@ -92,7 +94,7 @@ def test_rollback_to_a_shared_name_warns_when_it_begins(
     monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
     monkeypatch.setattr(agent_release.deployment.Deployment, "preview" if check else "begin", lambda *_: answer)
     warnings: list[str] = []
-    monkeypatch.setattr(agent_release.AnsibleModule, "warn", lambda _, text: warnings.append(text))
+    monkeypatch.setattr(agent_release.Module, "warn", lambda _, text: warnings.append(text))
     notes = run(capsys, **BEGIN, root=str(tmp_path), _ansible_check_mode=check)["report_notes"]
     begins = "a: all is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml returns to"
     assert [text.startswith(begins) for text in warnings] == [True] * warned
@@ -127,3 +129,24 @@ def test_removal_in_check_mode_says_what_would_go_and_touches_nothing(
     answer = run(capsys, state="removed", root=str(tmp_path), owner=OWNER, instance_host="a", _ansible_check_mode=True)
     assert (answer["changed"], answer["report_notes"][0]) == (True, "a: would remove app")
     assert [path.name for path in (tmp_path / "app").rglob("*")] == ["releases"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"secret_env": {"fastapi": {"OPENAI_API_KEY": "sk-proj-4711abcd"}}},
+        {"env": {"agent-worker": {"GREETING": "sk-proj-4711abcd"}}},
+    ],
+)
+def test_reason_and_messages_show_no_secret_of_the_release(tmp_path: Any, given: dict[str, Any]) -> None:
+    host = agent_release.Host(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
+    masker = agent_release.masker(agent_release.deployment.Deployment(host), {"env": {}, "secret_env": {}, **given})
+    assert masker("found: it says sk-proj-4711abcd") == "found: it says ***"
+
+
+def test_reason_is_masked_with_what_earlier_releases_have(tmp_path: Any) -> None:
+    (tmp_path / "releases/20260101T000000Z-00000000").mkdir(parents=True)
+    (tmp_path / "releases/20260101T000000Z-00000000/fastapi.env").write_text("TOKEN='sk-proj-4711abcd'\n")
+    host = agent_release.Host(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
+    masker = agent_release.masker(agent_release.deployment.Deployment(host), {"env": {}, "secret_env": {}})
+    assert masker("sk-proj-4711abcd") == "***"

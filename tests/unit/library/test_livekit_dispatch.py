@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from pathlib import Path
 from typing import Any
 
 import livekit_dispatch
@@ -86,47 +84,33 @@ def test_the_example_can_be_sent() -> None:
     assert livekit_dispatch.dispatch.problems_of([{"kind": "probe", **p} for p in task["livekit_dispatch"]["probes"]]) == []
 
 
-# --- probes in the background ---
+# --- sent by one call, looked for by another ---
 
 
-def finished(tmp_path: Path, **result: Any) -> Path:
-    path = tmp_path / "j1.2"
-    path.write_text(json.dumps({"ansible_job_id": "j1.2", "changed": False, **result}))
-    return path
+def test_what_is_left_has_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run(capsys, probes=[{"id": "a/vacancy", "agent_name": "a", "expect": "nobody"}], leave=True)
+    (sent,) = answer["sent"]
+    assert (sent["id"], sent["agent_name"], sent["created"], answer["probes"]) == ("a/vacancy", "a", 0.0, {})
+    assert SERVER["api_key"] not in json.dumps(answer)
 
 
-def collect(capsys: pytest.CaptureFixture[str], path: Path) -> dict[str, Any]:
-    with patch_module_args({"collect": str(path)}), pytest.raises(SystemExit):
-        livekit_dispatch.main()
-    return dict(json.loads(capsys.readouterr().out))
+def test_what_could_not_be_sent_is_sent_when_it_is_collected(capsys: pytest.CaptureFixture[str]) -> None:
+    sent = run(capsys, probes=[{"id": "a/vacancy", "agent_name": "a", "expect": "nobody"}], leave=True)["sent"]
+    answer = run(capsys, collect=sent)
+    assert answer["probes"]["a/vacancy"]["error_kind"] == "unreachable"
 
 
-def test_results_of_the_background_are_answered_and_their_file_is_gone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    path = finished(tmp_path, probes={"a": {"outcome": "nobody"}}, waits=[{"what": "search window", "seconds": 10.0}], seconds=10.1)
-    answer = collect(capsys, path)
-    assert (answer["probes"], answer["seconds"], answer["waits"]) == ({"a": {"outcome": "nobody"}}, 10.1, [])
-    assert not path.exists()
+def test_nothing_to_collect_is_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, collect=[])["probes"] == {}
 
 
-def test_only_what_is_left_of_the_window_is_a_wait(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    path = finished(tmp_path, started=1, finished=0)
-    threading.Timer(0.5, lambda: finished(tmp_path, probes={})).start()
-    (wait,) = collect(capsys, path)["waits"]
-    assert (wait["what"], 0.4 <= wait["seconds"] <= 1.0) == ("vacancy window", True)
+def test_what_has_to_be_watched_cannot_be_left(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run(capsys, probes=[{"id": "a", "kind": "rehearsal", "agent_name": "a"}], leave=True)
+    assert "cannot be left" in answer["msg"]
 
 
-def test_failure_in_the_background_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    answer = collect(capsys, finished(tmp_path, failed=True, msg="the key was refused"))
-    assert (answer["probes"], answer["msg"]) == ({}, "the key was refused")
-
-
-def test_results_that_never_come_fail(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(livekit_dispatch, "COLLECT_SECONDS", 0.2)
-    assert "no results in" in collect(capsys, tmp_path / "never")["msg"]
-
-
-@pytest.mark.parametrize("params", [{}, {"probes": [], "collect": "/x", **SERVER}, {"probes": []}])
-def test_either_probes_and_their_server_or_a_file_to_collect_from(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
+@pytest.mark.parametrize("params", [{}, {"probes": [], "collect": [], **SERVER}, {"probes": []}, {"collect": []}])
+def test_either_probes_or_what_was_sent_and_their_server(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
     with patch_module_args(params), pytest.raises(SystemExit):
         livekit_dispatch.main()
     assert json.loads(capsys.readouterr().out)["failed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 from ansible.module_utils.livekit_deploy import commands
@@ -32,7 +33,7 @@ def test_directory_is_quoted() -> None:
     [
         (Playbooks(), "ansible-playbook playbooks/verify.yml --limit a"),
         (Playbooks(["hosts.yml", "my hosts"]), "ansible-playbook -i hosts.yml -i 'my hosts' playbooks/verify.yml --limit a"),
-        (Playbooks(root="/srv/deploy agents"), "ansible-playbook '/srv/deploy agents/playbooks/verify.yml' --limit a"),
+        (Playbooks(root="/srv/deploy agents"), "ansible-playbook '/srv/deploy agents'/playbooks/verify.yml --limit a"),
     ],
 )
 def test_playbook_is_started_as_the_run_was(playbooks: Playbooks, command: str) -> None:
@@ -51,3 +52,22 @@ def test_variable_arrives_as_it_is(value: str) -> None:
 
 def test_ordinary_variable_stays_short() -> None:
     assert Playbooks().start("evict.yml", evict_worker="AW_1").endswith("-e evict_worker=AW_1")
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("/srv/deploy/inventory/hosts.yml", "inventory/hosts.yml"),
+        ("/srv/deploy", "."),
+        ("/etc/ansible/hosts", "/etc/ansible/hosts"),
+        ("host-1,host-2,", "host-1,host-2,"),
+    ],
+)
+def test_inventory_is_named_as_it_can_be_typed(source: str, seen: str) -> None:
+    assert commands.seen_from(source, Path("/srv/deploy")) == seen
+
+
+def test_project_is_named_from_another_directory() -> None:
+    assert commands.root_of(Path("/srv/deploy"), Path("/srv/deploy")) == ""
+    assert commands.root_of(Path("/srv/deploy"), Path("/srv")) == "deploy"
+    assert commands.root_of(Path("/srv/deploy"), Path("/home")) == "/srv/deploy"

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -509,3 +512,60 @@ SERVERS = [
 def test_server_is_asked_under_its_name(request_: dict[str, Any], headers: dict[str, str], options: list[str]) -> None:
     found = dispatch.tls_of(request_)
     assert (found[0], sorted(found[1])) == (headers, options)
+
+
+# --- sent by one call, looked for by another
+
+
+@asynccontextmanager
+async def connection_to(server: Server, *_: Any) -> AsyncIterator[Server]:
+    yield server
+
+
+VACANCY = {"id": "a/vacancy", "kind": "probe", "agent_name": "support", "expect": "nobody", "window_seconds": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("age", "lists", "outcome", "calls"),
+    [
+        pytest.param(0.0, [[listed()]], "taken", ["delete_dispatch AD_1", "delete_room"], id="taken"),
+        pytest.param(0.0, [[listed(jobs=[])]], "nobody", ["delete_dispatch AD_1", "delete_room"], id="nobody"),
+        pytest.param(30.0, [[listed(jobs=[])]], "nobody", ["delete_dispatch AD_1", "delete_room"], id="the window is over"),
+        pytest.param(90.0, [[listed(jobs=[])]], "nobody", GONE, id="too late: sent again"),
+        pytest.param(-90.0, [[listed(jobs=[])]], "nobody", GONE, id="of another boot: sent again"),
+    ],
+)
+async def test_what_was_left_is_looked_for_later(
+    monkeypatch: pytest.MonkeyPatch, age: float, lists: list[Any], outcome: str, calls: list[str]
+) -> None:
+    server = Server(lists)
+    monkeypatch.setattr(client, "connect", lambda *_: connection_to(server))
+    (handle,) = json.loads(json.dumps(await dispatch.leave("ws://a", "k", "s", dispatch.specs_of([VACANCY], 0.5))))
+    assert server.calls == ["create_room"]
+    found = await dispatch.collect("ws://a", "k", "s", [{**handle, "created": handle["created"] - age}])
+    assert (found["a/vacancy"]["outcome"], server.calls[1:]) == (outcome, calls)
+
+
+def test_room_of_what_is_left_outlives_the_time_in_which_it_is_collected() -> None:
+    (spec,) = dispatch.specs_of([VACANCY], 0.5)
+    assert replace(spec, keep=dispatch.KEPT_SECONDS).empty_timeout > dispatch.KEPT_SECONDS
+
+
+# --- tokens
+
+
+async def test_token_of_a_request_lives_a_minute(unused_tcp_port: int) -> None:
+    tokens: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = (await reader.readuntil(b"\r\n\r\n")).decode()
+        tokens.extend(line.split()[-1] for line in said.splitlines() if line.lower().startswith("authorization:"))
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", unused_tcp_port)
+    async with server, client.connect(f"ws://127.0.0.1:{unused_tcp_port}", "key", "s" * 32, 5.0) as connection:
+        with pytest.raises(LiveKitError):
+            await connection.rooms()
+    claims = json.loads(base64.urlsafe_b64decode(tokens[0].split(".")[1] + "=="))
+    assert claims["exp"] - time.time() <= 60

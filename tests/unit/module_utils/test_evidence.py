@@ -365,3 +365,16 @@ def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, 
 
 def test_directory_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path) -> None:
     assert lacking(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [str(tmp_path / "none")]
+
+
+def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
+    line = json.dumps({"event": "dispatch_failed", "message": "refused: sk-proj-4711abcd"})
+    api: dict[str, Any] = {
+        "Id": "0a",
+        "Name": "/api",
+        "Created": "2026-01-01T00:00:00Z",
+        "State": {"Running": True},
+        "Config": {"Env": ["LIVEKIT_API_SECRET=sk-proj-4711abcd"], "Labels": {}},
+    }
+    found = evidence.api(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, evidence.Notes())
+    assert found["last_failure"] == "refused: ***"

@@ -114,6 +114,12 @@ def test_abandoned_answers_the_last_words(served: Host) -> None:
     assert "fastapi: last words" in served.abandon(NEW)["log"]
 
 
+def test_last_words_show_no_secret_of_the_release(served: Host, machine: Machine) -> None:
+    served.stage({**(served.record(NEW) or {}), "hash": "1"}, {"compose.yml": "", "fastapi.env": "OPENAI_API_KEY='sk-proj-4711abcd'\n"})
+    machine.logs.update({container["Id"]: "Incorrect API key provided: sk-proj-4711abcd" for container in machine.containers})
+    assert "fastapi: Incorrect API key provided: ***" in served.abandon(NEW)["log"]
+
+
 def test_abandoned_after_the_switch_lets_the_old_one_serve_again(served: Host) -> None:
     served.serve(NEW)
     served.abandon(NEW)

