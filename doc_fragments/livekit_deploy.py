@@ -36,6 +36,16 @@ options:
     default: /opt
 """
 
+    PLAYBOOKS = r"""
+options:
+  playbooks:
+    description: How this run's user starts a playbook, from the filter C(livekit_playbooks); for the commands that are told.
+    type: dict
+    suboptions:
+      sources: {description: The inventories of the run., type: list, elements: str, default: []}
+      root: {description: "The project's directory as seen from where the run was started; empty for the same.", type: str, default: ""}
+"""
+
     CLOCK = r"""
 options:
   controller_time:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import ansible.module_utils
 import yaml
+from ansible import context
 from ansible.errors import AnsibleFilterError
 
 # ansible-core finds the project's module_utils for modules only: a plugin has to extend the path itself.
@@ -21,6 +23,7 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
 from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes first
     archives,
     batches,
+    commands,
     compose,
     controller,
     diagnosis_inputs,
@@ -92,6 +95,21 @@ def livekit_alive(_: Any) -> list[str]:
     return controller.alive()
 
 
+def livekit_playbooks(_: Any) -> dict[str, Any]:
+    """How this run's user starts a playbook, for the commands that are told: `'' | livekit_playbooks`."""
+    return {"sources": [commands.seen_from(source) for source in context.CLIARGS.get("inventory") or ()], "root": commands.root_of(_ROOT)}
+
+
+def with_playbooks(function: Callable[..., str]) -> Callable[..., str]:
+    """Return a filter whose text names commands of this run."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **named: Any) -> str:
+        return function(*arguments, **named, playbooks=commands.Playbooks.of(livekit_playbooks("")))
+
+    return called
+
+
 def livekit_slot_request(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
     """The preview's request to a host's new API on its own port: `hostvars[host] | livekit_slot_request(host)`."""
     return preview.of(variables, host).slot_request()
@@ -125,7 +143,7 @@ class FilterModule:
             "livekit_server_problems": livekit_server_problems,
             "livekit_nodes": nodes_of,
             "livekit_standby_probes": probes.standby_probes,
-            "livekit_standby_trouble": probes.standby_trouble,
+            "livekit_standby_trouble": with_playbooks(probes.standby_trouble),
             "livekit_candidate_probes": probes.candidate_probes,
             "livekit_slot_previews": probes.slot_previews,
             "livekit_slot_trouble": probes.slot_trouble,
@@ -143,12 +161,13 @@ class FilterModule:
             "livekit_alive": livekit_alive,
             "livekit_run_problems": livekit_run_problems,
             "livekit_reports": livekit_reports,
+            "livekit_playbooks": livekit_playbooks,
             "livekit_suspects_outside": diagnosis_inputs.suspects_outside,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
             "livekit_hooked": probes.hooked,
             "livekit_vacancy_probes": probes.vacancy_probes,
-            "livekit_vacancy_trouble": probes.vacancy_trouble,
+            "livekit_vacancy_trouble": with_playbooks(probes.vacancy_trouble),
             "livekit_known_ids": probes.known_ids,
             "livekit_servers": probes.servers,
             "livekit_server_logs": probes.server_logs,
@@ -175,5 +194,5 @@ class FilterModule:
             "livekit_removal_names": rename.leaving,
             "livekit_removal_sharers": rename.sharers,
             "livekit_removal_inventory": rename.beside,
-            "livekit_removal_unproven": rename.unproven,
+            "livekit_removal_unproven": with_playbooks(rename.unproven),
         }

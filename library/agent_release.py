@@ -104,10 +104,6 @@ options:
     description: The host's name in the inventory; with the release's id it names the worker for a directed probe.
     type: str
     default: ""
-  provision_command:
-    description: How the user makes the host ready, for the refusal of one that is not.
-    type: str
-    default: ansible-playbook playbooks/provision.yml
   stamp:
     description: Time of the run, the first part of a new release's id.
     type: str
@@ -182,7 +178,7 @@ attributes:
   diff_mode:
     description: V(begun) shows agent name, images and release before and after.
     support: full
-extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.registries]
+extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.playbooks, livekit_deploy.registries]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -295,7 +291,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import adoption, command, deployment, docker_variants, registry, release
+from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, docker_variants, registry, release
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
@@ -338,7 +334,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "unresolved": {"type": "str", "default": ""},
     "record": {"type": "dict", "default": {}},
     "instance_host": {"type": "str", "default": ""},
-    "provision_command": {"type": "str", "default": "ansible-playbook playbooks/provision.yml"},
+    "playbooks": commands.OPTION,
     "stamp": {"type": "str"},
     "api_ports": {"type": "list", "elements": "int", "default": []},
     "force": {"type": "bool", "default": False},
@@ -421,9 +417,8 @@ def refuse(p: Params, run: Run) -> None:
         docker = docker_variants.judge(docker_variants.look(run))
         if docker.trouble:
             raise RefusalError(docker.trouble)
-        raise RefusalError(
-            f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {p['provision_command']}"
-        )
+        provision = commands.Playbooks.of(p["playbooks"]).start("provision.yml", limit=p["instance_host"])
+        raise RefusalError(f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {provision}")
     if p["unresolved"]:
         raise RefusalError(p["unresolved"])
     if p["goal"]["kind"] == deployment.SHARED_NAME and not p["goal"]["shared_name"]:
@@ -451,7 +446,7 @@ def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
     plan, current = answer["plan"], answer["release"] or {}
     before = {"release": current.get("id"), "agent_name": current.get("agent_name"), "images": current.get("images")}
     after = {"release": plan["id"], "agent_name": plan["agent_name"], "images": plan["images"]} if plan["changed"] else before
-    notes = deployment.notes(p["instance_host"], answer, check)
+    notes = deployment.notes(p["instance_host"], answer, check, commands.Playbooks.of(p["playbooks"]))
     changed = plan["changed"] or bool(plan["returns_from"])
     send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
     answer.pop("troubles", None)  # the notes have them

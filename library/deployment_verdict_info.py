@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import verdict
+from ansible.module_utils.livekit_deploy import commands, verdict
 
 DOCUMENTATION = r"""
 ---
@@ -64,6 +64,7 @@ options:
     type: list
     elements: dict
     default: []
+extends_documentation_fragment: [livekit_deploy.playbooks]
 attributes:
   check_mode:
     support: full
@@ -132,6 +133,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "accept_inconclusive": {"type": "bool", "default": False},
     "nodes": {"type": "int", "default": 1},
     "server_logs": {"type": "list", "elements": "dict", "default": []},
+    "playbooks": commands.OPTION,
 }
 
 
@@ -140,7 +142,7 @@ def main() -> None:
     p = module.params
     try:
         switches = {"preview": p["check_preview"], "accept_inconclusive": p["accept_inconclusive"]}
-        seen = {"nodes": p["nodes"], "server_logs": p["server_logs"]}
+        seen = {"nodes": p["nodes"], "server_logs": p["server_logs"], "playbooks": commands.Playbooks.of(p["playbooks"])}
         answer = verdict.judge(p["hosts"], p["probes"], **switches, **seen)
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")

@@ -39,11 +39,6 @@ options:
     description: Result of M(livekit_worker), once the worker was told to stop.
     type: dict
     default: {}
-  sources:
-    description: Inventory sources, for the commands that are told.
-    type: list
-    elements: str
-    default: []
   accept_inconclusive:
     description: Whether a verdict V(inconclusive) is good enough after an eviction.
     type: bool
@@ -56,7 +51,7 @@ attributes:
   check_mode:
     description: Only computes; in check mode nothing is proven afterwards.
     support: full
-extends_documentation_fragment: [livekit_deploy.no_diff]
+extends_documentation_fragment: [livekit_deploy.no_diff, livekit_deploy.playbooks]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -104,7 +99,7 @@ report_documents:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import eviction
+from ansible.module_utils.livekit_deploy import commands, eviction
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "hosts": {"type": "dict", "required": True},
@@ -113,7 +108,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "verdicts": {"type": "dict", "default": {}},
     "server_logs": {"type": "list", "elements": "dict", "default": []},
     "drained": {"type": "dict", "default": {}},
-    "sources": {"type": "list", "elements": "str", "default": []},
+    "playbooks": commands.OPTION,
     "accept_inconclusive": {"type": "bool", "default": False},
     "conclude": {"type": "bool", "default": False},
 }
@@ -121,8 +116,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    known = {key: value for key, value in module.params.items() if key != "conclude"}
-    case = eviction.Case(**known, checking=module.check_mode)
+    known = {key: value for key, value in module.params.items() if key not in ("conclude", "playbooks")}
+    case = eviction.Case(**known, playbooks=commands.Playbooks.of(module.params["playbooks"]), checking=module.check_mode)
     decided = eviction.decide(case)
     result: dict[str, Any] = {**decided, "problems": [problem.as_dict() for problem in decided["problems"]]}
     result.pop("unproven")

@@ -33,6 +33,7 @@ options:
       shared_name: {description: Name that it can be rolled back to., type: str, default: ""}
       app: {description: Application., type: str, default: ""}
   taken: {description: Names of all hosts and groups of the inventory., type: list, elements: str, default: []}
+extends_documentation_fragment: [livekit_deploy.playbooks]
 attributes:
   check_mode:
     description: Decides and shows, and does not write.
@@ -81,7 +82,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import new_host
+from ansible.module_utils.livekit_deploy import commands, new_host
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -105,6 +106,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "taken": {"type": "list", "elements": "str", "default": []},
+    "playbooks": commands.OPTION,
 }
 
 
@@ -148,7 +150,7 @@ def lines(p: Mapping[str, Any], entry: Mapping[str, Any], check: bool) -> list[s
         f"  {scan} 2>/dev/null | ssh-keygen -lf -",
         f"  {scan} 2>/dev/null >>~/.ssh/known_hosts",
         "Then make it ready and deploy to it; no other host is touched (-J asks for the vault's password, -K for sudo's):",
-        f"  ansible-playbook -i {shlex.quote(p['path'])} -J playbooks/add_host.yml --limit {host}",
+        f"  {commands.Playbooks([p['path']], commands.Playbooks.of(p['playbooks']).root).start('add_host.yml', '-J', limit=host)}",
     ]
 
 

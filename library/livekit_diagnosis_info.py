@@ -53,11 +53,6 @@ options:
     type: list
     elements: str
     default: []
-  sources:
-    description: The inventories of the run, for the commands in the answer.
-    type: list
-    elements: str
-    default: []
   url:
     description: Address of the server. Without it the server is not asked.
     type: str
@@ -74,7 +69,7 @@ options:
     description: How long all questions to the server may take together.
     type: float
     default: 5.0
-extends_documentation_fragment: [livekit_deploy.reads]
+extends_documentation_fragment: [livekit_deploy.playbooks, livekit_deploy.reads]
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -129,7 +124,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.livekit_deploy import client, diagnosis, diagnosis_text
+from ansible.module_utils.livekit_deploy import client, commands, diagnosis, diagnosis_text
 from ansible.module_utils.livekit_deploy.diagnosis_view import World, destination, moment, utc
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -140,7 +135,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "server_logs": {"type": "list", "elements": "dict", "default": []},
     "not_proven": {"type": "list", "elements": "str", "default": []},
     "inventory_problems": {"type": "list", "elements": "str", "default": []},
-    "sources": {"type": "list", "elements": "str", "default": []},
+    "playbooks": commands.OPTION,
     "url": {"type": "str", "default": ""},
     "api_key": {"type": "str", "default": "", "no_log": False},
     "api_secret": {"type": "str", "default": "", "no_log": True},
@@ -200,8 +195,8 @@ def diagnose(params: dict[str, Any]) -> dict[str, Any]:
     unread: list[str] = []
     if params["url"] and params["server"].get("key_accepted"):
         sip, rooms, unread = asyncio.run(ask(params, untraced_rooms(World(params["hosts"], **given))))
-    playbook = " ".join(["ansible-playbook", *(f"-i {source}" for source in params["sources"])])
-    answer = diagnosis.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbook)
+    playbooks = commands.Playbooks.of(params["playbooks"])
+    answer = diagnosis.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbooks)
     answer["not_read"] += [*params["not_proven"], *unread]
     addresses = [params["url"], *(host.get("livekit_url") for host in params["hosts"].values())]
     shown = next((client.shown_url(str(address)) for address in addresses if address), "not known")

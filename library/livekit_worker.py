@@ -13,7 +13,7 @@ description:
   - A container is told through Docker; a restart policy V(always) becomes V(unless-stopped) first, because it would come back when the
     Engine starts.
   - A systemd unit is stopped with a drop-in in C(/run) that takes its stop timeout away, and its own stop command with it; the drop-in is
-    removed once the unit has stopped, by this run or the next.
+    removed once the unit has stopped, by this run or the next. All that is done in a user's directory is done as that user.
   - A process that nothing keeps running gets one SIGTERM.
   - Anything else that keeps the worker running is refused.
   - What was told is remembered in C(/run/livekit-agent-deploy/evictions) until the host starts again, so that no worker is told twice.
@@ -83,6 +83,11 @@ commands:
   returned: success
   type: list
   elements: str
+warnings:
+  description: What of earlier evictions could not be removed; shown as warnings of the task.
+  returned: success
+  type: list
+  elements: str
 start_command:
   description: How to start it again; empty when that is not known.
   returned: success
@@ -93,24 +98,22 @@ also_at_boot:
   type: bool
 """
 
-import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.livekit_deploy import command, drain, engine
+from ansible.module_utils.livekit_deploy import command, drain, engine, ids
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "worker_id": {"type": "str", "required": True},
     "state": {"type": "str", "default": "drained", "choices": ["drained"]},
     "wait_seconds": {"type": "float", "default": 60.0},
 }
-WORKER_ID = re.compile(r"AW_\w+")
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     worker_id = module.params["worker_id"]
-    if not WORKER_ID.fullmatch(worker_id):
+    if not ids.worker(worker_id):
         module.fail_json(msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log")
     try:
         module.exit_json(**drain.Drain(command.Runner(), worker_id, dry=module.check_mode).drain(module.params["wait_seconds"]))

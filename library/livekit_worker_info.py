@@ -82,7 +82,8 @@ workers:
     - C(supervisor) says who would start the worker again. C(kind) is V(docker) (with the restart C(policy)), V(systemd) (C(name) is the
       unit, C(user) the id of the user whose manager runs it), V(none) (started by hand, C(name) is the shell or terminal) or V(other)
       (C(name) tells what); C(enabled) tells whether it starts again at boot, none when that is not known.
-    - C(start_command) is how to start it again, empty when that is not known; secrets in it are masked.
+    - C(start_command) is how to start it again, empty when that is not known. Of a process started by hand it has program, script and
+      subcommand only, because any other word may be a secret.
     - C(pid) is the main process on the host, C(directory) the directory of the compose project or of the process.
   returned: always
   type: list
@@ -109,7 +110,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import command, drain, engine, worker
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import Reader
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
@@ -126,7 +127,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 TOTAL_SECONDS = 120.0
 
 
-def wait_registered(run: Run, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
+def wait_registered(run: Reader, module: AnsibleModule, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, process, release, times, web, worker, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import engine, logs, process, release, times, web, worker, worker_log
+from ansible.module_utils.livekit_deploy.command import Reader
 
 API, AGENT = release.SERVICES
 REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
@@ -35,7 +35,7 @@ def taken(root: Path) -> dict[str, str]:
     return {record["adopted"]["project"]: path.name for path, record in others}
 
 
-def strangers(run: Run, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
+def strangers(run: Reader, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = process.ROOT) -> list[dict[str, Any]]:
     """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``); ``signal`` is what it
     drains on."""
     running = [c for c in found if c["State"]["Running"] and engine.labels(c).get(engine.PROJECT_LABEL)]
@@ -90,14 +90,37 @@ def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
                 f"found: {described(one)}, which is sent to every new room (automatic dispatch), expected a name. Give it one "
                 "(LIVEKIT_AGENT_NAME, or agent_name in its code), or leave the project alone"
             )
-        if not one["worker_id"]:
-            why = f" ({one['unread']})" if one["unread"] else ""
-            return (
-                f"found: {described(one)}, without a registration in its log{why}, expected the line {worker_log.REGISTERED!r} as JSON, "
-                "by which it is known when it is brought back. Start it anew (with `start`, not `dev`, at log level INFO, with a log that "
-                "Docker can read), or leave the project alone"
-            )
+        if trouble := unlike(one):
+            return trouble
     return ""
+
+
+def unlike(one: Mapping[str, Any]) -> str:
+    """Why a worker cannot be stopped without harm, or be known again when it is brought back."""
+    if one["dev"]:
+        return (
+            f"found: {described(one)}, started with `dev`, which ends its calls at once when it is told to stop, expected `start`. "
+            "Start it anew with `start`, or leave the project alone"
+        )
+    if one["worker_id"]:
+        return ""
+    if one["unnamed"]:
+        return f"found: {described(one)}: {worker.unreadable(one)}, or leave the project alone"
+    why = f" ({without_registration(one)})" if without_registration(one) else ""
+    return (
+        f"found: {described(one)}, without a registration in its log{why}, expected the line {worker_log.REGISTERED!r}, by which it is "
+        "known when it is brought back. Start it anew (with `start`, at log level INFO, with a log that Docker can read), or leave the "
+        "project alone"
+    )
+
+
+def without_registration(one: Mapping[str, Any]) -> str:
+    """Why a registration may be missing in a log that was read, or that could not be."""
+    reach = one["reach"]
+    if one["unread"] or not reach["why"]:
+        return str(one["unread"])
+    begins = f"it begins at {logs.iso(reach['begins'])}: " if reach["begins"] is not None else ""
+    return f"{begins}{reach['why']}"
 
 
 def described(one: Mapping[str, Any]) -> str:

@@ -15,13 +15,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 MIB = 1024 * 1024
 # The longest that one program may take, where a step says nothing else.
 SECONDS = 60.0
 # `docker inspect` of a hundred containers says about 1 MiB.
 OUTPUT_BYTES = 32 * MIB
+# The longest log that is read whole; of a longer one the newest part.
+LOG_BYTES = 256 * MIB
 # A line is longer only where nobody meant it to be read.
 LINE_BYTES = 64 * 1024
 BLOCK = 64 * 1024
@@ -31,6 +33,24 @@ NOT_THERE, TOO_LATE = 127, 124
 
 # Runs an argument list and answers exit status, standard output and standard error.
 Run = Callable[[Sequence[str]], "tuple[int, str, str]"]
+
+
+class Output(Protocol):
+    """What a program says, line by line; afterwards its status, and why it was not read to its end. See ``Lines``."""
+
+    status: int | None
+    cut: str
+    last: str
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
+class Reader(Protocol):
+    """A ``Run`` that also reads long outputs, such as logs: ``Runner``, or a stand-in of a test."""
+
+    def __call__(self, argv: Sequence[str], /) -> tuple[int, str, str]: ...
+
+    def lines(self, argv: Sequence[str], /, seconds: float | None = None, max_bytes: int = ...) -> Output: ...
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -86,9 +106,21 @@ class Runner:
             return TOO_LATE, out, f"`{' '.join(argv[:3])}` {trouble}. {err[-500:]}".strip()
         return process.returncode, out, err
 
-    def lines(self, argv: Sequence[str], /) -> Lines:
-        """Standard output and error together, line by line, in constant memory."""
-        return Lines(argv, self.deadline())
+    def lines(self, argv: Sequence[str], /, seconds: float | None = None, max_bytes: int = LOG_BYTES) -> Lines:
+        """Standard output and error together, in the order in which they were written, line by line, in constant memory."""
+        until = self.deadline()
+        return Lines(argv, until if seconds is None else min(until, time.monotonic() + seconds), max_bytes)
+
+    def within(self, seconds: float) -> Runner:
+        """Return a runner with a shorter time for each program; the total stays the same."""
+        shorter = Runner(min(seconds, self.seconds))
+        shorter.until = self.until
+        return shorter
+
+
+def within(run: Run, seconds: float) -> Run:
+    """Return ``run`` with a shorter time for each program, where it has one."""
+    return run.within(seconds) if isinstance(run, Runner) else run
 
 
 class Lines:
@@ -97,7 +129,7 @@ class Lines:
     A line of more than 64 KiB is cut there.
     """
 
-    def __init__(self, argv: Sequence[str], deadline: float, max_bytes: int = 256 * MIB) -> None:
+    def __init__(self, argv: Sequence[str], deadline: float, max_bytes: int = LOG_BYTES) -> None:
         self.argv, self.deadline, self.max_bytes = list(argv), deadline, max_bytes
         self.status: int | None = None
         self.cut = ""

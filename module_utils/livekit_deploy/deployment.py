@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, engine, history, listeners, probes, proxy, release
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, noted, now, port_taken, test_proxy
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
@@ -345,7 +346,7 @@ def change_of(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
+def notes(host: str, answer: Mapping[str, Any], check: bool, playbooks: Playbooks | None = None) -> list[str]:
     """What the user is told of a host at the end of the run, a line each."""
     plan, current = answer["plan"], answer["release"] or {}
     lines = []
@@ -364,7 +365,8 @@ def notes(host: str, answer: Mapping[str, Any], check: bool) -> list[str]:
             f"{host}: compose project {adopted['project']} ({adopted['directory']}) {'would be' if check else 'is'} adopted as release "
             f"{current['id']}: drained and stopped when {plan['id']} serves, and kept"
         )
-        lines.append(f"  back to it: ansible-playbook playbooks/rollback.yml --limit {host} -e rollback_to={current['id']}")
+        back_to = (playbooks or Playbooks()).start("rollback.yml", limit=host, rollback_to=current["id"])
+        lines.append(f"  back to it: {back_to}")
         if current["api_port"] is None:
             lines.append("  which API is of it is not known: while it serves, the proxy answers 502, also after a rollback")
     if plan["adopted"] and plan["api_port"] is None:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import diagnosis_view as view
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis_causes import CAUSES, TITLES, Cause
 from ansible.module_utils.livekit_deploy.diagnosis_findings import Finding, Holds, RuledOut, Unknown
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, QuietError, Sighting, World, mapping, place, utc
@@ -20,34 +22,40 @@ def finding(cause: Cause, host: Host) -> Finding:
         return Unknown(str(missing), idle=isinstance(missing, QuietError))
 
 
-def facts(host: Host, playbook: str) -> dict[str, Any]:
+def facts(host: Host, playbooks: Playbooks) -> dict[str, Any]:
     """What the texts of the table name."""
     url = str(host.data.get("livekit_url") or "")
     return {
-        "playbook": playbook,
+        "playbook": playbooks.prefix,
+        "root": playbooks.directory,
         "host": host.name,
+        "limit": shlex.quote(host.name),
         "address": host.data.get("address") or host.name,
         "name": host.agent_name,
-        "app": host.data.get("app") or "<app>",
-        "container": host.worker.get("container") or "<worker container>",
+        "app": quoted(host.data.get("app")) or "<app>",
+        "container": quoted(host.worker.get("container")) or "<worker container>",
         "livekit_url": url or "<livekit_url>",
-        "http_url": "http" + url[2:] if url.startswith("ws") else url or "<livekit_url>",
+        "http_url": quoted("http" + url[2:] if url.startswith("ws") else url) or "<livekit_url>",
         "what_to_do": "start the LiveKit server, or correct livekit_url in the inventory",
         **dict.fromkeys(("worker_id", "rival_host", "rival_place", "rival_owner", "start_again"), ""),
     }
 
 
-def told(cause: Cause, found: Holds, host: Host, playbook: str) -> dict[str, Any]:
+def quoted(word: Any) -> str:
+    return shlex.quote(str(word)) if word else ""
+
+
+def told(cause: Cause, found: Holds, host: Host, playbooks: Playbooks) -> dict[str, Any]:
     """A cause that holds, with its texts filled in."""
-    values = {**facts(host, playbook), **found.values}
+    values = {**facts(host, playbooks), **found.values}
     texts = {key: getattr(cause, key).format_map(values) for key in ("title", "remedy", "test", "rollback")}
     return {"id": cause.id, **texts, "certain": found.certain, "evidence_for": list(found.evidence), "against": list(found.against)}
 
 
-def diagnose_host(host: Host, playbook: str) -> dict[str, Any]:
+def diagnose_host(host: Host, playbooks: Playbooks) -> dict[str, Any]:
     # Of a host that was not read nothing is decided, also not what would be true of every host.
     findings = [] if host.unread else [(cause, finding(cause, host)) for cause in CAUSES]
-    causes = [told(cause, found, host, playbook) for cause, found in findings if isinstance(found, Holds)]
+    causes = [told(cause, found, host, playbooks) for cause, found in findings if isinstance(found, Holds)]
     unknown = [(cause, found) for cause, found in findings if isinstance(found, Unknown)]
     open_questions = [cause.id for cause, found in unknown if cause.essential and not found.idle]
     return {
@@ -97,9 +105,9 @@ def came(host: Host) -> str:
     return f"{len(host.requests)} job requests since {host.since}, last at {utc(host.requests[-1].get('time'))}"
 
 
-def diagnose(world: World, playbook: str = "ansible-playbook") -> dict[str, Any]:
+def diagnose(world: World, playbooks: Playbooks | None = None) -> dict[str, Any]:
     """The whole decision: one entry a host of agent_hosts, and what is common to all."""
-    hosts = {host.name: diagnose_host(host, playbook) for host in world.agent_hosts if not host.outside}
+    hosts = {host.name: diagnose_host(host, playbooks or Playbooks()) for host in world.agent_hosts if not host.outside}
     sip = [] if world.sip.get("checked") else [f"SIP dispatch rules: {world.sip.get('reason') or 'not asked for'}"]
     incomplete = [log for log in world.server_logs if not log.get("complete")]
     logs = [f"the LiveKit server's log on {log.get('host')}: {log.get('reason') or log.get('msg') or 'not complete'}" for log in incomplete]

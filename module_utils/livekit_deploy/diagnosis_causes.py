@@ -28,9 +28,9 @@ class Cause:
     essential: bool = True
 
 
-DEPLOY = "{playbook} deploy.yml --limit {host}"
-VERIFY = "{playbook} playbooks/verify.yml --limit {host}"
-EVICT = "{playbook} playbooks/evict.yml"
+DEPLOY = "{playbook} {root}deploy.yml --limit {limit}"
+VERIFY = "{playbook} {root}playbooks/verify.yml --limit {limit}"
+EVICT = "{playbook} {root}playbooks/evict.yml"
 COMPOSE = "on {host}: cd /opt/{app}/current && docker compose"
 SET_BACK = f"set the old value again and run: {DEPLOY}"
 KEPT = "nothing was changed; the release that serves is kept until the next deployment has proven its own"
@@ -51,7 +51,7 @@ CAUSES: tuple[Cause, ...] = (
         "no_release",
         "Nothing is deployed on this host",
         find.no_release,
-        f"{{playbook}} playbooks/provision.yml --limit {{host}} && {DEPLOY}",
+        f"{{playbook}} {{root}}playbooks/provision.yml --limit {{limit}} && {DEPLOY}",
         VERIFY,
         "before this there was nothing to go back to",
     ),
@@ -239,7 +239,7 @@ CAUSES: tuple[Cause, ...] = (
         "The worker is full",
         find.full,
         f"add a host to the pool, or raise the worker's load_threshold and the server's agents.target_load; then: {DEPLOY}",
-        "{playbook} playbooks/status.yml --limit {host}",
+        "{playbook} {root}playbooks/status.yml --limit {limit}",
         "set the old limits again",
     ),
     Cause(

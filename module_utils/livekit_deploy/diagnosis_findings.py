@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import diagnosis_view as view
+from ansible.module_utils.livekit_deploy.commands import shell
 from ansible.module_utils.livekit_deploy.diagnosis_view import Host, MissingError, Rival, mapping, need, place, utc
 from ansible.module_utils.livekit_deploy.inventory import normalised_url
 from ansible.module_utils.livekit_deploy.release import API
@@ -457,7 +458,7 @@ def rival_holds(host: Host, rivals: list[Rival]) -> Holds:
 def rival_values(rival: Rival) -> dict[str, Any]:
     where = rival.host
     back = str(rival.worker.get("start_command") or "")
-    back = back or (f"docker start {rival.worker.get('container')}" if rival.worker.get("container") else "")
+    back = back or (shell("docker", "start", "--", rival.worker["container"]) if rival.worker.get("container") else "")
     owner = f"pool {where.pool}" if where and where.owns(rival.worker) else ""
     return {
         "worker_id": rival.worker_id,

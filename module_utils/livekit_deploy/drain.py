@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, process, worker
-from ansible.module_utils.livekit_deploy.command import Run
-from ansible.module_utils.livekit_deploy.files import write_atomically
+from ansible.module_utils.livekit_deploy import commands, engine, ids, process, text, worker
+from ansible.module_utils.livekit_deploy.command import Reader
+from ansible.module_utils.livekit_deploy.files import open_regular, write_atomically
 
 RUNTIME = Path("/run")
 DROP_IN = "zz-livekit-agent-deploy-drain.conf"
@@ -31,8 +31,15 @@ KillSignal=SIGTERM
 SendSIGHUP=no
 ExecStop=
 """
-ENDED = frozenset({"inactive", "failed", ""})
+# What is in a user's directory is written and removed by that user: root would follow a link there. Directory, name, text.
+WRITE = 'umask 022 && mkdir -p -- "$1" && printf %s "$3" >"$1/.$2.partial" && mv -f -T -- "$1/.$2.partial" "$1/$2"'
+REMOVE = '{ [ -e "$1/$2" ] || [ -L "$1/$2" ]; } || exit 3; rm -f -- "$1/$2" && { rmdir -- "$1" 2>/dev/null || true; }'
+NOT_THERE = 3
+ENDED = frozenset({"inactive", "failed"})
 LOOK_SECONDS = 0.3
+# Tidying up after earlier evictions takes no longer, whatever is found there.
+SWEEP_SECONDS = 20.0
+RECORD_BYTES = 64 * 1024
 
 
 class DrainError(Exception):
@@ -45,11 +52,12 @@ class Drain:
     ``dry`` says what would be done and does nothing. What was done is in ``commands``, as a person would type it.
     """
 
-    def __init__(self, run: Run, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False) -> None:
+    def __init__(self, run: Reader, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False) -> None:
         self.run, self.worker_id, self.dry = run, worker_id, dry
         self.runtime, self.root = runtime, root or process.ROOT
         self.records = Records(runtime)
         self.commands: list[str] = []
+        self.warnings: list[str] = []
         self.policy: dict[str, str] | None = None
 
     # --- which ---
@@ -95,7 +103,7 @@ class Drain:
             return self.stop_container, lambda: not self.container_runs(found["container_id"])
         if kind == "systemd":
             unit = process.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
-            return self.stop_unit, lambda: self.state_of(unit) in ENDED
+            return self.stop_unit, lambda: self.unit_is_gone(unit, found)
         return self.stop_process, lambda: not self.process_runs(found)
 
     def act(self, command: str, action: Callable[[], Any]) -> None:
@@ -108,7 +116,8 @@ class Drain:
         kept = ("worker_id", "worker_ids", "agent_name", "container", "project", "supervisor", "start_command", "directory")
         record = {key: found[key] for key in kept}
         if self.policy:
-            record["start_command"] = f"docker update --restart {self.policy['before']} {found['container']} && {found['start_command']}"
+            update = commands.shell("docker", "update", "--restart", self.policy["before"], "--", found["container"])
+            record["start_command"] = f"{update} && {found['start_command']}"
         if not self.dry:
             self.records.write(self.worker_id, {**record, "identity": identity(found), "policy": self.policy, "told_at": time.time()})
 
@@ -118,13 +127,14 @@ class Drain:
         name = found["container"]
         if found["supervisor"]["policy"] == "always":
             self.policy = {"before": "always", "after": "unless-stopped"}
-            update = ("update", "--restart", "unless-stopped", name)
-            self.act(f"docker {' '.join(update)}", lambda: engine.docker(self.run, *update))
+            self.docker("update", "--restart", "unless-stopped", "--", name)
         if not told:
             sent = self.signal_for(found["container_id"])
             self.remember(found)
-            kill = ("kill", "--signal", sent, name)
-            self.act(f"docker {' '.join(kill)}", lambda: engine.docker(self.run, *kill))
+            self.docker("kill", "--signal", sent, "--", name)
+
+    def docker(self, *arguments: str) -> None:
+        self.act(commands.shell("docker", *arguments), lambda: engine.docker(self.run, *arguments))
 
     def signal_for(self, container: str) -> str:
         inspected = engine.inspect(self.run, container)
@@ -154,49 +164,96 @@ class Drain:
         self.remember(found)
         self.act(f"write {path}", lambda: self.write_drop_in(path, unit))
         self.systemctl(unit, "daemon-reload")
-        self.systemctl(unit, "stop", "--no-block", unit.name)
+        self.systemctl(unit, "stop", "--no-block", "--", unit.name)
 
     def systemctl(self, unit: process.Unit, *arguments: str) -> None:
-        def call() -> None:
-            status, out, err = self.run([*process.systemctl(unit), *arguments])
-            if status != 0:
-                raise DrainError(f"found: `systemctl {' '.join(arguments)}` says: {(err or out).strip()[-300:]}. Expected: it is done")
+        shown = commands.shell("systemctl", *([] if unit.user is None else ["--user"]), *arguments)
+        self.act(shown, lambda: self.done(unit, process.systemctl(unit, *arguments), shown))
 
-        self.act(f"systemctl {'' if unit.user is None else '--user '}{' '.join(arguments)}", call)
+    def done(self, unit: process.Unit, argv: list[str], what: str, also: int = 0) -> int:
+        """Run a command about a unit; its status, which may be ``also`` beside 0."""
+        status, out, err = process.run_for(self.run, unit)(argv)
+        if status not in (0, also):
+            raise DrainError(f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done")
+        return status
 
     def state_of(self, unit: process.Unit) -> str:
+        """The unit's state; empty where its manager does not answer."""
         return process.properties(self.run, unit).get("ActiveState", "")
+
+    def unit_is_gone(self, unit: process.Unit, found: dict[str, Any]) -> bool:
+        """A manager that does not answer says nothing, so the process is looked at."""
+        state = self.state_of(unit)
+        return state in ENDED if state else not self.process_runs(found)
 
     def drop_in(self, unit: process.Unit) -> Path:
         where = "systemd/system" if unit.user is None else f"user/{unit.user}/systemd/user"
         return self.runtime / where / f"{unit.name}.d" / DROP_IN
 
     def write_drop_in(self, path: Path, unit: process.Unit) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(DROP_IN_TEXT)
-        path.chmod(0o644)
+        if unit.user is None:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomically(path, DROP_IN_TEXT, 0o644)
+        else:
+            self.as_user(unit, WRITE, path, DROP_IN_TEXT)
+
+    def remove_drop_in(self, path: Path, unit: process.Unit) -> bool:
+        """Remove our file, and its directory where nothing else is in it; whether it was there."""
         if unit.user is not None:
-            shutil.chown(path.parent, unit.user)
+            return self.as_user(unit, REMOVE, path) != NOT_THERE
+        if not os.path.lexists(path):
+            return False
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+        return True
+
+    def as_user(self, unit: process.Unit, script: str, path: Path, *rest: str) -> int:
+        argv = [*process.as_user(unit.user or 0), "sh", "-c", script, "sh", str(path.parent), path.name, *rest]
+        return self.done(unit, argv, f"write {path.parent} as user {unit.user}", NOT_THERE)
 
     def sweep(self) -> None:
-        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own timeout."""
-        own = [process.Unit(path.parent.name.removesuffix(".d")) for path in self.runtime.glob(f"systemd/system/*.d/{DROP_IN}")]
-        users = self.runtime.glob(f"user/*/systemd/user/*.d/{DROP_IN}")
-        own += [process.Unit(path.parent.name.removesuffix(".d"), int(path.parents[3].name)) for path in users]
-        for unit in own:
-            path = self.drop_in(unit)
-            if not self.dry and self.state_of(unit) != "deactivating":
-                self.act(f"remove {path}", path.unlink)
-                if not any(path.parent.iterdir()):
-                    path.parent.rmdir()
-                self.systemctl(unit, "daemon-reload")
+        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own timeout.
+
+        Which units of users have one is in the records, which are root's: what users put into their directories decides nothing. What
+        cannot be removed is told and keeps no worker from being evicted.
+        """
+        if self.dry:
+            return
+        until = time.monotonic() + SWEEP_SECONDS
+        for unit in self.to_sweep():
+            try:
+                if time.monotonic() > until:
+                    raise DrainError(f"found: no time left after {SWEEP_SECONDS:g} s. Expected: each is looked at in that time")
+                self.sweep_unit(unit)
+            except (DrainError, OSError, ValueError) as error:
+                self.warnings.append(f"{self.drop_in(unit)} may be left, which lets {unit.name} stop without a timeout: {error}")
+
+    def to_sweep(self) -> list[process.Unit]:
+        paths = self.runtime.glob(f"systemd/system/*.service.d/{DROP_IN}")
+        own = [process.Unit(path.parent.name.removesuffix(".d")) for path in paths]
+        kept = [record["supervisor"] for record in self.records.all() if not record.get("swept")]
+        users = [process.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
+        return list(dict.fromkeys([*own, *users]))
+
+    def sweep_unit(self, unit: process.Unit) -> None:
+        path, state = self.drop_in(unit), self.state_of(unit)
+        if state == "deactivating":
+            return
+        # A user who has logged out has neither a manager nor the directory.
+        if not state and (unit.user is None or os.path.lexists(self.runtime / "user" / str(unit.user))):
+            raise DrainError("found: its manager does not answer. Expected: the unit's state")
+        if self.remove_drop_in(path, unit):
+            self.commands.append(f"remove {path}")
+            self.systemctl(unit, "daemon-reload")
+        self.records.sweep(unit)
 
     # --- a process that nothing keeps running ---
 
     def stop_process(self, found: dict[str, Any], told: bool) -> None:
         if not told:
             self.remember(found)
-            self.act(f"kill -TERM {found['pid']}", lambda: self.send_term(found))
+            self.act(commands.shell("kill", "-TERM", found["pid"]), lambda: self.send_term(found))
 
     def send_term(self, found: dict[str, Any]) -> None:
         """To the process that was read and to no later one of its number: the handle is taken before the look."""
@@ -229,6 +286,7 @@ class Drain:
             "supervisor": about["supervisor"],
             "policy": self.policy or about.get("policy"),
             "commands": self.commands,
+            "warnings": self.warnings,
             "start_command": about["start_command"],
             "also_at_boot": about["supervisor"]["kind"] == "systemd" and about["supervisor"]["enabled"] is not False,
         }
@@ -249,25 +307,80 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> bool:
 
 
 class Records:
-    """What was told to stop since the host started: a file each in /run."""
+    """What was told to stop since the host started: a file each in /run, in directories that are root's alone."""
 
     def __init__(self, runtime: Path = RUNTIME) -> None:
         self.directory = runtime / "livekit-agent-deploy" / "evictions"
 
     def path(self, worker_id: str) -> Path:
+        if not ids.worker(worker_id):
+            raise DrainError(f"found worker id {worker_id!r}, expected one as LiveKit makes it")
         return self.directory / f"{worker_id}.json"
 
     def write(self, worker_id: str, record: Mapping[str, Any]) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(self.path(worker_id), json.dumps(record))
+        path = self.path(worker_id)
+        for directory in (self.directory.parent, self.directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if (trouble := not_own(directory)) is not None:
+                raise DrainError(f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again")
+        write_atomically(path, json.dumps(record))
 
     def read(self, worker_id: str) -> dict[str, Any] | None:
         """The record that has this id, as the requested one or as another of the same worker."""
         return next((record for record in self.all() if worker_id in [record["worker_id"], *record["worker_ids"]]), None)
 
     def all(self) -> list[dict[str, Any]]:
+        """Every record; a file of another form is none."""
         try:
-            paths = sorted(self.directory.glob("*.json"))
-            return [json.loads(path.read_text()) for path in paths]
+            if not_own(self.directory) is not None:
+                return []
+            paths = sorted(path for path in self.directory.iterdir() if path.suffix == ".json")
         except OSError:
             return []
+        return [record for path in paths if (record := record_in(path))]
+
+    def sweep(self, unit: process.Unit) -> None:
+        """Note that nothing of ours is left of a unit."""
+        for record in self.all():
+            by = record["supervisor"]
+            if (by["name"], by["user"]) == unit and not record.get("swept"):
+                self.write(record["worker_id"], {**record, "swept": True})
+
+
+def not_own(directory: Path) -> str | None:
+    """Why a directory is not this user's alone to write; none where it is."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return "is no directory"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}"
+    return "can be written by others" if found.st_mode & 0o022 else None
+
+
+def record_in(path: Path) -> dict[str, Any] | None:
+    try:
+        with open_regular(path) as file:
+            found = text.parsed_object(file.read(RECORD_BYTES))
+    except OSError:
+        return None
+    return found if is_record(found) else None
+
+
+def is_record(found: Mapping[str, Any]) -> bool:
+    """Whether a record has the form in which ``remember`` writes it."""
+    texts = all(isinstance(found.get(key), str) for key in ("container", "start_command", "identity"))
+    names, policy = found.get("worker_ids"), found.get("policy")
+    known = ids.worker(found.get("worker_id")) and isinstance(names, list) and all(map(ids.worker, names))
+    return bool(texts and known and is_supervisor(found.get("supervisor"))) and (policy is None or has(policy, "before", "after"))
+
+
+def is_supervisor(found: Any) -> bool:
+    return has(found, "kind", "policy", "enabled", "user") and isinstance(found.get("name"), str) and is_user(found["user"])
+
+
+def has(found: Any, *keys: str) -> bool:
+    return isinstance(found, dict) and found.keys() >= set(keys)
+
+
+def is_user(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import commands
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -135,19 +135,33 @@ def start_command(container: dict[str, Any]) -> str:
     found = labels(container)
     directory, service = found.get(DIRECTORY_LABEL, ""), found.get(SERVICE_LABEL)
     if not (service and directory and Path(directory).is_dir()):
-        return f"docker start {shlex.quote(container['Name'].lstrip('/'))}"
+        return commands.shell("docker", "start", "--", container["Name"].lstrip("/"))
     files = [path for path in found.get(FILES_LABEL, "").split(",") if path]
     usual = len(files) == 1 and Path(files[0]).name in DEFAULT_FILES and str(Path(files[0]).parent) == directory
     project = found[PROJECT_LABEL]
     options = [] if usual else [part for path in files for part in ("-f", path)]
     options += [] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project]
-    return f"cd {shlex.quote(directory)} && {shlex.join(['docker', 'compose', *options, 'up', '-d', service])}"
+    return commands.in_directory(directory, "docker", "compose", *options, "up", "-d", "--", service)
 
 
-def log_lines(run: Run, container: str, tail: int | None = None, *, timestamps: bool = False) -> list[str]:
-    """A container's log, oldest first, standard output and error together; each line after its time where that is asked for."""
-    options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
-    status, out, err = run(["docker", "logs", *options, container])
-    if status != 0:
-        raise EngineError(err.strip()[-2000:])
-    return (out + err).splitlines()
+class Lines:
+    """A container's log, oldest first, standard output and error together, each line after its time where that is asked for. It is not held
+    in memory. ``cut`` says afterwards why the newest lines are missing; EngineError where Docker cannot read it."""
+
+    def __init__(
+        self, run: Reader, container: str, tail: int | None = None, *, timestamps: bool = False, seconds: float | None = None
+    ) -> None:
+        options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
+        self.output = run.lines(["docker", "logs", *options, container], seconds)
+        self.cut = ""
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.output
+        self.cut = self.output.cut
+        if self.output.status and not self.cut:
+            raise EngineError(self.output.last.strip()[-2000:])
+
+
+def log_lines(run: Reader, container: str, tail: int | None = None) -> Lines:
+    """The newest lines of a container's log; all of it without ``tail``."""
+    return Lines(run, container, tail)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import access, adoption, eviction_view, probes, release
+from ansible.module_utils.livekit_deploy import access, adoption, commands, eviction_view, ids, probes, release
 from ansible.module_utils.livekit_deploy.inventory import (
     inventory_problems,
     name_problems,
@@ -128,7 +128,12 @@ class Worker:
 
     @property
     def ids(self) -> set[str]:
-        return {str(i) for i in [*(self.read.get("worker_ids") or []), self.read.get("worker_id")] if i}
+        return {found for one in [*(self.read.get("worker_ids") or []), self.read.get("worker_id")] if (found := ids.worker(one))}
+
+    @property
+    def chosen_id(self) -> str:
+        """The present id, else one that it had."""
+        return ids.worker(self.read.get("worker_id")) or min(self.ids)
 
     @property
     def name(self) -> str:
@@ -173,7 +178,7 @@ class Case:
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     server_logs: Sequence[Mapping[str, Any]] = ()
     drained: Mapping[str, Any] = field(default_factory=dict)
-    sources: Sequence[str] = ()
+    playbooks: commands.Playbooks = field(default_factory=commands.Playbooks)
     accept_inconclusive: bool = False
     checking: bool = False
 
@@ -212,12 +217,8 @@ class Case:
         return now or bool(worker.read.get("draining"))
 
     def known_ids(self) -> set[str]:
-        told = {i for host in self.hosts.values() for record in host["evictions"] for i in record.get("worker_ids", [])}
+        told = {one for host in self.hosts.values() for record in host["evictions"] for one in ids_of(record)}
         return told.union(*(worker.ids for worker in self.workers()))
-
-    def command(self, arguments: str) -> str:
-        sources = "".join(f"-i {source} " for source in self.sources)
-        return f"ansible-playbook {sources}playbooks/{arguments}"
 
 
 def is_ours(about: Mapping[str, Any], host: str, read: Mapping[str, Any]) -> bool:
@@ -241,7 +242,7 @@ def why_not(case: Case, worker: Worker) -> Problem | None:
         return Problem(
             f"{where} is a worker of a release of the pool {worker.pool}, which the inventory gives the name {worker.name} to",
             "a worker of somebody else",
-            f"leave it; to replace it: {case.command('deploy.yml').replace('playbooks/', '')} --limit {worker.host}",
+            f"leave it; to replace it: {case.playbooks.start('deploy.yml', limit=worker.host)}",
         )
     supervisor = worker.read.get("supervisor") or {}
     if supervisor.get("kind") == "other":
@@ -262,7 +263,8 @@ def why_not(case: Case, worker: Worker) -> Problem | None:
 def by_hand(read: Mapping[str, Any]) -> str:
     """How a person tells the worker to drain."""
     kind = (read.get("supervisor") or {}).get("kind")
-    return f"docker kill --signal TERM {read['container']}" if kind == "docker" else f"kill -TERM {read.get('pid')}"
+    by_engine = ("docker", "kill", "--signal", "TERM", "--", read["container"])
+    return commands.shell(*(by_engine if kind == "docker" else ("kill", "-TERM", read.get("pid"))))
 
 
 def target_of(case: Case) -> tuple[dict[str, Any] | None, list[Problem]]:
@@ -285,13 +287,13 @@ def target_of(case: Case) -> tuple[dict[str, Any] | None, list[Problem]]:
 
 
 def ids_of(record: Mapping[str, Any]) -> list[str]:
-    return [record["worker_id"], *record.get("worker_ids", [])]
+    return [found for one in [record.get("worker_id"), *(record.get("worker_ids") or [])] if (found := ids.worker(one))]
 
 
 def target(host: str, read: Mapping[str, Any], name: str, pool: str = "") -> dict[str, Any]:
     """``pool`` is that of the release the worker belongs to, empty for a worker of somebody else."""
-    ids = list(read.get("worker_ids") or [])
-    return {"host": host, "container": read["container"], "agent_name": name, "worker_ids": ids, "pool": pool}
+    known = list(read.get("worker_ids") or [])
+    return {"host": host, "container": read["container"], "agent_name": name, "worker_ids": known, "pool": pool}
 
 
 def other_name(case: Case, worker: Worker) -> Problem:
@@ -451,7 +453,7 @@ def row_of(case: Case, worker: Worker) -> dict[str, Any]:
         "server": worker.elsewhere or None,
         "evictable": refusal is None,
         "why_not": refusal.found if refusal else None,
-        "command": refusal.remedy if refusal else case.command(f"evict.yml -e evict_worker={worker.read['worker_id'] or min(worker.ids)}"),
+        "command": refusal.remedy if refusal else case.playbooks.start("evict.yml", evict_worker=worker.chosen_id),
     }
 
 

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import commands
+
 WIDTH = 118
 HEADINGS = ("worker id", "host", "since (UTC)", "jobs", "kept running by", "whose")
 LONGEST_KEEPER = 26
@@ -86,8 +88,14 @@ def drained(document: Mapping[str, Any]) -> list[str]:
         before, after = done["policy"]["before"], done["policy"]["after"]
         told.append(f"  Its restart policy was {before} and is {after}: it stays down when Docker starts.")
     if done["also_at_boot"]:
-        told.append(f"  It may start again at boot: systemctl disable {done['supervisor']['name']}")
+        told.append(f"  It may start again at boot: {disable(done['supervisor'])}")
     return [*told, f"  To start it again, on {host}: {done['start_command'] or 'not known, it was removed when it ended'}"]
+
+
+def disable(supervisor: Mapping[str, Any]) -> str:
+    user = supervisor.get("user")
+    command = commands.shell("systemctl", *([] if user is None else ["--user"]), "disable", "--", supervisor["name"])
+    return command if user is None else f"{command}  # as user {user}"
 
 
 def drained_line(done: Mapping[str, Any], host: str, checking: bool) -> str:

@@ -5,17 +5,17 @@ Nothing here raises for what it finds. What cannot be read becomes a sentence: e
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ansible.module_utils.livekit_deploy import access_log, adoption, engine, release, worker, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import access_log, adoption, engine, logs, release, worker, worker_log
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
+from ansible.module_utils.livekit_deploy.text import Masker, parsed_object
 from ansible.module_utils.livekit_deploy.times import epoch
 
 T = TypeVar("T")
@@ -26,9 +26,7 @@ ENV_FILES_LABEL = "com.docker.compose.project.environment_file"
 UNSET = re.compile(r'The \\?"(\w+)\\?" variable is not set')
 VARIABLES = (*worker.NAME_VARIABLES, "LIVEKIT_URL")
 DISPATCHES_KEPT = 200
-API_LOG_LINES = 200_000
-# A container logs its first words within so many seconds of its creation; a log that starts later has lost its beginning.
-FIRST_WORDS_SECONDS = 60.0
+NAMES_KEPT = 200
 
 
 class Notes:
@@ -85,8 +83,12 @@ def written(
     unset = sorted(set(UNSET.findall(err)))
     if unset:
         raise engine.EngineError(f"they use variables of the shell that started the project: {', '.join(unset)}")
-    services: dict[str, Any] = json.loads(out).get("services") or {}
-    return {name: variables(service.get("environment") or {}) for name, service in services.items()}
+    services = view_of(parsed_object(out).get("services"))
+    return {name: variables(view_of(view_of(service).get("environment"))) for name, service in services.items()}
+
+
+def view_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def variables(environment: dict[str, str | None]) -> dict[str, str | None]:
@@ -181,7 +183,7 @@ class Dispatches:
         self.first: float | None = None
         self.recognized = False
         self.names: Counter[str] = Counter()
-        self.created: list[dict[str, Any]] = []
+        self.created: deque[dict[str, Any]] = deque(maxlen=DISPATCHES_KEPT)
         self.failed = 0
         self.last_failure: str | None = None
 
@@ -190,77 +192,84 @@ class Dispatches:
         if self.pattern:
             match = self.pattern.search(text)
             return match.groupdict() if match else None
-        event = worker_log.event_of(text) or {}
+        event = (worker_log.event_of(text) if '"dispatch_' in text else None) or {}
         if event.get("event") == "dispatch_failed":
             return {**event, "error": event.get("message") or event.get("error") or "no reason given"}
         return {**event, "error": None} if event.get("event") == "dispatch_created" else None
 
     def take(self, line: str) -> None:
         """One line of ``docker logs --timestamps``."""
-        stamp, _, text = line.partition(" ")
-        when = epoch(stamp)
-        self.first = self.first or when
+        stamp, text = logs.stamped(line)
         fields = self.fields(text)
-        if not fields:
+        if not fields and self.first is not None:
             return
-        self.recognized = True
-        if when is not None and when < self.since:
-            return
+        when = logs.moment(stamp) if stamp else None
+        self.first = self.first or when
+        if fields:
+            self.recognized = True
+            if when is None or when >= self.since:
+                self.count(fields, stamp)
+
+    def count(self, fields: dict[str, Any], stamp: str) -> None:
         if fields.get("error"):
             self.failed += 1
             self.last_failure = str(fields["error"])[:300]
             return
-        self.names[str(fields.get("agent_name") or "")] += 1
-        self.created.append({**{key: fields.get(key) for key in ("room", "dispatch_id", "agent_name")}, "time": stamp})
-
-    def unknown(self, name: str, created: float) -> str | None:
-        """What the log of a container, made at a time, does not tell."""
-        log = f"the log of the API (container {name})"
-        if not self.recognized:
-            return f"no line of {log} tells of a dispatch: it made none, or api_log_pattern has to say how it does"
-        if created > self.since:
-            return f"{log} begins with the container, at {access_log.iso(created)}"
-        if self.first and self.first > max(self.since, created + FIRST_WORDS_SECONDS):
-            return f"{log} reaches back to {access_log.iso(self.first)} only"
-        return None
+        name = str(fields.get("agent_name") or "")[:200]
+        if name in self.names or len(self.names) < NAMES_KEPT:
+            self.names[name] += 1
+        known = {key: None if (value := fields.get(key)) is None else str(value)[:200] for key in ("room", "dispatch_id", "agent_name")}
+        self.created.append({**known, "time": stamp})
 
     def result(self) -> dict[str, Any]:
         return {
             "agent_names": dict(self.names),
-            "dispatches": self.created[-DISPATCHES_KEPT:],
+            "dispatches": list(self.created),
             "failed": self.failed,
             "last_failure": self.last_failure,
         }
 
 
-def api(run: Run, container: dict[str, Any] | None, since: float, pattern: str | None, notes: Notes) -> dict[str, Any]:
+def api(run: Reader, container: dict[str, Any] | None, since: float, pattern: str | None, notes: Notes) -> dict[str, Any]:
     """What the API's container was given, and what its log says it dispatched."""
     if container is None:
         notes.add("no container of an API was found, so its dispatches are not known")
-        nothing = Dispatches(since).result()
-        return {"read": False, "container": None, "running": False, "service": None, "url": None, "env": {}, **nothing}
+        empty = {**Dispatches(since).result(), "reach": logs.Reach().result()}
+        return {"read": False, "container": None, "running": False, "service": None, "url": None, "env": {}, **empty}
     name, environment = container["Name"].lstrip("/"), engine.environment(container)
-    log = notes.attempt(f"the log of the API (container {name})", lambda: followed(run, container["Id"], since, pattern), None)
-    if log:
-        notes.add(log.unknown(name, epoch(container.get("Created")) or 0.0))
+    log = f"the log of the API (container {name})"
+    nothing: tuple[Dispatches | None, logs.Reach] = (None, logs.Reach())
+    found, reach = notes.attempt(log, lambda: followed(run, container, since, pattern), nothing)
+    if found and not found.recognized:
+        notes.add(f"no line of {log} tells of a dispatch: it made none, or api_log_pattern has to say how it does")
+    elif found:
+        notes.add(shortened(log, reach, since))
+    mask = Masker.of(environment)
     return {
-        "read": bool(log and log.recognized),
+        "read": bool(found and found.recognized),
         "container": name,
         "running": container["State"]["Running"],
         "service": engine.labels(container).get(engine.SERVICE_LABEL),
         "url": environment.get("LIVEKIT_URL"),
         "env": worker.names(container),
-        **(log or Dispatches(since)).result(),
+        **(found or Dispatches(since)).result(),
+        "last_failure": mask.all(found.last_failure) if found else None,
+        "reach": reach.result(),
     }
 
 
-def followed(run: Run, container: str, since: float, pattern: str | None) -> Dispatches:
-    """The dispatches in a container's log."""
-    log = Dispatches(since, pattern)
-    # Each stream is in order, both together are not.
-    for line in sorted(engine.log_lines(run, container, API_LOG_LINES, timestamps=True)):
-        log.take(line)
-    return log
+def followed(run: Reader, container: dict[str, Any], since: float, pattern: str | None) -> tuple[Dispatches | None, logs.Reach]:
+    """The dispatches in a container's log, and from when on it tells of them."""
+    fold, log = logs.folded(worker.log_of(run, container), lambda: Dispatches(since, pattern))
+    return fold, log.reach(fold.first, time.time())
+
+
+def shortened(what: str, reach: logs.Reach, since: float) -> str | None:
+    """A sentence about a reading that does not reach back to the time looked at."""
+    if reach.covers(since):
+        return None
+    begins = f"begins at {access_log.iso(reach.begins)}" if reach.begins is not None else "has a beginning that is not known"
+    return f"{what} {begins}, and not at {access_log.iso(since)} or before" + (f": {reach.why}" if reach.why else "")
 
 
 # --- all of it -------------------------------------------------------------------------------------------------------
@@ -280,16 +289,15 @@ class Options(NamedTuple):
 
 def proxy(options: Options, since: float, notes: Notes) -> dict[str, Any]:
     """The requests that reached the proxy."""
-    empty = {"read": False, "path": options.access_log, "requests": 0, "by_status": {}, "by_request": {}, "last": None}
+    unread = logs.Reach().result()
+    empty = {"read": False, "path": options.access_log, "requests": 0, "by_status": {}, "by_request": {}, "last": None, "reach": unread}
     what = "the proxy's access log"
-    log = notes.attempt(what, lambda: access_log.AccessLog(options.access_log, since, options.access_log_pattern), None)
+    site = Path(options.site)
+    began = site.stat().st_mtime if options.site and site.exists() else None
+    log = notes.attempt(what, lambda: access_log.AccessLog(options.access_log, since, options.access_log_pattern, began=began), None)
     if log is None:
         return empty
     notes.add(log.unread and f"{what}: {log.unread}")
-    site = Path(options.site)
-    began = site.stat().st_mtime if options.site and site.exists() else 0.0
-    if not log.unread and not log.reached and began > since:
-        notes.add(f"{what}: the site was written at {access_log.iso(began)}, requests before may have been logged elsewhere")
     return log.result()
 
 
@@ -304,6 +312,9 @@ def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, 
             notes.add(f"the search for workers could not read {what}")
     for one in seen["workers"]:
         notes.add(one["unread"] and f"worker {one['container']}: {one['unread']}")
+        reach = logs.Reach(**one["reach"])
+        if not one["unread"] and (reach.why or one["release"] == (record or {}).get("id")):
+            notes.add(shortened(f"the log of {one['container']}", reach, since))
     return {**found, "workers": adoption.claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
 
 

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 FILE_BYTES = 32 * 1024 * 1024
 NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
@@ -59,3 +60,12 @@ def read_text(path: Path) -> str | None:
             return None
         raise
     return None if len(data) > FILE_BYTES else data.decode(errors="replace")
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file that others may replace meanwhile; OSError for anything else, which might wait or do something."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is no regular file any more", str(path))
+    return file

@@ -10,8 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, docker_variants, engine, images, proxy, release, times, worker, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import (
+    adoption,
+    commands,
+    docker_variants,
+    engine,
+    images,
+    proxy,
+    release,
+    times,
+    worker,
+    worker_log,
+)
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import LockError
 from ansible.module_utils.livekit_deploy.text import cut, parsed, plain
@@ -40,7 +51,7 @@ class Host:
     serving API, ``run`` runs an argument list (see ``command.Run``).
     """
 
-    def __init__(self, run: Run, app: str, root: str, upstream: str) -> None:
+    def __init__(self, run: Reader, app: str, root: str, upstream: str) -> None:
         self.run = run
         self.app = app
         self.root = Path(root)
@@ -707,9 +718,10 @@ class Host:
             if policy := record["adopted"]["policies"].get(engine.name(container)):
                 engine.docker(self.run, "update", "--restart", policy, container["Id"])
         if service == adoption.API and not adoption.answers(record["api_port"]):
+            look = commands.shell("docker", "logs", "--", engine.name(wanted[-1]) if wanted else service)
             raise ReleaseError(
                 f"found: nothing speaks HTTP on port {record['api_port']}, expected the API of compose project "
-                f"{record['adopted']['project']}. Look at its log: docker logs {engine.name(wanted[-1]) if wanted else service}"
+                f"{record['adopted']['project']}. Look at its log: {look}"
             )
         return not all(container["State"]["Running"] for container in wanted)
 

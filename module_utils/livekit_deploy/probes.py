@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import access, adoption, preview
+from ansible.module_utils.livekit_deploy import access, adoption, ids, preview
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.inventory import IMAGES
 from ansible.module_utils.livekit_deploy.release import API, services_of
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -26,10 +27,7 @@ SHARED_TRIES = 12
 NEW_TRIES = 2
 CANDIDATE = "__agent_release_candidate_worker"
 REHEARSAL_SECONDS = 20.0
-HOOK_REMEDY = (
-    "Either another worker has the name (ansible-playbook playbooks/diagnose.yml), or this one does not ask the probe hook first (see "
-    "probe_hook/README.md)"
-)
+HOOK_REMEDY = "Either another worker has the name ({diagnose}), or this one does not ask the probe hook first (see probe_hook/README.md)"
 REHEARSAL_REMEDY = (
     "Read the worker's last lines below: look for an exception in the entrypoint. One that needs metadata gets it by "
     "livekit_agent_rehearsal_metadata; one that cannot run without a caller: livekit_agent_rehearsal=false"
@@ -216,7 +214,13 @@ def may_be_ours(hostvars: Mapping[str, Any], host: str, worker_id: str | None) -
     return worker_id in ids_of_all(hostvars, list(hostvars)) or any(latest(hostvars[other]) is None for other in pool)
 
 
-def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mapping[str, Any]], answered: Mapping[str, Any]) -> str:
+def standby_trouble(
+    hostvars: Mapping[str, Any],
+    host: str,
+    sent: Sequence[Mapping[str, Any]],
+    answered: Mapping[str, Any],
+    playbooks: Playbooks | None = None,
+) -> str:
     """Why a host's new worker must not get calls; empty when all that was sent for it came out right. ``answered`` is the result of
     sending the probes."""
     worker = new_worker(hostvars[host], "__livekit_agent_worker" if is_standby(hostvars[host]) else CANDIDATE) or {}
@@ -229,9 +233,10 @@ def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mappi
             if probe.get("kind") == "rehearsal" and may_be_ours(hostvars, host, answer["worker_id"]):
                 continue  # an earlier worker of ours, from before its hook knew rehearsals, took it for a call: nothing is proven by it
             what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
+            diagnose = (playbooks or Playbooks()).start("diagnose.yml")
             return (
                 f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
-                f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY}"
+                f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY.format(diagnose=diagnose)}"
             )
         if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
             media = preview.media_remedy(host, str(worker.get("url") or "")) if answer.get("error_kind") == preview.MEDIA else ""
@@ -374,7 +379,12 @@ def serves(reading: Mapping[str, Any], name: str) -> bool:
 
 
 def vacancy_trouble(
-    hostvars: Mapping[str, Any], group: Sequence[str], host: str, answers: Mapping[str, Any], accept_inconclusive: bool = False
+    hostvars: Mapping[str, Any],
+    group: Sequence[str],
+    host: str,
+    answers: Mapping[str, Any],
+    accept_inconclusive: bool = False,
+    playbooks: Playbooks | None = None,
 ) -> str:
     """Why the first worker of a host's name must not start; empty when nobody else has the name, or it is not its first."""
     name = name_of(hostvars[host])
@@ -382,16 +392,17 @@ def vacancy_trouble(
         return ""
     expected = f"expected that nobody has the name {name!r} before its first worker starts"
     answer = answers.get(f"{name}/vacancy") or {}
-    taker = str(answer.get("worker_id") or "")
+    taker = ids.worker(answer.get("worker_id")) or ""
     if answer.get("outcome") == "nobody" or (taker and taker in ids_of_all(hostvars, group)):
         return ""
     if answer.get("outcome") != "taken":
         found = f"found: {answer.get('reason') or 'no answer to the probe'}, {expected}. Run deploy.yml again"
         return "" if accept_inconclusive else f"{found}; to go on all the same: -e verification_accept_inconclusive=true"
-    stop = f"-e evict_worker={taker}" if taker else "to see who it is"
+    playbooks = playbooks or Playbooks()
+    stop = playbooks.start("evict.yml", evict_worker=taker) if taker else f"{playbooks.start('evict.yml')} (shows who it is)"
     return (
         f"found: {taker or 'a worker'} has the name {name!r}, {expected}. Give the host another livekit_agent_name, or find that worker "
-        f"(ansible-playbook playbooks/diagnose.yml) and stop it: ansible-playbook playbooks/evict.yml {stop}"
+        f"({playbooks.start('diagnose.yml')}) and stop it: {stop}"
     )
 
 

@@ -8,18 +8,19 @@ reads from a file of its own is not in its /proc entry, but in that of its helpe
 
 from __future__ import annotations
 
+import itertools
 import os
+import pwd
 import re
-import shlex
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import command, commands, engine, logs, times
+from ansible.module_utils.livekit_deploy.command import Reader, Run
 
 ROOT = Path("/proc")
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "LIVEKIT_AGENT_NAME_OVERRIDE")
@@ -30,8 +31,6 @@ SESSIONS = frozenset({"login", "su", "sshd", "sshd-session", "screen", "tmux", "
 # Programs that wait for the one they started and pass SIGTERM on to it, once (uv 0.13.9, tini and Docker's own init).
 FORWARDING = frozenset({"uv", "tini", "docker-init"})
 INIT = frozenset({"systemd", "init"})
-# A log may be long, and the registration is anywhere in it.
-LOG_LINES, LOG_BYTES = 200_000, 64 * 1024 * 1024
 LISTEN = "0A"
 CONTAINERS = (
     ("Kubernetes", re.compile(r"kubepods")),
@@ -41,7 +40,23 @@ CONTAINERS = (
     ("LXC", re.compile(r"/lxc(?:\.payload)?[./]([^/]+)")),
     ("systemd-nspawn", re.compile(r"/machine\.slice/(?:systemd-nspawn@|machine-)([^/]+)\.(?:service|scope)")),
 )
-SECRET_OPTION = re.compile(r"(?i)(secret|password|passwd|token|api[-_]?key)")
+# A user's own manager answers at once, or never: its socket is the user's.
+USER_SECONDS = 5.0
+# As systemd allows it; a user may give a control group below the own manager any name.
+UNIT_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.service")
+USER_MANAGER = re.compile(r"(?:^|/)user-(\d{1,10})\.slice/user@\1\.service(?=/|$)")
+NOBODY = 65534
+# What is told of a command line: the program, what it runs, and how livekit-agents is started. Any other word may be a secret.
+SUBCOMMANDS = frozenset({"start", "dev", "console", "connect", "run", "exec", "up"})
+RUNNERS = frozenset(
+    {"node", "nodejs", "deno", "bun", "tsx", "ts-node", "npx", "uv", "uvx", "poetry", "pipenv", "pdm", "env", "nohup", *SHELLS, *FORWARDING}
+)
+PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
+PLAIN_WORD = re.compile(r"[\w./@+][\w./@+-]{0,199}", re.ASCII)
+FLAGS = re.compile(r"-[bBdEiIOPqsSuvx]{1,4}|-m|--")
+# What follows is a program's text, or the value of an option.
+TEXT_FOLLOWS = re.compile(r"-[A-Za-z]*c|-e|-p|--eval|--print|--command")
+VALUE_FOLLOWS = re.compile(r"--[^=]+|-[A-Za-ln-z]")
 
 
 class Container(NamedTuple):
@@ -94,10 +109,12 @@ class Process:
 
 @dataclass(frozen=True)
 class Table:
-    """All processes at one moment; ``hidden`` are those whose environment may not be read."""
+    """All processes at one moment; ``hidden`` are those whose environment may not be read, ``silent`` the users whose manager did not
+    answer: none is asked twice."""
 
     processes: Mapping[int, Process]
     hidden: tuple[int, ...] = ()
+    silent: set[int] = field(default_factory=set)
 
     def ancestors(self, process: Process) -> Iterator[Process]:
         seen = {process.pid}
@@ -150,7 +167,7 @@ def read_process(entry: Path) -> tuple[Process, bool]:
         comm=before.partition("(")[2],
         argv=tuple(split((entry / "cmdline").read_bytes())),
         environment={name: value for name, _, value in pairs},
-        cgroup=cgroup_of((entry / "cgroup").read_text()),
+        cgroup=cgroup_of((entry / "cgroup").read_text(errors="replace")),
     )
     return process, readable
 
@@ -174,10 +191,10 @@ def container_of(cgroup: str) -> Container | None:
 
 def unit_of(cgroup: str) -> Unit | None:
     """The service a process belongs to; a scope is no unit that could be started again."""
-    parts = cgroup.split("/")
-    user = next((int(found[1]) for part in parts if (found := re.fullmatch(r"user@(\d+)\.service", part))), None)
-    services = [part for part in parts if part.endswith(".service") and not part.startswith("user@")]
-    return Unit(services[-1], user) if services else None
+    manager = USER_MANAGER.search(cgroup)
+    below = cgroup[manager.end() :] if manager else cgroup
+    services = [part for part in below.split("/") if UNIT_NAME.fullmatch(part)]
+    return Unit(services[-1], int(manager[1]) if manager else None) if services else None
 
 
 def started_at(root: Path, process: Process) -> str:
@@ -225,16 +242,54 @@ def environment_of(table: Table, process: Process) -> dict[str, str]:
 # --- what keeps them running -----------------------------------------------------------------------------------------
 
 
-def systemctl(unit: Unit) -> list[str]:
-    if unit.user is None:
-        return ["systemctl"]
-    return ["setpriv", f"--reuid={unit.user}", "--clear-groups", "env", f"XDG_RUNTIME_DIR=/run/user/{unit.user}", "systemctl", "--user"]
+def as_user(user: int) -> list[str]:
+    """What a command is started with that works for a user: with nothing of root's, and so with no more than the user may do."""
+    path = f"PATH={os.pathsep.join(command.SYSTEM_PATH)}"
+    own = ["env", "--ignore-environment", path, "LC_ALL=C.UTF-8", f"XDG_RUNTIME_DIR=/run/user/{user}"]
+    if user == os.geteuid():
+        return own
+    return ["setpriv", f"--reuid={user}", f"--regid={group_of(user)}", "--clear-groups", "--inh-caps=-all", "--no-new-privs", *own]
 
 
-def properties(run: Run, unit: Unit) -> dict[str, str]:
+def group_of(user: int, runtime: Path = Path("/run/user")) -> int:
+    """The user's own group, never that of this process."""
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except (KeyError, OverflowError):
+        pass
+    try:
+        group = (runtime / str(user)).lstat().st_gid
+    except OSError:
+        return NOBODY
+    return group or NOBODY
+
+
+def systemctl(unit: Unit, *arguments: str) -> list[str]:
+    """The command line for the unit's own manager. Names come after ``--``: one may begin with a dash."""
+    return ["systemctl", *arguments] if unit.user is None else [*as_user(unit.user), "systemctl", "--user", *arguments]
+
+
+def run_for(run: Run, unit: Unit) -> Run:
+    """``run`` for commands about a unit: nothing waits long for what a user may let hang."""
+    return run if unit.user is None else command.within(run, USER_SECONDS)
+
+
+def properties(run: Run, unit: Unit, silent: set[int] | None = None) -> dict[str, str]:
+    """What systemd says of a unit; empty where its manager does not answer."""
+    silent = set() if silent is None else silent
+    if unit.user in silent:
+        return {}
     wanted = "MainPID,UnitFileState,InvocationID,ActiveState,NRestarts"
-    _status, out, _err = run([*systemctl(unit), "show", f"--property={wanted}", unit.name])
-    return {name: value for name, _, value in (line.partition("=") for line in out.splitlines())}
+    status, out, _err = run_for(run, unit)(systemctl(unit, "show", f"--property={wanted}", "--", unit.name))
+    if status == command.TOO_LATE and unit.user is not None:
+        silent.add(unit.user)
+    return {name: value for name, _, value in (line.partition("=") for line in out.splitlines())} if status == 0 else {}
+
+
+def main_pid(found: Mapping[str, str]) -> int:
+    """A user's manager may answer anything."""
+    text = found.get("MainPID", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) else 0
 
 
 def enabled(state: str) -> bool | None:
@@ -254,8 +309,8 @@ def supervisor(run: Run, table: Table, process: Process) -> dict[str, Any]:
         forwarding.append(above)
     unit = unit_of(process.cgroup)
     if unit:
-        found = properties(run, unit)
-        if int(found.get("MainPID") or 0) in {member.pid for member in forwarding}:
+        found = properties(run, unit, table.silent)
+        if main_pid(found) in {member.pid for member in forwarding}:
             return supervised("systemd", unit.name, user=unit.user, starts_at_boot=enabled(found.get("UnitFileState", "")))
     parent = next(iter(chain[len(forwarding) :]), None)
     if parent is None or parent.pid == 1 or parent.comm in INIT or parent.is_session:
@@ -285,7 +340,7 @@ def client_unit(table: Table, root: Path, container: Mapping[str, Any]) -> str |
         by_name = {"run", "start"} & set(client.argv) and any(argument in (name, f"--name={name}") for argument in client.argv)
         by_project = "up" in client.argv and directory and directory_of(root, client) == directory
         if by_name or by_project:
-            return f"{unit.name}, which runs `{shown(client.argv[:4])} …`"
+            return f"{unit.name}, which runs `{shown(client.argv)} …`"
     return None
 
 
@@ -297,58 +352,80 @@ def directory_of(root: Path, process: Process) -> str | None:
 
 
 def start_command(supervised_by: Mapping[str, Any], process: Process, directory: str | None) -> str:
+    """How to start it again. What was started by hand is told without its options: any of them may be a secret."""
     if supervised_by["kind"] == "systemd":
         user = supervised_by["user"]
-        return f"systemctl {'' if user is None else '--user '}start {supervised_by['name']}" + (f"  # as user {user}" if user else "")
+        start = ["systemctl", *([] if user is None else ["--user"]), "start", "--", supervised_by["name"]]
+        return commands.shell(*start) + ("" if user is None else f"  # as user {user}")
     if supervised_by["kind"] != "none":
         return ""
-    return f"cd {shlex.quote(directory or '/')} && {shown(process.argv)}"
+    words, left = told(process.argv)
+    return commands.in_directory(directory, *words) + "  # and its options, which are not told: they may hold secrets" * left
 
 
 def script_of(shell: Process) -> str:
     """A shell with its script; a command that it was given as text may hold anything and is not told."""
-    script = next((a for a in shell.argv[1:] if not a.startswith("-")), "")
     by_text = any(a.startswith("-") and not a.startswith("--") and "c" in a for a in shell.argv[1:])
-    return f"{shell.program} -c …" if by_text else f"{shell.program} {script}".strip()
+    return f"{shell.program} -c …" if by_text else shown(shell.argv)
 
 
-def shown(argv: Iterable[str]) -> str:
-    """A command line fit to be printed: without the secrets that livekit-agents takes as options."""
-    result: list[str] = []
-    for argument in argv:
-        name, equals, _value = argument.partition("=")
-        hidden = bool(result) and result[-1].startswith("-") and "=" not in result[-1] and bool(SECRET_OPTION.search(result[-1]))
-        if equals and SECRET_OPTION.search(name):
-            result.append(f"{name}=***" if " " not in name else "***")
-        else:
-            result.append("***" if hidden or (" " in argument and SECRET_OPTION.search(argument)) else shlex.quote(argument))
-    return " ".join(result)
+def shown(argv: Sequence[str]) -> str:
+    """The command line of a stranger as far as it may be told."""
+    words, left = told(argv)
+    return commands.shell(*words) + " …" * left
+
+
+def told(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """Program, script or module, and known subcommands; whether anything else is left out. A password may be in an option, in an address,
+    in a variable before the command, or in a title that the program gave itself."""
+    words = argv[0].split()[:1] if argv else []
+    words = [word for word in words if PLAIN_WORD.fullmatch(word.lstrip("-"))] or ["unknown-program"]
+    left, expects = words != list(argv[:1]), is_runner(words[0])
+    for before, word in itertools.pairwise(argv):
+        if expects and TEXT_FOLLOWS.fullmatch(word) and not FLAGS.fullmatch(word):
+            return words, True
+        if not is_told(before, word, expects):
+            left = True
+            continue
+        words.append(word)
+        expects = expects and (word.startswith("-") or word in SUBCOMMANDS or is_runner(word))
+    return words, left
+
+
+def is_told(before: str, word: str, expects: bool) -> bool:
+    if word.startswith("-"):
+        return expects and bool(FLAGS.fullmatch(word))
+    if VALUE_FOLLOWS.fullmatch(before) and not FLAGS.fullmatch(before):
+        return False
+    return word in SUBCOMMANDS or (expects and bool(PLAIN_WORD.fullmatch(word)))
+
+
+def is_runner(word: str) -> bool:
+    """Whether a program runs the one that is named after it."""
+    name = Path(word.lstrip("-")).name
+    return name in RUNNERS or bool(PYTHON.fullmatch(name))
 
 
 # --- what they say ---------------------------------------------------------------------------------------------------
 
 
-class Log(NamedTuple):
-    lines: list[str]
-    unread: str = ""
-
-
-def log_of(run: Run, root: Path, process: Process) -> Log:
+def log_of(run: Reader, root: Path, process: Process) -> logs.Log:
     """A process's output: the regular file it writes to, else the journal of its unit's present run, else nothing and why."""
     outputs = [root / str(process.pid) / "fd" / number for number in ("1", "2")]
+    began = times.epoch(started_at(root, process))
     try:
         target = str(outputs[0].readlink())
         files = {found.st_ino: path for path in outputs if (found := regular_file(path))}
     except PermissionError:
-        return Log([], "its output may not be looked at: run as root (become)")
+        return logs.Log(unread="its output may not be looked at: run as root (become)")
     except OSError:
-        return Log([], "the process ended meanwhile")
+        return logs.Log(unread="the process ended meanwhile")
     if files:
-        return Log([line for path in files.values() for line in tail_of(path)])
+        return logs.FileLog(files.values(), began)
     unit = unit_of(process.cgroup)
     if unit and target.startswith("socket:"):
-        return journal(run, unit)
-    return Log([], f"its standard output is {target}, which nobody keeps")
+        return journal(run, unit, began)
+    return logs.Log(unread=f"its standard output is {target}, which nobody keeps")
 
 
 def regular_file(path: Path) -> os.stat_result | None:
@@ -359,21 +436,11 @@ def regular_file(path: Path) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) else None
 
 
-def tail_of(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LOG_BYTES))
-        return file.read().decode(errors="replace").splitlines()
-
-
-def journal(run: Run, unit: Unit) -> Log:
+def journal(run: Reader, unit: Unit, began: float | None) -> logs.Log:
     invocation = properties(run, unit).get("InvocationID")
     if not invocation:
-        return Log([], f"systemd does not tell which run of {unit.name} is the present one")
-    status, out, err = run(["journalctl", "--output=cat", "--quiet", f"--lines={LOG_LINES}", f"_SYSTEMD_INVOCATION_ID={invocation}"])
-    if status != 0 or not out:
-        return Log([], f"the journal of {unit.name} has nothing of its present run {err.strip()[-200:]}".strip())
-    return Log(out.splitlines())
+        return logs.Log(unread=f"systemd does not tell which run of {unit.name} is the present one")
+    return logs.JournalLog(run, unit.name, invocation, began)
 
 
 def addresses(root: Path, process: Process) -> list[tuple[str, int]]:

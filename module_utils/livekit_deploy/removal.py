@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, history, release, worker
+from ansible.module_utils.livekit_deploy import commands, engine, history, release, worker
 from ansible.module_utils.livekit_deploy.deployment import Deployment
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.host import (
@@ -314,11 +314,11 @@ def gone(found: Mapping[str, Any]) -> dict[str, list[str]]:
 def staying(found: Mapping[str, Any], check: bool) -> list[str]:
     lines = []
     for one in found["adopted"]:
-        names = " ".join(one["containers"])
-        policies = "".join(f" && docker update --restart {policy} {name}" for name, policy in sorted(one["policies"].items()))
+        policies = [commands.shell("docker", "update", "--restart", policy, "--", name) for name, policy in sorted(one["policies"].items())]
+        start = " && ".join([commands.shell("docker", "start", "--", *one["containers"]), *policies])
         lines.append(
             f"  stays{', stopped' if not check or not one['running'] else ' and would be stopped'}: compose project {one['project']} "
-            f"({one['directory']}), which had been adopted. To start it again: docker start {names}{policies}"
+            f"({one['directory']}), which had been adopted. To start it again: {start}"
         )
     if found.get("kept"):
         lines.append(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, placement, probes
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.inventory import read_host
 from ansible.module_utils.livekit_deploy.worker import NAME_VARIABLES
 
@@ -243,7 +244,7 @@ def ids_on(reading: Mapping[str, Any]) -> list[str]:
     return probes.own_ids([reading], reading.get("states") or {})
 
 
-def unproven(asked: Mapping[str, Any], host: str) -> str:
+def unproven(asked: Mapping[str, Any], host: str, playbooks: Playbooks | None = None) -> str:
     """Why it is not known who serves a name of a host that was taken out; empty when it is."""
     probed = asked.get("probes") or {}
     lost = [str(answer.get("reason") or "no answer") for answer in probed.values() if answer.get("outcome") not in ("taken", "nobody")]
@@ -252,5 +253,5 @@ def unproven(asked: Mapping[str, Any], host: str) -> str:
         return ""
     return (
         f"found: who serves the agent name now is not known ({'; '.join(dict.fromkeys(lost))}), expected an answer of the LiveKit server. "
-        f"{host} itself is done; ask again: ansible-playbook playbooks/remove.yml -e remove_host={host}"
+        f"{host} itself is done; ask again: {(playbooks or Playbooks()).start('remove.yml', remove_host=host)}"
     )

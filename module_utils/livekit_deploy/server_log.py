@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible.module_utils.livekit_deploy import ids
 from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence, came_back
+from ansible.module_utils.livekit_deploy.text import one_line
 from ansible.module_utils.livekit_deploy.times import epoch
 
 STARTING, REGISTERED = "starting LiveKit server", "worker registered"
@@ -69,9 +71,9 @@ class Log:
         message, moment, fields = event_of(line) or ("", None, {})
         if message == STARTING:
             self.restart(moment)
-        elif message == REGISTERED and fields.get("workerID"):
+        elif message == REGISTERED and ids.worker(fields.get("workerID")):
             self.register(moment, fields)
-        elif message in CLOSED and fields.get("workerID"):
+        elif message in CLOSED and ids.worker(fields.get("workerID")):
             self.close(moment, fields)
 
     def restart(self, moment: float | None) -> None:
@@ -87,7 +89,7 @@ class Log:
     def close(self, moment: float | None, fields: Mapping[str, Any]) -> None:
         """The two lines of one worker become one entry; only the later line knows its deployment."""
         self.since = moment if self.since is None else self.since
-        worker_id, name = str(fields["workerID"]), str(fields.get("agentName") or "")
+        worker_id, name = str(fields["workerID"]), one_line(fields.get("agentName")) or ""
         if name not in self.closed and len(self.closed) >= NAMES_KEPT:
             self.closed.pop(next(iter(self.closed)))
         past = self.closed.setdefault(name, deque(maxlen=CLOSED_KEPT))
@@ -97,15 +99,15 @@ class Log:
         if entry["closed"] is None:
             past.append(entry)
         entry["closed"] = entry["closed"] or iso(moment or 0.0)
-        entry["deployment"] = fields.get("deployment", entry["deployment"])
+        entry["deployment"] = one_line(fields.get("deployment")) if "deployment" in fields else entry["deployment"]
 
 
 def entry_of(registered: float | None, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "worker_id": str(fields["workerID"]),
-        "agent_name": str(fields.get("agentName") or ""),
-        "job_type": str(fields.get("jobType") or ""),
-        "deployment": fields.get("deployment"),
+        "agent_name": one_line(fields.get("agentName")) or "",
+        "job_type": one_line(fields.get("jobType")) or "",
+        "deployment": one_line(fields.get("deployment")),
         "registered": iso(registered),
         "closed": None,
     }

@@ -66,6 +66,11 @@ def plain(text: str) -> str:
     return CONTROLS.sub("", ESCAPES.sub("", text))
 
 
+def one_line(value: Any, limit: int = 300) -> str | None:
+    """Return a name or an address that others chose as one line of plain text; None for what is no text."""
+    return cut(" ".join(plain(value).split()), limit) if isinstance(value, str) else None
+
+
 def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

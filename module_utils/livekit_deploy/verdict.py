@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import preview, routing, server_log
+from ansible.module_utils.livekit_deploy.commands import Playbooks, shell
 from ansible.module_utils.livekit_deploy.release import API, SERVICES
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
@@ -63,6 +64,7 @@ class Host:
     asks_preview: bool = True
     patterns: dict[str, float] = field(default_factory=dict)
     pool_hosts: list[Host] = field(default_factory=list)
+    playbooks: Playbooks = field(default_factory=Playbooks)
 
     @property
     def shares_on_purpose(self) -> bool:
@@ -71,7 +73,11 @@ class Host:
 
     @property
     def deploy_command(self) -> str:
-        return f"ansible-playbook deploy.yml --limit {self.name}"
+        return self.playbooks.start("deploy.yml", limit=self.name)
+
+    @property
+    def verify_command(self) -> str:
+        return self.playbooks.start("verify.yml", limit=self.name)
 
     def serving(self, number: int) -> list[dict[str, Any]]:
         """The running workers of one reading that may take jobs of this host's application or name."""
@@ -96,7 +102,7 @@ class Host:
 
     @property
     def log_command(self) -> str:
-        return f"on {self.name}: docker logs --tail 100 {self.container}"
+        return f"on {self.name}: {shell('docker', 'logs', '--tail', 100, '--', self.container)}"
 
     @property
     def sampled(self) -> bool:
@@ -168,7 +174,7 @@ def asked_for_room(worker: dict[str, Any], room: str | None) -> bool:
     return bool(room) and any(mapping(request).get("room") == room for request in sequence(worker.get("requests")))
 
 
-def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
+def host_of(name: str, given: Any, probes: dict[str, Any], playbooks: Playbooks | None = None) -> Host:
     data = mapping(given)
     drift = data.get("drift")
     return Host(
@@ -188,6 +194,7 @@ def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
         hook=bool(data.get("hook", True)),
         workers=int(data.get("workers") or 1),
         outside=bool(data.get("outside")),
+        playbooks=playbooks or Playbooks(),
         readable=bool(data.get("readable", True)) and bool(sequence(data.get("readings"))),
         error=str(data.get("error") or ""),
         on_purpose=mapping(data.get("on_purpose")),
@@ -323,7 +330,7 @@ def trouble_of_directed(host: Host, probe: dict[str, Any], worker: dict[str, Any
     outcome, job, taker = probe.get("outcome"), probe.get("job_id"), probe.get("worker_id")
     logged = asked_for_job(worker, job)
     if not probe:
-        return "no directed probe was sent", f"ansible-playbook verify.yml --limit {host.name}"
+        return "no directed probe was sent", host.verify_command
     if outcome == "error":
         return str(probe.get("reason") or "the probe failed"), "see what was found, and run verify.yml again"
     if outcome != "taken" or not job:
@@ -409,7 +416,7 @@ def trouble_of_preview(host: Host) -> tuple[str, str]:
     probe, name = host.preview, host.preview.get("agent_name")
     reason = str(probe.get("reason") or "no answer")
     if not probe:
-        return "no preview was sent", f"ansible-playbook verify.yml --limit {host.name}"
+        return "no preview was sent", host.verify_command
     if probe.get("outcome") == "error":
         return reason, f"on {host.name}: curl -i the preview address, and docker compose logs fastapi"
     if name != host.agent_name and (name or probe.get("outcome") == "taken"):
@@ -457,10 +464,10 @@ def trouble_of_pattern(pattern: str, deadline: float, workers: list[tuple[str, d
     return f"the log has a line that matches {pattern!r} only {min(seen):g} s after the request" if min(seen) > deadline else ""
 
 
-def check_nobody(probe: dict[str, Any]) -> Check:
+def check_nobody(probe: dict[str, Any], playbooks: Playbooks) -> Check:
     expected = "a dispatch to a random agent name finds nobody"
     if not probe:
-        return Check("nobody", False, "no such probe was sent", expected, "ansible-playbook verify.yml")
+        return Check("nobody", False, "no such probe was sent", expected, playbooks.start("verify.yml"))
     ok = probe.get("outcome") == "nobody"
     found = str(probe.get("reason") or ("nobody" if ok else "no answer"))
     remedy = f"find out who {probe.get('worker_id')} is: it takes any name, so no other check proves anything"
@@ -547,7 +554,7 @@ def routing_remedy(host: Host, verdict: routing.Verdict, nodes: int) -> str:
 def checks_of(host: Host, nobody: dict[str, Any], preview: bool) -> list[Check]:
     """All checks, the cause before what follows from it."""
     before = [check_environment(host), check_name_in_effect(host), check_registered(host), check_directed_probe(host)]
-    return [*before, check_preview(host, preview), check_nobody(nobody), check_drift(host)]
+    return [*before, check_preview(host, preview), check_nobody(nobody, host.playbooks), check_drift(host)]
 
 
 def reason_of(checks: list[Check]) -> str:
@@ -580,11 +587,12 @@ def judge(
     accept_inconclusive: bool = False,
     nodes: int = 1,
     server_logs: Any = (),
+    playbooks: Playbooks | None = None,
 ) -> dict[str, Any]:
     """The report of all hosts of the run. No host at all is not ok: nothing was proven."""
     answers = mapping(probes)
     logs = [mapping(log) for log in sequence(server_logs)]
-    known = [host_of(str(name), data, answers) for name, data in mapping(hosts).items()]
+    known = [host_of(str(name), data, answers, playbooks) for name, data in mapping(hosts).items()]
     report = {}
     for host in known:
         host.pool_hosts.extend(other for other in known if other.pool == host.pool and other.agent_name == host.agent_name)

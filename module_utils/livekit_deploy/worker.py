@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine, process, text, web, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import engine, logs, process, web, worker_log
+from ansible.module_utils.livekit_deploy.command import Reader
+from ansible.module_utils.livekit_deploy.text import Masker, parsed_object
 from ansible.module_utils.livekit_deploy.times import epoch
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
@@ -21,7 +22,10 @@ WORKER_SERVICE = "agent-worker"
 # Where nothing but its log says that a container is a worker, only this much of the log is looked at.
 GLANCE_LINES = 2000
 NEWEST_REQUESTS = 500
-READERS = 8
+# What quotes the log: masked with the values that the worker was given.
+QUOTED = ("last_lines", "last_failure", "last_entrypoint_error", "last_unknown_error", "troubles", "unnamed", "unread")
+# Each may read a log of 256 MiB, beside what serves here.
+READERS = 2
 
 
 class Selection(NamedTuple):
@@ -43,18 +47,22 @@ class Selection(NamedTuple):
 def own_answer(where: tuple[str, int] | None, timeout: float = 1.0) -> dict[str, Any]:
     """``GET /worker`` of a running worker: ``worker_load``, ``active_jobs``, ``sdk_version``; empty when it does not answer.
 
-    Fields that are zero are left out (livekit-agents 1.8.9, measured). A field that is not what a worker says there is None.
+    Fields that are zero are left out (livekit-agents 1.8.9, measured); agents-js has ``project_type`` nodejs and no load. A field that is
+    not what a worker says there is None.
     """
     if not where:
         return {}
     answer = web.ask(where[0], where[1], "/worker", timeout)
-    return sound(text.parsed_object(answer.body)) if answer.status == 200 else {}
+    return sound(parsed_object(answer.body)) if answer.status == 200 else {}
 
 
 def sound(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return an answer of which figures are figures and names are texts: whatever has the port may have written it."""
-    known = {**dict.fromkeys(("worker_load", "active_jobs"), figure), **dict.fromkeys(("agent_name", "sdk_version"), name_or_none)}
-    return {key: known[key](value) if key in known else value for key, value in answer.items()}
+    known = {
+        **dict.fromkeys(("worker_load", "active_jobs"), figure),
+        **dict.fromkeys(("agent_name", "sdk_version", "project_type"), name_or_none),
+    }
+    return {key: known[key](value) for key, value in answer.items() if key in known}
 
 
 def figure(value: Any) -> float | None:
@@ -85,24 +93,33 @@ def names_in(environment: Mapping[str, str]) -> dict[str, str | None]:
     return {name: environment.get(name) for name in NAME_VARIABLES}
 
 
-def common(lines: list[str], answer: Mapping[str, Any], environment: Mapping[str, str], selection: Selection) -> dict[str, Any]:
+def common(log: logs.Log, answer: Mapping[str, Any], environment: Mapping[str, str], selection: Selection) -> dict[str, Any]:
     """What a reading has of a container and of a process alike."""
-    log = worker_log.read(lines, selection.patterns, selection.job_ids | selection.rooms, selection.since)
+    found = worker_log.read(log, selection.patterns, selection.job_ids | selection.rooms, selection.since)
+    mask = Masker.of(environment)
     instance = environment.get(INSTANCE_VARIABLE)
     return {
-        **log,
+        **found,
+        **{key: mask.all(found[key]) for key in QUOTED},
         "instance": instance,
         "release": instance.rpartition("/")[2] if instance else None,
         "env": names_in(environment),
         "override": environment.get(OVERRIDE_VARIABLE),
         "configured_url": environment.get("LIVEKIT_URL"),
         "answered_name": answer.get("agent_name"),
-        "load": answer.get("worker_load", 0.0) if answer else None,
+        "load": load_of(answer),
         "active_jobs": jobs_of(answer),
-        "sdk_version": answer.get("sdk_version") or log["sdk_version"],
-        "requests": selection.of(log["requests"]),
-        "last_lines": [worker_log.short(line) for line in lines[-5:]],
+        "sdk_version": answer.get("sdk_version") or found["sdk_version"],
+        "sdk": "node" if "node" in str(answer.get("project_type") or "") else found["sdk"],
+        "requests": selection.of(found["requests"]),
     }
+
+
+def load_of(answer: Mapping[str, Any]) -> float | None:
+    """The load that a worker answers with; none where it does not answer, or is a Node worker, which tells none."""
+    if "worker_load" in answer:
+        return answer["worker_load"]
+    return 0.0 if answer and "project_type" not in answer else None
 
 
 def name_of(found: Mapping[str, Any]) -> str | None:
@@ -116,7 +133,7 @@ def name_of(found: Mapping[str, Any]) -> str | None:
 
 def reading(
     container: dict[str, Any],
-    log: process.Log,
+    log: logs.Log,
     selection: Selection,
     supervisor: dict[str, Any] | None = None,
     where: tuple[str, int] | None = None,
@@ -125,7 +142,7 @@ def reading(
     labels, state = engine.labels(container), container["State"]
     address = engine.address(container)
     answer = own_answer((address, engine.WORKER_PORT) if address else where) if state["Running"] else {}
-    found = common(log.lines, answer, engine.environment(container), selection)
+    found = common(log, answer, engine.environment(container), selection)
     return {
         **found,
         "kind": "container",
@@ -137,13 +154,26 @@ def reading(
         "image": container["Config"]["Image"],
         "running": state["Running"],
         "exit_code": None if state["Running"] else state["ExitCode"],
+        # Docker sets it when any process of the container was killed for want of memory, until the next start.
+        "oom_killed": bool(state.get("OOMKilled")),
         "started_at": state["StartedAt"],
         "restarts": container.get("RestartCount", 0),
         "connected": bool(found["connected"] and state["Running"]),
         "supervisor": supervisor or docker_supervisor(container),
         "start_command": engine.start_command(container),
-        "unread": log.unread,
+        "dev": is_dev([str(container.get("Path") or ""), *map(str, container.get("Args") or [])]),
     }
+
+
+def is_dev(argv: Sequence[str]) -> bool:
+    """Whether a worker was started with ``dev``: it ends its calls at once when it is told to stop (livekit-agents, agents-js)."""
+    words = [word for argument in argv for word in argument.split()][1:]
+    return "dev" in words and "start" not in words
+
+
+def log_of(run: Reader, container: dict[str, Any]) -> logs.Log:
+    """The log of a container, from its creation on."""
+    return logs.ContainerLog(run, container["Id"], epoch(container.get("Created")))
 
 
 def docker_supervisor(container: dict[str, Any]) -> dict[str, Any]:
@@ -165,11 +195,11 @@ def may_be_worker(container: dict[str, Any]) -> bool:
 def is_worker(container: dict[str, Any], found: dict[str, Any]) -> bool:
     """Whether a container is a worker, with its reading: an API carries the name too, but never starts a worker."""
     ours = engine.labels(container).get(engine.SERVICE_LABEL) == WORKER_SERVICE
-    return ours or bool(found["worker_id"] or found["sdk_version"])
+    return ours or bool(found["worker_id"] or found["sdk_version"] or found["connected"])
 
 
 def readings(
-    run: Run,
+    run: Reader,
     project: str | None = None,
     job_ids: Iterable[str] = (),
     rooms: Iterable[str] = (),
@@ -193,7 +223,7 @@ def readings(
         if not is_known and (not may_be_worker(container) or (project and known)):
             continue
         try:
-            one = reading(container, process.Log(engine.log_lines(run, container["Id"])), selection)
+            one = reading(container, log_of(run, container), selection)
             if is_known:
                 one["agent_name"] = name_of(one)
             workers += [one] if is_known or is_worker(container, one) else []
@@ -212,7 +242,7 @@ class Search:
     What could not be read is listed and not guessed. ``run`` is used by several threads at once.
     """
 
-    def __init__(self, run: Run, selection: Selection, root: Path, found: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, run: Reader, selection: Selection, root: Path, found: list[dict[str, Any]] | None = None) -> None:
         self.run, self.selection, self.root = run, selection, root
         self.unread: list[str] = []
         self.table = process.read_table(root)
@@ -246,14 +276,13 @@ class Search:
         by_process = self.runs_helper(container)
         if not (may_be_worker(container) or by_process or self.is_worth_reading(container)):
             return None
-        log = self.log_of(container)
-        if log is None:
+        one = self.read(container)
+        if one is None:
             return None
-        one = reading(container, log, self.selection, self.supervisor(container), self.where(container))
         if is_worker(container, one) or by_process or one["answered_name"]:
             return one
-        if log.unread and may_be_worker(container):
-            self.unread.append(f"container {one['container']}: {log.unread}")
+        if one["unread"] and may_be_worker(container):
+            self.unread.append(f"container {one['container']}: {one['unread']}")
         return None
 
     def runs_helper(self, container: dict[str, Any]) -> bool:
@@ -268,17 +297,18 @@ class Search:
         if any(name in environment for name in process.OF_LIVEKIT):
             return True
         try:
-            lines = engine.log_lines(self.run, container["Id"], GLANCE_LINES)
+            return any(worker_log.REGISTERED in line for line in engine.log_lines(self.run, container["Id"], GLANCE_LINES))
         except engine.EngineError:
             return False
-        return any(worker_log.REGISTERED in line for line in lines)
 
-    def log_of(self, container: dict[str, Any]) -> process.Log | None:
-        """None for a container that is removed meanwhile."""
+    def read(self, container: dict[str, Any]) -> dict[str, Any] | None:
+        """A reading of a container; None for one that is removed meanwhile."""
+        how = self.supervisor(container), self.where(container)
         try:
-            return process.Log(engine.log_lines(self.run, container["Id"]))
+            return reading(container, log_of(self.run, container), self.selection, *how)
         except engine.EngineError as error:
-            return None if error.is_gone else process.Log([], f"its log cannot be read: {str(error).strip()[-200:]}")
+            unread = f"its log cannot be read: {str(error).strip()[-200:]}"
+            return None if error.is_gone else reading(container, logs.Log(unread=unread), self.selection, *how)
 
     def supervisor(self, container: dict[str, Any]) -> dict[str, Any]:
         found = docker_supervisor(container)
@@ -301,7 +331,7 @@ class Search:
     def of_process(self, found: process.Process) -> dict[str, Any] | None:
         log = process.log_of(self.run, self.root, found)
         environment = process.environment_of(self.table, found)
-        one = common(log.lines, self.answer_of(found), environment, self.selection)
+        one = common(log, self.answer_of(found), environment, self.selection)
         # What only carries the name may write another one's log, so only its own answer counts.
         if not (self.is_certain(found) or one["answered_name"]):
             return None
@@ -319,13 +349,14 @@ class Search:
             "image": "",
             "running": True,
             "exit_code": None,
+            "oom_killed": False,
             "started_at": process.started_at(self.root, found),
             "restarts": 0,
             # A log that cannot be read says nothing about the connection.
-            "connected": None if log.unread else one["connected"],
+            "connected": None if one["unread"] else one["connected"],
             "supervisor": supervisor,
             "start_command": process.start_command(supervisor, found, directory),
-            "unread": log.unread,
+            "dev": is_dev(found.argv),
         }
 
     def is_certain(self, found: process.Process) -> bool:
@@ -337,7 +368,7 @@ class Search:
         return next((answer for where in wanted[:3] if (answer := own_answer(where)).get("sdk_version")), {})
 
 
-def everywhere(run: Run, root: Path | None = None, found: list[dict[str, Any]] | None = None, **selection: Any) -> dict[str, Any]:
+def everywhere(run: Reader, root: Path | None = None, found: list[dict[str, Any]] | None = None, **selection: Any) -> dict[str, Any]:
     """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked at."""
     chosen = Selection(
         frozenset(selection.get("job_ids", ())),
@@ -348,6 +379,23 @@ def everywhere(run: Run, root: Path | None = None, found: list[dict[str, Any]] |
     search = Search(run, chosen, root or process.ROOT, found)
     workers = search.workers()
     return {"time": time.time(), "workers": workers, "unread": search.unread}
+
+
+PYTHON_NAME = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
+NODE_NAME = (
+    "Remove agentName from the ServerOptions of the worker's code (it beats LIVEKIT_AGENT_NAME), or use an @livekit/agents that reads that "
+    "variable (1.9.0 does)"
+)
+
+
+def unreadable(found: Mapping[str, Any]) -> str:
+    """What is said of a worker whose log mentions a registration without its id."""
+    return (
+        f"the worker's log mentions a registration in which its id cannot be read ({found['unnamed']!r}), expected the line "
+        f"{worker_log.REGISTERED!r} with its fields. Start it with `start`, and let its loggers write the fields of livekit-agents: "
+        "without logging.basicConfig or another formatter before it, or with one that writes them as JSON or key=value "
+        "(docs/your-application.md)"
+    )
 
 
 class Trouble(NamedTuple):
@@ -367,13 +415,15 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
         # Exit status 0 is no success: a worker ends with it when its key is refused or its retries are used up.
         ended = f"found: the worker ended (exit status {found['exit_code']}, restarts {found['restarts']})"
         return Trouble(f"{ended}, expected it to run and register as {expected}. {last}", final=True)
+    if not found["worker_id"] and found.get("unnamed"):
+        return Trouble(f"found: {unreadable(found)}", final=False)
     if not found["worker_id"]:
         return Trouble(f"found: the worker runs but has not registered, expected it as {expected}. {last}", final=False)
     if (epoch(found.get("registered_since")) or math.inf) < (epoch(found.get("started_at")) or 0.0):
         # The log of a container that was stopped and started again still has the registration before.
         return Trouble(f"found: the worker was started and has not registered since, expected it as {expected}", final=False)
     if found["agent_name"] != expected:
-        remedy = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
+        remedy = NODE_NAME if found.get("sdk") == "node" else PYTHON_NAME
         # Where the log has no name it may still answer with it.
         final = found["agent_name"] is not None
         return Trouble(f"found: the worker registered as {found['agent_name']!r}, expected {expected!r}. {remedy}", final=final)

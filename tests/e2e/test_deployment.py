@@ -20,7 +20,6 @@ from tests.e2e.harness import API_PORTS, APP, NGINX, ROOT, Lab, Machine, Run, lo
 
 CHANGE = {"livekit_agent_memory": "1500m", "agent_release_keep": 1}
 # A controller and hosts that are not as we would have them: whoever logs in as root has all of this.
-ELSEWHERE = {"TZ": "America/Los_Angeles", "LC_ALL": "C.UTF-8"}
 OF_THE_HOST = (
     "http_proxy=http://192.0.2.1:3128",
     "https_proxy=http://192.0.2.1:3128",
@@ -60,7 +59,7 @@ def change(serving: Lab) -> Change:
         stream = elsewhere.enter_context(CallStream(f"http://{first.address}:{NGINX}/v1/preview", serving.document["livekit"]))
         time.sleep(2)
         # A log at the third level shows each module's arguments: no secret may be among them.
-        run = serving.play("deploy.yml", extra_vars={**CHANGE, "ansible_user": "root"}, verbosity=3, **ELSEWHERE)
+        run = serving.play("deploy.yml", extra_vars={**CHANGE, "ansible_user": "root"}, verbosity=3, TZ="America/Los_Angeles")
     assert run.rc == 0, run.stdout
     return Change(before, worker_before, run, stream)
 

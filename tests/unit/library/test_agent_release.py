@@ -37,7 +37,7 @@ def test_host_that_was_not_provisioned_is_refused_with_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
-    answer = run(capsys, **BEGIN, root=str(tmp_path), provision_command="ansible-playbook -i x playbooks/provision.yml --limit a")
+    answer = run(capsys, **BEGIN, root=str(tmp_path), playbooks={"sources": ["x"]})
     assert answer["failed"]
     assert answer["msg"].endswith("expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a")
 

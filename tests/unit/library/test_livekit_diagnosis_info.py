@@ -87,7 +87,13 @@ def host(*rooms: str) -> dict[str, Any]:
 
 
 def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
-    given = {"hosts": {"a": host("room-1", "gone")}, "api_key": "key", "api_secret": SECRET, "sources": ["inventory/b"], **params}
+    given = {
+        "hosts": {"a": host("room-1", "gone")},
+        "api_key": "key",
+        "api_secret": SECRET,
+        "playbooks": {"sources": ["inventory/b"]},
+        **params,
+    }
     with patch_module_args(given), pytest.raises(SystemExit):
         livekit_diagnosis_info.main()
     out, err = capsys.readouterr()

@@ -52,7 +52,7 @@ def test_known_worker_of_a_project_is_waited_for_and_no_other(capsys: pytest.Cap
     machine = Machine()
     registered = '{"message": "registered worker", "id": "AW_1"}'
     machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=a"], "log": registered}, web={"env": ["LIVEKIT_AGENT_NAME=a"]})
-    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: machine.run(argv))
+    monkeypatch.setattr(command, "Runner", lambda **_: machine.run)
     monkeypatch.setattr(livekit_worker_info.worker, "own_answer", lambda *_: {})
     found = read(capsys, project="seed", known=["seed-bot-1"], registered_as="a", wait_seconds=0)
     assert [(one["container"], one["agent_name"]) for one in found["workers"]] == [("seed-bot-1", "a")]

@@ -8,12 +8,15 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import engine, release
 
+from tests.unit.module_utils.standin import Told
+
 
 class Machine:
     """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers and the ids of images by reference; remembers what it was
     asked."""
 
     def __init__(self) -> None:
+        self.run = Told(self.answer)
         self.containers: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
         self.logs: dict[str, str | None] = {}
@@ -73,7 +76,7 @@ class Machine:
             )
             self.logs[name] = given.get("log", "")
 
-    def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
+    def answer(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.commands.append(list(argv))
         match list(argv):
             case ["docker", "stop", "-t", _seconds, *containers]:

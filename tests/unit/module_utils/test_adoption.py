@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict, web, worker
+from ansible.module_utils.livekit_deploy import adoption, deployment, engine, probes, release, verdict, web
 from ansible.module_utils.livekit_deploy.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, upstream_text
 from ansible.module_utils.livekit_deploy.lock import Claim, Owner
@@ -100,6 +100,9 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
         "agent_name": "old",
         "worker_id": "AW_old",
         "unread": "",
+        "unnamed": None,
+        "dev": False,
+        "reach": {"begins": 0.0, "ends": 1.0, "whole": True, "why": ""},
         "supervisor": {"kind": "docker", "name": ""},
         "start_command": "docker start bot",
         "signal": "TERM",
@@ -215,12 +218,32 @@ def test_project_that_another_application_has_adopted_is_not_taken_over(run: Dep
         begin(run)
 
 
-def test_console_log_of_dev_is_refused_when_it_is_adopted(run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine.container(BOT)["NetworkSettings"]["Networks"] = {"seed": {"IPAddress": "10.0.0.2"}}
-    monkeypatch.setattr(worker, "own_answer", lambda where: {"agent_name": "old"} if where else {})
+def test_worker_that_was_started_with_dev_is_refused_when_it_is_adopted(run: Deployment, machine: Machine) -> None:
+    machine.container(BOT).update(Path="python", Args=["agent.py", "dev"])
     machine.logs[BOT] = '12:00:00 INFO livekit.agents registered worker {"agent_name": "old", "id": "AW_old"}\n'
-    with pytest.raises(ReleaseError, match="without a registration in its log"):
+    with pytest.raises(ReleaseError, match="started with `dev`, which ends its calls at once"):
         begin(run)
+
+
+def test_log_without_the_id_of_a_registration_is_refused_in_fitting_words(run: Deployment, machine: Machine) -> None:
+    machine.logs[BOT] = "INFO:livekit.agents:registered worker\n"
+    with pytest.raises(ReleaseError, match="mentions a registration in which its id cannot be read"):
+        begin(run)
+
+
+NODE = '{"level":30,"time":1764273660123,"pid":7,"hostname":"h","id":"AW_old","agentName":"old","msg":"registered worker"}\n'
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param('12:00:00 INFO livekit.agents registered worker {"agent_name": "old", "id": "AW_old"}\n', id="text with fields"),
+        pytest.param(NODE, id="agents-js"),
+    ],
+)
+def test_worker_with_another_form_of_log_is_adopted(run: Deployment, machine: Machine, log: str) -> None:
+    machine.logs[BOT] = log
+    assert begin(run)["release"]["earlier_worker_ids"] == ["AW_old"]
 
 
 # --- taken over ------------------------------------------------------------------------------------------------------

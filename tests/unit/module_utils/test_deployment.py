@@ -15,6 +15,7 @@ from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
 
 from tests.unit.module_utils.machine import Machine
+from tests.unit.module_utils.standin import Told
 
 US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
 COMPOSE = 'name: "@project@"\n# @release_id@\nports: ["127.0.0.1:@api_port@:8080"]\n'
@@ -208,7 +209,7 @@ def test_what_a_run_left_that_ended_after_its_switch_is_gone_when_the_next_one_h
                 Machine.stop(machine, container, ends=True)
         return looks(argv)
 
-    monkeypatch.setattr(run.host, "run", look)
+    monkeypatch.setattr(run.host, "run", Told(look))
     again = begin(run, wanted)
     assert (again["plan"]["changed"], again["cleared"]) == (False, [old])
     assert {engine.labels(c)[engine.PROJECT_LABEL] for c in machine.containers} == {new["plan"]["project"]}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import diagnosis
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis_view import World, flow, moment, utc
 
 Fleet = dict[str, Any]
@@ -111,7 +112,7 @@ def test_no_host_at_all_is_not_ok() -> None:
 
 def test_commands_name_the_inventory_of_the_run(fleet: Fleet) -> None:
     evidence(fleet)["release"]["agent_name"] = "old"
-    (cause,) = diagnosis.diagnose(World(**fleet), "ansible-playbook -i inventory/a")["hosts"]["one"]["causes"]
+    (cause,) = diagnosis.diagnose(World(**fleet), Playbooks(["inventory/a"]))["hosts"]["one"]["causes"]
     assert cause["remedy"] == "ansible-playbook -i inventory/a deploy.yml --limit one"
 
 

@@ -7,6 +7,7 @@ import string
 
 import pytest
 from ansible.module_utils.livekit_deploy import diagnosis
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis_causes import CAUSES, TITLES, Cause
 from ansible.module_utils.livekit_deploy.diagnosis_findings import Holds
 from ansible.module_utils.livekit_deploy.diagnosis_view import World
@@ -27,7 +28,7 @@ def test_each_cause_says_what_to_do_how_to_test_it_and_how_to_take_it_back(cause
 @each_cause
 def test_a_host_of_which_nothing_is_known_fills_every_text(cause: Cause) -> None:
     (host,) = World({"one": {}}).agent_hosts
-    told = diagnosis.told(cause, Holds(["seen"]), host, "ansible-playbook")
+    told = diagnosis.told(cause, Holds(["seen"]), host, Playbooks())
     assert [text for text in TEXTS if not told[text].strip() or "{" in told[text]] == []
 
 
@@ -35,7 +36,7 @@ def test_a_host_of_which_nothing_is_known_fills_every_text(cause: Cause) -> None
 def test_texts_name_only_what_is_filled_in(cause: Cause) -> None:
     (host,) = World({"one": {}}).agent_hosts
     fields = {name for text in TEXTS for _, name, _, _ in string.Formatter().parse(getattr(cause, text)) if name}
-    assert fields - diagnosis.facts(host, "ansible-playbook").keys() == set()
+    assert fields - diagnosis.facts(host, Playbooks()).keys() == set()
 
 
 def test_a_text_without_its_value_is_found() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import diagnosis
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis_causes import CAUSES
 from ansible.module_utils.livekit_deploy.diagnosis_view import World
 
@@ -158,7 +159,7 @@ each_cause = pytest.mark.parametrize("cause", [cause.id for cause in CAUSES])
 
 def diagnosed(fleet: Fleet, host: str = "one") -> dict[str, Any]:
     found = next((one for one in World(**fleet).agent_hosts if one.name == host), None)
-    return diagnosis.diagnose_host(found, "ansible-playbook") if found else {"causes": [], "ruled_out": []}
+    return diagnosis.diagnose_host(found, Playbooks()) if found else {"causes": [], "ruled_out": []}
 
 
 def ids(items: list[dict[str, Any]], key: str) -> list[str]:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import diagnosis, diagnosis_text
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis_view import World
 
 Fleet = dict[str, Any]
-PLAYBOOK = "ansible-playbook -i inventory/staging/hosts.yml"
+RUN = Playbooks(["inventory/staging/hosts.yml"])
+PLAYBOOK = RUN.prefix
 LONG = "sidekick-20261122t195752z-a9c0df5f-agent-worker-1"
 
 
@@ -28,7 +30,7 @@ def incident(fleet: Fleet, name: str) -> None:
 
 
 def answered(fleet: Fleet, **more: Any) -> dict[str, Any]:
-    found = diagnosis.diagnose(World(**fleet), PLAYBOOK)
+    found = diagnosis.diagnose(World(**fleet), RUN)
     return {"at": "2026-01-02T03:10:00Z", "server": "ws://livekit.test:7880", "inventory": [], **found, **more}
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import drain, process, worker
+from ansible.module_utils.livekit_deploy.command import Runner
 from ansible.module_utils.livekit_deploy.drain import Drain, DrainError
+
+from tests.unit.module_utils.standin import Told
 
 ID = "AW_1"
 UNIT = "agent.service"
@@ -54,6 +58,8 @@ class Host:
             return 0, json.dumps([{"Config": {"StopSignal": self.stop_signal}, "State": {"Running": running}}]), ""
         if "show" in argv:
             return 0, f"ActiveState={self.state}\n", ""
+        if "sh" in argv:
+            return Runner(2)(argv)
         self.calls.append(" ".join(argv))
         if "stop" in argv:
             self.state = "inactive" if self.ends else "deactivating"
@@ -72,7 +78,7 @@ def drained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drained:
 
     def run(host: Host, worker_id: str = ID, **options: Any) -> dict[str, Any]:
         monkeypatch.setattr(worker, "everywhere", host.everywhere)
-        return Drain(host, worker_id, runtime=tmp_path, root=tmp_path / "proc", **options).drain(0.05)
+        return Drain(Told(host), worker_id, runtime=tmp_path, root=tmp_path / "proc", **options).drain(0.05)
 
     return run
 
@@ -83,16 +89,18 @@ def drained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drained:
 @pytest.mark.parametrize(
     ("policy", "stop_signal", "calls"),
     [
-        ("no", "", ["docker kill --signal TERM agent-1"]),
-        ("unless-stopped", "SIGTERM", ["docker kill --signal TERM agent-1"]),
-        ("on-failure", "SIGINT", ["docker kill --signal INT agent-1"]),
-        ("always", "", ["docker update --restart unless-stopped agent-1", "docker kill --signal TERM agent-1"]),
+        ("no", "", ["docker kill --signal TERM -- agent-1"]),
+        ("unless-stopped", "SIGTERM", ["docker kill --signal TERM -- agent-1"]),
+        ("on-failure", "SIGINT", ["docker kill --signal INT -- agent-1"]),
+        ("always", "", ["docker update --restart unless-stopped -- agent-1", "docker kill --signal TERM -- agent-1"]),
     ],
 )
 def test_container_is_told_once_through_docker(drained: Drained, policy: str, stop_signal: str, calls: list[str]) -> None:
     host = Host([entry(policy=policy)], stop_signal=stop_signal)
     found = drained(host)
-    assert (host.calls, found["commands"], found["gone"], found["changed"]) == (calls, calls, True, True)
+    # What is printed has no needless dashes.
+    printed = [call.replace(" -- ", " ") for call in calls]
+    assert (host.calls, found["commands"], found["gone"], found["changed"]) == (calls, printed, True, True)
 
 
 def test_changed_policy_is_reported_and_part_of_how_to_start_it_again(drained: Drained) -> None:
@@ -146,7 +154,7 @@ def test_unit_is_stopped_without_its_time_out(drained: Drained, tmp_path: Path) 
     drained(host)
     text = (tmp_path / "systemd/system/agent.service.d" / drain.DROP_IN).read_text()
     assert {"TimeoutStopSec=infinity", "KillMode=mixed", "ExecStop="} <= set(text.splitlines())
-    assert host.calls == ["systemctl daemon-reload", f"systemctl stop --no-block {UNIT}"]
+    assert host.calls == ["systemctl daemon-reload", f"systemctl stop --no-block -- {UNIT}"]
 
 
 def test_drop_in_goes_when_the_unit_has_stopped(drained: Drained, tmp_path: Path) -> None:
@@ -170,7 +178,7 @@ def test_unit_of_a_user_is_stopped_through_that_users_manager(drained: Drained, 
     host = Host([entry("systemd", supervisor={"user": me})], ends=False)
     drained(host)
     assert (tmp_path / f"user/{me}/systemd/user/agent.service.d" / drain.DROP_IN).exists()
-    assert host.calls[-1].endswith(f"systemctl --user stop --no-block {UNIT}")
+    assert host.calls[-1].endswith(f"systemctl --user stop --no-block -- {UNIT}")
 
 
 @pytest.mark.parametrize(("enabled", "said"), [(True, True), (None, True), (False, False)])
@@ -254,3 +262,188 @@ def test_check_mode_tells_the_commands_and_does_nothing(drained: Drained, tmp_pa
     assert (found["gone"], host.calls, list(tmp_path.iterdir())) == (False, [], [])
     assert found["changed"]
     assert found["commands"]
+
+
+# --- directories of users, and what else somebody may put in the way -------------------------------------------------
+
+STRANGER = 54321
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can work as another user")
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory that every user reaches, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def units_of(root: Path, user: int) -> Path:
+    units = root / f"user/{user}/systemd/user"
+    units.mkdir(parents=True)
+    for path in (root / f"user/{user}", root / f"user/{user}/systemd", units):
+        os.chown(path, user, user)
+    return units
+
+
+@needs_root
+def test_link_in_a_users_directory_leads_root_nowhere(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+    victim = shared / "victim"
+    victim.mkdir()
+    (units_of(shared, STRANGER) / f"{UNIT}.d").symlink_to(victim)
+    host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
+    monkeypatch.setattr(worker, "everywhere", host.everywhere)
+    with pytest.raises(DrainError, match="as user 54321"):
+        Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
+    assert (victim.stat().st_uid, victim.stat().st_mode & 0o777, list(victim.iterdir())) == (0, 0o755, [])
+
+
+@needs_root
+def test_link_in_place_of_our_file_leads_root_nowhere(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+    victim = shared / "shadow"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    folder = units_of(shared, STRANGER) / f"{UNIT}.d"
+    folder.mkdir()
+    os.chown(folder, STRANGER, STRANGER)
+    for name in (drain.DROP_IN, f".{drain.DROP_IN}.partial"):
+        (folder / name).symlink_to(victim)
+    host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
+    monkeypatch.setattr(worker, "everywhere", host.everywhere)
+    with pytest.raises(DrainError):
+        Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("secret", 0o600)
+
+
+@needs_root
+def test_drop_in_of_a_user_is_that_users_and_goes_again(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+    folder = units_of(shared, STRANGER) / f"{UNIT}.d"
+    host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
+    monkeypatch.setattr(worker, "everywhere", host.everywhere)
+    Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
+    found = (folder / drain.DROP_IN).stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (STRANGER, process.group_of(STRANGER), 0o644)
+    host.state, host.found = "inactive", []
+    Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
+    assert not folder.exists()
+
+
+def test_nothing_in_a_users_directory_is_touched_but_by_that_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        calls.append(argv)
+        return 0, "ActiveState=deactivating\n" if "show" in argv and len(calls) > 1 else "ActiveState=active\n", ""
+
+    host = Host([entry("systemd", supervisor={"user": STRANGER})])
+    monkeypatch.setattr(worker, "everywhere", host.everywhere)
+    Drain(Told(run), ID, runtime=tmp_path, root=tmp_path / "proc").drain(0.0)
+    assert {tuple(argv[:1]) for argv in calls} == {("setpriv",)}
+    assert all({"--clear-groups", "--no-new-privs", f"--regid={process.group_of(STRANGER)}"} <= set(argv) for argv in calls)
+    assert "--regid=0" not in calls[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["livekit-agent-deploy"]
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        pytest.param(f"systemd/system/a.service.d/{drain.DROP_IN}/x", id="a directory in its place"),
+        pytest.param(f"systemd/system/-b.service.d/{drain.DROP_IN}", id="a name like an option"),
+        pytest.param(f"systemd/system/\x1b[2J\n.service.d/{drain.DROP_IN}", id="a strange name"),
+        pytest.param(f"user/1000/systemd/user/c.service.d/{drain.DROP_IN}/x", id="a directory in a user's"),
+        pytest.param(f"user/nobody/systemd/user/c.service.d/{drain.DROP_IN}", id="a user without a number"),
+    ],
+)
+def test_what_lies_about_keeps_no_worker_from_being_evicted(drained: Drained, tmp_path: Path, planted: str) -> None:
+    path = tmp_path / planted
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    assert drained(Host([entry()]))["gone"]
+
+
+def test_unit_that_does_not_answer_keeps_no_other_worker_from_being_evicted(drained: Drained, tmp_path: Path) -> None:
+    host = Host([entry("systemd", supervisor={"user": os.getuid()})], ends=False)
+    drained(host)
+    host.found = [entry(worker_id="AW_2", worker_ids=["AW_2"])]
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        return (124, "", "did not end in time") if "systemctl" in argv else host(argv)
+
+    found = drained(run_of(host, run), "AW_2")
+    assert (found["gone"], "agent.service" in found["warnings"][0], "does not answer" in found["warnings"][0]) == (True, True, True)
+    assert (tmp_path / f"user/{os.getuid()}/systemd/user/agent.service.d" / drain.DROP_IN).exists()
+
+
+def run_of(host: Host, run: Callable[[Sequence[str]], tuple[int, str, str]]) -> Any:
+    run.everywhere = host.everywhere  # type: ignore[attr-defined]
+    host.ends = True
+    return run
+
+
+def test_unit_whose_manager_does_not_answer_is_not_gone_while_its_process_runs(drained: Drained, tmp_path: Path) -> None:
+    running_process(tmp_path, 5000)
+    host = Host([entry("systemd")], ends=False)
+    told: list[str] = []
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        told.append(" ".join(argv))
+        return (124, "", "") if any("stop" in one for one in told) and "show" in argv else host(argv)
+
+    assert drained(run_of(host, run))["gone"] is False
+
+
+def test_unit_whose_name_is_an_option_is_named_after_the_dashes(drained: Drained) -> None:
+    host = Host([entry("systemd", supervisor={"name": "--force.service"})])
+    found = drained(host)
+    assert host.calls[1] == "systemctl stop --no-block -- --force.service"
+    assert "systemctl stop --no-block -- --force.service" in found["commands"]
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def place(tmp_path: Path) -> Path:
+    folder = tmp_path / "livekit-agent-deploy/evictions"
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        "{}",
+        "null",
+        "[" * 10_000,
+        '{"a":' * 10_000,
+        "\xff",
+        "",
+        '{"worker_id": 1, "worker_ids": null}',
+        json.dumps({"worker_id": "AW_9; reboot #", "worker_ids": []}),
+    ],
+)
+def test_record_of_a_strange_form_is_none(drained: Drained, tmp_path: Path, text: str) -> None:
+    (place(tmp_path) / f"{ID}.json").write_text(text)
+    assert drain.Records(tmp_path).all() == []
+    assert drained(Host([entry()]))["gone"]
+
+
+def test_what_is_no_file_is_no_record(tmp_path: Path) -> None:
+    folder = place(tmp_path)
+    (folder / "AW_1.json").mkdir()
+    os.mkfifo(folder / "AW_2.json")
+    (folder / "AW_3.json").symlink_to("/dev/zero")
+    assert drain.Records(tmp_path).all() == []
+
+
+def test_records_in_a_directory_that_others_can_write_do_not_count(drained: Drained, tmp_path: Path) -> None:
+    drained(Host([entry()], ends=False))
+    (tmp_path / "livekit-agent-deploy/evictions").chmod(0o777)
+    assert drain.Records(tmp_path).all() == []
+    with pytest.raises(DrainError, match="only root can write"):
+        drained(Host([entry()], ends=False))
+
+
+def test_worker_id_that_livekit_does_not_make_is_no_name_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DrainError, match="as LiveKit makes it"):
+        drain.Records(tmp_path).write("AW_/../../x", {})

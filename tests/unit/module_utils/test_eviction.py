@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import eviction, process
+from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.eviction import Case
 
 RELEASE = "20260102T030405Z-0a1b2c3d"
@@ -304,7 +305,7 @@ def report(asked: Case) -> tuple[str, dict[str, Any]]:
 
 
 def test_report_names_the_command_that_stops_a_worker() -> None:
-    text, document = report(case(sources=["inventory/staging/hosts.yml"]))
+    text, document = report(case(playbooks=Playbooks(["inventory/staging/hosts.yml"])))
     command = "ansible-playbook -i inventory/staging/hosts.yml playbooks/evict.yml -e evict_worker=AW_F"
     assert f"stop it: {command}" in text
     assert [row["command"] for row in document["names"]["a"]["workers"] if row["evictable"]] == [command]

@@ -12,6 +12,8 @@ import pytest
 from ansible.module_utils.livekit_deploy import access_log, engine, evidence, process
 from ansible.module_utils.livekit_deploy.host import Host, lacking
 
+from tests.unit.module_utils.standin import Told
+
 NOW = time.time()
 RELEASE = "20260101T000000Z-00000001"
 PROJECT = f"app-{RELEASE}".lower()
@@ -41,6 +43,7 @@ class Machine:
     """Answers docker's command line from made-up containers; a command in ``fails`` ends so."""
 
     def __init__(self) -> None:
+        self.run = Told(self.answer)
         self.containers: list[dict[str, Any]] = []
         self.logs: dict[str, str] = {}
         self.config: dict[str, Any] = {}
@@ -64,7 +67,7 @@ class Machine:
         self.logs[str(container["Id"])] = log
         return container
 
-    def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
+    def answer(self, argv: Sequence[str]) -> tuple[int, str, str]:
         self.commands.append(list(argv))
         for words, answer in self.fails.items():
             if words in " ".join(argv):
@@ -227,8 +230,8 @@ def shell_variables(_host: Host, machine: Machine) -> None:
         pytest.param(broken_record, "the release record could not be read: found: ", id="record"),
         pytest.param(no_log, "the log of the API (container " + PROJECT + "-fastapi-1) could not be read: configured", id="API log"),
         pytest.param(other_log, "tells of a dispatch: it made none, or api_log_pattern has to say how it does", id="API log's format"),
-        pytest.param(new_container, "begins with the container, at " + access_log.iso(NOW - 60), id="API container is new"),
-        pytest.param(rotated, "reaches back to " + access_log.iso(NOW - 40) + " only", id="API log was rotated"),
+        pytest.param(new_container, "begins at " + access_log.iso(NOW - 60) + ", and not at ", id="API container is new"),
+        pytest.param(rotated, "begins at " + access_log.iso(NOW - 40) + ", and not at ", id="API log was rotated"),
         pytest.param(shell_variables, "they use variables of the shell that started the project: NAME_IN_SHELL", id="shell variables"),
     ],
 )

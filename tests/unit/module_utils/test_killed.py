@@ -13,6 +13,7 @@ from ansible.module_utils.livekit_deploy.host import Host, upstream_text
 from ansible.module_utils.livekit_deploy.lock import Claim, Owner
 
 from tests.unit.module_utils.machine import Machine
+from tests.unit.module_utils.standin import Told
 
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 PORTS = {18101: OLD, 18102: NEW}
@@ -34,7 +35,7 @@ class World:
         upstream.write_text(upstream_text("app", None))
         self.loaded = upstream.read_text()
         (root / "app/releases").mkdir(parents=True)
-        self.host = Host(self.run, "app", str(root / "app"), str(upstream))
+        self.host = Host(Told(self.run), "app", str(root / "app"), str(upstream))
         write = host.write_atomically
         monkeypatch.setattr(host, "write_atomically", lambda *args: self.counted(lambda: write(*args)))
         point = self.host.point_to

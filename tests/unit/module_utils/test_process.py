@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import process, worker
+from ansible.module_utils.livekit_deploy import logs, process, worker
+
+from tests.unit.module_utils.standin import Told
 
 NAMED = {"LIVEKIT_AGENT_NAME": "a", "LIVEKIT_URL": "ws://s", "LIVEKIT_API_SECRET": "do-not-tell"}
 URL_ONLY = {"LIVEKIT_URL": "ws://s"}
@@ -70,15 +73,18 @@ def proc(tmp_path: Path) -> Proc:
     return Proc(tmp_path)
 
 
+JOURNAL = "1795387522.341152 host python3[50]: of the journal\n"
+
+
 def systemd(**properties: str) -> Any:
     """A host whose systemctl and journalctl answer this."""
 
     def run(argv: Sequence[str]) -> tuple[int, str, str]:
         if "show" in argv:
             return 0, "".join(f"{name}={value}\n" for name, value in properties.items()), ""
-        return (0, "of the journal\n", "") if argv[0] == "journalctl" else (127, "", "unexpected")
+        return (0, JOURNAL, "") if argv[0] == "journalctl" else (127, "", "unexpected")
 
-    return run
+    return Told(run)
 
 
 # --- which are workers -----------------------------------------------------------------------------------------------
@@ -344,23 +350,23 @@ def test_environment_is_in_no_text_of_a_process(proc: Proc) -> None:
 # --- what they say ---------------------------------------------------------------------------------------------------
 
 
-def log_of(proc: Proc, output: str, cgroup: str = SSH, **properties: str) -> process.Log:
+def log_of(proc: Proc, output: str, cgroup: str = SSH, **properties: str) -> logs.Log:
     proc.add(50, 1, PYTHON, cgroup=cgroup, output=output)
     return process.log_of(systemd(**properties), proc.root, proc.table().processes[50])
 
 
 def test_log_is_the_file_the_process_writes_to(proc: Proc) -> None:
     (proc.root / "log").write_text("one\ntwo\n")
-    assert log_of(proc, str(proc.root / "log")) == process.Log(["one", "two"])
+    assert list(log_of(proc, str(proc.root / "log"))) == ["one", "two"]
 
 
 def test_file_comes_before_the_journal(proc: Proc) -> None:
     (proc.root / "log").write_text("of the file\n")
-    assert log_of(proc, str(proc.root / "log"), AGENT, InvocationID="1").lines == ["of the file"]
+    assert list(log_of(proc, str(proc.root / "log"), AGENT, InvocationID="1")) == ["of the file"]
 
 
 def test_log_of_a_unit_is_the_journal_of_its_present_run(proc: Proc) -> None:
-    assert log_of(proc, "socket:[7]", AGENT, InvocationID="1").lines == ["of the journal"]
+    assert list(log_of(proc, "socket:[7]", AGENT, InvocationID="1")) == ["@1795387522.341152 of the journal"]
 
 
 @pytest.mark.parametrize("output", ["pipe:[7]", "/dev/null"])
@@ -372,10 +378,10 @@ def test_unit_without_a_present_run_is_said_to_be_unread(proc: Proc) -> None:
     assert "agent.service" in log_of(proc, "socket:[7]", AGENT).unread
 
 
-def test_long_log_is_read_from_its_end(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LOG_BYTES", 4)
+def test_long_log_is_read_from_its_end(proc: Proc) -> None:
     (proc.root / "log").write_text("one\ntwo\n")
-    assert log_of(proc, str(proc.root / "log")).lines == ["two"]
+    log = logs.FileLog([proc.root / "log"], size=4)
+    assert (list(log), log.older) == (["two"], "only its newest 4 bytes were read")
 
 
 ROW = "   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1"
@@ -426,7 +432,7 @@ def no_docker(argv: Sequence[str]) -> tuple[int, str, str]:
 def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[dict[str, Any]]:
     (proc.root / "log").write_text(log + "\n")
     proc.add(50, 1, argv, env=NAMED, output=str(proc.root / "log"))
-    found = worker.everywhere(no_docker, proc.root)
+    found = worker.everywhere(Told(no_docker), proc.root)
     assert found["unread"] == []
     return list(found["workers"])
 
@@ -436,7 +442,7 @@ def test_process_is_read_as_a_container_is(proc: Proc) -> None:
     expected = {"kind": "process", "container": "process 50", "pid": 50, "worker_id": "AW_1", "connected": True, "configured_url": "ws://s"}
     assert {key: found[key] for key in expected} == expected
     container = {"Id": "0a", "Name": "/x", "State": {"Running": False, "ExitCode": 0, "StartedAt": "t"}, "Config": {"Image": "i"}}
-    assert found.keys() - {"start_ticks"} == worker.reading(container, process.Log([]), worker.Selection()).keys()
+    assert found.keys() - {"start_ticks"} == worker.reading(container, logs.Log(), worker.Selection()).keys()
 
 
 def test_program_that_only_keeps_a_workers_log_is_no_worker(proc: Proc) -> None:
@@ -445,3 +451,84 @@ def test_program_that_only_keeps_a_workers_log_is_no_worker(proc: Proc) -> None:
 
 def test_nothing_of_the_environment_but_names_and_url_is_told(proc: Proc) -> None:
     assert "do-not-tell" not in json.dumps(read(proc, PYTHON))
+
+
+# --- what a stranger may choose --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (PYTHON, "python3 agent.py start"),
+        (("python3", "-u", "-m", "agent.main", "start"), "python3 -u -m agent.main start"),
+        (("uv", "run", "--with", "do-not-tell", "agent.py", "start"), "uv run agent.py start …"),
+        (("poetry", "run", "python", "agent.py", "start"), "poetry run python agent.py start"),
+        (("env", "TOKEN=do-not-tell", "python3", "agent.py"), "env python3 agent.py …"),
+        (("python3", "agent.py", "start", "--database-url", "postgres://u:do-not-tell@h"), "python3 agent.py start …"),
+        (("node", "agent.js", "start", "--auth=do-not-tell"), "node agent.js start …"),
+        (("python3", "agent.py", "do-not-tell"), "python3 agent.py …"),
+        (("python3", "-c", "do-not-tell"), "python3 …"),
+        (("sh", "-ec", "do-not-tell"), "sh …"),
+        (("agent: worker do-not-tell",), "unknown-program …"),
+        (("/srv/agent do-not-tell",), "/srv/agent …"),
+        (("agent", "-do-not-tell", "start"), "agent start …"),
+        ((), "unknown-program …"),
+    ],
+)
+def test_command_line_is_told_without_what_may_be_a_secret(argv: Sequence[str], shown: str) -> None:
+    assert process.shown(argv) == shown
+
+
+def test_command_that_is_not_told_whole_says_so(proc: Proc) -> None:
+    proc.add(50, 1, (*PYTHON, "--dsn", "postgres://u:do-not-tell@h"))
+    said = process.start_command(process.supervised("none", "bash"), proc.table().processes[50], "/srv/my agent")
+    assert said == "cd '/srv/my agent' && python3 agent.py start  # and its options, which are not told: they may hold secrets"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", process.Unit("agent.service", 1000)),
+        ("/user.slice/user-1000.slice/user@1000.service/user@0.service/agent.service", process.Unit("agent.service", 1000)),
+        ("/user.slice/user-1000.slice/user@1000.service/a b;reboot.service", None),
+        ("/system.slice/theirs.service/user@0.service/agent.service", process.Unit("agent.service")),
+        ("/system.slice/agent.service", process.Unit("agent.service")),
+    ],
+)
+def test_unit_is_the_one_whose_manager_runs_the_process(cgroup: str, unit: process.Unit | None) -> None:
+    assert process.unit_of(cgroup) == unit
+
+
+def test_bytes_in_a_control_groups_name_hide_no_other_process(proc: Proc) -> None:
+    proc.add(50, 1, PYTHON, env=NAMED)
+    proc.add(60, 1, PYTHON, env=NAMED)
+    (proc.root / "60/cgroup").write_bytes(b"0::/user.slice/\xff.service\n")
+    assert proc.workers() == [50, 60]
+
+
+def test_manager_of_a_user_may_answer_anything(proc: Proc) -> None:
+    proc.add(50, 1, PYTHON, env=NAMED, cgroup="/user.slice/user-1000.slice/user@1000.service/agent.service")
+    table = proc.table()
+    found = process.supervisor(systemd(MainPID="many", ActiveState="\x1b[2J"), table, table.processes[50])
+    assert found["kind"] == "none"
+
+
+def test_user_whose_manager_does_not_answer_is_asked_once(proc: Proc) -> None:
+    asked = []
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        asked.append(argv)
+        return 124, "", "did not end in time"
+
+    for pid in range(50, 60):
+        proc.add(pid, 1, PYTHON, env=NAMED, cgroup="/user.slice/user-1000.slice/user@1000.service/agent.service")
+    table = proc.table()
+    for pid in range(50, 60):
+        process.supervisor(run, table, table.processes[pid])
+    assert len(asked) == 1
+
+
+def test_pipe_in_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    log = logs.FileLog([tmp_path / "log"])
+    assert (list(log), log.unread) == ([], "it cannot be read: is no regular file any more")

@@ -16,6 +16,7 @@ from ansible.module_utils.livekit_deploy.engine import EngineError
 from ansible.module_utils.livekit_deploy.host import Host
 
 from tests.unit.module_utils.machine import Machine
+from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.test_deployment import IMAGES, LATER, ORDER, begin, deploy
 
 ID, OTHER = "20260101T000000Z-00000001", "20260103T000000Z-00000003"
@@ -188,7 +189,7 @@ def test_log_that_cannot_be_read_keeps_no_release_from_being_taken_back(
 def test_engine_that_does_not_answer_keeps_the_proxy_from_nothing(run: Deployment, machine: Machine) -> None:
     old, new, fence = switched(run, machine)
     real = machine.run
-    run.host.run = lambda argv: (124, "", "did not end in time") if argv[0] == "docker" else real(argv)
+    run.host.run = Told(lambda argv: (124, "", "did not end in time") if argv[0] == "docker" else real(argv))
     done = run.abandon(fence, "why")
     assert ((run.host.current() or {})["id"], done["serving"], "18101" in run.host.upstream.read_text()) == (old, old, True)
     assert any(f"what {new} has started is not cleared" in line for line in done["log"])

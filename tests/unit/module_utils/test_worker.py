@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import engine, web, worker
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy import engine, logs, web, worker
+from ansible.module_utils.livekit_deploy.command import Reader
 
+from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.test_web import saying, server
 
 REGISTERED = json.dumps({"message": "registered worker", "id": "AW_1", "agent_name": "a", "timestamp": "t"})
@@ -28,8 +29,8 @@ def container(service: str = "agent-worker", env: Sequence[str] = (), running: b
     }
 
 
-def engine_with(log: str) -> Run:
-    return lambda argv: (0, log, "") if argv[1] == "logs" else (1, "", "unexpected")
+def engine_with(log: str) -> Reader:
+    return Told(lambda argv: (0, log, "") if argv[1] == "logs" else (1, "", "unexpected"))
 
 
 def test_reading_joins_environment_and_log() -> None:
@@ -106,7 +107,7 @@ class Host:
         return (1, "", self.unreadable) if self.unreadable else (0, self.log, "")
 
     def read(self) -> dict[str, Any]:
-        return worker.everywhere(self, self.root)
+        return worker.everywhere(Told(self), self.root)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +151,13 @@ GONE = pytest.mark.parametrize("said", ["No such container: x", "can not get log
 @GONE
 def test_container_that_is_removed_meanwhile_is_left_out(tmp_path: Path, said: str) -> None:
     host = Host(tmp_path, container(), unreadable=f"Error response from daemon: {said}")
-    assert worker.readings(host)["workers"] == []
+    assert worker.readings(Told(host))["workers"] == []
     assert (host.read()["workers"], host.read()["unread"]) == ([], [])
 
 
 def test_engine_that_refuses_a_log_for_another_reason_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(engine.EngineError, match="does not support reading"):
-        worker.readings(Host(tmp_path, container(), unreadable="logging driver does not support reading"))
+        worker.readings(Told(Host(tmp_path, container(), unreadable="logging driver does not support reading")))
 
 
 def test_container_whose_log_cannot_be_read_is_said_to_be_unread(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
     lines = [
         f'{{"message": "failed to connect to livekit, retrying in 2s", "timestamp": "2026-01-0{day}T00:00:00+00:00"}}' for day in (1, 3)
     ]
-    found = worker.common(lines, {}, {}, worker.Selection(frozenset(), frozenset(), (), 1767312000.0))
+    found = worker.common(logs.Log(lines), {}, {}, worker.Selection(frozenset(), frozenset(), (), 1767312000.0))
     assert (found["failures"], found["requests_total"]) == (1, 0)
 
 
