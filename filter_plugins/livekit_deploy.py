@@ -111,8 +111,8 @@ def with_playbooks(function: Callable[..., str]) -> Callable[..., str]:
 
 
 def livekit_slot_request(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The preview's request to a host's new API on its own port: `hostvars[host] | livekit_slot_request(host)`."""
-    return preview.of(variables, host).slot_request()
+    """The preview's request to a host's new API on its own port, empty where it is off: `hostvars[host] | livekit_slot_request(host)`."""
+    return preview.of(variables, host).slot_request() if preview.wanted(variables) else {}
 
 
 def livekit_log_patterns(variables: Mapping[str, Any]) -> list[str]:
@@ -179,7 +179,6 @@ class FilterModule:
             "livekit_batch_released": batches.released,
             "livekit_rehearsal_problems": probes.rehearsal_problems,
             "livekit_preview_problems": preview.problems,
-            "livekit_preview_wanted": preview.wanted,
             "livekit_slot_request": livekit_slot_request,
             "livekit_log_patterns": livekit_log_patterns,
             "livekit_compose": livekit_compose,

@@ -47,6 +47,7 @@ options:
       process: {description: Process id of the run., type: int, required: true}
       started: {description: Start time of that process in clock ticks., type: str, required: true}
       name: {description: Who and where, type: str, required: true}
+      user: {description: The user of that process; others may not see it., type: str, default: ""}
   alive:
     description: Processes of the controller, C(<pid>:<start time>), to know an owner of the lock that has ended.
     type: list
@@ -311,6 +312,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "process": {"type": "int", "required": True},
             "started": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
+            "user": {"type": "str", "default": ""},
         },
     },
     "alive": {"type": "list", "elements": "str", "default": []},

@@ -161,9 +161,30 @@ class Lines:
                 return
 
 
+# What every program is given beside its own: a lock that holds as long as one of them works, also when this process is killed.
+HELD: set[int] = set()
+
+
+@contextlib.contextmanager
+def inherited(descriptor: int) -> Iterator[None]:
+    """Let all that is started meanwhile have a descriptor."""
+    HELD.add(descriptor)
+    try:
+        yield
+    finally:
+        HELD.discard(descriptor)
+
+
 def start(argv: Sequence[str], stderr: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  no shell
-        list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=environment(), cwd="/", start_new_session=True
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment(),
+        cwd="/",
+        start_new_session=True,
+        pass_fds=tuple(HELD),
     )
 
 

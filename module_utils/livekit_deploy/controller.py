@@ -74,11 +74,12 @@ def owner(proc: Path = PROC) -> dict[str, Any]:
     """The run that asks: ansible-core renders templates in the process of the run and in children that it forks."""
     parent = multiprocessing.parent_process()
     process = parent.pid if parent and parent.pid else os.getpid()
-    return {"machine": machine(proc), "process": process, "started": start_time(proc / str(process)), "name": who()}
+    run = {"process": process, "started": start_time(proc / str(process))}
+    return {"machine": machine(proc), **run, "name": who(), "user": str(os.getuid())}
 
 
 def alive(proc: Path = PROC) -> list[str]:
-    """Every process here, as ``<pid>:<start time>``."""
+    """Every process here, as ``<pid>:<start time>``. Where the controller hides those of other users, the first one is not among them."""
     found = []
     for process in (path for path in proc.iterdir() if path.name.isdigit()):
         try:

@@ -146,7 +146,7 @@ class Deployment:
     def bring_back(self, answer: Mapping[str, Any]) -> None:
         """Note that an adopted project is about to serve again."""
         plan = answer["plan"]
-        changes = {"staged_at": now(), "retiring_since": None, "drain_started_at": None}
+        changes = {"staged_at": now(), "retiring_since": None, "drain_started_at": None, "drain_started": None}
         ids = {"earlier_worker_ids": probes.earlier_worker_ids(answer)}
         kept = {key: plan[key] for key in ("previous", "rolled_back")}
         self.host.save(self.host.record(plan["id"]) or {}, state="staged", **kept, **changes, **ids)

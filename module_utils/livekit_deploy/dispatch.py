@@ -249,7 +249,8 @@ def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, 
     where, begin = client.shown_url(request["url"]), " ".join(text[:160].split())
     expected = f"a JSON object with {request['room_key']!r}, HTTP 200"
     if not 200 <= status < 300:
-        raise LiveKitError("preview", f"{where} answers HTTP {status}: {begin or 'empty'}", expected, PREVIEW_REMEDY)
+        said = f"answers HTTP {status}" if status > 0 else "does not answer"
+        raise LiveKitError("preview", f"{where} {said}: {begin or 'empty'}", expected, PREVIEW_REMEDY)
     try:
         data = json.loads(text)
     except ValueError:

@@ -226,7 +226,7 @@ class Host:
         }
         agent = services.get(worker.WORKER_SERVICE)
         told = not serves and agent is not None and agent["running"] and self.was_told(by_id[agent["id"]])
-        return release.regained(self.app, release_id, {**record, **({"drain_started_at": now()} if told else {})})
+        return release.regained(self.app, release_id, {**record, **(told_now() if told else {})})
 
     def was_told(self, agent: dict[str, Any]) -> bool:
         """Whether a worker was told to stop, or may have been."""
@@ -595,12 +595,12 @@ class Host:
                 wait_until(lambda: False, overlap_seconds)
             self.close_gate(record)
             # Noted first: killed in between, the signal may have been sent, and a second one would kill running calls.
-            record = self.save(record, drain_started_at=now())
+            record = self.save(record, **told_now())
             engine.docker(self.run, "kill", "--signal", (record.get("adopted") or {}).get("signal", "TERM"), agent["id"])
         deadline = time.monotonic() + wait_seconds
         while agent and agent["running"]:
             if time.monotonic() > deadline:
-                if record.get("adopted") or not is_overdue(record.get("drain_started_at"), agent):
+                if record.get("adopted") or not is_overdue(record, agent):
                     return True
                 break
             time.sleep(0.2)
@@ -759,10 +759,22 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def is_overdue(since: str | None, service: Mapping[str, Any]) -> bool:
-    """Whether a container has had its whole stop timeout since it was told to end; one without any may take as long as it likes."""
-    told, seconds = times.epoch(since), service["stop_seconds"]
-    return told is not None and seconds is not None and time.time() - told > float(seconds)
+def told_now() -> dict[str, Any]:
+    """When a worker is told to stop: for people, and on a clock that nobody sets."""
+    return {"drain_started_at": now(), "drain_started": times.moment()}
+
+
+def is_overdue(record: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
+    """Whether a container has had its whole stop timeout since it was told to end; one without any may take as long as it likes.
+
+    A clock that was set forward ends nobody's calls: what counts is the host's clock since its boot, and nothing has run longer."""
+    told, seconds, here = times.epoch(record.get("drain_started_at")), service["stop_seconds"], times.moment()
+    if told is None or seconds is None:
+        return False
+    since = times.seconds_since(record.get("drain_started"), here)
+    # A record of an older version, or of another boot.
+    passed = min(time.time() - told, here["seconds"]) if since is None else since
+    return passed > float(seconds)
 
 
 def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:

@@ -14,11 +14,13 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.files import write_atomically
+from ansible.module_utils.livekit_deploy import command, times
+from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.text import parsed
 
 # How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
 GRACE_SECONDS = 60.0
@@ -40,13 +42,15 @@ class Owner:
     """A run of a playbook.
 
     ``machine`` stands for the controller, its boot and its process namespace, so that ``process`` with its start time ``started``
-    (clock ticks since the boot) is one process for ever. ``name`` is for people.
+    (clock ticks since the boot) is one process for ever. ``name`` is for people, ``user`` says who sees the process where the controller
+    hides those of others.
     """
 
     machine: str
     process: int
     started: str
     name: str
+    user: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -67,6 +71,8 @@ class Claim:
 class Record:
     """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the epoch.
 
+    ``lease`` is the end of the lease on the clock that nobody sets (see ``times.moment``), and counts as long as the host is not rebooted.
+
     ``change`` says from which release to which, ``step`` is the latest step, ``steps`` the seconds that each took, and what was done after
     it; ``ended`` is when the latest one ended.
     """
@@ -80,6 +86,7 @@ class Record:
     step: str = ""
     steps: Mapping[str, float] = field(default_factory=dict)
     ended: float = 0.0
+    lease: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def holder(self) -> str:
@@ -90,9 +97,38 @@ class LockError(Exception):
     """The lock is somebody else's; the text says whose, what was expected and what to do."""
 
 
-def record_of(data: Mapping[str, Any]) -> Record:
-    owner = data.get("owner")
-    return Record(**{**data, "owner": Owner(**owner) if owner else None})
+FIGURES = {"fence": (int,), "taken": (int, float), "lease_until": (int, float), "ended": (int, float)}
+UNREADABLE = Owner("", 0, "", "somebody whose record in lock.json cannot be read")
+
+
+def record_of(data: Any) -> Record:
+    """Return the record that an object is, whatever a newer version has in it beside; ValueError for what is none."""
+    if not isinstance(data, Mapping):
+        raise ValueError("no object")
+    known = {one.name: data[one.name] for one in fields(Record) if one.name in data}
+    owner = known.pop("owner", None)
+    right = all(isinstance(known[name], kinds) for name, kinds in FIGURES.items() if name in known)
+    right = right and all(isinstance(known[name], str) for name in ("purpose", "step") if name in known)
+    right = right and all(isinstance(known[name], dict) for name in ("change", "steps", "lease") if name in known)
+    if not right or not isinstance(owner, (dict, type(None))):
+        raise ValueError("a field of another type")
+    return Record(**known, owner=owner_of(owner) if owner else None)
+
+
+def owner_of(data: Mapping[str, Any]) -> Owner:
+    return Owner(**{one.name: data[one.name] for one in fields(Owner) if one.name in data})
+
+
+def until(seconds: float) -> dict[str, Any]:
+    """The end of a lease of so many seconds from now, on both clocks."""
+    here = times.moment()
+    return {"lease_until": time.time() + seconds, "lease": {**here, "seconds": here["seconds"] + seconds}}
+
+
+def seconds_left(record: Record, now: float) -> float:
+    """How long a lease goes on. A clock that is set ends none."""
+    over = times.seconds_since(record.lease, times.moment()) if record.lease else None
+    return record.lease_until - now if over is None else -over
 
 
 def why_free(record: Record, owner: Owner, alive: Collection[str], now: float) -> str:
@@ -101,11 +137,16 @@ def why_free(record: Record, owner: Owner, alive: Collection[str], now: float) -
         return "nobody has it"
     if record.owner == owner:
         return "it is ours"
-    if record.owner.machine == owner.machine and has_ended(record.owner, alive):
+    if record.owner.machine == owner.machine and is_seen(record.owner, owner, alive) and has_ended(record.owner, alive):
         return f"process {record.owner.process} of {record.owner.name} has ended"
-    if now > record.lease_until:
-        return f"the lease of {record.holder} ended {now - record.lease_until:.0f} s ago"
+    if (left := seconds_left(record, now)) < 0:
+        return f"the lease of {record.holder} ended {-left:.0f} s ago"
     return ""
+
+
+def is_seen(owner: Owner, by: Owner, alive: Collection[str]) -> bool:
+    """Whether a list of processes would have an owner's: all of them, with the first one, or those of its own user (``hidepid``)."""
+    return bool(owner.user and owner.user == by.user) or any(key.startswith("1:") for key in alive)
 
 
 def has_ended(owner: Owner, alive: Collection[str]) -> bool:
@@ -121,8 +162,8 @@ def since_the_step(record: Record, now: float) -> dict[str, float]:
 
 
 def held_text(record: Record, now: float) -> str:
-    until = f"taken {now - record.taken:.0f} s ago, its lease ends in {record.lease_until - now:.0f} s"
-    return f"found: {record.holder} deploys to this host ({until}), expected nobody. Wait, or set deploy_lock_wait_seconds"
+    how_long = f"taken {now - record.taken:.0f} s ago, its lease ends in {seconds_left(record, now):.0f} s"
+    return f"found: {record.holder} deploys to this host ({how_long}), expected nobody. Wait, or set deploy_lock_wait_seconds"
 
 
 def overtaken_text(record: Record, fence: int) -> str:
@@ -138,11 +179,14 @@ class Lock:
         self.guard = root / ".lock"
 
     def read(self) -> Record:
-        """The record; one that cannot be read is no record (the file is replaced whole, so only a hand can break it)."""
+        """The record. One that cannot be read is somebody's until the lease ends that was written with it: the file is replaced whole, so a
+        hand has broken it, and the run may go on."""
         try:
-            return record_of(json.loads(self.path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return Record()
+            text = read_text(self.path)
+            return record_of(parsed(text)) if text is not None else Record()
+        except (ValueError, TypeError):
+            written = self.path.stat().st_mtime
+            return Record(0, UNREADABLE, "deploy", written, written + BETWEEN_SECONDS + GRACE_SECONDS)
 
     def write(self, record: Record) -> Record:
         write_atomically(self.path, json.dumps(asdict(record)))
@@ -156,14 +200,19 @@ class Lock:
         try:
             while not flocked(handle):
                 if time.monotonic() > deadline:
-                    raise LockError(f"{held_text(self.read(), time.time())}; a step of it is still at work on this host")
+                    raise LockError(
+                        f"{held_text(self.read(), time.time())}; a step of it, or a program that this has started, is still at work on "
+                        f"this host (fuser {self.guard} tells which)"
+                    )
                 time.sleep(0.1)
             if not os.fstat(handle).st_nlink:
                 raise LockError(
                     f"found: {self.guard.parent} was removed while this run waited for its lock, expected a provisioned host. "
                     "Run provision.yml, or take the host out of the inventory"
                 )
-            yield
+            # A module that is killed leaves its programs at work.
+            with command.inherited(handle):
+                yield
         finally:
             os.close(handle)
 
@@ -180,7 +229,7 @@ class Lock:
                 if why_free(before, claim.owner, claim.alive, now):
                     # Where the record is gone, with a host that was taken out, no number of then may come again.
                     fence = before.fence + 1 if before.fence else int(now)
-                    taken = self.write(Record(fence, claim.owner, claim.purpose, now, now + claim.lease_seconds))
+                    taken = self.write(Record(fence, claim.owner, claim.purpose, now, **until(claim.lease_seconds)))
                     yield taken, before if before.owner else None
                     return
             if time.monotonic() > deadline:
@@ -203,7 +252,7 @@ class Lock:
                 raise LockError(overtaken_text(record, fence))
             begun = time.time()
             steps = {**record.steps, **since_the_step(record, begun)}
-            record = replace(record, step=step, steps=steps, lease_until=begun + deadline_seconds + GRACE_SECONDS)
+            record = replace(record, step=step, steps=steps, **until(deadline_seconds + GRACE_SECONDS))
             full = suppress(OSError) if insist else nullcontext()
             with full:
                 self.write(record)
@@ -217,8 +266,8 @@ class Lock:
         if record.owner is None or record.fence != fence:
             return record
         now = time.time()
-        steps, lease = {**record.steps, noted_as or step: round(seconds, 1)}, now + BETWEEN_SECONDS + GRACE_SECONDS
-        return self.write(replace(record, step=step, steps=steps, ended=now, lease_until=lease, **changes))
+        steps, lease = {**record.steps, noted_as or step: round(seconds, 1)}, until(BETWEEN_SECONDS + GRACE_SECONDS)
+        return self.write(replace(record, step=step, steps=steps, ended=now, **lease, **changes))
 
     def release(self, fence: int) -> None:
         """Give the lock back; the number stays. One that is another's by now is left alone."""

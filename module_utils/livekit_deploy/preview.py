@@ -65,7 +65,7 @@ class Preview:
         return {"url": self.url, "method": self.method, "headers": dict(self.headers), "body": self.body, **keys, **tls}
 
     def slot_request(self) -> dict[str, Any]:
-        """The same on the host itself, before the proxy knows of the API: as ``ansible.builtin.uri`` takes it."""
+        """The same on the host itself, before the proxy knows of the API: as ``api_answer_info`` takes it."""
         as_json = isinstance(self.body, dict | list)
         body = {} if self.body is None else {"body": self.body, "body_format": "json" if as_json else "raw"}
         return {"path": self.path, "method": self.method, "headers": dict(self.headers), **body}

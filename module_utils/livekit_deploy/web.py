@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 BODY_BYTES = 256 * 1024
+# Each look of a wait, and the pause after it.
+ASK_SECONDS, PAUSE_SECONDS = 2.0, 0.5
 
 
 class Answer(NamedTuple):
@@ -23,6 +25,11 @@ class Answer(NamedTuple):
     status: int
     body: bytes = b""
     error: str = ""
+
+    @property
+    def said(self) -> str:
+        """What came, in a word or two: the status, or why there is none."""
+        return f"HTTP {self.status}" if self.status else self.error
 
     @property
     def text(self) -> str:
@@ -54,6 +61,17 @@ def ask(
         return Answer(status, error=str(error) or type(error).__name__)
     finally:
         connection.close()
+
+
+def wait_for(host: str, port: int, path: str, seconds: float, status: int = 200) -> Answer:
+    """Ask until a server answers with a status, at most so long; its last answer. A redirect is another status."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        found = ask(host, port, path, max(0.1, min(ASK_SECONDS, left)))
+        if found.status == status or time.monotonic() + PAUSE_SECONDS > deadline:
+            return found
+        time.sleep(PAUSE_SECONDS)
 
 
 class Bounded(io.RawIOBase):

@@ -46,7 +46,7 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
 
 
 def begin(run: Deployment, order: Order = ADOPT) -> dict[str, Any]:
-    return run.begin(Claim(US, "deploy", alive=frozenset({US.key, "12:120"})), 0.0, order)
+    return run.begin(Claim(US, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), 0.0, order)
 
 
 def finish(run: Deployment, answer: dict[str, Any]) -> None:
@@ -180,7 +180,8 @@ def test_release_of_another_application_is_not_refused(run: Deployment, machine:
     engine.labels(machine.container(BOT))[engine.DIRECTORY_LABEL] = str(directory)
     with pytest.raises(ReleaseError):
         begin(run, ORDER)
-    (directory / "release.json").write_text("{}")
+    known = {"id": directory.name, "app": "other", "state": "serving", "agent_name": "old", "api_port": None}
+    (directory / "release.json").write_text(json.dumps(known))
     assert begin(run, ORDER)["plan"]["changed"]
 
 
@@ -200,7 +201,17 @@ def test_project_that_is_left_alone_runs_on(run: Deployment, machine: Machine) -
 def adopted_by(other: Path, project: str) -> Path:
     directory = other / "releases/20260101T000000Z-00000001"
     directory.mkdir(parents=True)
-    (directory / "release.json").write_text(json.dumps({"adopted": {"project": project}}))
+    adopted: dict[str, Any] = {
+        "project": project,
+        "directory": "/srv",
+        "worker": "w",
+        "api": None,
+        "containers": ["w"],
+        "ports": [],
+        "policies": {},
+    }
+    known = {"id": directory.name, "app": other.name, "state": "retired", "agent_name": "old", "api_port": None}
+    (directory / "release.json").write_text(json.dumps({**known, "adopted": adopted}))
     return directory
 
 
@@ -374,7 +385,7 @@ def test_its_record_is_kept_as_long_as_its_containers(run: Deployment, machine: 
 def test_its_stopped_containers_are_nothing_to_clear(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     assert run.host.info()["leftovers"] == []
-    assert run.host.retire(0.0, keep=3) == {"draining": [], "retired": [], "removed": []}
+    assert run.host.retire(0.0, keep=3) == {"draining": [], "retired": [], "removed": [], "troubles": []}
 
 
 @pytest.mark.parametrize("service", ["bot", "web"])
@@ -546,7 +557,7 @@ def test_return_that_was_left_in_the_middle_is_stopped_and_kept(run: Deployment,
     deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
     run.step(answer["fence"], "start agent-worker", 10.0, lambda: run.host.start(answer["plan"]["id"], "agent-worker"))
-    assert run.host.retire(1.0, keep=3) == {"draining": [], "retired": [answer["plan"]["id"]], "removed": []}
+    assert run.host.retire(1.0, keep=3) == {"draining": [], "retired": [answer["plan"]["id"]], "removed": [], "troubles": []}
     assert BOT not in running(machine)
 
 

@@ -36,7 +36,7 @@ def run(host: Host) -> Deployment:
 
 
 def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> dict[str, Any]:
-    return run.begin(Claim(owner, "deploy", alive=frozenset({US.key, "12:120"})), wait, order)
+    return run.begin(Claim(owner, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), wait, order)
 
 
 def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> dict[str, Any]:

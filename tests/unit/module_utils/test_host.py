@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import release
+from ansible.module_utils.livekit_deploy import host as host_module
+from ansible.module_utils.livekit_deploy import release, times
 from ansible.module_utils.livekit_deploy.engine import EngineError
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, connected_to, upstream_text
 
@@ -285,6 +287,34 @@ def test_worker_is_killed_when_its_drain_timeout_has_passed(
     served.serve(NEW)
     machine.container(f"{OLD}-agent-worker")["Config"]["StopTimeout"] = seconds
     assert served.retire(0.1, keep=3)["draining"] == draining
+
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("clock", "moved", "overdue"),
+    [
+        pytest.param(DAY, 0.0, False, id="the clock was set forward"),
+        pytest.param(-DAY, 3601.0, True, id="the clock was set back, and the timeout has passed"),
+        pytest.param(3601.0, 3601.0, True, id="the timeout has passed"),
+        pytest.param(0.0, 0.0, False, id="a moment ago"),
+    ],
+)
+def test_clock_that_is_set_ends_nobodys_calls(clock: float, moved: float, overdue: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = host_module.told_now()
+    now, here = time.time(), times.moment()
+    monkeypatch.setattr(host_module.time, "time", lambda: now + clock)
+    monkeypatch.setattr(times, "moment", lambda: {**here, "seconds": here["seconds"] + moved})
+    assert host_module.is_overdue(record, {"stop_seconds": 3600}) is overdue
+
+
+@pytest.mark.parametrize("kept", [{}, {"drain_started": {"boot": "another", "seconds": 1.0}}, {"drain_started": "x"}])
+def test_worker_has_not_been_told_longer_ago_than_its_host_was_started(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "moment", lambda: {"boot": "this", "seconds": 100.0})
+    record = {"drain_started_at": "2026-01-01T00:00:00Z", **kept}
+    assert host_module.is_overdue(record, {"stop_seconds": 3600}) is False
+    assert host_module.is_overdue(record, {"stop_seconds": 99}) is True
 
 
 def test_all_that_drain_share_one_wait(served: Host, machine: Machine) -> None:

@@ -17,22 +17,29 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock, LockError, Owner, Record, since_the_step, why_free
 
-US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
+US, THEM = Owner("m1", 10, "100", "anna@ci", "7"), Owner("m2", 20, "200", "ben@laptop")
 SIBLING = Owner("m1", 11, "110", "carl@ci")
 NOW = 1000.0
 
 FREE = [
     ("nobody has it", Record(3), ()),
     ("it is ours", Record(3, US, "deploy", 900.0, 1100.0), ()),
-    ("process 11 of carl@ci has ended", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100", "12:120")),
-    ("a new process has the number", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("11:999",)),
+    ("process 11 of carl@ci has ended", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100", "12:120")),
+    (
+        "process 11 of carl@ci has ended (others are hidden)",
+        Record(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0),
+        ("10:100", "12:120"),
+    ),
+    ("a new process has the number", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:999")),
     ("the lease of ben@laptop (process 20, deploy) ended 50 s ago", Record(3, THEM, "deploy", 800.0, 950.0), ()),
 ]
 HELD = [
+    ("a process of another user where others are hidden", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100", "12:120")),
+    ("nor does a list without any process say anything", Record(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0), ()),
     ("another machine within its lease", Record(3, THEM, "deploy", 900.0, 1100.0), ()),
     ("another machine's process with the number of a dead one of ours", Record(3, THEM, "deploy", 900.0, 1100.0), ("10:100",)),
-    ("a living process of our machine", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("11:110",)),
-    ("a process that began after the living ones were listed", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100",)),
+    ("a living process of our machine", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:110")),
+    ("a process that began after the living ones were listed", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100")),
 ]
 
 
@@ -47,10 +54,10 @@ def test_lock_is_somebody_elses(_why: str, record: Record, alive: tuple[str, ...
 
 
 def test_reason_to_take_over_names_the_owner() -> None:
-    assert why_free(FREE[4][1], US, (), NOW) == FREE[4][0]
+    assert why_free(FREE[-1][1], US, (), NOW) == FREE[-1][0]
 
 
-def claim(owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("10:100", "11:110", "12:120")) -> Claim:
+def claim(owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("1:1", "10:100", "11:110", "12:120")) -> Claim:
     return Claim(owner, "deploy", lease, frozenset(alive))
 
 
@@ -120,9 +127,64 @@ def test_first_fencing_number_is_the_clocks_so_that_none_comes_again_when_the_re
     assert abs(take(mine, claim()) - time.time()) < 60
 
 
-def test_broken_record_is_no_record(mine: Lock) -> None:
-    mine.path.write_text("{")
-    assert mine.read() == Record()
+@pytest.mark.parametrize(
+    "text", ["{", "[1, 2]", "", "[" * 100_000, '{"fence": "7"}', '{"owner": "anna"}', '{"steps": []}', '{"owner": {"name": 1}}']
+)
+def test_record_that_cannot_be_read_is_nobodys_only_when_its_lease_must_have_ended(mine: Lock, text: str) -> None:
+    mine.path.write_text(text)
+    with pytest.raises(LockError, match=r"found: somebody whose record in lock\.json cannot be read .* its lease ends in 1[0-9]{3} s"):
+        take(mine, claim())
+    os.utime(mine.path, (0, time.time() - 2000))
+    assert abs(take(mine, claim()) - time.time()) < 60
+
+
+def test_record_of_a_newer_version_is_read_as_far_as_it_is_known(mine: Lock) -> None:
+    take(mine, claim(THEM))
+    data = json.loads(mine.path.read_text())
+    mine.path.write_text(json.dumps({**data, "region": "eu", "owner": {**data["owner"], "shift": 3}}))
+    assert mine.read().owner == THEM
+    with pytest.raises(LockError, match="ben@laptop"):
+        take(mine, claim())
+
+
+def test_clock_that_is_set_forward_ends_no_lease(mine: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(mine, claim(THEM, lease=60.0))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 86400)
+    with pytest.raises(LockError, match=r"its lease ends in [56]\d s"):
+        take(mine, claim())
+
+
+def test_lease_of_another_boot_is_told_by_the_clock(mine: Lock) -> None:
+    take(mine, claim(THEM, lease=60.0))
+    data = json.loads(mine.path.read_text())
+    mine.path.write_text(json.dumps({**data, "lease": {"boot": "another", "seconds": 10**9}, "lease_until": time.time() - 1}))
+    assert take(mine, claim())
+
+
+def test_programs_of_a_module_that_was_killed_keep_others_away(mine: Lock, tmp_path: Path) -> None:
+    """A module that is killed with -9 leaves its docker command at work."""
+    take(mine, claim(THEM, lease=-1.0))
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "import ansible.module_utils; ansible.module_utils.__path__.append('module_utils')\n"
+        "from pathlib import Path\n"
+        "from ansible.module_utils.livekit_deploy import command, lock\n"
+        "with lock.Lock(Path(sys.argv[1])).changing(0.0):\n"
+        "    command.Runner()(['sh', '-c', 'echo $$ > $0; sleep 60', sys.argv[1] + '/pid'])\n"
+    )
+    noted = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), *sys.path]) as process:
+        deadline = time.monotonic() + 20
+        while not (noted.exists() and noted.read_text().strip()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    program = int(noted.read_text())
+    with pytest.raises(LockError, match="a program that this has started, is still at work on this host"):
+        take(mine, claim(), wait=0.3)
+    os.killpg(program, signal.SIGKILL)
+    assert take(mine, claim(), wait=5.0)
 
 
 @contextmanager
@@ -141,7 +203,7 @@ def process_at_work(mine: Lock) -> Iterator[subprocess.Popen[str]]:
 
 def test_nobody_takes_over_while_a_step_is_at_work(mine: Lock) -> None:
     take(mine, claim(THEM, lease=-1.0))
-    with process_at_work(mine), pytest.raises(LockError, match="a step of it is still at work on this host"):
+    with process_at_work(mine), pytest.raises(LockError, match="still at work on this host"):
         take(mine, claim(), wait=0.3)
 
 
@@ -230,7 +292,7 @@ def test_step_that_failed_is_the_one_that_is_told(mine: Lock) -> None:
 def test_run_that_takes_over_is_told_of_the_one_that_was_killed(mine: Lock) -> None:
     fence = take(mine, claim(SIBLING))
     mine.note(fence, "start", 1.0, change={"from": None, "to": "r1"})
-    with mine.taken(claim(US, alive=("10:100", "12:120")), 0.0) as (_record, before):
+    with mine.taken(claim(US, alive=("1:1", "10:100", "12:120")), 0.0) as (_record, before):
         assert before is not None
         assert (before.owner, before.step, before.change) == (SIBLING, "start", {"from": None, "to": "r1"})
 
