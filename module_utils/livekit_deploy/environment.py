@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the inventory gives to containers as texts: passed on as it is written, or refused.
 
-YAML reads ``22:30`` as 1350, ``0022`` as 18, ``on`` as true and ``1.10`` as 1.1. What was written is lost by then, so whatever is no text is
-refused. Pure.
+YAML reads ``22:30`` as 1350, ``0022`` as 18, ``on`` as true and ``1.10`` as 1.1. What was written is lost by then, so whatever is no text
+is refused. Pure.
 """
 
 from __future__ import annotations
