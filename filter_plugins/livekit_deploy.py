@@ -6,6 +6,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes 
     controller,
     diagnosis_inputs,
     eviction,
+    garbled,
     hooks,
     new_host,
     play_options,
@@ -42,6 +44,7 @@ from ansible.module_utils.livekit_deploy.inventory import inventory_problems, no
 from ansible.module_utils.livekit_deploy.placement import placement_problems  # noqa: E402
 from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
 
+_SOURCE = ("library/*.py", "module_utils/livekit_deploy/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
 _GROUPS = ("agent_hosts", "suspects", "livekit_servers")
 
 
@@ -62,6 +65,18 @@ def livekit_input_problems(hostvars: Mapping[str, Any], groups: Mapping[str, Any
 def _given() -> list[str]:
     """The names of what the command line gives with -e. ansible-core has read them by now, and keeps what it has read."""
     return [str(name) for name in load_extra_vars(DataLoader())]
+
+
+def livekit_garbled_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
+    """Secrets that would be masked in this project's own answers: `hostvars | livekit_garbled_problems(groups['agent_hosts'])`."""
+    words = f"{time.strftime(garbled.TODAY, time.gmtime())}\n{_source()}"
+    return garbled.problems(hostvars, [str(host) for host in group_hosts], words)
+
+
+@lru_cache(maxsize=1)
+def _source() -> str:
+    """All that an answer of ours is made of, in small letters."""
+    return "\n".join(path.read_text(encoding="utf-8").lower() for pattern in _SOURCE for path in sorted(_ROOT.glob(pattern)))
 
 
 def livekit_placement_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
@@ -152,6 +167,7 @@ class FilterModule:
         return {
             "livekit_inventory_problems": livekit_inventory_problems,
             "livekit_input_problems": livekit_input_problems,
+            "livekit_garbled_problems": livekit_garbled_problems,
             "livekit_placement_problems": livekit_placement_problems,
             "livekit_server_problems": livekit_server_problems,
             "livekit_nodes": nodes_of,

@@ -368,7 +368,6 @@ REQUIRED_IF = [
     ("state", "removed", ("owner",)),
 ]
 Params = dict[str, Any]
-SHORTEST_SECRET = 4
 
 
 class RefusalError(Exception):
@@ -397,22 +396,6 @@ def order_of(p: Params) -> deployment.Order:
     )
 
 
-def garbling(p: Params) -> list[str]:
-    """Secrets whose value ansible-core would also mask in what the run needs to know, such as the release's id."""
-    said = [
-        p["app"],
-        p["stamp"],
-        p["instance_host"],
-        *p["images"].values(),
-        (p["env"].get("agent-worker") or {}).get("LIVEKIT_AGENT_NAME", ""),
-    ]
-    texts = [str(text).lower() for text in said]
-    values = {name: str(value).lower() for service in p["secret_env"].values() for name, value in service.items()}
-    return sorted(
-        name for name, value in values.items() if value and (len(value) < SHORTEST_SECRET or any(value in text for text in texts))
-    )
-
-
 def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
     missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
@@ -431,11 +414,6 @@ def refuse(p: Params, run: Run) -> None:
         )
     if wrong := environment.unpassable(p["env"]) + environment.unpassable(p["secret_env"]):
         raise RefusalError(f"found: {', '.join(wrong)} in the environment, expected texts: {environment.QUOTES}")
-    if names := garbling(p):
-        raise RefusalError(
-            f"found: the value of {', '.join(names)} is shorter than {SHORTEST_SECRET} characters, or also part of a name or an image, "
-            "expected a secret that can be kept out of all output. Choose another one, or set it as an ordinary variable (env)"
-        )
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else 0.0
     if p["clock_skew_limit_seconds"] and abs(skew) > p["clock_skew_limit_seconds"]:
         raise RefusalError(

@@ -61,8 +61,6 @@ LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 CLOUD, CLOUD_NODES = "livekit.cloud", 2
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
 PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
-# ansible-core masks a secret wherever it is found in a result, and a short one is found everywhere.
-PASSWORD_MIN_LENGTH = 4
 APP = re.compile(r"^[a-z0-9][a-z0-9-]{0,31}\Z")
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 # Registry with an optional port, path, tag: what `docker pull` takes, without the digest.
@@ -324,12 +322,12 @@ def _registry_problems(host: Host) -> Iterator[str]:
         address = str(entry.get("address") or "")
         addresses.append(address)
         name = address if ADDRESS.match(address) else f"entry {number}"
-        yield from (f"of {name} {problem}" for problem in _entry_problems(host, entry))
+        yield from (f"of {name} {problem}" for problem in _entry_problems(entry))
     for address in sorted({one for one in addresses if one and addresses.count(one) > 1}):
         yield f"has {address} {addresses.count(address)} times, expected once. Remove the one that does not hold."
 
 
-def _entry_problems(host: Host, entry: Mapping[str, Any]) -> Iterator[str]:
+def _entry_problems(entry: Mapping[str, Any]) -> Iterator[str]:
     unknown = sorted(entry.keys() - set(REGISTRY_KEYS))
     if unknown:
         yield f"has {', '.join(unknown)}, expected only {', '.join(REGISTRY_KEYS)}. Correct the name, or remove it."
@@ -345,22 +343,11 @@ def _entry_problems(host: Host, entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"has a placeholder as {key}, expected a real value. Put the one of your registry into the vault."
         elif re.search(r"[\r\n]", str(value)) or (key == "username" and ":" in str(value)):
             yield f"has a {key} with a new line or, in a user name, a colon, expected none. Correct it in the vault."
-        elif key == "password":
-            yield from _password_problems(host, str(value))
 
 
 def _registry_address_problems(address: str) -> Iterator[str]:
     if not ADDRESS.match(address):
         yield f"has {without_credentials(address)!r} as address, expected host or host:port as the images name it. Leave out the rest."
-
-
-def _password_problems(host: Host, password: str) -> Iterator[str]:
-    said = [host.name, *(host.get(name) for name in (*IMAGES, "agent_release_app"))]
-    if len(password) < PASSWORD_MIN_LENGTH or any(password.lower() in text.lower() for text in said):
-        yield (
-            f"has a password that is shorter than {PASSWORD_MIN_LENGTH} characters, or also part of a name or an image, expected one "
-            "that can be kept out of all output. Choose another one."
-        )
 
 
 def _archive_problems(host: Host) -> Iterator[str]:

@@ -58,9 +58,8 @@ def test_host_whose_docker_cannot_be_used_is_refused_with_what_to_do(
     [
         ({"unresolved": "found: no image r/a:1"}, "found: no image r/a:1"),
         ({"goal": {"kind": "shared_name"}}, "found no livekit_agent_shared_name"),
-        ({"secret_env": {"fastapi": {"PIN": "12"}}}, "found: the value of PIN is shorter than 4 characters"),
-        ({"secret_env": {"fastapi": {"YEAR": "2026"}}}, "found: the value of YEAR"),
-        ({"secret_env": {"fastapi": {"DB": "sidekick"}}, "images": {"fastapi": "r/Sidekick@sha256:1"}}, "found: the value of DB"),
+        ({"env": {"fastapi": {"FLAG": True}}}, "found: FLAG (of type bool) in the environment, expected texts: put it in quotes"),
+        ({"secret_env": {"fastapi": {"LIST": ["a"]}}}, "found: LIST (of type list) in the environment"),
         ({"controller_time": 1000.0, "clock_skew_limit_seconds": 30}, "Set the clock (timedatectl)"),
     ],
 )
