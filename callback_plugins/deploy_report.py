@@ -124,6 +124,13 @@ def leaving_out() -> dict[str, str]:
     return {name: shlex.quote(str(value)) for name, value in found.items() if value}
 
 
+def named_in_vain(inventory: Any) -> tuple[list[str], list[str]]:
+    """The parts of ``--limit`` that match no host, and the hosts there are. ansible-core goes on: a host is not done, or not left out."""
+    parts = [str(part) for part in inventory._subset or []]
+    vain = [part for part in parts if not inventory.get_hosts(part.lstrip("!&"), ignore_limits=True, ignore_restrictions=True)]
+    return vain, [host.get_name() for host in inventory.get_hosts(ignore_limits=True, ignore_restrictions=True)] if vain else []
+
+
 @cache
 def is_vault(path: str | None) -> bool:
     """Whether a file that variables come from is encrypted as a whole: ansible-core keeps of each value only where it stands."""
@@ -199,8 +206,8 @@ class CallbackModule(CallbackBase):
         self.report = None if playbook._file_name == AD_HOC else report.Report(Path(playbook._file_name).stem, now())
         if self.report is None:
             return
-        controller.announce_reports(self._directory())
         plays = playbook.get_plays()
+        controller.announce(self._directory(), *(named_in_vain(plays[0].get_variable_manager()._inventory) if plays else ()))
         self.concerned = any(GROUP in str(play.hosts) for play in plays)
         self.ours = any(ROOT in Path(play._included_path or playbook._basedir, "here").resolve().parents for play in plays)
         self.play, self.dropped, self.unwritten, self.verdicts = None, set(), {}, {}

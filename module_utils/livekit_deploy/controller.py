@@ -9,17 +9,30 @@ import os
 import pwd
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
 # The report callback runs in the run's own process. Filters ask in the same one, or in a child that it forks.
 _announced: list[str] = []
+_unmatched: list[str] = []
+SHOWN_CHOICES = 20
 
 
-def announce_reports(directory: Path) -> None:
-    """Note that this run has the report callback, and where it writes."""
+def announce(directory: Path, unmatched: Iterable[str] = (), choices: Iterable[str] = ()) -> None:
+    """Note that this run has the report callback and where it writes, and which parts of its ``--limit`` match no host."""
     _announced[:] = [str(directory)]
+    _unmatched[:] = [unmatched_text(unmatched, choices)] if unmatched else []
+
+
+def unmatched_text(unmatched: Iterable[str], choices: Iterable[str]) -> str:
+    known = sorted(choices)
+    more = f" and {len(known) - SHOWN_CHOICES} more" if len(known) > SHOWN_CHOICES else ""
+    return (
+        f"Found: --limit {', '.join(unmatched)} matches no host and no group. Expected: names of the inventory. "
+        f"To choose from: {', '.join(known[:SHOWN_CHOICES]) or 'none'}{more}"
+    )
 
 
 def reports() -> str:
@@ -28,8 +41,8 @@ def reports() -> str:
 
 
 def problems(proc: Path = PROC) -> list[str]:
-    """Return why no run can be made or judged from this controller."""
-    found = []
+    """Return why no run can be made or judged from this controller, or on the hosts that were named."""
+    found = list(_unmatched)
     try:
         owner(proc)
     except (OSError, IndexError) as error:

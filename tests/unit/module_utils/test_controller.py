@@ -95,3 +95,18 @@ def test_user_without_a_name_and_any_name_of_a_machine_are_told(monkeypatch: pyt
     for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     assert controller.who() == f"uid-54321@{shown}"
+
+
+def test_limit_that_matches_nothing_is_refused_with_the_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(controller, "_announced", [])
+    monkeypatch.setattr(controller, "_unmatched", [])
+    controller.announce(tmp_path, ["stagin-1", "!other"], ["staging-2", "staging-1"])
+    (problem,) = controller.problems()
+    assert "--limit stagin-1, !other matches no host" in problem
+    assert problem.endswith("To choose from: staging-1, staging-2")
+    controller.announce(tmp_path)
+    assert (controller.problems(), controller.reports()) == ([], str(tmp_path))
+
+
+def test_long_choice_is_cut() -> None:
+    assert controller.unmatched_text(["x"], [f"h{n:02}" for n in range(25)]).endswith("h19 and 5 more")

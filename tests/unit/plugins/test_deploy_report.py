@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.native  # test_report_everywhere.py has what depends on the surroundings
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml"]
 SECRET = "not-to-be-seen-in-any-report-0123"

@@ -96,12 +96,14 @@ PLUGINS = str(ROOT / "callback_plugins")
     ],
     ids=["callbacks of the user", "found in two ways", "display"],
 )
+@pytest.mark.native
 def test_settings_of_the_user_leave_one_table_and_the_report(project: Path, variables: dict[str, Any]) -> None:
     done = command(project, "playbooks/status.yml", **variables)
     assert (done.returncode, done.stdout.count("Report: build/reports/status.json")) == (0, 1), done.stdout + done.stderr
     assert list(report_of(project, "status")["hosts"]) == ["a"]
 
 
+@pytest.mark.native
 def test_output_as_json_stays_json_and_the_table_goes_to_standard_error(project: Path) -> None:
     done = command(project, "playbooks/status.yml", ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
     assert json.loads(done.stdout)["stats"]["a"]["failures"] == 0
@@ -139,6 +141,7 @@ def test_a_run_without_the_callback_is_refused_in_words(project: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
+@pytest.mark.native
 def test_a_run_in_which_nothing_ran_is_not_good(project: Path, playbook: str, arguments: tuple[str, ...]) -> None:
     done = command(project, playbook, *arguments)
     report = report_of(project, Path(playbook).stem)
@@ -147,23 +150,36 @@ def test_a_run_in_which_nothing_ran_is_not_good(project: Path, playbook: str, ar
     assert "Nothing was done and nothing was proven" in done.stdout
 
 
+@pytest.mark.native
+@pytest.mark.parametrize("limit", ["a,stagin-1", "agent_hosts:!stagin-1"])
+def test_a_limit_of_which_a_part_matches_nothing_is_refused(project: Path, limit: str) -> None:
+    done = command(project, "playbooks/verify.yml", "--limit", limit)
+    assert done.returncode == 2
+    assert "matches no host and no group" in done.stdout
+    assert "To choose from: a, elsewhere" in " ".join(done.stdout.split())
+
+
+@pytest.mark.native
 def test_a_playbook_without_a_report_in_which_nothing_ran_fails_too(project: Path) -> None:
     done = command(project, "playbooks/new_host.yml", "--skip-tags", "all")
     assert done.returncode == 1
     assert "Nothing was done and nothing was proven" in done.stderr
 
 
+@pytest.mark.native
 def test_a_run_that_begins_in_the_middle_is_not_good(project: Path) -> None:
     done = command(project, "playbooks/status.yml", "--start-at-task", "Read what serves")
     assert (report_of(project, "status")["ok"], "This run is not whole" in done.stdout) == (False, True), done.stdout
 
 
+@pytest.mark.native
 def test_a_listing_is_no_run(project: Path) -> None:
     for option in ("--list-tasks", "--syntax-check"):
         done = command(project, "playbooks/status.yml", "--tags", "x", option)
         assert (done.returncode, "Nothing was done" in done.stdout + done.stderr) == (0, False)
 
 
+@pytest.mark.native
 def test_an_ad_hoc_command_and_a_playbook_of_others_have_no_report(project: Path) -> None:
     (project / "other.yml").write_text("- hosts: servers\n  gather_facts: false\n  tasks: [{ansible.builtin.debug: {msg: x}}]\n")
     assert command(project, "../other.yml", "--tags", "x").returncode == 0
