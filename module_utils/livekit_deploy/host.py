@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, engine, images, proxy, release, times, worker, worker_log
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.command import NOT_THERE, TOO_LATE, Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import LockError
 from ansible.module_utils.livekit_deploy.text import cut, parsed, plain
@@ -775,7 +775,12 @@ def lacking(run: Run, directory: str, upstream: str | None, ask_engine: bool = T
     is not asked, one that does not answer is not missing."""
     docker = ["docker", "version"] if ask_engine else ["docker", "--version"]
     wanted = {"Docker": docker, "Docker Compose 2": ["docker", "compose", "version"], **({"nginx": ["nginx", "-v"]} if upstream else {})}
-    missing = [what for what, argv in wanted.items() if run(argv)[0] != 0]
+    missing = []
+    for what, argv in wanted.items():
+        status, out, err = run(argv)
+        if argv == ["docker", "version"] and status not in (0, NOT_THERE) and run(["docker", "--version"])[0] == 0:
+            raise engine.EngineError(engine.said(status, f"the Docker Engine is installed and does not answer: {(err or out).strip()}"))
+        missing += [what] if status != 0 else []
     paths = [Path(directory), *([Path(upstream).parent] if upstream else [])]
     return missing + [str(path) for path in paths if not path.is_dir()]
 
@@ -816,6 +821,14 @@ def to_be_loaded(upstream: Path) -> Iterator[None]:
 
 def load_mark(upstream: Path) -> Path:
     return upstream.with_name(f".{upstream.name}.unloaded")
+
+
+def proxy_runs(run: Run) -> bool:
+    """Whether nginx runs; one that is not there, or is stopped, has nothing to reload. A systemd that does not answer says neither."""
+    status, _out, err = run(["systemctl", "is-active", "--quiet", "nginx"])
+    if status == TOO_LATE:
+        raise ReleaseError(f"found: {err}, expected whether nginx runs. Look at systemd (systemctl status nginx), then run it again")
+    return status == 0
 
 
 def told(run: Run, *argv: str) -> str | None:
