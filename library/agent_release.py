@@ -134,6 +134,10 @@ options:
     description: Space on the host's disk without which no release is begun, in MiB.
     type: int
     default: 0
+  min_free_memory_mb:
+    description: Memory that has to be available for the new worker beside the old one, in MiB; V(begun) refuses a host with less.
+    type: int
+    default: 0
   clock_skew_limit_seconds:
     description: How far the host's clock may be from O(controller_time) for V(begun); 0 is any.
     type: float
@@ -346,6 +350,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "adopt_project": {"type": "str", "default": ""},
     "leave_projects": {"type": "list", "elements": "str", "default": []},
     "min_free_mb": {"type": "int", "default": 0},
+    "min_free_memory_mb": {"type": "int", "default": 0},
     "clock_skew_limit_seconds": {"type": "float", "default": 0.0},
     "controller_time": {"type": "float"},
     "worker_id": {"type": "str"},
@@ -392,6 +397,7 @@ def order_of(p: Params) -> deployment.Order:
         record,
         p["force"],
         p["min_free_mb"],
+        p["min_free_memory_mb"],
         p["livekit_nodes"],
         p["candidate_suffix"],
         p["adopt_project"],
