@@ -130,6 +130,10 @@ options:
     description: Space on the host's disk without which no release is begun, in MiB.
     type: int
     default: 0
+  min_free_memory_mb:
+    description: Memory that has to be available for the new worker beside the old one, in MiB; V(begun) refuses a host with less.
+    type: int
+    default: 0
   clock_skew_limit_seconds:
     description: How far the host's clock may be from O(controller_time) for V(begun); 0 is any.
     type: float
@@ -291,7 +295,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, docker_variants, environment, registry, release
+from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, environment, registry, release
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
@@ -344,6 +348,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "adopt_project": {"type": "str", "default": ""},
     "leave_projects": {"type": "list", "elements": "str", "default": []},
     "min_free_mb": {"type": "int", "default": 0},
+    "min_free_memory_mb": {"type": "int", "default": 0},
     "clock_skew_limit_seconds": {"type": "float", "default": 0.0},
     "controller_time": {"type": "float"},
     "worker_id": {"type": "str"},
@@ -389,6 +394,7 @@ def order_of(p: Params) -> deployment.Order:
         record,
         p["force"],
         p["min_free_mb"],
+        p["min_free_memory_mb"],
         p["livekit_nodes"],
         p["candidate_suffix"],
         p["adopt_project"],
@@ -400,9 +406,6 @@ def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
     missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
     if missing:
-        docker = docker_variants.judge(docker_variants.look(run))
-        if docker.trouble:
-            raise RefusalError(docker.trouble)
         provision = commands.Playbooks.of(p["playbooks"]).start("provision.yml", limit=p["instance_host"])
         raise RefusalError(f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {provision}")
     if p["unresolved"]:

@@ -74,7 +74,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import command, engine
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.host import Host, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, lacking, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -97,14 +97,16 @@ def main() -> None:
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
     host = Host(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
-    result["missing"] = lacking(host.run, directory, host.awaited_upstream())
-    if not result["missing"]:
-        try:
+    try:
+        result["missing"] = lacking(host.run, directory, host.awaited_upstream())
+        if not result["missing"]:
             result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
-        except engine.EngineError as error:
-            module.fail_json(
-                msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
-            )
+    except engine.EngineError as error:
+        module.fail_json(
+            msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
+        )
+    except (ReleaseError, OSError) as error:
+        module.fail_json(msg=str(error))
     module.exit_json(**result)
 
 

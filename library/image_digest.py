@@ -17,6 +17,10 @@ options:
     type: list
     elements: str
     required: true
+  pull_seconds:
+    description: How long all that is pulled may take.
+    type: float
+    default: 900.0
 attributes:
   check_mode:
     description: In check mode nothing is pulled; an image the host does not have is answered as it was named.
@@ -48,13 +52,14 @@ from ansible.module_utils.livekit_deploy import command, engine, registry, relea
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.images import ImageError, Images, Logins
 
-# As long as a release may pull, see agent_release_pull_timeout_seconds.
-PULL_SECONDS = 900.0
+# What is run beside the pulls.
+OTHER_SECONDS = 120.0
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "root": {"type": "path", "default": "/opt"},
     "images": {"type": "list", "elements": "str", "required": True},
     "registries": registry.OPTIONS,
+    "pull_seconds": {"type": "float", "default": 900.0},
 }
 
 
@@ -71,7 +76,7 @@ def resolve(images: Images, image: str, logins: Logins, pull: bool) -> tuple[str
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
-    images = Images(command.Runner(PULL_SECONDS), Path(p["root"]) / p["app"])
+    images = Images(command.Runner(p["pull_seconds"], p["pull_seconds"] + OTHER_SECONDS), Path(p["root"]) / p["app"])
     found, changed = {}, False
     for image in p["images"]:
         try:

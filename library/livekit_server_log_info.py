@@ -92,10 +92,11 @@ waits:
   elements: dict
 """
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ansible.module_utils.livekit_deploy import command, server_log
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
@@ -111,7 +112,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 SOURCES = ("unit", "container", "path")
 POLL_SECONDS = 2.0
 # A log of the newest 256 MiB is read in less.
-READ_SECONDS = 120.0
+READ_SECONDS, FILE_BYTES = 120.0, 256 * command.MIB
 
 
 class LogError(Exception):
@@ -157,10 +158,29 @@ def lines_of_container(container: str) -> Iterator[str]:
     return lines_of(["docker", "logs", container])
 
 
+def blocks_of(file: BinaryIO, deadline: float) -> Iterator[bytes]:
+    """What a file has, a piece at a time: a line of it may be larger than the memory."""
+    while block := file.read(command.BLOCK):
+        command.left(deadline)
+        yield block
+
+
 def lines_of_file(path: str) -> Iterator[str]:
+    """The newest 256 MiB of an ordinary file."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            yield from file
+        if Path(path).exists() and not Path(path).is_file():
+            raise LogError(f"found: {path} is no file, expected the LiveKit server's log. Correct livekit_server_log_path")
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - FILE_BYTES))
+            lines = command.split(blocks_of(file, time.monotonic() + READ_SECONDS))
+            if size > FILE_BYTES:  # its first line is half a one
+                next(lines, None)
+            yield from lines
+    except TimeoutError:
+        raise LogError(
+            f"found: {path} was not read within {READ_SECONDS:.0f} s, expected the LiveKit server's log. Look at the host's disk"
+        ) from None
     except OSError as error:
         raise LogError(f"found: {path}: {error.strerror}, expected the LiveKit server's log. Correct livekit_server_log_path") from None
 

@@ -108,6 +108,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "default": "drained", "choices": ["drained"]},
     "wait_seconds": {"type": "float", "default": 60.0},
 }
+# All that is run beside the wait, where an Engine or systemd does not answer.
+TOTAL_SECONDS = 300.0
 
 
 @guarded
@@ -116,8 +118,10 @@ def main() -> None:
     worker_id = module.params["worker_id"]
     if not ids.worker(worker_id):
         module.fail_json(msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log")
+    wait = module.params["wait_seconds"]
+    run = command.Runner(total_seconds=wait + TOTAL_SECONDS)
     try:
-        module.exit_json(**drain.Drain(command.Runner(), worker_id, dry=module.check_mode).drain(module.params["wait_seconds"]))
+        module.exit_json(**drain.Drain(run, worker_id, dry=module.check_mode).drain(wait))
     except (drain.DrainError, engine.EngineError, OSError) as error:
         module.fail_json(msg=f"worker {worker_id}: {error}")
 

@@ -90,8 +90,10 @@ from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run, Runner
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.host import (
+    ReleaseError,
     drop_empty,
     load_mark,
+    proxy_runs,
     reload_proxy,
     site_path,
     test_proxy,
@@ -109,6 +111,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "certificate_key": {"type": "str", "default": ""},
     "instance_host": {"type": "str", "default": ""},
 }
+# All that is run, where nginx or systemd does not answer.
+TOTAL_SECONDS = 300.0
 Params = dict[str, Any]
 Texts = Mapping[Path, "str | None"]
 
@@ -145,9 +149,7 @@ def converge(run: Run, before: Texts, after: Texts, what: str, upstream: Path) -
 
 def forgotten(run: Run) -> str | None:
     """After a removal nginx has nothing to serve of ours: one that is not there, or is stopped, need not be asked."""
-    if run(["systemctl", "is-active", "--quiet", "nginx"])[0] != 0:
-        return None
-    return reload_proxy(run)
+    return reload_proxy(run) if proxy_runs(run) else None
 
 
 def certificate_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
@@ -168,7 +170,7 @@ def upstream_notes(run: Run, p: Params, upstream: Path) -> list[str]:
 @guarded
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
-    p, run = module.params, Runner()
+    p, run = module.params, Runner(total_seconds=TOTAL_SECONDS)
     site, upstream = Path(site_path(p["app"])), Path(upstream_path(p["app"]))
     before: Texts = {path: read_text(path) for path in (site, upstream)}
     after = wanted(p, before, site, upstream)
@@ -182,7 +184,10 @@ def main() -> None:
     if not module.check_mode:
         # Also where a run was killed before its reload: the files are as they are to be, and nginx has others loaded.
         unloaded = before != after or load_mark(upstream).exists()
-        refused = converge(run, before, after, f"{site} and {upstream}", upstream) if unloaded else ""
+        try:
+            refused = converge(run, before, after, f"{site} and {upstream}", upstream) if unloaded else ""
+        except ReleaseError as error:
+            refused = str(error)
         if refused:
             module.fail_json(msg=refused)
         notes += upstream_notes(run, p, upstream)

@@ -51,7 +51,7 @@ ARGUMENT_SPEC: dict[str, Any] = {"ports": {"type": "dict", "required": True}}
 @guarded
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
-    run = Runner()
+    run = Runner(total_seconds=120.0)
 
     def taken_by(port: int) -> str:
         return listeners.taken_by(run, port, besides="nginx")

@@ -32,6 +32,7 @@ MAX_IN_FLIGHT = 64
 READ_TRIES = 3
 # Each request has a token of its own, which is used at once; LiveKit's own default is 6 h. A server's clock may be somewhat ahead.
 TOKEN_LIFE = timedelta(minutes=1)
+BODY_BYTES = 8 * 2**20
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 PASSING_CODES = frozenset({"internal", "unavailable", "deadline_exceeded", "resource_exhausted", "aborted"})
 JOB_STATUS = {0: "JS_PENDING", 1: "JS_RUNNING", 2: "JS_SUCCESS", 3: "JS_FAILED", 4: "JS_CANCELLED"}
@@ -186,6 +187,16 @@ def error_of_connection(url: str, error: BaseException, expected: str = "a LiveK
     )
 
 
+async def body_of(response: Any) -> bytes:
+    """What a server answers, at most 8 MiB: of a fleet's rooms less; within the session's total time."""
+    body = bytearray()
+    async for block in response.content.iter_chunked(64 * 1024):
+        body += block
+        if len(body) > BODY_BYTES:
+            raise ValueError(f"its answer is longer than {BODY_BYTES // 2**20} MiB")
+    return bytes(body)
+
+
 @dataclass
 class Connection:
     """One HTTP session to one LiveKit server; never more than MAX_IN_FLIGHT requests at a time."""
@@ -208,7 +219,7 @@ class Connection:
                     status, kind, body = (
                         response.status,
                         response.headers.get("Content-Type", ""),
-                        await response.read(),
+                        await body_of(response),
                     )
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 raise error_of_connection(self.url, error) from None

@@ -85,6 +85,8 @@ class Runner:
         return own if self.until is None else min(own, self.until)
 
     def __call__(self, argv: Sequence[str], /) -> tuple[int, str, str]:
+        deadline = self.deadline()
+        allowed = deadline - time.monotonic()
         try:
             process = start(argv, stderr=subprocess.PIPE)
         except OSError as error:
@@ -92,13 +94,13 @@ class Runner:
         kept: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
         trouble = ""
         try:
-            for name, block in blocks(process, self.deadline()):
+            for name, block in blocks(process, deadline):
                 kept[name] += block
                 if len(kept[name]) > OUTPUT_BYTES:
                     trouble = f"said more than {OUTPUT_BYTES // MIB} MiB"
                     break
         except TimeoutError:
-            trouble = f"did not end in time ({self.seconds:g} s)"
+            trouble = f"did not end in time ({max(0.0, allowed):.3g} s)"
         finally:
             end(process)
         out, err = (bytes(text).decode(errors="replace") for text in kept.values())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import adoption, engine, history, listeners, probes, proxy, release
 from ansible.module_utils.livekit_deploy.commands import Playbooks
+from ansible.module_utils.livekit_deploy.files import read_text
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, noted, now, port_taken, test_proxy
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock
 
@@ -45,6 +47,7 @@ class Order:
     record: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
     min_free_mb: int = 0
+    min_free_memory_mb: int = 0
     nodes: int = 1
     candidate_suffix: str = "candidate"
     adopt: str = ""
@@ -98,6 +101,7 @@ class Deployment:
             answer["release"] = self.host.save(current, rolled_back=None)
         if plan["changed"]:
             self.refuse_full_disk(order.min_free_mb)
+            refuse_short_memory(order.min_free_memory_mb)
             self.refuse_blocked(plan)
             if content is None:
                 self.bring_back(answer)
@@ -114,6 +118,7 @@ class Deployment:
         """What ``begin`` would do; nothing is written and no lock is taken."""
         answer = self.decided(order, self.on_the_first_day(order, self.host.info(), write=False))[0]
         if answer["plan"]["changed"] and not answer["leftovers"]:  # these may have the port, and would be cleared first
+            refuse_short_memory(order.min_free_memory_mb)
             self.refuse_blocked(answer["plan"])
         return answer
 
@@ -334,6 +339,18 @@ class Deployment:
                 history.append(self.history, history.entry_of(record, outcome, verdict, reason))
             finally:
                 self.lock.release(fence)
+
+
+def refuse_short_memory(min_free_mb: int, table: Path = Path("/proc/meminfo")) -> None:
+    """The new worker starts beside the old one, and where memory is short the kernel ends the jobs of either. Swap is none for calls."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", read_text(table) or "", re.MULTILINE)
+    free = int(found[1]) // 1024 if found else min_free_mb
+    if free < min_free_mb:
+        raise ReleaseError(
+            f"found {free} MiB of memory available, expected at least {min_free_mb} for the new worker, which starts beside the old one. "
+            "Give the host more memory, end what else runs there, or set agent_release_min_free_memory_mb to what your worker needs: idle, "
+            "and with one job (docker stats)"
+        )
 
 
 def change_of(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -393,7 +393,7 @@ async def http_text(connection: Connection, request: dict[str, Any], timeout: fl
         async with connection.session.request(
             request["method"], request["url"], headers={**named, **(request.get("headers") or {})}, timeout=limit, **content, **verify
         ) as answer:
-            return answer.status, await answer.text(errors="replace")
+            return answer.status, (await client.body_of(answer)).decode(errors="replace")
     except (client.aiohttp.ClientError, OSError, ValueError) as error:
         trouble = client.error_of_connection(request["url"], error, "the application's API, which answers with a room")
         remedy = TLS_REMEDY if trouble.kind == "tls" else PREVIEW_REMEDY

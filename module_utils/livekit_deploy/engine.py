@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import commands
-from ansible.module_utils.livekit_deploy.command import Reader, Run
+from ansible.module_utils.livekit_deploy.command import TOO_LATE, Reader, Run
+from ansible.module_utils.livekit_deploy.text import parsed
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -32,6 +33,7 @@ DEFAULT_FILES = frozenset({"compose.yaml", "compose.yml", "docker-compose.yaml",
 STOP_SECONDS = "5"
 # The worker's own server (livekit-agents 1.8.9, measured).
 WORKER_PORT = 8081
+SILENT = "Expected: the Docker Engine answers. Look at it (systemctl status docker), restart it, and run again"
 
 
 class EngineError(Exception):
@@ -47,8 +49,14 @@ def docker(run: Run, *argv: str) -> str:
     """Standard output of one docker command."""
     status, out, err = run(["docker", *argv])
     if status != 0:
-        raise EngineError((err or out).strip()[-2000:])
+        raise EngineError(said(status, err or out))
     return out
+
+
+def said(status: int, text: str) -> str:
+    """What a docker command that failed says. One that did not end in time says nothing itself, so what to do is added."""
+    late = f". {SILENT}" if status == TOO_LATE else ""
+    return f"{text.strip()[-2000:]}{late}"
 
 
 def containers(run: Run, label: str | None = None) -> list[dict[str, Any]]:
@@ -59,9 +67,9 @@ def containers(run: Run, label: str | None = None) -> list[dict[str, Any]]:
         return []
     # A container that ends between the two commands is no error: ask for each of those that are left.
     status, out, err = run(["docker", "inspect", "--type", "container", *ids])
-    if status != 0 and not out.strip().startswith("["):
-        raise EngineError(err.strip())
-    found: list[dict[str, Any]] = json.loads(out)
+    found = parsed(out)
+    if not isinstance(found, list) or status == TOO_LATE:
+        raise EngineError(said(status, err) or "`docker inspect` answers no list of containers")
     return found
 
 

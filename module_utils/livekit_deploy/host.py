@@ -22,7 +22,7 @@ from ansible.module_utils.livekit_deploy import (
     worker,
     worker_log,
 )
-from ansible.module_utils.livekit_deploy.command import Reader, Run
+from ansible.module_utils.livekit_deploy.command import NOT_THERE, TOO_LATE, Reader, Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import LockError
 from ansible.module_utils.livekit_deploy.text import Masker, cut, parsed, plain
@@ -803,9 +803,20 @@ def lacking(run: Run, directory: str, upstream: str | None, ask_engine: bool = T
     """What ``provision.yml`` would have made and is not there; ``upstream`` is None where nothing but workers is to run. Where the Engine
     is not asked, one that does not answer is not missing."""
     missing = docker_variants.lacking(run, ask_engine)
+    if ask_engine and missing[:1] == ["Docker"]:
+        refuse_silent(run)
     missing += ["nginx"] if upstream and run(["nginx", "-v"])[0] != 0 else []
     paths = [Path(directory), *([Path(upstream).parent] if upstream else [])]
     return missing + [str(path) for path in paths if not path.is_dir()]
+
+
+def refuse_silent(run: Run) -> None:
+    """Refuse a Docker that is installed and cannot be used, with what to do: it is not missing."""
+    if trouble := docker_variants.judge(docker_variants.look(run)).trouble:
+        raise engine.EngineError(trouble)
+    status, out, err = run(["docker", "version"])
+    if status not in (0, NOT_THERE) and run(["docker", "--version"])[0] == 0:
+        raise engine.EngineError(engine.said(status, f"the Docker Engine is installed and does not answer: {(err or out).strip()}"))
 
 
 def port_taken(port: int | None, who: str) -> str:
@@ -844,6 +855,14 @@ def to_be_loaded(upstream: Path) -> Iterator[None]:
 
 def load_mark(upstream: Path) -> Path:
     return upstream.with_name(f".{upstream.name}.unloaded")
+
+
+def proxy_runs(run: Run) -> bool:
+    """Whether nginx runs; one that is not there, or is stopped, has nothing to reload. A systemd that does not answer says neither."""
+    status, _out, err = run(["systemctl", "is-active", "--quiet", "nginx"])
+    if status == TOO_LATE:
+        raise ReleaseError(f"found: {err}, expected whether nginx runs. Look at systemd (systemctl status nginx), then run it again")
+    return status == 0
 
 
 def told(run: Run, *argv: str) -> str | None:

@@ -94,7 +94,9 @@ class Images:
             with registry.logged_in(self.run, image, logins) as run:
                 engine.docker(run, "pull", "--quiet", image)
         except engine.EngineError as error:
-            raise ImageError(registry.trouble(image, str(error), login["username"] if login else "", self.platform())) from None
+            # That the Engine is silent is no matter of a pull that takes its time.
+            said = str(error).removesuffix(f". {engine.SILENT}")
+            raise ImageError(registry.trouble(image, said, login["username"] if login else "", self.platform())) from None
 
     def resolve(self, image: str, logins: Logins = ()) -> tuple[str, bool]:
         """Pull a tag; its reference by digest, and whether another image came. A tag that somebody else has here stays where it is."""

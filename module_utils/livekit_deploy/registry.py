@@ -169,7 +169,7 @@ TROUBLES = [
         "Free some (docker image prune)",
     ),
     (
-        r"did not end within",
+        r"did not end in time",
         "{image} was not there in time",
         "that the pull ends within agent_release_pull_timeout_seconds",
         "Raise it, or look at the way from this host to {address}",

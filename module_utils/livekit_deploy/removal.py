@@ -21,6 +21,7 @@ from ansible.module_utils.livekit_deploy.host import (
     drop_empty,
     load_mark,
     own_files,
+    proxy_runs,
     reload_proxy,
     to_be_loaded,
     upstream_text,
@@ -197,7 +198,7 @@ class Removal:
 
     def reload(self) -> str | None:
         """One that does not run has nothing to reload."""
-        return reload_proxy(self.run) if self.run(["systemctl", "is-active", "--quiet", "nginx"])[0] == 0 else None
+        return reload_proxy(self.run) if proxy_runs(self.run) else None
 
     def stop(self, record: dict[str, Any], wait_seconds: float) -> bool:
         """Stop a release and remove its containers; True while a worker still has calls. An adopted one's stay, stopped."""

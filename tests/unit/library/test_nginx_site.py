@@ -30,7 +30,7 @@ class Nginx:
         self.site = root / "etc/nginx/conf.d/livekit-agent-deploy-sidekick.conf"
         self.upstream = root / "etc/nginx/livekit-agent-deploy/sidekick.upstream.conf"
         monkeypatch.setattr(nginx_site, "Path", lambda path: root / str(path).lstrip("/"))
-        monkeypatch.setattr(nginx_site, "Runner", lambda: self.answer)
+        monkeypatch.setattr(nginx_site, "Runner", lambda **_: self.answer)
 
     def answer(self, argv: list[str]) -> tuple[int, str, str]:
         said = " ".join(argv)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,6 +172,28 @@ def test_failing_begin_gives_the_lock_back(run: Deployment) -> None:
     with pytest.raises(ReleaseError, match="MB free"):
         begin(run, replace(ORDER, min_free_mb=10**9))
     assert run.lock.read().owner is None
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "in a check run"])
+def test_memory_for_two_workers_is_asked_for_before_anything_is_written(run: Deployment, begun: bool) -> None:
+    order = replace(ORDER, min_free_memory_mb=10**9)
+    with pytest.raises(
+        ReleaseError, match=r"found \d+ MiB of memory available, expected at least 1000000000 .* agent_release_min_free_memory_mb"
+    ):
+        begin(run, order) if begun else run.preview(order)
+    assert (run.host.records(), run.lock.read().owner) == ([], None)
+
+
+@pytest.mark.parametrize(("table", "refused"), [("MemAvailable:  785408 kB\n", True), ("MemAvailable:  786432 kB\n", False), ("", False)])
+def test_memory_counts_as_the_kernel_says_it_is_available(tmp_path: Path, table: str, refused: bool) -> None:
+    (tmp_path / "meminfo").write_text(f"MemTotal:  9000000 kB\nMemFree:  1 kB\n{table}SwapFree:  900000 kB\n")
+    with pytest.raises(ReleaseError, match="found 767 MiB") if refused else nullcontext():
+        deployment.refuse_short_memory(768, tmp_path / "meminfo")
+
+
+def test_what_serves_unchanged_needs_no_memory(run: Deployment, machine: Machine) -> None:
+    deploy(run, machine)
+    assert begin(run, replace(ORDER, stamp=LATER, min_free_memory_mb=10**9))["plan"]["changed"] is False
 
 
 def test_step_of_a_run_that_was_overtaken_changes_nothing(run: Deployment, machine: Machine) -> None:

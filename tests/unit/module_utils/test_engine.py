@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy import engine
+from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.host import lacking
 
 
 def container(labels: dict[str, str], **host_config: Any) -> dict[str, Any]:
@@ -59,3 +62,42 @@ def test_restart_policy_is_read(host_config: dict[str, Any], policy: str) -> Non
 )
 def test_signal_that_drains(signal: str | None, sent: str) -> None:
     assert engine.drain_signal({"Config": {"StopSignal": signal}}) == sent
+
+
+# --- an Engine that does not answer -----------------------------------------------------------------------------------
+
+
+def silent(argv: Sequence[str]) -> tuple[int, str, str]:
+    """A docker that is installed and does not answer; what else is run is there."""
+    hangs = argv[0] == "docker" and argv[1:] != ["--version"] and argv[1:2] != ["compose"]
+    return (124, "", f"`{' '.join(argv[:3])}` did not end in time (60 s).") if hangs else (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        engine.containers,
+        lambda run: engine.inspect(run, "a"),
+        lambda run: engine.docker(run, "stop", "a"),
+        lambda run: lacking(run, "/", None),
+    ],
+    ids=["containers", "inspect", "docker", "lacking"],
+)
+def test_engine_that_does_not_answer_is_told_with_what_to_do(ask: Callable[[Run], Any]) -> None:
+    with pytest.raises(engine.EngineError, match=r"did not end in time .*Expected: the Docker Engine answers\. Look at it \(systemctl"):
+        ask(silent)
+
+
+def test_engine_that_is_stopped_is_not_missing() -> None:
+    with pytest.raises(engine.EngineError, match="is installed and does not answer: Cannot connect"):
+        lacking(lambda argv: (1, "", "Cannot connect") if argv[:2] == ["docker", "version"] else (0, "", ""), "/", None)
+
+
+def test_docker_that_is_not_installed_is_missing() -> None:
+    assert lacking(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == ["Docker", "Docker Compose 2"]
+
+
+@pytest.mark.parametrize("out", ["", "{}", "[", "null"])
+def test_listing_that_is_none_is_no_host_without_containers(out: str) -> None:
+    with pytest.raises(engine.EngineError, match="answers no list of containers"):
+        engine.containers(lambda argv: (0, "id" if argv[1] == "ps" else out, ""))

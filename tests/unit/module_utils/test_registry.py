@@ -193,7 +193,7 @@ MESSAGES = [
     ("no matching manifest for linux/arm64/v8 in the manifest list entries", "another architecture", "--platform linux/arm64"),
     ("toomanyrequests: You have reached your pull rate limit.", "no more requests", "Wait, or log in"),
     ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", "no space left", "docker image prune"),
-    ("`docker pull --quiet` did not end within 900 s. ", "was not there in time", "Raise it"),
+    ("`docker pull --quiet` did not end in time (900 s). ", "was not there in time", "Raise it"),
     ("something that nobody has seen yet", "no image IMAGE (something that", "Push it"),
 ]
 
