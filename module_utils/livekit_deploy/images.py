@@ -7,7 +7,6 @@ What this project brought to a host is noted in ``<root>/images``, one file a re
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ansible.module_utils.livekit_deploy import archives, engine, registry
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.release import pinned
+from ansible.module_utils.livekit_deploy.text import parsed_object
 
 Logins = Sequence[Mapping[str, str]]
 Archives = Mapping[str, Mapping[str, Any]]
@@ -40,7 +40,7 @@ class Images:
     def inspect(self, reference: str) -> dict[str, Any]:
         """``docker image inspect``, empty where the host has no such image."""
         status, out, _err = self.run(["docker", "image", "inspect", "--format", "{{json .}}", reference])
-        return dict(json.loads(out)) if status == 0 and out.strip() else {}
+        return parsed_object(out) if status == 0 else {}
 
     def id_of(self, reference: str) -> str:
         return str(self.inspect(reference).get("Id") or "")
@@ -222,4 +222,5 @@ def platform_trouble(image: str, inspected: Mapping[str, Any], mine: str) -> str
 def recorded(parent: Path) -> Iterator[str]:
     """The images of all recorded releases of all applications; ``parent`` is the directory that holds the applications."""
     for path in parent.glob("*/releases/*/release.json"):
-        yield from (json.loads(read_text(path) or "{}").get("images") or {}).values()
+        images = parsed_object(read_text(path) or "").get("images")
+        yield from (name for name in images.values() if isinstance(name, str)) if isinstance(images, dict) else ()

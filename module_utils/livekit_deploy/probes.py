@@ -9,6 +9,7 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import adoption, preview
 from ansible.module_utils.livekit_deploy.inventory import IMAGES
 from ansible.module_utils.livekit_deploy.release import API, services_of
+from ansible.module_utils.livekit_deploy.worker_log import NODE_REMEDY
 from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
@@ -231,7 +232,8 @@ def standby_trouble(hostvars: Mapping[str, Any], host: str, sent: Sequence[Mappi
             what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
             return (
                 f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
-                f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY}"
+                f"expected worker {worker.get('worker_id')} of this host. "
+                f"{NODE_REMEDY if worker.get('sdk') == 'node' else HOOK_REMEDY}"
             )
         if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
             return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {REHEARSAL_REMEDY}"
