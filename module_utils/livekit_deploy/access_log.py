@@ -63,7 +63,7 @@ def moment(text: str) -> float | None:
 
 
 def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(max(0.0, seconds), timezone.utc).isoformat(timespec="seconds")
 
 
 class AccessLog:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.inventory import IMAGES
+from ansible.module_utils.livekit_deploy.text import parsed
 
 # Layers are larger as a rule, and need not be read.
 SMALL = 2**20
+DOCUMENTS = 64 * SMALL
 NAMESPACE = "livekit-agent-deploy"
 MANIFESTS, INDEX, LAYOUT = "manifest.json", "index.json", "oci-layout"
 SAVE_IT = "Make it anew: docker save --output"
@@ -77,25 +79,30 @@ class Documents(dict[str, Any]):
         super().__init__()
         self.texts: dict[str, bytes] = {}
 
+    def add(self, name: str, text: bytes) -> None:
+        """A small file; a layer may look like JSON and be none."""
+        found = parsed(text)
+        if found is not None:
+            self[name] = found
+        self.texts[name] = text
+
     def digest(self, name: str) -> str:
         return f"sha256:{hashlib.sha256(self.texts[name]).hexdigest()}"
 
 
 def json_of(path: Path, image: str) -> Documents:
     """All small JSON files of an archive, in one pass: a compressed one cannot be read at a place."""
-    documents = Documents()
+    documents, kept = Documents(), 0
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isreg() and member.size <= SMALL else None
                 text = file.read() if file else b""
                 if text[:1] in (b"{", b"["):
-                    name = member.name.removeprefix("./")
-                    documents.texts[name] = text
-                    try:
-                        documents[name] = json.loads(text)
-                    except ValueError:
-                        continue  # a layer that looks like it
+                    kept += len(text)
+                    if kept > DOCUMENTS:
+                        raise ValueError(f"its small files have more than {DOCUMENTS // SMALL} MiB of JSON")
+                    documents.add(member.name.removeprefix("./"), text)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         why = str(error).partition("\n")[0].rstrip(":")
         raise ArchiveError(
@@ -150,7 +157,7 @@ def only(source: Path, target: Path, archive: Mapping[str, Any], name: str) -> N
                 continue  # tags again, for Engines before 1.10
             if data and inside in (MANIFESTS, INDEX):
                 rename = renamed_manifests if inside == MANIFESTS else renamed_index
-                text = json.dumps(rename(json.loads(data.read()), archive, name)).encode()
+                text = json.dumps(rename(parsed(data.read(SMALL)), archive, name)).encode()
                 member.size, data = len(text), io.BytesIO(text)
             new.addfile(member, data)
 

@@ -8,7 +8,6 @@ public client drops it; so requests are sent here, with livekit-api's tokens and
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import ssl
 import time
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+
+from ansible.module_utils.livekit_deploy.text import parsed_object
 
 IMPORT_ERROR: str | None = None
 try:
@@ -139,11 +140,8 @@ def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> Li
 
 def twirp_error(text: str) -> tuple[str, str]:
     """Code and message of a Twirp error; empty when the text is none."""
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return "", ""
-    if not isinstance(data, dict) or not isinstance(data.get("code"), str):
+    data = parsed_object(text)
+    if not isinstance(data.get("code"), str):
         return "", ""
     return data["code"], str(data.get("msg", ""))
 

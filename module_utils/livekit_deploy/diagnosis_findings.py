@@ -150,7 +150,7 @@ def last_failure(worker: Mapping[str, Any]) -> str:
 
 
 def for_want_of_memory(worker: Mapping[str, Any]) -> list[str]:
-    return ["a process in it was killed for want of memory (Docker: OOMKilled)"] if worker.get("oom_killed") else []
+    return ["a process in it was killed for want of memory"] if worker.get("oom_killed") else []
 
 
 def last_lines(worker: Mapping[str, Any]) -> list[str]:
@@ -288,7 +288,7 @@ def out_of_memory(host: Host) -> Finding:
     found = [told(host, killed)] if killed else []
     if worker.get("oom_killed"):
         start = utc(worker.get("started_at"))
-        found.append(f"since its start at {start} a process in {place(worker)} was killed for want of memory (Docker: OOMKilled)")
+        found.append(f"since its start at {start} a process in {place(worker)} was killed for want of memory")
     if found:
         return Holds(found, of_requests(host), certain=bool(killed) and (bool(worker.get("oom_killed")) or outnumbers(host, killed)))
     host.serving("oom_killed")

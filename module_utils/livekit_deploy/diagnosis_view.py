@@ -40,7 +40,7 @@ OF_A_WORKER = {
     "requests": "the job requests",
     "troubles": "the job processes that died",
     "unknown_errors": "the lines of level ERROR",
-    "oom_killed": "whether Docker saw a process killed for want of memory",
+    "oom_killed": "whether a process was killed for want of memory",
 }
 # A part that could not be read is empty in the evidence and named by a sentence there: what these say is not known.
 UNREAD = {

@@ -23,6 +23,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import client, preview
 from ansible.module_utils.livekit_deploy.client import Connection, LiveKitError
+from ansible.module_utils.livekit_deploy.text import parsed
 
 SERVER_FLOOR_SECONDS = 0.21  # the server asks no worker earlier
 POLLS_PER_SECOND = 500  # of all probes together
@@ -119,10 +120,7 @@ def problems_of(probes: list[dict[str, Any]], *, leave: bool = False) -> list[st
 
 def object_in(text: str) -> dict[str, Any] | None:
     """The JSON object that a text is, None where it is something else."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
+    found = parsed(text)
     return found if isinstance(found, dict) else None
 
 
@@ -244,7 +242,7 @@ def room_in(text: str) -> str:
         return text
     with suppress(ValueError):
         padded = claims["claims"] + "=" * (-len(claims["claims"]) % 4)
-        return value_at(json.loads(base64.urlsafe_b64decode(padded)), "video.room")
+        return value_at(parsed(base64.urlsafe_b64decode(padded)), "video.room")
     return text
 
 
@@ -255,10 +253,9 @@ def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, 
     if not 200 <= status < 300:
         said = f"answers HTTP {status}" if status > 0 else "does not answer"
         raise LiveKitError("preview", f"{where} {said}: {begin or 'empty'}", expected, PREVIEW_REMEDY)
-    try:
-        data = json.loads(text)
-    except ValueError:
-        raise LiveKitError("preview", f"{where} answers no JSON: {begin or 'empty'}", expected, PREVIEW_REMEDY) from None
+    data = parsed(text)
+    if data is None:
+        raise LiveKitError("preview", f"{where} answers no JSON: {begin or 'empty'}", expected, PREVIEW_REMEDY)
     room, dispatch, name = (value_at(data, request[key]) for key in ("room_key", "dispatch_key", "agent_name_key"))
     if not room_in(room):
         keys = f"; it has {', '.join(sorted(map(repr, data))[:12])}" if isinstance(data, dict) else ""

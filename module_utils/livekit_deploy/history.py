@@ -13,6 +13,7 @@ from typing import Any
 from ansible.module_utils.livekit_deploy import times
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.lock import Record
+from ansible.module_utils.livekit_deploy.text import parsed_object
 
 RELEASED, TAKEN_BACK, KEPT, INTERRUPTED = "released", "taken back", "failed, but kept", "interrupted"
 NOT_REMOVED = "not removed yet"
@@ -23,11 +24,8 @@ def entries(path: Path) -> list[dict[str, Any]]:
     """All entries; a line that a hand has broken is left out."""
     found = []
     for line in (read_text(path) or "").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        found += [entry] if isinstance(entry, dict) else []
+        entry = parsed_object(line)
+        found += [entry] if entry else []
     return found
 
 

@@ -223,4 +223,5 @@ def platform_trouble(image: str, inspected: Mapping[str, Any], mine: str) -> str
 def recorded(parent: Path) -> Iterator[str]:
     """The images of all recorded releases of all applications; ``parent`` is the directory that holds the applications."""
     for _path, record in release.records_in(parent):
-        yield from (record.get("images") or {}).values()
+        images = record.get("images")
+        yield from (name for name in images.values() if isinstance(name, str)) if isinstance(images, dict) else ()

@@ -28,9 +28,11 @@ PYTHON = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 LEVEL = r"(?P<level>TRACE|DEBUG|DEV|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
 # What stands before a message: a time, a level, and the name of a logger or a place in the code.
 NAME = r"[\w.<>/-]{1,80}(?::[\w<>.-]{1,60}){0,3}"
-BEFORE = re.compile(rf"(?is)[^a-z]{{0,80}}(?:\[{NAME}\]\W{{1,3}})?\b{LEVEL}\b\W{{0,12}}(?:\d+\W{{1,6}})?(?:{NAME}\W{{1,6}})?")
+BEFORE = re.compile(
+    rf"(?is)(?:[^a-z]|(?<=\d)[tz](?=[\d\s])){{0,80}}(?:\[{NAME}\]\W{{1,3}})?\b{LEVEL}\b\W{{0,12}}(?:\d+\W{{1,6}})?(?:{NAME}\W{{1,6}})?"
+)
 OF_ERROR = r"(?:(?P<level>ERROR|CRITICAL|FATAL)\b|\[(?P<other>error|critical|fatal)\s*\])"
-TEXT_ERROR = re.compile(rf"[^A-Za-z]{{0,80}}{OF_ERROR}\W{{0,12}}(?P<rest>.*)", re.DOTALL)
+TEXT_ERROR = re.compile(rf"(?:[^A-Za-z]|(?<=\d)[TZ](?=[\d\s])){{0,80}}{OF_ERROR}\W{{0,12}}(?P<rest>.*)", re.DOTALL)
 KEYS = "id|agent_name|agentName|url|deployment|version|job_id|jobId|dispatch_id|room|room_name|error"
 FIELD = re.compile(rf"""\b(?P<key>{KEYS})=(?:"(?P<double>[^"]{{0,500}})"|'(?P<single>[^']{{0,500}})'|(?P<bare>[^\s,}}\]]{{1,500}}))""")
 FIELDS_BEGIN = re.compile(r"\s{2,}|\s[{\[]|\s\w+=")

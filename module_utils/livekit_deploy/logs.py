@@ -162,7 +162,7 @@ def epoch(value: Any) -> float | None:
 
 
 def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(max(0.0, seconds), timezone.utc).isoformat(timespec="milliseconds")
 
 
 # --- where logs are ---

@@ -10,6 +10,7 @@ from ansible.module_utils.livekit_deploy import access, adoption, environment, i
 from ansible.module_utils.livekit_deploy.commands import Playbooks
 from ansible.module_utils.livekit_deploy.inventory import IMAGES
 from ansible.module_utils.livekit_deploy.release import API, services_of
+from ansible.module_utils.livekit_deploy.worker_log import NODE_REMEDY
 from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
@@ -239,7 +240,8 @@ def standby_trouble(
             diagnose = (playbooks or Playbooks()).start("diagnose.yml")
             return (
                 f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
-                f"expected worker {worker.get('worker_id')} of this host. {HOOK_REMEDY.format(diagnose=diagnose)}"
+                f"expected worker {worker.get('worker_id')} of this host. "
+                f"{NODE_REMEDY if worker.get('sdk') == 'node' else HOOK_REMEDY.format(diagnose=diagnose)}"
             )
         if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
             media = preview.media_remedy(host, str(worker.get("url") or "")) if answer.get("error_kind") == preview.MEDIA else ""

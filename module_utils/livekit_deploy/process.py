@@ -23,9 +23,14 @@ from ansible.module_utils.livekit_deploy import command, commands, engine, logs,
 from ansible.module_utils.livekit_deploy.command import Reader, Run
 
 ROOT = Path("/proc")
+GROUPS = Path("/sys/fs/cgroup")
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "LIVEKIT_AGENT_NAME_OVERRIDE")
 OF_LIVEKIT = (*NAME_VARIABLES, "LIVEKIT_URL")
 RUNS = frozenset({"start", "dev"})
+NODE = frozenset({"node", "nodejs", "bun"})
+# What agents-js forks for jobs and for inference (1.9.0).
+NODE_HELPER = re.compile(r"@livekit/agents/.*/(?:job|inference)_proc_lazy_main\.c?js$")
+OF_AGENTS = re.compile(r"livekit\.agents|@livekit/agents/")
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "fish", "ksh"})
 SESSIONS = frozenset({"login", "su", "sshd", "sshd-session", "screen", "tmux", "tmux: server", "mosh-server", "script"})
 # Programs that wait for the one they started and pass SIGTERM on to it, once (uv 0.13.9, tini and Docker's own init).
@@ -88,8 +93,12 @@ class Process:
 
     @property
     def is_helper(self) -> bool:
-        """One of Python's own helper processes, such as a worker's job processes."""
-        return any(argument.startswith("from multiprocessing") for argument in self.argv)
+        """One of Python's own helper processes, such as a worker's job processes; or a job process of agents-js."""
+        return any(argument.startswith("from multiprocessing") or NODE_HELPER.search(argument) for argument in self.argv)
+
+    @property
+    def is_node(self) -> bool:
+        return self.program in NODE
 
     @property
     def is_shell(self) -> bool:
@@ -128,7 +137,7 @@ class Table:
 
     def helped(self) -> dict[int, Process]:
         """The processes that a livekit-agents helper was started by, with that helper."""
-        helpers = [p for p in self.processes.values() if p.is_helper and any("livekit.agents" in argument for argument in p.argv)]
+        helpers = [p for p in self.processes.values() if p.is_helper and any(OF_AGENTS.search(argument) for argument in p.argv)]
         parents = {p.pid: p for p in self.processes.values() if not p.is_helper and p.pid != 1 and p.comm not in INIT}
         return {helper.parent: helper for helper in helpers if helper.parent in parents}  # others are left by a worker that was killed
 
@@ -404,6 +413,31 @@ def is_runner(word: str) -> bool:
     """Whether a program runs the one that is named after it."""
     name = Path(word.lstrip("-")).name
     return name in RUNNERS or bool(PYTHON.fullmatch(name))
+
+
+# --- what the kernel did to them ---
+
+
+def oom_kills(root: Path, pid: int | None, groups: Path = GROUPS) -> int:
+    """How many processes of a process's control group the kernel has killed for want of memory; 0 where that cannot be read.
+
+    Docker's own mark of it (OOMKilled) may be missing where the container's first process lives on (Engine 20.10, measured).
+    """
+    try:
+        counted = memory_events((root / str(pid) / "cgroup").read_text(errors="replace")) if pid else ""
+        text = (groups / counted).read_text(errors="replace") if counted else ""
+        events = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+        return int(events.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+def memory_events(text: str) -> str:
+    """The file below /sys/fs/cgroup that counts them, with version 1 or 2 of control groups; empty where there is none."""
+    groups = {kind: path.strip("/") for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)}
+    first = next((path for kinds, path in groups.items() if "memory" in kinds.split(",")), "")
+    found = f"memory/{first}/memory.oom_control" if first else f"{groups[''] if groups.get('') else ''}/memory.events"
+    return "" if ".." in found.split("/") or found.startswith("/") else found
 
 
 # --- what they say ---------------------------------------------------------------------------------------------------

@@ -266,7 +266,7 @@ def verdicts_of(text: str | None) -> tuple[dict[str, dict[str, Any]], str]:
         return {}, ""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {}, f"it is no JSON ({error})"
     if not isinstance(found, dict):
         return {}, f"found {type(found).__name__}, expected an object with an entry for each host"

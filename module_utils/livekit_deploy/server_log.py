@@ -7,32 +7,26 @@ A server (1.13.5, measured) logs at INFO, as JSON or as tab separated text with 
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import ids
+from ansible.module_utils.livekit_deploy import ids, logs
 from ansible.module_utils.livekit_deploy.routing import RECENT_SECONDS, RETURN_SECONDS, Registration, ServerEvidence, came_back
-from ansible.module_utils.livekit_deploy.text import one_line
+from ansible.module_utils.livekit_deploy.text import one_line, parsed
 from ansible.module_utils.livekit_deploy.times import epoch
 
 STARTING, REGISTERED = "starting LiveKit server", "worker registered"
 CLOSED = ("closing worker", "last worker deregistered")
 INTERESTING = re.compile("|".join(re.escape(text) for text in (STARTING, REGISTERED, *CLOSED)))
-# What systemd's journal puts in place of lines that it dropped.
-DROPPED = re.compile(r"Suppressed \d+ messages from \S+")
 CLOSED_KEPT = 50  # of each name: enough to see a worker come back, and bounded in a storm of reconnects
 NAMES_KEPT = 10_000
 
 
 def iso(moment: float | None) -> str | None:
-    return (
-        None if moment is None else datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return None if moment is None else logs.iso(moment).replace("+00:00", "Z")
 
 
 def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:
@@ -40,16 +34,12 @@ def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:
     columns = line.split("\t")
     tail = columns[-1] if len(columns) > 4 else line
     start = tail.find("{")
-    try:
-        fields = json.loads(tail[start:]) if start >= 0 else {}
-    except ValueError:
-        return None
+    fields = parsed(tail[start:]) if start >= 0 else {}
     if not isinstance(fields, dict):
         return None
     if len(columns) > 4:
         return columns[4].strip(), epoch((columns[0].split() or [""])[-1]), fields
-    moment = fields.get("ts")
-    return str(fields.get("msg", "")), float(moment) if isinstance(moment, int | float) else epoch(moment), fields
+    return str(fields.get("msg", "")), logs.epoch(fields.get("ts")), fields
 
 
 @dataclass
@@ -66,7 +56,7 @@ class Log:
     def take(self, line: str) -> None:
         self.lines += 1
         if not INTERESTING.search(line):
-            self.dropped += bool(DROPPED.fullmatch(line.strip()))
+            self.dropped += bool(logs.DROPPED.fullmatch(line.strip()))
             return
         message, moment, fields = event_of(line) or ("", None, {})
         if message == STARTING:

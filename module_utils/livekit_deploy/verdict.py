@@ -7,12 +7,14 @@ Ids and nonces are compared, never clocks: only two readings of one host are com
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import preview, routing, server_log
 from ansible.module_utils.livekit_deploy.commands import Playbooks, shell
 from ansible.module_utils.livekit_deploy.release import API, SERVICES
+from ansible.module_utils.livekit_deploy.worker_log import NODE_REMEDY
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")
 MIN_SECONDS_BETWEEN_READINGS = 2.0
@@ -170,8 +172,10 @@ def asked_for_job(worker: dict[str, Any], job_id: str | None) -> bool:
     return bool(job_id) and any(mapping(request).get("job_id") == job_id for request in sequence(worker.get("requests")))
 
 
-def asked_for_room(worker: dict[str, Any], room: str | None) -> bool:
-    return bool(room) and any(mapping(request).get("room") == room for request in sequence(worker.get("requests")))
+def asked_for(worker: dict[str, Any], probe: Mapping[str, Any]) -> bool:
+    """Whether a worker's log has the request of a dispatch: by its room, or by its job (agents-js logs no room)."""
+    wanted = [(key, probe[key]) for key in ("room", "job_id") if probe.get(key)]
+    return any(mapping(request).get(key) == value for request in sequence(worker.get("requests")) for key, value in wanted)
 
 
 def host_of(name: str, given: Any, probes: dict[str, Any], playbooks: Playbooks | None = None) -> Host:
@@ -373,11 +377,13 @@ def check_samples(host: Host) -> Check:
 
 def not_answered(host: Host, probe: dict[str, Any], worker: dict[str, Any]) -> tuple[str, str]:
     reason = str(probe.get("reason") or "no worker took the probe")
-    if asked_for_room(worker, probe.get("room")):
+    if asked_for(worker, probe):
         found = f"{reason}; the worker here was asked (room {probe.get('room')} is in its log) and did not answer it"
         return (
             found,
-            "install the probe hook, set LIVEKIT_DEPLOY_INSTANCE to <host>/<release>, answer requests within 2.8 s",
+            NODE_REMEDY
+            if worker.get("sdk") == "node"
+            else "install the probe hook, set LIVEKIT_DEPLOY_INSTANCE to <host>/<release>, answer requests within 2.8 s",
         )
     return (
         f"{reason}; the worker here was not asked",
@@ -405,10 +411,10 @@ def check_preview(host: Host, wanted: bool) -> Check:
 def preview_workers(host: Host) -> list[tuple[str, dict[str, Any]]]:
     """Hosts and workers of the pool that logged the preview's room, at the second reading. One of an earlier release only where no gate
     keeps calls from it: it has taken the job."""
-    room, taker, members = host.preview.get("room"), host.preview.get("worker_id"), host.pool_hosts or [host]
+    taker, members = host.preview.get("worker_id"), host.pool_hosts or [host]
     workers = [(m.name, w) for m in members for reading in m.readings[1:2] for w in workers_of(reading)]
     workers += [(m.name, w) for m in members for w in m.behind if host.sampled or (taker and w.get("worker_id") == taker)]
-    return [(name, worker) for name, worker in workers if asked_for_room(worker, room)]
+    return [(name, worker) for name, worker in workers if asked_for(worker, host.preview)]
 
 
 def trouble_of_preview(host: Host) -> tuple[str, str]:

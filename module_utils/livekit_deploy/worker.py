@@ -150,8 +150,8 @@ def reading(
         "image": container["Config"]["Image"],
         "running": state["Running"],
         "exit_code": None if state["Running"] else state["ExitCode"],
-        # Docker sets it when any process of the container was killed for want of memory, until the next start.
-        "oom_killed": bool(state.get("OOMKilled")),
+        # Of any of its processes, since its start.
+        "oom_killed": bool(state.get("OOMKilled") or process.oom_kills(process.ROOT, state.get("Pid"))),
         "started_at": state["StartedAt"],
         "restarts": container.get("RestartCount", 0),
         "connected": bool(found["connected"] and state["Running"]),
@@ -335,6 +335,7 @@ class Search:
         directory = process.directory_of(self.root, found)
         return {
             **one,
+            "sdk": "node" if found.is_node else one["sdk"],
             "kind": "process",
             "container": f"process {found.pid}",
             "container_id": None,
@@ -345,7 +346,7 @@ class Search:
             "image": "",
             "running": True,
             "exit_code": None,
-            "oom_killed": False,
+            "oom_killed": bool(process.oom_kills(self.root, found.pid)),
             "started_at": process.started_at(self.root, found),
             "restarts": 0,
             # A log that cannot be read says nothing about the connection.

@@ -34,6 +34,10 @@ PASSED_ON = "request passed on, gate is closed"
 ANSWERED = ("probe answered", "probe passed on")
 GUARDED = "request handler is guarded"
 
+NODE_REMEDY = (
+    "It is a Node worker (agents-js), which cannot ask the probe hook: set livekit_agent_hook: false (see docs/your-application.md, Node)"
+)
+
 # Why jobs that came are lost, by the kind of trouble.
 MEMORY_LIMIT, KILLED, CRASHED, INITIALIZATION = "memory_limit", "killed", "crashed", "initialization"
 UNRESPONSIVE, NO_PROCESS, REQUEST_HANDLER = "unresponsive", "no_process", "request_handler"
@@ -178,7 +182,7 @@ class Fold:
         # Text that may stand twice: the events whose twin is awaited, and those of JSON whose text may follow.
         self.awaiting: deque[tuple[int, Event]] = deque()
         self.recent: deque[str] = deque(maxlen=TWINS)
-        self.raising: list[dict[str, Any]] = []
+        self.raising: Event = {}
         self.trace = 0
         self.troubles: dict[str, dict[str, Any]] = {}
         self.state: dict[str, Any] = {
@@ -209,6 +213,10 @@ class Fold:
         event = log_events.structured(text)
         told_as_text = event is None
         event = event or log_events.of_text(text, WORDS)
+        if event and event.get("text") and log_events.is_error(event):
+            if self.trace and event["message"].startswith(log_events.TRACEBACK):
+                return  # that of the line before
+            self.raising, self.trace = event, TRACE_LINES
         if event is None:
             if REGISTERED in text and self.state["worker_id"] is None:
                 self.state["unnamed"] = cut(plain(text), 240)
@@ -225,8 +233,7 @@ class Fold:
         self.trace -= 1
         if log_events.RAISED.match(text):
             self.trace = 0
-            for kept in self.raising:
-                kept["error"] = cut(QUERY.sub("?…", text), 500)
+            self.raising.setdefault("error", cut(QUERY.sub("?…", text), 500))
 
     def match(self, line: str) -> None:
         for pattern, compiled in self.wanted.items():
@@ -317,7 +324,6 @@ class Fold:
         error = cause(event)
         message = event["message"].partition("\n")[0][:500]
         self.state.update(connected=False, last_failure={"message": message, "time": event["timestamp"], "error": error})
-        self.expect_trace(event, self.state["last_failure"])
         self.count("failures", event)
         if UNAUTHORIZED.search(error or ""):
             self.count("unauthorized", event)
@@ -357,24 +363,17 @@ class Fold:
 
     def crash(self, event: Event) -> None:
         if self.count("entrypoint_errors", event):
-            self.state["last_entrypoint_error"] = {"error": cause(event)}
-            self.expect_trace(event, self.state["last_entrypoint_error"])
+            self.state["last_entrypoint_error"] = cause(event)
 
     def note(self, kind: str, event: Event) -> None:
         """A trouble that loses jobs."""
         if self.in_window(event):
             count = self.troubles.get(kind, {"count": 0})["count"] + 1
             self.troubles[kind] = {**line_of(event), "count": count}
-            self.expect_trace(event, self.troubles[kind])
 
     def fail_unknown(self, event: Event) -> None:
         if self.count("unknown_errors", event):
-            self.state["last_unknown_error"] = kept = line_of(event)
-            self.expect_trace(event, kept)
-
-    def expect_trace(self, event: Event, kept: dict[str, Any]) -> None:
-        if event.get("text") and not kept["error"]:
-            self.raising, self.trace = [kept], TRACE_LINES
+            self.state["last_unknown_error"] = line_of(event)
 
     # --- the reading ---
 
@@ -384,10 +383,8 @@ class Fold:
 
     def result(self) -> dict[str, Any]:
         self.finish()
-        crashed = self.state["last_entrypoint_error"]
         return {
             **self.state,
-            "last_entrypoint_error": crashed["error"] if crashed else None,
             "worker_ids": list(self.worker_ids),
             "reconnects": max(0, self.registered - 1),
             "registrations": list(self.registrations),
