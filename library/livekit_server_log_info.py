@@ -97,8 +97,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, server_log
+from ansible.module_utils.livekit_deploy import command, commands, server_log
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.files import open_regular
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "unit": {"type": "str"},
@@ -133,7 +134,7 @@ def lines_of(argv: list[str]) -> Iterator[str]:
     if lines.status:
         raise LogError(
             f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, expected the log. "
-            f"Look at `{' '.join(argv)}` on the host"
+            f"Look at `{commands.shell(*argv)}` on the host"
         )
 
 
@@ -150,17 +151,17 @@ def lines_of_unit(unit: str) -> Iterator[str]:
 
 
 def lines_of_container(container: str) -> Iterator[str]:
-    running = output_of(["docker", "container", "inspect", "--format", "{{.State.Running}}", container]).strip()
+    running = output_of(["docker", "container", "inspect", "--format", "{{.State.Running}}", "--", container]).strip()
     if running != "true":
         found = "it does not run" if running else "no such container"
         raise LogError(f"found: container {container}: {found}, expected it running. Correct livekit_server_log_container")
-    return lines_of(["docker", "logs", container])
+    return lines_of(["docker", "logs", "--", container])
 
 
 def lines_of_file(path: str) -> Iterator[str]:
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            yield from file
+        with open_regular(Path(path)) as file:
+            yield from (line.decode(errors="replace") for line in file)
     except OSError as error:
         raise LogError(f"found: {path}: {error.strerror}, expected the LiveKit server's log. Correct livekit_server_log_path") from None
 

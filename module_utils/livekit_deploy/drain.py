@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import commands, engine, ids, process, text, worker
 from ansible.module_utils.livekit_deploy.command import Run
-from ansible.module_utils.livekit_deploy.files import write_atomically
+from ansible.module_utils.livekit_deploy.files import open_regular, write_atomically
 
 RUNTIME = Path("/run")
 DROP_IN = "zz-livekit-agent-deploy-drain.conf"
@@ -359,7 +359,7 @@ def not_own(directory: Path) -> str | None:
 
 def record_in(path: Path) -> dict[str, Any] | None:
     try:
-        with process.open_file(path) as file:
+        with open_regular(path) as file:
             found = text.parsed_object(file.read(RECORD_BYTES))
     except OSError:
         return None

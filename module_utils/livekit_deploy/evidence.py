@@ -6,6 +6,7 @@ Nothing here raises for what it finds. What cannot be read becomes a sentence: e
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ansible.module_utils.livekit_deploy import access_log, adoption, engine, worker, worker_log
+from ansible.module_utils.livekit_deploy import access_log, adoption, engine, process, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.release import API
@@ -74,7 +75,8 @@ def written(run: Run, directory: str, files: Iterable[str], env_files: Iterable[
     Neither compose's words nor any other variable are passed on: a broken env file is quoted in them, secrets and all.
     """
     options = [part for path in files for part in ("--file", path)] + [part for path in env_files for part in ("--env-file", path)]
-    status, out, err = run(["docker", "compose", "--project-directory", directory, *options, "config", "--format", "json"])
+    compose = ["docker", "compose", "--project-directory", directory, *options, "config", "--format", "json"]
+    status, out, err = run([*reader_of(Path(directory)), *compose])
     if status != 0:
         raise engine.EngineError(f"`docker compose config` in {directory} ends with status {status}; run it there to see why")
     unset = sorted(set(UNSET.findall(err)))
@@ -82,6 +84,17 @@ def written(run: Run, directory: str, files: Iterable[str], env_files: Iterable[
         raise engine.EngineError(f"they use variables of the shell that started the project: {', '.join(unset)}")
     services: dict[str, Any] = json.loads(out).get("services") or {}
     return {name: variables(service.get("environment") or {}) for name, service in services.items()}
+
+
+def reader_of(directory: Path) -> list[str]:
+    """What a command is started with that reads a project of a user: as that user, because its files may name any other file as theirs."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return []
+    if found.st_mode & 0o002:
+        raise engine.EngineError(f"{directory} can be written by everybody, so its files are not read as root")
+    return process.as_user(found.st_uid) if found.st_uid != os.geteuid() else []
 
 
 def variables(environment: dict[str, str | None]) -> dict[str, str | None]:

@@ -8,7 +8,6 @@ reads from a file of its own is not in its /proc entry, but in that of its helpe
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import pwd
@@ -18,10 +17,11 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ansible.module_utils.livekit_deploy import command, commands, engine
 from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.files import open_regular
 
 ROOT = Path("/proc")
 NAME_VARIABLES = ("LIVEKIT_AGENT_NAME", "LIVEKIT_AGENT_NAME_OVERRIDE")
@@ -445,19 +445,10 @@ def regular_file(path: Path) -> os.stat_result | None:
 
 def tail_of(path: Path) -> list[str]:
     # The process may put a pipe or a device in the file's place meanwhile: opening it must neither wait nor do anything.
-    with open_file(path) as file:
+    with open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LOG_BYTES))
         return file.read().decode(errors="replace").splitlines()
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; OSError for anything else."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "is no regular file any more", str(path))
-    return file
 
 
 def journal(run: Run, unit: Unit) -> Log:
