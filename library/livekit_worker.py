@@ -83,11 +83,6 @@ commands:
   returned: success
   type: list
   elements: str
-warnings:
-  description: What of earlier evictions could not be removed; shown as warnings of the task.
-  returned: success
-  type: list
-  elements: str
 start_command:
   description: How to start it again; empty when that is not known.
   returned: success
@@ -117,9 +112,12 @@ def main() -> None:
     if not ids.worker(worker_id):
         module.fail_json(msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log")
     try:
-        module.exit_json(**drain.Drain(command.Runner(), worker_id, dry=module.check_mode).drain(module.params["wait_seconds"]))
+        found = drain.Drain(command.Runner(), worker_id, dry=module.check_mode).drain(module.params["wait_seconds"])
     except (drain.DrainError, engine.EngineError, OSError) as error:
         module.fail_json(msg=f"worker {worker_id}: {error}")
+    for text in found.pop("warnings"):
+        module.warn(text)
+    module.exit_json(**found)
 
 
 if __name__ == "__main__":
