@@ -24,7 +24,7 @@ attributes:
     description: Says whether the file would change and does not write it.
     support: full
   diff_mode:
-    description: Shows the file before and after.
+    description: Shows the settings of this task before and after, and none of others, such as the password of a proxy.
     support: full
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
@@ -40,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 settings:
-  description: The whole configuration as it is afterwards.
+  description: What O(settings) names as it is afterwards; settings of others are not told.
   returned: always
   type: dict
 """
@@ -87,7 +87,18 @@ def merge(module: Module, path: Path) -> None:
     if changed and not module.check_mode:
         # One that others may not read can hold the password of a proxy.
         write_atomically(path, after, 0o644 if before is None else path.stat().st_mode & 0o777)
-    module.exit_json(changed=changed, settings=wanted, diff={"before": before or "", "after": after})
+    asked = module.params["settings"]
+    shown = {name: json.dumps(only(found, asked), indent=2) + "\n" for name, found in (("before", present), ("after", wanted))}
+    module.exit_json(changed=changed, settings=only(wanted, asked), diff=shown)
+
+
+def only(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Of a configuration what was asked for: the file may hold a password of others."""
+    return {
+        key: only(found[key], value) if isinstance(value, dict) and isinstance(found[key], dict) else found[key]
+        for key, value in asked.items()
+        if key in found
+    }
 
 
 if __name__ == "__main__":

@@ -96,10 +96,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
-from ansible.module_utils.livekit_deploy import command, server_log
+from ansible.module_utils.livekit_deploy import command, commands, server_log
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.files import open_regular
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "unit": {"type": "str"},
@@ -134,7 +135,7 @@ def lines_of(argv: list[str]) -> Iterator[str]:
     if lines.status:
         raise LogError(
             f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, expected the log. "
-            f"Look at `{' '.join(argv)}` on the host"
+            f"Look at `{commands.shell(*argv)}` on the host"
         )
 
 
@@ -151,14 +152,14 @@ def lines_of_unit(unit: str) -> Iterator[str]:
 
 
 def lines_of_container(container: str) -> Iterator[str]:
-    running = output_of(["docker", "container", "inspect", "--format", "{{.State.Running}}", container]).strip()
+    running = output_of(["docker", "container", "inspect", "--format", "{{.State.Running}}", "--", container]).strip()
     if running != "true":
         found = "it does not run" if running else "no such container"
         raise LogError(f"found: container {container}: {found}, expected it running. Correct livekit_server_log_container")
-    return lines_of(["docker", "logs", container])
+    return lines_of(["docker", "logs", "--", container])
 
 
-def blocks_of(file: BinaryIO, deadline: float) -> Iterator[bytes]:
+def blocks_of(file: IO[bytes], deadline: float) -> Iterator[bytes]:
     """What a file has, a piece at a time: a line of it may be larger than the memory."""
     while block := file.read(command.BLOCK):
         command.left(deadline)
@@ -168,9 +169,7 @@ def blocks_of(file: BinaryIO, deadline: float) -> Iterator[bytes]:
 def lines_of_file(path: str) -> Iterator[str]:
     """The newest 256 MiB of an ordinary file."""
     try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise LogError(f"found: {path} is no file, expected the LiveKit server's log. Correct livekit_server_log_path")
-        with Path(path).open("rb") as file:
+        with open_regular(Path(path)) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - FILE_BYTES))
             lines = command.split(blocks_of(file, time.monotonic() + READ_SECONDS))

@@ -83,11 +83,6 @@ commands:
   returned: success
   type: list
   elements: str
-warnings:
-  description: What of earlier evictions could not be removed; shown as warnings of the task.
-  returned: success
-  type: list
-  elements: str
 start_command:
   description: How to start it again; empty when that is not known.
   returned: success
@@ -121,9 +116,12 @@ def main() -> None:
     wait = module.params["wait_seconds"]
     run = command.Runner(total_seconds=wait + TOTAL_SECONDS)
     try:
-        module.exit_json(**drain.Drain(run, worker_id, dry=module.check_mode).drain(wait))
+        found = drain.Drain(run, worker_id, dry=module.check_mode).drain(wait)
     except (drain.DrainError, engine.EngineError, OSError) as error:
         module.fail_json(msg=f"worker {worker_id}: {error}")
+    for text in found.pop("warnings"):
+        module.warn(text)
+    module.exit_json(**found)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Drain:
         if found is None or not found["running"]:
             return self.result(found, known, gone=True)
         stop, is_gone = self.ways(found)
-        told = known is not None and known["identity"] == identity(found)
+        told = known is not None and known["identity"] == identity(found) and known.get("signalled", True)
         stop(found, told or found["draining"])
         if self.dry:
             return self.result(found, known, gone=False)
@@ -111,15 +111,18 @@ class Drain:
         if not self.dry:
             action()
 
-    def remember(self, found: dict[str, Any]) -> None:
-        """Before the signal: what may have been told to stop is never told again."""
+    def remember(self, found: dict[str, Any], *, signalled: bool = True) -> None:
+        """Before the signal: what may have been told to stop is never told again. Without it: only that something of ours may be there."""
         kept = ("worker_id", "worker_ids", "agent_name", "container", "project", "supervisor", "start_command", "directory")
         record = {key: found[key] for key in kept}
         if self.policy:
             update = commands.shell("docker", "update", "--restart", self.policy["before"], "--", found["container"])
             record["start_command"] = f"{update} && {found['start_command']}"
         if not self.dry:
-            self.records.write(self.worker_id, {**record, "identity": identity(found), "policy": self.policy, "told_at": time.time()})
+            self.records.write(
+                self.worker_id,
+                {**record, "identity": identity(found), "policy": self.policy, "signalled": signalled, "told_at": time.time()},
+            )
 
     # --- Docker ---
 
@@ -161,9 +164,10 @@ class Drain:
         if told or self.state_of(unit) == "deactivating":
             return
         path = self.drop_in(unit)
-        self.remember(found)
+        self.remember(found, signalled=False)
         self.act(f"write {path}", lambda: self.write_drop_in(path, unit))
         self.systemctl(unit, "daemon-reload")
+        self.remember(found)
         self.systemctl(unit, "stop", "--no-block", "--", unit.name)
 
     def systemctl(self, unit: process.Unit, *arguments: str) -> None:
@@ -174,7 +178,9 @@ class Drain:
         """Run a command about a unit; its status, which may be ``also`` beside 0."""
         status, out, err = process.run_for(self.run, unit)(argv)
         if status not in (0, also):
-            raise DrainError(f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done")
+            raise DrainError(
+                f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done. Remove what hinders it and run again"
+            )
         return status
 
     def state_of(self, unit: process.Unit) -> str:

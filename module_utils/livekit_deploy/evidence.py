@@ -5,6 +5,7 @@ Nothing here raises for what it finds. What cannot be read becomes a sentence: e
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter, deque
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ansible.module_utils.livekit_deploy import access_log, adoption, engine, logs, release, worker, worker_log
+from ansible.module_utils.livekit_deploy import access_log, adoption, engine, logs, process, release, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Reader, Run
 from ansible.module_utils.livekit_deploy.host import Host, ReleaseError
 from ansible.module_utils.livekit_deploy.text import Masker, parsed_object
@@ -77,7 +78,8 @@ def written(
         raise engine.EngineError(f"{directory} has no compose file any more")
     options = [*(["--project-name", project] if project else []), *(part for path in named for part in ("--file", path))]
     options += [part for path in env_files for part in ("--env-file", path)]
-    status, out, err = run(["docker", "compose", "--project-directory", directory, *options, "config", "--format", "json"])
+    compose = ["docker", "compose", "--project-directory", directory, *options, "config", "--format", "json"]
+    status, out, err = run([*reader_of(Path(directory)), *compose])
     if status != 0:
         raise engine.EngineError(f"`docker compose config` in {directory} ends with status {status}; run it there to see why")
     unset = sorted(set(UNSET.findall(err)))
@@ -89,6 +91,17 @@ def written(
 
 def view_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def reader_of(directory: Path) -> list[str]:
+    """What a command is started with that reads a project of a user: as that user, because its files may name any other file as theirs."""
+    try:
+        found = directory.stat()
+    except OSError:
+        return []
+    if found.st_mode & 0o002:
+        raise engine.EngineError(f"{directory} can be written by everybody, so its files are not read as root")
+    return process.as_user(found.st_uid) if found.st_uid != os.geteuid() else []
 
 
 def variables(environment: dict[str, str | None]) -> dict[str, str | None]:

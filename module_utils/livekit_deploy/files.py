@@ -17,10 +17,12 @@ NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file whole, with exactly this mode. Where that fails, a full disk say, nothing of it stays."""
+    """Replace a file whole, with exactly this mode. No link is followed. Where that fails, a full disk say, nothing of it stays."""
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()
@@ -50,22 +52,19 @@ def read_text(path: Path) -> str | None:
     Bytes that are no UTF-8 are replaced: such a text equals none that we wrote.
     """
     try:
-        # A pipe would wait for its writer, a directory is none to read.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123  of a descriptor
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
+        with open_regular(path) as file:
             data = file.read(FILE_BYTES + 1)
     except OSError as error:
-        if error.errno in NO_FILE:
+        if error.errno in (*NO_FILE, errno.EINVAL):
             return None
         raise
-    return None if len(data) > FILE_BYTES else data.decode(errors="replace")
+    return None if len(data) > FILE_BYTES else data.decode(errors="replace")  # as it is: a value may hold a carriage return
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file that others may replace meanwhile; OSError for anything else, which might wait or do something."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "is no regular file any more", str(path))
-    return file
+    """Open a regular file for reading; OSError for anything else. A pipe is not waited for, and a device not touched."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return os.fdopen(handle, "rb")

@@ -32,8 +32,19 @@ def test_settings_of_others_stay(capsys: pytest.CaptureFixture[str], tmp_path: P
     path = tmp_path / "daemon.json"
     path.write_text(THEIRS)
     found = run(capsys, path, REGISTRY)
-    assert json.loads(path.read_text()) == found["settings"]
-    assert found["settings"] == {"log-opts": {"max-size": "5m"}, "insecure-registries": ["theirs:5000", "10.0.0.5:5000"]}
+    assert json.loads(path.read_text()) == {"log-opts": {"max-size": "5m"}, **found["settings"]}
+    assert found["settings"] == {"insecure-registries": ["theirs:5000", "10.0.0.5:5000"]}
+
+
+@pytest.mark.parametrize("changes", [{"insecure-registries": ["10.0.0.5:5000"]}, {"proxies": {"no-proxy": "a.test"}}, {}])
+@pytest.mark.parametrize("checking", [True, False])
+def test_settings_of_others_are_not_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, changes: dict[str, Any], checking: bool
+) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text(json.dumps({"proxies": {"http-proxy": "http://u:do-not-tell@p", "token": "do-not-tell"}, "labels": ["do-not-tell"]}))
+    found = run(capsys, path, changes, _ansible_check_mode=checking, _ansible_diff=True, _ansible_verbosity=3)
+    assert "do-not-tell" not in json.dumps(found)
 
 
 def test_a_file_that_only_root_may_read_stays_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -315,6 +315,18 @@ def test_link_in_place_of_our_file_leads_root_nowhere(monkeypatch: pytest.Monkey
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("secret", 0o600)
 
 
+def test_unit_that_could_not_be_told_is_told_by_the_next_run(drained: Drained, tmp_path: Path) -> None:
+    host = Host([entry("systemd", supervisor={"user": os.getuid()})], ends=False)
+    blocking = tmp_path / f"user/{os.getuid()}/systemd/user/{UNIT}.d"
+    blocking.parent.mkdir(parents=True)
+    blocking.write_text("in the way")
+    with pytest.raises(DrainError, match="run again"):
+        drained(host)
+    blocking.unlink()
+    assert (host.calls, drained(host)["gone"]) == ([], False)
+    assert host.calls[-1].endswith(f"stop --no-block -- {UNIT}")
+
+
 @needs_root
 def test_drop_in_of_a_user_is_that_users_and_goes_again(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     folder = units_of(shared, STRANGER) / f"{UNIT}.d"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -378,3 +379,22 @@ def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
     }
     found = evidence.api(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, evidence.Notes())
     assert found["last_failure"] == "refused: ***"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work as another user")
+def test_project_of_a_user_is_read_as_that_user(tmp_path: Path) -> None:
+    os.chown(tmp_path, 54321, 54321)
+    asked: list[Any] = []
+
+    def run(argv: Any) -> tuple[int, str, str]:
+        asked.append(argv)
+        return 0, '{"services": {}}', ""
+
+    evidence.written(run, str(tmp_path), [])
+    assert (asked[0][0], "--reuid=54321" in asked[0], "docker" in asked[0]) == ("setpriv", True, True)
+
+
+def test_project_that_everybody_can_write_is_not_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(engine.EngineError, match="written by everybody"):
+        evidence.written(lambda _argv: (0, "{}", ""), str(tmp_path), [])

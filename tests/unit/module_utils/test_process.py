@@ -531,4 +531,4 @@ def test_user_whose_manager_does_not_answer_is_asked_once(proc: Proc) -> None:
 def test_pipe_in_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     log = logs.FileLog([tmp_path / "log"])
-    assert (list(log), log.unread) == ([], "it cannot be read: is no regular file any more")
+    assert (list(log), log.unread) == ([], "it cannot be read: is no regular file")

@@ -82,6 +82,7 @@ def test_values_of_a_programs_environment_are_masked(words: str) -> None:
         ("https://user:a%40b@host/path", f"https://{MASK}@host/path"),
         ("wss://livekit.test/agent?access_token=abc&x=1", f"wss://livekit.test/agent?access_token={MASK}&x=1"),
         ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
+        ('proxy_set_header Authorization "Basic abc";', f'proxy_set_header Authorization "Basic {MASK}";'),
         ("http://host:8080/path", "http://host:8080/path"),
         ("ratio 3:2 at 10:20", "ratio 3:2 at 10:20"),
     ],
