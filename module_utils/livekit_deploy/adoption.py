@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import engine, logs, process, release, times, web, worker, worker_log
+from ansible.module_utils.livekit_deploy import commands, engine, logs, process, release, times, web, worker, worker_log
 from ansible.module_utils.livekit_deploy.command import Reader
 
 API, AGENT = release.SERVICES
@@ -123,6 +123,42 @@ def without_registration(one: Mapping[str, Any]) -> str:
     return f"{begins}{reach['why']}"
 
 
+def unmatched(
+    adopt: str, leave: Sequence[str], workers: Sequence[Mapping[str, Any]], found: Sequence[dict[str, Any]], recorded: bool = False
+) -> str:
+    """Why a name that the inventory gives matches nothing here: a typing error, or a project whose worker does not run. Empty where each
+    does; ``recorded`` is a project that was taken over by an earlier run."""
+    there = projects(found)
+    choice = f"expected one of: {'; '.join(f'{name} ({states})' for name, states in there.items()) or 'none, this host has no project'}"
+    if adopt and adopt not in there and not recorded:
+        named = f"livekit_agent_adopt_project names {adopt}, which is no compose project of this host"
+        return f"found: {named}, {choice}. Correct it, or remove it"
+    if adopt and not recorded and not any(one["project"] == adopt for one in workers):
+        return (
+            f"found: compose project {adopt}, which livekit_agent_adopt_project names, has no worker that runs ({there[adopt]}), expected "
+            f"one. Start it ({commands.shell('docker', 'compose', '-p', adopt, 'start')}), or remove livekit_agent_adopt_project"
+        )
+    if unknown := [name for name in leave if name not in there]:
+        return (
+            f"found: livekit_agent_leave_projects names {', '.join(unknown)}, which this host has no compose project of, {choice}. Correct "
+            "it, or remove it"
+        )
+    return ""
+
+
+def projects(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The compose projects of a host that are none of a release, each with the state of its services."""
+    states: dict[str, list[str]] = {}
+    for container in found:
+        if (name := engine.labels(container).get(engine.PROJECT_LABEL)) and not is_ours(container):
+            states.setdefault(name, []).append(f"{engine.labels(container).get(engine.SERVICE_LABEL)} {state_of(container)}")
+    return {name: ", ".join(sorted(services)) for name, services in sorted(states.items())}
+
+
+def state_of(container: dict[str, Any]) -> str:
+    return str(container["State"].get("Status") or ("running" if container["State"]["Running"] else "stopped"))
+
+
 def described(one: Mapping[str, Any]) -> str:
     name = worker.name_of(one)
     called = "an agent name that is not known" if name is None else f"agent name {name!r}"
@@ -172,8 +208,10 @@ def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]],
             "worker": engine.name(own),
             "api": engine.name(api) if api else None,
             "signal": one["signal"],
-            # What runs again when the project is brought back.
-            "containers": sorted(engine.name(container) for container in mine if container is own or stays(container)),
+            # What is stopped, and runs again when the project is brought back. Adopted by an earlier version it may be all of the project.
+            "containers": sorted(engine.name(container) for container in parts.values()),
+            # What is left as it is.
+            "others": {engine.name(one): state_of(one) for one in mine if one not in parts.values()},
             "ports": sorted({port for container in mine for port in published(container)}),
             "policies": {},
         },
@@ -211,6 +249,11 @@ def known(record: Mapping[str, Any] | None) -> list[str]:
     return [record["adopted"]["worker"]] if record and record.get("adopted") else []
 
 
+def services(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Worker and API of an adopted project: all that is stopped of it. A database or a LiveKit server may be used by others."""
+    return {name: container for name, container in members(record, found).items() if name in release.SERVICES}
+
+
 def members(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own, as the
     Engine writes them (``/name``), so that none is taken for one of the two."""
@@ -240,13 +283,13 @@ def lacking(record: Mapping[str, Any], found: Sequence[dict[str, Any]], serving:
 
 def always(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1, measured)."""
-    mine = members(record, found).values()
+    mine = services(record, found).values()
     changed = {engine.name(c): "always" for c in mine if engine.restart_policy(c) == "always"}
     return {**record["adopted"]["policies"], **changed}
 
 
 def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service: str) -> list[dict[str, Any]]:
-    """The containers of a step that starts one part of a release: before the worker all that ran and are neither worker nor API."""
+    """The containers of a step that starts one part of a release: before the worker what else was stopped, by an earlier version."""
     mine = members(record, found)
     others = [c for part, c in mine.items() if part not in release.SERVICES and engine.name(c) in record["adopted"]["containers"]]
     # In the order in which they were made: compose makes first what others depend on.
@@ -262,6 +305,14 @@ def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
             return False
         time.sleep(0.3)
     return port is not None
+
+
+def fate(record: Mapping[str, Any], successor: str) -> list[str]:
+    """What becomes of each service of an adopted project, a line each."""
+    adopted = record["adopted"]
+    parts = {adopted["worker"]: "the worker", adopted["api"]: "the API"}
+    lines = [f"{name} ({parts.get(name)}): stopped when {successor} serves, and kept" for name in parts if name]
+    return [*lines, *(f"{name} ({state}): left as it is" for name, state in (adopted.get("others") or {}).items())]
 
 
 # --- what a run does with it ---

@@ -138,6 +138,8 @@ class Deployment:
             raise ReleaseError(why)
         mine = [one for one in workers if adopt and one["project"] == adopt]
         again = current if adopt == project else None
+        if why := adoption.unmatched(adopt, order.leave, workers, listed, recorded=bool(again)):
+            raise ReleaseError(why)
         # One whose worker does not run now stays as it was recorded.
         record = adoption.record_of(self.host.app, mine[0], listed, again) if mine else again
         if not write:
@@ -380,12 +382,16 @@ def notes(host: str, answer: Mapping[str, Any], check: bool, playbooks: Playbook
     if plan["changed"] and (adopted := current.get("adopted")):
         lines.append(
             f"{host}: compose project {adopted['project']} ({adopted['directory']}) {'would be' if check else 'is'} adopted as release "
-            f"{current['id']}: drained and stopped when {plan['id']} serves, and kept"
+            f"{current['id']}"
         )
+        lines += [f"  {line}" for line in adoption.fate(current, plan["id"])]
         back_to = (playbooks or Playbooks()).start("rollback.yml", limit=host, rollback_to=current["id"])
         lines.append(f"  back to it: {back_to}")
         if current["api_port"] is None:
-            lines.append("  which API is of it is not known: while it serves, the proxy answers 502, also after a rollback")
+            lines.append(
+                "  which API is of it is not known, so it runs on and is yours to stop: while the project serves, the proxy answers 502, "
+                "also after a rollback"
+            )
     if plan["adopted"] and plan["api_port"] is None:
         lines.append(
             f"{host}: which API is of compose project {plan['project']} is not known: while it serves, the proxy answers 502. Point your "
@@ -437,7 +443,9 @@ def dry(host: str, plan: Mapping[str, Any], current: Mapping[str, Any]) -> list[
     for service, image in plan["images"].items():
         before = (current.get("images") or {}).get(service)
         lines += [] if image == before else [f"  image of {service} {before or 'none'} -> {image}"]
-    old = f", then stop those of {release.project_of(current)}" if current else ""
+    adopted = current.get("adopted")
+    of = "worker and API" if adopted and adopted["api"] else "the worker" if adopted else "those"
+    old = f", then stop {of} of {release.project_of(current)}" if current else ""
     return [*lines, f"  containers: start those of {plan['project']}{old}"]
 
 

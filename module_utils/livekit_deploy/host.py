@@ -131,7 +131,7 @@ class Host:
         """The containers of a release by compose service; those of another compose project only where it has no such service itself."""
         record = self.record(release_id) or {}
         if record.get("adopted"):
-            return {name: self.service(c) for name, c in adoption.members(record, found).items()}
+            return {name: self.service(c) for name, c in adoption.services(record, found).items()}
         candidate = release.candidate_project(self.app, release_id)
         mine = [c for c in found if self.release_of(c) == release_id and engine.labels(c).get(engine.PROJECT_LABEL) != candidate]
         mine.sort(key=lambda c: not self.is_astray(c))
@@ -707,12 +707,12 @@ class Host:
         self.point_to(None)
 
     def keep_stopped(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Let no container of an adopted project come back by itself; how each was is noted first."""
+        """Let neither worker nor API of an adopted project come back by itself; how each was is noted first."""
         found = engine.containers(self.run)
         policies = adoption.always(record, found)
         if policies != record["adopted"]["policies"]:
             record = self.save(record, adopted={**record["adopted"], "policies": policies})
-        for container in adoption.members(record, found).values():
+        for container in adoption.services(record, found).values():
             if engine.restart_policy(container) == "always":
                 engine.docker(self.run, "update", "--restart", "unless-stopped", container["Id"])
         return record

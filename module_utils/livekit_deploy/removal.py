@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import commands, engine, history, release, worker
+from ansible.module_utils.livekit_deploy import adoption, commands, engine, history, release, worker
 from ansible.module_utils.livekit_deploy.deployment import Deployment
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.host import (
@@ -107,7 +107,7 @@ class Removal:
         return list(dict.fromkeys(str(r["agent_name"]) for r in [*serving, *running] if r.get("agent_name")))
 
     def adopted(self, records: Sequence[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [adopted_project(r, self.host.services(r["id"], found)) for r in records if r.get("adopted")]
+        return [adopted_project(r, found) for r in records if r.get("adopted")]
 
     def volumes(self, records: Sequence[Mapping[str, Any]], mine: Sequence[Mapping[str, Any]]) -> list[str]:
         """Named volumes of our releases: data, which is the user's to remove."""
@@ -254,13 +254,16 @@ def is_anonymous(volume: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{64}", volume))
 
 
-def adopted_project(record: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def adopted_project(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is told of a project that was adopted: of it, what was stopped."""
     adopted = record["adopted"]
+    there = {engine.name(c): bool(c["State"]["Running"]) for c in adoption.members(record, found).values()}
+    parts = {engine.name(c) for c in adoption.services(record, found).values()}
     return {
         "project": adopted["project"],
         "directory": adopted["directory"],
-        "containers": sorted(one["container"] for one in services.values()),
-        "running": sorted(one["container"] for one in services.values() if one["running"]),
+        "containers": sorted(name for name in there if name in parts or name in adopted["containers"]),
+        "running": sorted(name for name, runs in there.items() if runs and name in parts),
         "policies": dict(adopted.get("policies") or {}),
     }
 

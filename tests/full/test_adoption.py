@@ -25,6 +25,8 @@ PROJECT, UNRELATED = "hand-made", "unrelated"
 DIRECTORY = f"/srv/{PROJECT}"
 # A container of the worker's service that was started once, with another command, and has ended.
 LEFTOVER = f"{PROJECT}-bot-run-once"
+# A service that is neither worker nor API.
+IDLE = f"{PROJECT}-idle-1"
 ENVIRONMENT = {"SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf", "SIDEKICK_DRAIN_TIMEOUT_SECONDS": "120"}
 NEVER_REGISTERS: dict[str, Any] = {
     "livekit_agent_env": {**ENVIRONMENT, "SIDEKICK_FAULT": "never_registers"},
@@ -123,7 +125,8 @@ def runs(container: Container) -> bool:
 
 
 def policies(containers: dict[str, Container]) -> set[str]:
-    return {c.settings["RestartPolicy"]["Name"] for c in of(PROJECT, containers).values()}
+    """Of worker and API; the project's other service stays as it is."""
+    return {c.settings["RestartPolicy"]["Name"] for name, c in of(PROJECT, containers).items() if name != IDLE}
 
 
 def compose_files(lab: Lab, worker: str, api: str) -> dict[str, dict[str, Any]]:
@@ -243,20 +246,22 @@ def test_release_is_proven_as_any_other(adopted: Step) -> None:
 
 def test_call_of_the_hand_made_worker_outlasts_the_adoption(adoption: Adopted) -> None:
     running = {name for name, c in of(PROJECT, adoption.step.containers).items() if runs(c)}
-    assert running == {f"{PROJECT}-bot-1", f"{PROJECT}-idle-1"}
+    assert running == {f"{PROJECT}-bot-1", IDLE}
     assert (adoption.in_the_call, adoption.exit_status) == (True, "0")
 
 
-def test_all_of_the_project_is_stopped_and_kept(adoption: Adopted, day: Day) -> None:
+def test_worker_and_api_of_the_project_are_stopped_and_kept(adoption: Adopted, day: Day) -> None:
     mine = of(PROJECT, adoption.later)
     assert {name: c.id for name, c in mine.items()} == {name: c.id for name, c in of(PROJECT, day.before).items()}
-    assert [name for name, c in mine.items() if runs(c)] == []
+    assert [name for name, c in mine.items() if runs(c)] == [IDLE]
+    assert mine[IDLE].identity == day.before[IDLE].identity
     assert (policies(day.before), policies(adoption.later)) == ({"always"}, {"unless-stopped"})
 
 
 def test_report_names_the_project_and_the_way_back(adopted: Step) -> None:
     said = "\n".join(adopted.run.report["notes"])
     assert f"{NAME}: compose project {PROJECT} ({DIRECTORY}) is adopted as release {adopted.record['previous']}" in said
+    assert f"{IDLE} (running): left as it is" in said
     assert f"playbooks/rollback.yml --limit {NAME} -e rollback_to={adopted.record['previous']}" in said
     assert f"{NAME} no longer serves {OLD}: nobody serves it" in said
 
@@ -286,7 +291,9 @@ def test_next_deployment_returns_to_the_inventory_and_loses_nothing(again: Step,
     assert (again.record["agent_name"], again.record["previous"], again.record["rolled_back"]) == (OLD, back.record["id"], None)
     assert f"{NAME}: had been rolled back to {OLD}" in "\n".join(again.run.report["notes"])
     mine = of(PROJECT, again.containers)
-    assert {name: (c.id, runs(c)) for name, c in mine.items()} == {name: (c.id, False) for name, c in of(PROJECT, day.before).items()}
+    assert {name: (c.id, runs(c)) for name, c in mine.items()} == {
+        name: (c.id, name == IDLE) for name, c in of(PROJECT, day.before).items()
+    }
     assert again.run.row(NAME)["verdict"] == "exclusive"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,42 @@ def test_worker_with_another_form_of_log_is_adopted(run: Deployment, machine: Ma
     assert begin(run)["release"]["earlier_worker_ids"] == ["AW_old"]
 
 
+NAMED = [
+    (
+        "sed",
+        [],
+        r"names sed, which is no compose project of this host, expected one of: seed \(bot stopped, cache",
+    ),
+    ("seed", [], r"compose project seed, which livekit_agent_adopt_project names, has no worker that runs \(bot stopped, cache running"),
+    ("", ["sed"], r"livekit_agent_leave_projects names sed, which this host has no compose project of, expected one of: seed \(bot"),
+    ("", ["seed"], ""),
+]
+
+
+@pytest.mark.parametrize(("adopt", "leave", "words"), NAMED)
+@pytest.mark.parametrize("check", [True, False])
+def test_name_that_matches_nothing_is_refused_with_the_projects_of_the_host(
+    run: Deployment, machine: Machine, adopt: str, leave: list[str], words: str, check: bool
+) -> None:
+    machine.stop(BOT, ends=True)
+    order = replace(ORDER, adopt=adopt, leave=leave)
+    with pytest.raises(ReleaseError, match=words) if words else nullcontext():
+        run.preview(order) if check else begin(run, order)
+    assert bool(run.host.records()) is not (bool(words) or check)
+
+
+def test_worker_that_restarts_is_told_with_its_state(run: Deployment, machine: Machine) -> None:
+    machine.container(BOT)["State"] |= {"Running": False, "Status": "restarting"}
+    with pytest.raises(ReleaseError, match=r"has no worker that runs \(bot restarting"):
+        begin(run)
+
+
+def test_host_without_a_project_says_so(run: Deployment, machine: Machine) -> None:
+    machine.containers = []
+    with pytest.raises(ReleaseError, match="expected one of: none, this host has no project"):
+        begin(run)
+
+
 # --- taken over ------------------------------------------------------------------------------------------------------
 
 
@@ -295,31 +332,37 @@ def test_preview_of_an_adoption_writes_nothing(run: Deployment) -> None:
     assert (run.host.records(), run.host.current(), answer["plan"]["agent_name_before"]) == ([], None, "old")
     lines = deployment.notes("a", answer, check=True)
     assert lines[0].startswith("a: compose project seed (/srv/seed) would be adopted as release 20251201T000000Z-")
-    assert lines[-1].endswith("then stop those of seed")
+    assert {
+        f"  {BOT} (the worker): stopped when {answer['plan']['id']} serves, and kept",
+        f"  {WEB} (the API): stopped when {answer['plan']['id']} serves, and kept",
+        f"  {CACHE} (running): left as it is",
+    } < set(lines)
+    assert lines[-1].endswith("then stop worker and API of seed")
 
 
 def test_report_says_how_to_bring_it_back(run: Deployment) -> None:
     answer = begin(run)
     lines = deployment.notes("a", answer, check=False)
     assert "is adopted as release" in lines[0]
-    assert lines[1].endswith(f"playbooks/rollback.yml --limit a -e rollback_to={answer['release']['id']}")
+    assert lines[4].endswith(f"playbooks/rollback.yml --limit a -e rollback_to={answer['release']['id']}")
 
 
-def test_all_of_it_is_stopped_and_kept_after_the_switch(run: Deployment, machine: Machine) -> None:
+def test_worker_and_api_alone_are_stopped_and_kept_after_the_switch(run: Deployment, machine: Machine) -> None:
     answer = deploy(run, machine)
-    assert sorted(running(machine)) == sorted(f"{answer['plan']['id']}-{service}" for service in release.SERVICES)
+    assert sorted(running(machine)) == sorted([CACHE, *(f"{answer['plan']['id']}-{service}" for service in release.SERVICES)])
     assert {BOT, WEB, CACHE} < {container["Id"] for container in machine.containers}
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", BOT]]
     stopped = [command[-1] for command in machine.asked("docker", "stop")]
-    assert stopped == [WEB, CACHE]
+    assert stopped == [WEB]
+    assert [c for c in machine.commands if CACHE in c and c[1] in ("stop", "start", "update", "kill", "rm")] == []
     assert "down" not in [word for command in machine.commands for word in command]
 
 
 def test_stopped_container_does_not_come_back_when_docker_starts(run: Deployment, machine: Machine) -> None:
     answer = deploy(run, machine)
-    assert policies(machine) == dict.fromkeys((BOT, WEB, CACHE), "unless-stopped")
+    assert policies(machine) == {**dict.fromkeys((BOT, WEB), "unless-stopped"), CACHE: "always"}
     record = run.host.record(answer["release"]["id"]) or {}
-    assert (record["state"], record["adopted"]["policies"]) == ("retired", {BOT: "always", CACHE: "always"})
+    assert (record["state"], record["adopted"]["policies"]) == ("retired", {BOT: "always"})
     changed = [machine.commands.index(command) for command in machine.asked("docker", "update")]
     assert max(changed) < min(machine.commands.index(command) for command in machine.asked("docker", "stop"))
 
@@ -396,7 +439,7 @@ def test_what_was_run_once_of_a_service_is_neither_worker_nor_api(run: Deploymen
     assert [command[-1] for command in machine.asked("docker", "kill")] == [BOT]
     assert run.host.can_go_back({"previous": answer["release"]["id"]}) is False
     return_to_it(run)
-    assert [command[-1] for command in machine.asked("docker", "start")] == [CACHE, BOT, WEB]
+    assert [command[-1] for command in machine.asked("docker", "start")] == [BOT, WEB]
     assert run.host.info()["drift"] == []
 
 
@@ -408,12 +451,12 @@ def test_release_that_fails_goes_back_to_a_project_with_what_was_run_once(run: D
     assert run.abandon(answer["fence"], "it crashed")["serving"] == answer["release"]["id"]
 
 
-def test_what_is_run_once_meanwhile_is_stopped_and_not_started_again(run: Deployment, machine: Machine) -> None:
+def test_what_is_run_once_meanwhile_is_left_as_it_is(run: Deployment, machine: Machine) -> None:
     left = run_once(machine, "web", running=True)
     deploy(run, machine)
-    assert left not in running(machine)
+    assert left in running(machine)
     return_to_it(run)
-    assert left not in running(machine)
+    assert left in running(machine)
 
 
 def test_container_that_cannot_be_read_keeps_no_release_from_being_taken_back(run: Deployment, machine: Machine) -> None:
@@ -525,7 +568,7 @@ def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine,
     assert (plan["gated"], plan["candidate"]) == (False, None)
     assert sorted(running(machine)) == sorted([BOT, WEB, CACHE])
     started = [command[-1] for command in machine.asked("docker", "start")]
-    assert started == [CACHE, BOT, WEB]
+    assert started == [BOT, WEB]
     assert (before[WEB], policies(machine)) == ("unless-stopped", {BOT: "always", WEB: "unless-stopped", CACHE: "always"})
     current = run.host.current() or {}
     assert (current["id"], current["rolled_back"]["kind"], current["previous"]) == (plan["id"], "release", first["plan"]["id"])
@@ -563,8 +606,8 @@ def test_return_that_was_left_in_the_middle_is_stopped_and_kept(run: Deployment,
 
 def test_rollback_is_refused_when_its_containers_are_gone(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    machine.containers = [container for container in machine.containers if container["Id"] != CACHE]
-    with pytest.raises(ReleaseError, match=rf"adopted compose project seed, whose containers are gone \({CACHE}\)"):
+    machine.containers = [container for container in machine.containers if container["Id"] != WEB]
+    with pytest.raises(ReleaseError, match=rf"adopted compose project seed, whose containers are gone \({WEB}\)"):
         begin(run, back("20260102T000000Z"))
 
 
@@ -589,7 +632,7 @@ def test_choice_has_nothing_that_would_be_refused(run: Deployment, machine: Mach
     adopted = deploy(run, machine)["release"]["id"]
     with pytest.raises(ReleaseError, match=f"To choose from: {adopted}"):
         begin(run, back("20260102T000000Z", "20250101T000000Z-00000001"))
-    machine.containers = [container for container in machine.containers if container["Id"] != CACHE]
+    machine.containers = [container for container in machine.containers if container["Id"] != BOT]
     with pytest.raises(ReleaseError, match="To choose from: none"):
         begin(run, back("20260102T000000Z", "20250101T000000Z-00000001"))
 
@@ -601,10 +644,17 @@ def test_adopted_project_under_the_shared_name_is_known_to_share_it(run: Deploym
     assert begin(run, replace(ORDER, stamp="20260102T000000Z", goal=goal))["plan"]["rolled_back"]["kind"] == kind
 
 
-def test_its_containers_are_started_in_the_order_in_which_they_were_made(run: Deployment, machine: Machine) -> None:
+def test_what_an_earlier_version_has_stopped_is_started_in_the_order_in_which_it_was_made(run: Deployment, machine: Machine) -> None:
     machine.hand_made("seed", db={"created": "2025-11-30T00:00:00.5Z"}, proxy={"created": "2025-12-02T00:00:00Z"})
-    deploy(run, machine)
+    old = run.host.record(deploy(run, machine)["release"]["id"]) or {}
+    every = [BOT, CACHE, "seed-db-1", "seed-proxy-1", WEB]
+    kept = {key: value for key, value in old["adopted"].items() if key != "others"}
+    run.host.save(old, adopted={**kept, "containers": every, "policies": {CACHE: "always"}})
+    for name in every:
+        machine.stop(name, ends=True)
+    machine.container(CACHE)["HostConfig"]["RestartPolicy"]["Name"] = "unless-stopped"
     return_to_it(run)
+    assert policies(machine)[CACHE] == "always"
     started = [command[-1] for command in machine.asked("docker", "start")]
     assert started == ["seed-db-1", CACHE, "seed-proxy-1", BOT, WEB]
 
@@ -695,12 +745,13 @@ def test_a_second_try_makes_the_same_record(machine: Machine) -> None:
     assert release.ID_PATTERN.fullmatch(one_more["id"])
 
 
-def test_what_had_ended_before_is_not_started_again(machine: Machine) -> None:
+def test_what_is_neither_worker_nor_api_is_not_started_again(machine: Machine) -> None:
     machine.hand_made("seed", migrate={"running": False})
     (found,) = adoption.strangers(machine.run, machine.containers, {})
     record = adoption.record_of("app", found, machine.containers)
     started = [container["Id"] for container in adoption.to_start(record, machine.containers, "agent-worker")]
-    assert started == [CACHE, BOT]
+    assert started == [BOT]
+    assert record["adopted"]["others"] == {CACHE: "running", "seed-migrate-1": "stopped"}
 
 
 def test_only_workers_of_adopted_projects_are_claimed() -> None:
