@@ -362,3 +362,18 @@ def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, 
 
 def test_directory_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path) -> None:
     assert lacking(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [str(tmp_path / "none")]
+
+
+def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host, machine: Machine, tmp_path: Path) -> None:
+    machine.logs[f"{PROJECT}-agent-worker-id"] = "\n".join([requested("AJ_1", -50), REGISTERED.replace("-500", "-40")])
+    found = gathered(serving, tmp_path)
+    (worker,) = found["workers"]
+    assert worker["reach"]["begins"] == pytest.approx(NOW - 50, abs=1)
+    assert any(text.startswith(f"the log of {PROJECT}-agent-worker-1 begins at") for text in found["unread"])
+
+
+def test_log_of_the_api_is_held_in_bounded_memory() -> None:
+    log = evidence.Dispatches(NOW - 600)
+    for number in range(3000):
+        log.take(created(-60, name=f"name-{number}"))
+    assert (len(log.names), len(log.created)) == (evidence.NAMES_KEPT, evidence.DISPATCHES_KEPT)
