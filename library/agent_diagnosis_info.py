@@ -135,7 +135,8 @@ projects:
 proxy:
   description:
     - Requests in the proxy's access log since RV(since), C(by_status) and C(by_request) (the ten most frequent, without queries).
-    - C(last) is the time of the newest request in the log, also if it is older.
+    - C(last) is the time of the newest request in the log, also if it is older. C(reach) says from when on all requests were counted, as
+      that of a worker's log does.
   returned: always
   type: dict
 api:
@@ -143,7 +144,7 @@ api:
     - The API's C(container), whether it is C(running), its C(service), C(url) (LIVEKIT_URL) and C(env) (the agent name variables).
     - C(read) tells that its log was understood, so that the rest is known.
     - C(agent_names) counts the dispatches to each name since RV(since), C(dispatches) has the newest 200 with C(room), C(dispatch_id),
-      C(agent_name) and C(time); C(failed) counts those that failed, C(last_failure) says why.
+      C(agent_name) and C(time); C(failed) counts those that failed, C(last_failure) says why. C(reach) is that of its log.
   returned: always
   type: dict
 unread:

@@ -21,8 +21,7 @@ options:
       - "Also plain processes (systemd units, hand-started, in a container of another engine): those with an agent name, or with
         a LiveKit URL and a command that runs C(start) or C(dev), or with job processes of livekit-agents. Of a tree of processes
         only the worker itself."
-      - A process's log is the regular file it writes to, else the journal of its unit, the last 200000 lines or 64 MiB of it.
-        Otherwise its worker id is not known.
+      - A process's log is the regular file it writes to, else the journal of its unit. Otherwise its worker id is not known.
       - A process is asked for its load only on a port that is its own, in the host's network.
     type: bool
     default: false
@@ -84,6 +83,13 @@ workers:
       (C(name) tells what); C(enabled) tells whether it starts again at boot, none when that is not known.
     - C(start_command) is how to start it again, empty when that is not known. Of a process started by hand it has program, script and
       subcommand only, because any other word may be a secret.
+    - C(reach) says how far back its log was read, with C(begins) and C(ends) (seconds since the epoch), C(whole) (nothing between is
+      missing) and C(why) it does not reach further back. A log of more than 256 MiB is read from its newest part on.
+    - C(sdk) is V(python) or V(node), none when that is not known; C(dev) tells that it was started with C(dev), C(unnamed) is the line
+      of a registration in which no id can be read.
+    - C(troubles) has for each kind of job process that died C(count), and the newest C(line), C(error) and C(time); C(unknown_errors)
+      counts lines of level ERROR that are not known, C(last_unknown_error) is the newest. C(oom_killed) tells that the kernel killed
+      a process of it for want of memory since it started. What quotes the log has no secret of its environment.
     - C(pid) is the main process on the host, C(directory) the directory of the compose project or of the process.
   returned: always
   type: list

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy import times
-from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.files import write_atomically
 from ansible.module_utils.livekit_deploy.lock import Record
 from ansible.module_utils.livekit_deploy.text import parsed_object
 
@@ -23,7 +23,8 @@ KEEP = 1000
 def entries(path: Path) -> list[dict[str, Any]]:
     """All entries; a line that a hand has broken is left out."""
     found = []
-    for line in (read_text(path) or "").splitlines():
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
         entry = parsed_object(line)
         found += [entry] if entry else []
     return found

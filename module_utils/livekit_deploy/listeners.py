@@ -15,6 +15,7 @@ from ansible.module_utils.livekit_deploy.files import read_text
 
 EVERY, LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104  what /proc says, nothing listens
 LISTENS = "0A"
+SOCKET = re.compile(r"(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{32}):[0-9A-Fa-f]{1,4}")
 DOCKER_PROXY = "docker-proxy"
 
 
@@ -41,7 +42,7 @@ class Owner:
 def parsed(table: str) -> Iterator[Listener]:
     """The listening sockets of /proc/net/tcp or tcp6 that keep others from a port of an IPv4 address."""
     for fields in (line.split() for line in table.splitlines()[1:]):
-        if len(fields) > 9 and fields[3] == LISTENS:
+        if len(fields) > 9 and fields[3] == LISTENS and SOCKET.fullmatch(fields[1]):
             number, _, port = fields[1].partition(":")
             if (address := address_of(number)) is not None:
                 yield Listener(address, int(port, 16), fields[9])

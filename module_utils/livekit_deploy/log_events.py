@@ -151,5 +151,6 @@ def short(line: str, limit: int = 240) -> str:
         # The traceback of a job's entrypoint is part of the message (livekit-agents 1.8.9), any other is in exc_info.
         message = event["message"].strip().splitlines() or [""]
         trace = [*message[1:], *str(event.get("exc_info") or "").strip().splitlines()]
-        line = ": ".join([event["level"], message[0], *trace[-1:]])
+        raised = trace[-1:] or [text for text in [event.get("error")] if isinstance(text, str)]
+        line = ": ".join([event["level"], message[0], *raised])
     return cut(line, limit)

@@ -220,7 +220,7 @@ class FileLog(Log):
                 skipping = not newline
             yield block
 
-    def shorter(self) -> Log:
+    def shorter(self) -> FileLog:
         return FileLog(self.paths, self.began, max(1, self.size // FEWER))
 
 

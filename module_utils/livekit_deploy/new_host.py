@@ -160,7 +160,7 @@ def inserted(text: str, group: str, host: str, values: Mapping[str, Any]) -> str
     """The text of an inventory with the host as the last one of its group; everything else is as it was."""
     try:
         before = plain(text)
-    except yaml.YAMLError as error:
+    except UNREADABLE as error:
         raise EntryError(f"found: it is no YAML ({' '.join(str(error).split())[:200]}), expected a YAML inventory. Correct it") from None
     if before is None or isinstance(before, dict):
         after = with_entry(text, group, host, values)
@@ -259,6 +259,10 @@ def scalar(value: Any) -> str:
 # --- that nothing else has changed -----------------------------------------------------------------------------------
 
 
+# A number of thousands of digits, brackets nested a thousand deep: no inventory, and no YAMLError either.
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+
+
 class Loader(yaml.SafeLoader):
     """Reads a value with a tag that it does not know, such as ``!vault``, as its text."""
 
@@ -277,7 +281,7 @@ def plain(text: str) -> Any:
 def reads_as(text: str, wanted: Any) -> bool:
     try:
         return bool(plain(text) == wanted)
-    except yaml.YAMLError:
+    except UNREADABLE:
         return False
 
 

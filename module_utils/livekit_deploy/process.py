@@ -39,7 +39,7 @@ INIT = frozenset({"systemd", "init"})
 LISTEN = "0A"
 CONTAINERS = (
     ("Kubernetes", re.compile(r"kubepods")),
-    ("Docker", re.compile(r".*/docker[/-]([0-9a-f]{64})")),
+    ("Docker", re.compile(r"^.*/docker[/-]([0-9a-f]{64})")),
     ("Podman", re.compile(r"/libpod-([0-9a-f]{64})")),
     ("containerd", re.compile(r"/(?:nerdctl|cri-containerd|crio)-([0-9a-f]{64})")),
     ("LXC", re.compile(r"/lxc(?:\.payload)?[./]([^/]+)")),
@@ -152,8 +152,8 @@ def read_table(root: Path) -> Table:
             continue
         try:
             process, readable = read_process(entry)
-        except OSError:
-            continue  # it ended meanwhile
+        except (OSError, ValueError, LookupError):
+            continue  # it ended meanwhile, or is told of in a form that nobody knows
         if process.argv:  # not the kernel's own
             processes[process.pid] = process
             hidden += [] if readable else [process.pid]
@@ -484,16 +484,18 @@ def addresses(root: Path, process: Process) -> list[tuple[str, int]]:
         if (entry / "ns/net").readlink() != (root / "self/ns/net").readlink():
             return []
         sockets = {str(path.readlink())[8:-1] for path in (entry / "fd").iterdir() if str(path.readlink()).startswith("socket:[")}
-        tables = [(entry / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        tables = [(entry / "net" / name).read_text(errors="replace").splitlines()[1:] for name in ("tcp", "tcp6")]
     except OSError:
         return []
     rows = [line.split() for table in tables for line in table]
-    found = [address_of(row[1]) for row in rows if row[3] == LISTEN and row[9] in sockets]
+    found = [address for row in rows if len(row) > 9 and row[3] == LISTEN and row[9] in sockets if (address := address_of(row[1]))]
     return sorted(set(found), key=lambda address: (address[1] != engine.WORKER_PORT, address))
 
 
-def address_of(text: str) -> tuple[str, int]:
+def address_of(text: str) -> tuple[str, int] | None:
     """From ``0100007F:1F91`` to an address that answers on this host; where it listens on all, or with IPv6, loopback does."""
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{8}){1,4}:[0-9A-Fa-f]{1,4}", text):
+        return None
     address, _, port = text.partition(":")
     four = ".".join(str(byte) for byte in reversed(bytes.fromhex(address))) if len(address) == 8 else "127.0.0.1"
     return ("127.0.0.1" if four == "0.0.0.0" else four), int(port, 16)  # noqa: S104  compared, not bound

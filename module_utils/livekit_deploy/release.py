@@ -92,7 +92,7 @@ def env_file(values: dict[str, str]) -> str:
     return "".join(env_line(name, values[name]) + "\n" for name in sorted(values))
 
 
-ENV_LINE = re.compile(r"""(?P<name>[^=\n]+)=(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")\n""")
+ENV_LINE = re.compile(r"""(?m)^(?P<name>[^=\n]+)=(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")\n""")
 ESCAPES = {"\\n": "\n", "\\r": "\r", "$$": "$"}
 
 

@@ -20,7 +20,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u20
 
 MASK = "***"
 JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
-CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]{1,30}://)[^\s/@'\"]*:[^\s/@'\"]*@")
+CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]{1,30}://)(?=[^\s/@'\":]*:)[^\s/@'\"]+@")
 PARAMETERS = re.compile(r"(?i)(?P<name>\b(?:access_?token|token|api_?key|api_?secret|secret|password|passwd|signature)=)[^\s&'\"]+")
 BEARER = re.compile(r"(?i)(?P<name>\bauthorization\b['\"]?\s*[:=]?\s*['\"]?(?:bearer|basic)\s+)[^\s'\";]+")
 SECRET_NAME = re.compile(r"(?i)secret|passw|passphrase|token|key|credential|auth|dsn|private|salt|cookie|session|pwd|signature")

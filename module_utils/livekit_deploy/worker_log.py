@@ -51,6 +51,7 @@ TROUBLES: tuple[tuple[str, str], ...] = (
     ("error initializing process", INITIALIZATION),
     ("all in-flight spawns failed to initialize", INITIALIZATION),
     ("error initializing inference runner", INITIALIZATION),
+    ("supervised process run failed", INITIALIZATION),  # agents-js
     ("process is unresponsive, killing process", UNRESPONSIVE),
     ("job is unresponsive", UNRESPONSIVE),  # agents-js
     ("failed to acquire process for job", NO_PROCESS),
@@ -96,7 +97,15 @@ WORDS = (
 TELLING = (
     *("registered worker", "job request", "draining", "starting worker", "worker failed", "failed to ", "capacity", "no answer was given"),
     *("assignment for", "passed on", "probe answered", "is guarded", "exception while", "participant entrypoint", "memory limit"),
-    *("exited with", "exited unexpectedly", "error initializing", "error launching", "unresponsive", "request_fnc failed"),
+    *(
+        "exited with",
+        "exited unexpectedly",
+        "error initializing",
+        "error launching",
+        "unresponsive",
+        "process run failed",
+        "request_fnc failed",
+    ),
     *("RequestFunc failed", "ERROR", "CRITICAL", "FATAL", "Traceback", '"error"', "[error", '"critical"', '"level":5', '"level":6'),
 )
 
@@ -306,6 +315,7 @@ class Fold:
             deployment=found["deployment"],
             connected=True,
             sdk=event["sdk"],
+            sdk_version=text_of(event.get("version")) or self.state["sdk_version"],
             unnamed=None if worker_id else told(event),  # kept, so that no message speaks against it
         )
 

@@ -398,3 +398,18 @@ def test_project_that_everybody_can_write_is_not_read(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(engine.EngineError, match="written by everybody"):
         evidence.written(lambda _argv: (0, "{}", ""), str(tmp_path), [])
+
+
+def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host, machine: Machine, tmp_path: Path) -> None:
+    machine.logs[f"{PROJECT}-agent-worker-id"] = "\n".join([requested("AJ_1", -50), REGISTERED.replace("-500", "-40")])
+    found = gathered(serving, tmp_path)
+    (worker,) = found["workers"]
+    assert worker["reach"]["begins"] == pytest.approx(NOW - 50, abs=1)
+    assert any(text.startswith(f"the log of {PROJECT}-agent-worker-1 begins at") for text in found["unread"])
+
+
+def test_log_of_the_api_is_held_in_bounded_memory() -> None:
+    log = evidence.Dispatches(NOW - 600)
+    for number in range(3000):
+        log.take(created(-60, name=f"name-{number}"))
+    assert (len(log.names), len(log.created)) == (evidence.NAMES_KEPT, evidence.DISPATCHES_KEPT)

@@ -143,7 +143,7 @@ def test_worker_of_every_release_is_recognised(version: str) -> None:
 
 
 NODE = [
-    {**PINO, "msg": "starting worker"},
+    {**PINO, "version": "1.9.0", "msg": "starting worker"},
     {**PINO, "id": "AW_1", "agentName": "a", "deployment": "", "server_info": {"nodeId": "ND_1"}, "msg": "registered worker"},
     {**PINO, "jobId": "AJ_1", "room_id": "RM_1", "resuming": False, "agentName": "a", "msg": "received job request"},
 ]
@@ -208,6 +208,9 @@ DIED = {
     compact({**PINO, "level": 50, "msg": "job process exceeded memory limit, killing it"}): "memory_limit",
     json.dumps({**PINO, "level": 40, "msg": "job is unresponsive"}): "unresponsive",
     json.dumps({**PINO, "msg": "jobRequestFunc failed"}): "request_handler",
+    json.dumps({**PINO, "level": 40, "error": {"message": "runner initialization timed out"}, "msg": "supervised process run failed"}): (
+        "initialization"
+    ),
     f"2025-11-27 20:01:00,123 - {RED}ERROR{RESET} livekit.agents - process exited with non-zero exit code -9 {GRAY}{{}}{RESET}": "killed",
 }
 

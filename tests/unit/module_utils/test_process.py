@@ -532,3 +532,41 @@ def test_pipe_in_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     log = logs.FileLog([tmp_path / "log"])
     assert (list(log), log.unread) == ([], "it cannot be read: is no regular file")
+
+
+NODE_HELPER = ("/usr/local/bin/node", "/app/node_modules/@livekit/agents/dist/ipc/job_proc_lazy_main.js", "/app/dist/agent.js")
+
+
+@pytest.mark.parametrize("argv", [("node", "dist/agent.js", "start"), ("node", "dist/agent.js"), ("/usr/bin/nodejs", "agent.js")])
+def test_node_worker_is_known_by_the_jobs_it_forked(proc: Proc, argv: Sequence[str]) -> None:
+    proc.add(50, 1, argv)
+    proc.add(51, 50, NODE_HELPER)
+    assert proc.workers() == [50]
+
+
+def test_node_worker_is_read_as_one(proc: Proc) -> None:
+    line = json.dumps({"level": 30, "time": 1764273660123, "id": "AW_1", "agentName": "a", "msg": "registered worker"})
+    (found,) = read(proc, ("node", "dist/agent.js", "start"), line)
+    assert (found["worker_id"], found["agent_name"], found["sdk"], found["dev"]) == ("AW_1", "a", "node", False)
+
+
+@pytest.mark.parametrize(
+    ("groups", "where", "text", "expected"),
+    [
+        pytest.param("0::/docker/abc\n", "docker/abc/memory.events", "low 0\noom 4\noom_kill 3\n", 3, id="version 2"),
+        pytest.param(
+            "4:memory:/docker/abc\n0::/x\n", "memory/docker/abc/memory.oom_control", "under_oom 0\noom_kill 2\n", 2, id="version 1"
+        ),
+        pytest.param("0::/\n", "memory.events", "oom_kill 9\n", 0, id="not of a group of its own"),
+        pytest.param("0::/../x\n", "x/memory.events", "oom_kill 9\n", 0, id="outside"),
+        pytest.param("0::/docker/abc\n", "other", "", 0, id="not there"),
+    ],
+)
+def test_processes_that_the_kernel_killed_are_counted(tmp_path: Path, groups: str, where: str, text: str, expected: int) -> None:
+    entry = tmp_path / "proc/50"
+    entry.mkdir(parents=True)
+    (entry / "cgroup").write_text(groups)
+    file = tmp_path / "groups" / where
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert process.oom_kills(tmp_path / "proc", 50, tmp_path / "groups") == expected

@@ -209,3 +209,15 @@ UNSETTLED: list[tuple[str, list[str], bool]] = [
 @pytest.mark.parametrize(("lines", "expected"), [pytest.param(*rest, id=name) for name, *rest in UNSETTLED])
 def test_it_is_waited_only_for_a_stranger_that_may_come_back(lines: list[str], expected: bool) -> None:
     assert server_log.unsettled(log(*lines), ["name-a"], ["AW_own"]) is expected
+
+
+@pytest.mark.parametrize("depth", [1000, 10_000])
+def test_line_of_deep_json_ends_no_reading(depth: int) -> None:
+    deep = '{"msg":"worker registered","workerID":' + "[" * depth + "]" * depth + "}"
+    assert server_log.read([START, deep], NOW)["complete"]
+
+
+@pytest.mark.parametrize("moment", ["1e999", "-1e308", '"0001-01-01T00:00:00+14:00"', "NaN", "[]"])
+def test_line_with_a_time_that_is_none_ends_no_reading(moment: str) -> None:
+    line = '{"msg":"worker registered","workerID":"AW_1","agentName":"a","ts":' + moment + "}"
+    assert [entry["worker_id"] for entry in server_log.read([START, line], NOW)["workers"]] == ["AW_1"]

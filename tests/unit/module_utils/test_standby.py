@@ -102,6 +102,14 @@ def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(an
     assert words in trouble if words else trouble == ""
 
 
+@pytest.mark.parametrize(("sdk", "remedy"), [("node", "set livekit_agent_hook: false"), ("python", "probe_hook/README.md")])
+def test_worker_that_cannot_ask_the_hook_is_told_apart_from_one_that_does_not(sdk: str, remedy: str) -> None:
+    new = {**NEW, "workers": [{**worker, "sdk": sdk} for worker in NEW["workers"]]}
+    hostvars = {"a": host(__livekit_agent_worker=new)}
+    sent = probes.standby_probes(hostvars, ["a"], ["a"])
+    assert remedy in probes.standby_trouble(hostvars, "a", sent, {"probes": {"a/directed": {"worker_id": None, "reason": "nobody"}}})
+
+
 def test_rehearsal_that_an_earlier_worker_of_ours_took_for_a_call_is_no_trouble() -> None:
     variables = planned()
     variables["__agent_release_state"] |= {"workers": [{"release": "id0", "worker_ids": ["AW_0"]}], "states": {"id0": "serving"}}

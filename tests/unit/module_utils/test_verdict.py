@@ -233,6 +233,15 @@ def test_a_preview_may_be_served_by_another_host_of_the_pool(world: World) -> No
     assert "logged by b" in check(world, "preview")["found"]
 
 
+def test_a_preview_of_a_node_worker_is_known_by_its_job(world: World) -> None:
+    """agents-js logs no room."""
+    world["probes"]["a/preview"]["job_id"] = "AJ_preview"
+    for request in world["hosts"]["a"]["readings"][1]["workers"][0]["requests"]:
+        if request["room"] == "preview-a":
+            request.update(room=None, job_id="AJ_preview")
+    assert "logged by a" in check(world, "preview")["found"]
+
+
 def test_a_preview_served_by_a_host_of_another_pool_fails(world: World) -> None:
     world["hosts"]["b"]["pool"] = "elsewhere"
     world["probes"]["a/preview"]["worker_id"] = "AW_b"

@@ -308,3 +308,39 @@ def test_secret_that_a_program_prints_when_it_fails_does_not_leave_the_host(said
     found = json.dumps(worker.readings(engine_with(f"{REGISTERED}\n{said}"), found=[made]))
     assert not any(part in found for part in (SECRET, "hidden", "\\u001b"))
     assert "***" in found
+
+
+def test_what_quotes_the_log_has_no_secret_of_the_container() -> None:
+    secret = "do-not-tell-this"
+    error = f"Incorrect API key provided: {secret}"
+    lines = [
+        json.dumps({"message": "unhandled exception while running the job task", "level": "ERROR", "error": error}),
+        json.dumps({"message": error, "level": "ERROR"}),
+        json.dumps({"message": "job_request_fnc failed", "level": "ERROR", "error": error}),
+        json.dumps({"message": "worker failed", "level": "ERROR", "error": error}),
+        error,
+    ]
+    made = container(env=["OPENAI_API_KEY=" + secret, "LIVEKIT_AGENT_NAME=a"])
+    (found,) = worker.readings(engine_with("\n".join(lines)), found=[made])["workers"]
+    assert (found["entrypoint_errors"], found["unknown_errors"], found["failures"]) == (1, 1, 1)
+    assert secret not in json.dumps(found)
+
+
+def test_container_in_which_a_process_ran_out_of_memory_says_so() -> None:
+    made = container()
+    made["State"]["OOMKilled"] = True
+    (found,) = worker.readings(engine_with(REGISTERED), found=[made])["workers"]
+    assert found["oom_killed"] is True
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["python", "agent.py", "dev"], True),
+        (["sh", "-c", "uv run agent.py dev"], True),
+        (["python", "agent.py", "start"], False),
+        (["dev"], False),
+    ],
+)
+def test_worker_that_was_started_with_dev_is_known(argv: list[str], expected: bool) -> None:
+    assert worker.is_dev(argv) is expected
