@@ -112,7 +112,7 @@ class Deployment:
 
     def new_record(self, order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: answer["plan"][key] for key in RECORDED}
-        return {**order.record, **kept, "earlier_worker_ids": probes.earlier_worker_ids(answer)}
+        return {**order.record, "app": self.host.app, **kept, "earlier_worker_ids": probes.earlier_worker_ids(answer)}
 
     def preview(self, order: Order) -> dict[str, Any]:
         """What ``begin`` would do; nothing is written and no lock is taken."""
