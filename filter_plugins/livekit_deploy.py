@@ -143,6 +143,11 @@ def livekit_slot_request(variables: Mapping[str, Any], host: str) -> dict[str, A
     return preview.of(variables, host).slot_request() if preview.wanted(variables) else {}
 
 
+def livekit_host_request(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The preview's request as a host sends it to its own proxy: `hostvars[host] | livekit_host_request(host)`."""
+    return preview.of(variables, host).host_request()
+
+
 def livekit_log_patterns(variables: Mapping[str, Any]) -> list[str]:
     """What a host's worker has to log: `hostvars[inventory_hostname] | livekit_log_patterns`."""
     return [one.pattern for one in preview.patterns(variables)]
@@ -209,6 +214,10 @@ class FilterModule:
             "livekit_rehearsal_problems": probes.rehearsal_problems,
             "livekit_preview_problems": preview.problems,
             "livekit_slot_request": livekit_slot_request,
+            "livekit_host_request": livekit_host_request,
+            "livekit_unreached": probes.unreached,
+            "livekit_own_previews": probes.own_previews,
+            "livekit_preview_answers": probes.preview_answers,
             "livekit_log_patterns": livekit_log_patterns,
             "livekit_compose": livekit_compose,
             "livekit_compose_problems": compose.problems,

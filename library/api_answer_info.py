@@ -8,13 +8,18 @@ DOCUMENTATION = r"""
 module: api_answer_info
 short_description: Wait until an API of this host is healthy, and ask it for a preview
 description:
-  - Asks a port of 127.0.0.1, never through a proxy, until O(health_path) answers 200. Any other answer, a redirect too, is waited for.
+  - Asks a port of 127.0.0.1, or of O(host), never through a proxy, until O(health_path) answers 200. Any other answer, a redirect too, is
+    waited for.
   - Then sends one request for a preview, where O(preview) has a path. What came of it is the caller's to judge, so that fails nothing.
   - All of it ends in O(health_seconds) and O(preview_seconds), and at most 256 KiB of an answer are read.
   - Headers and body of a preview may be secret, and an answer may repeat them; a task that has some needs C(no_log).
 options:
+  host:
+    description: Address that is asked, as this host reaches it.
+    type: str
+    default: 127.0.0.1
   port:
-    description: Port of 127.0.0.1 on which the API listens.
+    description: Port on which the API, or the proxy in front of it, listens.
     type: int
     required: true
   health_path:
@@ -35,6 +40,9 @@ options:
       headers: {description: "Headers, by name.", type: dict, default: {}}
       body: {description: Body., type: raw}
       body_format: {description: How O(preview.body) is sent., type: str, choices: [json, raw], default: raw}
+      tls: {description: Whether the port speaks TLS., type: bool, default: false}
+      server_name: {description: "Name for TLS, where it is another than O(host).", type: str, default: ""}
+      validate_certs: {description: Whether the certificate is checked., type: bool, default: true}
   preview_seconds:
     description: How long the answer to the preview may take.
     type: float
@@ -76,6 +84,7 @@ content:
 """
 
 import json
+import ssl
 import time
 from typing import Any
 
@@ -84,6 +93,7 @@ from ansible.module_utils.livekit_deploy import web
 from ansible.module_utils.livekit_deploy.text import Masker
 
 ARGUMENT_SPEC: dict[str, Any] = {
+    "host": {"type": "str", "default": "127.0.0.1"},
     "port": {"type": "int", "required": True},
     "health_path": {"type": "str", "default": ""},
     "health_seconds": {"type": "float", "default": 60.0},
@@ -96,11 +106,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "headers": {"type": "dict", "default": {}},
             "body": {"type": "raw"},
             "body_format": {"type": "str", "choices": ["json", "raw"], "default": "raw"},
+            "tls": {"type": "bool", "default": False},
+            "server_name": {"type": "str", "default": ""},
+            "validate_certs": {"type": "bool", "default": True},
         },
     },
     "preview_seconds": {"type": "float", "default": 20.0},
 }
-HOST = "127.0.0.1"
 
 
 def body_of(preview: dict[str, Any], headers: dict[str, str]) -> bytes | None:
@@ -115,24 +127,36 @@ def body_of(preview: dict[str, Any], headers: dict[str, str]) -> bytes | None:
     return str(body).encode()
 
 
+def tls_of(given: dict[str, Any]) -> ssl.SSLContext | None:
+    if not given["tls"]:
+        return None
+    context = ssl.create_default_context()
+    if not given["validate_certs"]:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def ask(p: dict[str, Any]) -> dict[str, Any]:
     """Send the preview; its status, its body and where it went."""
     given = p["preview"]
     headers = {str(name): str(value) for name, value in given["headers"].items()}
     mask, body = Masker(headers.values()), body_of(given, headers)
-    found = web.ask(HOST, p["port"], given["path"], p["preview_seconds"], method=given["method"], headers=headers, body=body)
+    sent: dict[str, Any] = {"method": given["method"], "headers": headers, "body": body}
+    secure = {"tls": tls_of(given), "server_name": given["server_name"]}
+    found = web.ask(p["host"], p["port"], given["path"], p["preview_seconds"], **sent, **secure)
     content = found.text if not found.error else mask(found.error)
-    return {"url": f"http://{HOST}:{p['port']}{given['path']}", "status": found.status, "content": content}
+    scheme = "https" if given["tls"] else "http"
+    return {"url": f"{scheme}://{p['host']}:{p['port']}{given['path']}", "status": found.status, "content": content}
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     p, started, waits = module.params, time.monotonic(), []
     if p["health_path"]:
-        found = web.wait_for(HOST, p["port"], p["health_path"], p["health_seconds"])
+        found = web.wait_for(p["host"], p["port"], p["health_path"], p["health_seconds"])
         if found.status != 200:
             module.fail_json(
-                msg=f"found: http://{HOST}:{p['port']}{p['health_path']} answers {found.said}, expected HTTP 200 within "
+                msg=f"found: http://{p['host']}:{p['port']}{p['health_path']} answers {found.said}, expected HTTP 200 within "
                 f"{p['health_seconds']:g} s. Read the API's last lines, or correct agent_api_health_path, agent_api_container_port or "
                 "agent_api_start_timeout_seconds"
             )

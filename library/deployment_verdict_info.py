@@ -119,6 +119,11 @@ ok:
   description: Every check of every host holds, and there is at least one.
   type: bool
   returned: success
+report_notes:
+  description: Hosts whose API the controller does not reach, so that its preview was asked from the host itself.
+  type: list
+  elements: str
+  returned: success
 failed_hosts:
   description: Hosts that are not.
   type: list

@@ -238,7 +238,8 @@ probes:
     outcome: {description: "V(taken), V(nobody), V(dispatched) or V(error).", type: str}
     reason: {description: What happened, in one sentence., type: str}
     error_kind:
-      description: "Cause of an error in one word; V(media) where an agent is in its room without a media connection; null without."
+      description: "Cause of an error in one word; V(media) where an agent is in its room without a media connection, V(not_reached)
+        where the controller got no connection to O(probes[].request); null without."
       type: str
     agent_name: {description: Name the dispatch went to., type: str}
     room: {description: Room of the dispatch; it is gone., type: str}

@@ -8,6 +8,7 @@ public client drops it; so requests are sent here, with livekit-api's tokens and
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ansible.module_utils.livekit_deploy.text import parsed_object
 
@@ -195,6 +197,23 @@ async def body_of(response: Any) -> bytes:
     return bytes(body)
 
 
+def proxy_of(url: str) -> str | None:
+    """The proxy of this machine's environment through which a server is reached; none for an address of this machine or its networks.
+
+    ``trust_env`` of aiohttp is not used: it takes passwords out of ``~/.netrc`` too, and hosts are never asked through a proxy.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        near = not ipaddress.ip_address(host).is_global
+    except ValueError:
+        near = host == "localhost" or host.endswith(".localhost")
+    if near or proxy_bypass(host):
+        return None
+    known = getproxies()
+    return known.get(parts.scheme) or known.get("all")
+
+
 @dataclass
 class Connection:
     """One HTTP session to one LiveKit server; never more than MAX_IN_FLIGHT requests at a time."""
@@ -204,6 +223,7 @@ class Connection:
     secret: str
     session: Any
     gate: asyncio.Semaphore
+    proxy: str | None = None
 
     async def post(self, service: str, method: str, message: Any, answer: Any, *, sip_admin: bool = False, **grants: Any) -> Any:
         """One call of the API: the decoded answer, or a LiveKitError."""
@@ -213,7 +233,8 @@ class Connection:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
         async with self.gate:
             try:
-                async with self.session.post(address, data=message.SerializeToString(), headers=headers, allow_redirects=False) as response:
+                sent = {"data": message.SerializeToString(), "headers": headers, "allow_redirects": False, "proxy": self.proxy}
+                async with self.session.post(address, **sent) as response:
                     status, kind, body = (
                         response.status,
                         response.headers.get("Content-Type", ""),
@@ -301,7 +322,7 @@ async def connect(url: str, key: str, secret: str, timeout_seconds: float) -> As
         )
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield Connection(url, key, secret, session, asyncio.Semaphore(MAX_IN_FLIGHT))
+        yield Connection(url, key, secret, session, asyncio.Semaphore(MAX_IN_FLIGHT), proxy_of(http_url(url)))
 
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import selectors
 import signal
 import subprocess
@@ -57,16 +58,25 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of every program that is run: where programs are, whose files count, and plain English in UTF-8."""
     given = os.environ if base is None else base
     own = [part for part in given.get("PATH", "").split(os.pathsep) if Path(part).is_absolute()]
-    home = given.get("HOME", "")
-    usual = "/root" if os.geteuid() == 0 else "/"
     return {
         # The distribution's programs come first: a directory of a user's may hold anything.
         "PATH": os.pathsep.join(dict.fromkeys([*SYSTEM_PATH, *own])),
-        "HOME": home if Path(home).is_absolute() else usual,
+        "HOME": home_of(given),
         # A context that somebody chose in that home would lead to another Engine.
         "DOCKER_CONTEXT": "default",
         "LC_ALL": "C.UTF-8",
     }
+
+
+def home_of(given: Mapping[str, str]) -> str:
+    """Return the home whose files count: root's own, whoever logged in, because Docker runs plugins that it finds there."""
+    if os.geteuid() != 0:
+        return given["HOME"] if Path(given.get("HOME", "")).is_absolute() else "/"
+    try:
+        home = pwd.getpwuid(0).pw_dir
+    except KeyError:
+        home = ""
+    return home if Path(home).is_absolute() else "/root"
 
 
 class Runner:

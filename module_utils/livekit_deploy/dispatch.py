@@ -41,6 +41,9 @@ ABOUT = (
 
 TLS_REMEDY = "correct the certificate of the proxy; one of an authority of your own: verification_preview.ca_file"
 JWT = re.compile(r"[A-Za-z0-9_-]+\.(?P<claims>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+# Where a name resolves and nothing drops packets, a connection stands long before.
+CONNECT_SECONDS = 5.0
+REACH_REMEDY = "let this controller reach it, or set verification_preview.url to an address that it reaches"
 PREVIEW_REMEDY = "read the log of the API container and of the proxy in front of it"
 
 
@@ -385,7 +388,7 @@ async def http_text(connection: Connection, request: dict[str, Any], timeout: fl
     body = request.get("body")
     content: dict[str, Any] = {"data": body} if isinstance(body, str) else {} if body is None else {"json": body}
     named, verify = tls_of(request)
-    limit = client.aiohttp.ClientTimeout(total=timeout)
+    limit = client.aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_SECONDS, timeout))
     try:
         async with connection.session.request(
             request["method"], request["url"], headers={**named, **(request.get("headers") or {})}, timeout=limit, **content, **verify
@@ -393,8 +396,16 @@ async def http_text(connection: Connection, request: dict[str, Any], timeout: fl
             return answer.status, (await client.body_of(answer)).decode(errors="replace")
     except (client.aiohttp.ClientError, OSError, ValueError) as error:
         trouble = client.error_of_connection(request["url"], error, "the application's API, which answers with a room")
-        remedy = TLS_REMEDY if trouble.kind == "tls" else PREVIEW_REMEDY
-        raise LiveKitError(trouble.kind, trouble.found, trouble.expected, remedy) from None
+        kind, remedy = kind_of_silence(trouble.kind, error)
+        raise LiveKitError(kind, trouble.found, trouble.expected, remedy) from None
+
+
+def kind_of_silence(kind: str, error: Exception) -> tuple[str, str]:
+    """Kind and remedy of a request without an answer: of one that got no connection, or of one that did and no answer came."""
+    if kind == "tls":
+        return kind, TLS_REMEDY
+    connecting = (client.aiohttp.ClientConnectorError, client.aiohttp.ServerTimeoutError)
+    return (preview.NOT_REACHED, REACH_REMEDY) if isinstance(error, connecting) else ("preview", PREVIEW_REMEDY)
 
 
 def tls_of(request: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -30,6 +30,9 @@ KEYS: dict[str, Any] = {
 }
 # Why an agent counts as not in its room though it joined.
 MEDIA = "media"
+# What a preview's request ended in where the controller got no connection.
+NOT_REACHED = "not_reached"
+LOOPBACK = "127.0.0.1"
 # A name as a server can be asked for: no address, no pattern of nginx's.
 NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH"})
@@ -57,6 +60,7 @@ class Preview:
     server_name: str
     ca_file: str
     validate_certs: bool
+    own_site: bool
     headers: Mapping[str, str] = field(repr=False)
 
     def request(self) -> dict[str, Any]:
@@ -70,6 +74,20 @@ class Preview:
         as_json = isinstance(self.body, dict | list)
         body = {} if self.body is None else {"body": self.body, "body_format": "json" if as_json else "raw"}
         return {"path": self.path, "method": self.method, "headers": dict(self.headers), **body}
+
+    def host_request(self) -> dict[str, Any]:
+        """The same as a host sends it to its own proxy, or to the address that the inventory gives: as ``api_answer_info`` takes it.
+
+        Whose certificate a site shows on its own loopback address proves nothing, and the authority's file is on the controller.
+        """
+        parts = urlsplit(self.url)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        named = {"server_name": self.server_name or str(parts.hostname)}
+        tls = {"tls": True, **named, "validate_certs": self.validate_certs and not self.own_site}
+        asked = {**self.slot_request(), **(tls if secure else {})}
+        asked["headers"] = {"Host": self.server_name or parts.netloc.rpartition("@")[2], **asked["headers"]}
+        return {"host": LOOPBACK if self.own_site else str(parts.hostname), "port": port, "preview": asked}
 
 
 def wanted(variables: Mapping[str, Any]) -> bool:
@@ -99,6 +117,7 @@ def of(variables: Mapping[str, Any], host: str) -> Preview:
         server_name=named,
         ca_file=str(said["ca_file"]),
         validate_certs=bool(boolean(said["validate_certs"], strict=False)),
+        own_site=not said["url"],
         headers={key: str(value) for key, value in said["headers"].items()},
     )
 

@@ -15,6 +15,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 # The newest of these that a host has is its first reading: after a switch the old one no longer holds.
 SWITCHED, STATE = "__agent_release_switched", "__agent_release_state"
+ASKED = "__verification_asked"
 ENDED = "__agent_release_ended"
 READINGS = ("__verification_read", "__diagnosis_read", SWITCHED, STATE)
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
@@ -355,6 +356,47 @@ def preview_probe(variables: Mapping[str, Any], host: str, deadline_seconds: flo
     stay = max((one.deadline_seconds for one in preview.patterns(variables)), default=0.0)
     about = {"agent_name": name_of(variables), "request": preview.of(variables, host).request(), "stay_seconds": stay, "tries": NEW_TRIES}
     return {"id": f"{host}/preview", "kind": "preview", "deadline_seconds": deadline_seconds, **about}
+
+
+# --- an API that the controller does not reach ---
+
+
+def unreached(hostvars: Mapping[str, Any], hosts: Sequence[str], answers: Mapping[str, Any]) -> list[str]:
+    """Hosts whose preview got no connection from the controller: behind a bastion, a firewall, or a name that only ssh knows."""
+    found = {host: answers.get(f"{host}/preview") or {} for host in hosts if host in hostvars}
+    return [host for host, answer in found.items() if answer.get("error_kind") == preview.NOT_REACHED]
+
+
+def own_previews(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], answers: Mapping[str, Any], deadline_seconds: float
+) -> list[dict[str, Any]]:
+    """The same previews again, with the answers that the hosts themselves got: what became of each is looked at on the controller."""
+    probes = []
+    for host in unreached(hostvars, hosts, answers):
+        found = registered(hostvars[host], ASKED, "status")
+        if found and found["status"]:
+            probe = preview_probe(hostvars[host], host, deadline_seconds)
+            request = {**probe["request"], "headers": {}, "url": f"{found['url']} on {host}"}
+            answer = {"status": int(found["status"]), "text": str(found.get("content") or "")}
+            probes.append({**probe, "request": request, "answer": answer, "tries": 1})
+    return probes
+
+
+def preview_answers(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], answers: Mapping[str, Any], again: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All answers, with those to the previews that hosts sent themselves in the place of those that got no connection."""
+    asked = {host: answers[f"{host}/preview"] for host in unreached(hostvars, hosts, answers)}
+    return {**answers, **{f"{host}/preview": own_answer(hostvars[host], host, first, again) for host, first in asked.items()}}
+
+
+def own_answer(variables: Mapping[str, Any], host: str, first: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
+    seen = str(first.get("reason")).partition("; expected")[0]
+    if second := again.get(f"{host}/preview"):
+        return {**second, "from_host": seen}
+    found = registered(variables, ASKED, "status") or {}
+    own = found.get("content") or (variables.get(ASKED) or {}).get("msg") or "it was not asked"
+    return {**first, "reason": f"no connection from the controller ({seen}), and none from {host} itself ({own})"}
 
 
 # --- before the first worker of a name ---

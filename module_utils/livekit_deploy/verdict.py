@@ -405,6 +405,8 @@ def check_preview(host: Host, wanted: bool) -> Check:
         return Check("preview", False, found, expected, remedy)
     logged_by = ", ".join(name for name, _ in preview_workers(host))
     text = f"job {host.preview.get('job_id')} in room {host.preview.get('room')}, logged by {logged_by}"
+    if seen := host.preview.get("from_host"):
+        text += f", asked from {host.name} itself, because the controller gets no connection ({seen})"
     return Check("preview", True, text + (f", with {', '.join(patterns)}" if patterns else ""), expected, "")
 
 
@@ -423,6 +425,11 @@ def trouble_of_preview(host: Host) -> tuple[str, str]:
     reason = str(probe.get("reason") or "no answer")
     if not probe:
         return "no preview was sent", host.verify_command
+    if probe.get("error_kind") == preview.NOT_REACHED:
+        return (
+            reason,
+            f"on {host.name}: systemctl status nginx; ss -ltn; then let this controller reach the API, or set verification_preview.url",
+        )
     if probe.get("outcome") == "error":
         return reason, f"on {host.name}: curl -i the preview address, and docker compose logs fastapi"
     if name != host.agent_name and (name or probe.get("outcome") == "taken"):
@@ -606,5 +613,13 @@ def judge(
         checks = checks_of(host, mapping(answers.get("nobody")), preview)
         verdict = route_of(host, nodes, logs)
         report[host.name] = report_of(host, [*checks, check_routing(host, verdict, accept_inconclusive, nodes)], verdict)
+    notes = [note_of(host) for host in known if host.preview.get("from_host")]
     failed = sorted(name for name, entry in report.items() if not entry["ok"])
-    return {"report": report, "ok": bool(report) and not failed, "failed_hosts": failed}
+    return {"report": report, "ok": bool(report) and not failed, "failed_hosts": failed, "report_notes": notes}
+
+
+def note_of(host: Host) -> str:
+    return (
+        f"{host.name}: the controller gets no connection to its API ({host.preview['from_host']}), so the preview was asked from the host "
+        "itself. Look whether the API's users reach it; an address for the controller: verification_preview.url"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
@@ -45,12 +46,20 @@ def ask(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
 ) -> Answer:
-    """Send one request and read at most 256 KiB of its answer, all within ``seconds``. Nothing is raised for what the other side does."""
+    """Send one request and read at most 256 KiB of its answer, all within ``seconds``. Nothing is raised for what the other side does.
+
+    With ``tls`` the server has to have a certificate that the context accepts, for ``server_name`` where that is given.
+    """
     deadline = time.monotonic() + seconds
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     status = 0
     try:
+        connection.connect()
+        if tls:
+            connection.sock = tls.wrap_socket(connection.sock, server_hostname=server_name or host)
         connection.request(method, path, body, dict(headers or {}))
         # What was accepted and then says nothing, or one byte at a time, meets the same deadline.
         response = http.client.HTTPResponse(cast(socket.socket, Bounded(connection.sock, deadline)), method=method)

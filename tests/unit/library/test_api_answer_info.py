@@ -6,13 +6,14 @@ import itertools
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import api_answer_info
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from tests.unit.module_utils.test_web import saying, server
+from tests.unit.module_utils.test_web import make_pair, saying, secure_server, server
 
 WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -128,3 +129,12 @@ def test_check_mode_sends_no_preview(capsys: pytest.CaptureFixture[str]) -> None
     with server(saying(WELL)) as port:
         answer = run(capsys, port, health_path="/healthz", preview={"path": "/v1/preview"}, _ansible_check_mode=True)
     assert "status" not in answer
+
+
+def test_site_with_tls_is_asked_under_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    preview = {"path": "/v1/preview", "tls": True, "server_name": "api.test", "validate_certs": False, "headers": {"Host": "api.test"}}
+    with secure_server(make_pair(tmp_path)) as port:
+        answer = run(capsys, port, preview=preview)
+        refused = run(capsys, port, preview={**preview, "validate_certs": True})
+    assert (answer["status"], answer["content"], answer["url"]) == (200, "ok", f"https://127.0.0.1:{port}/v1/preview")
+    assert (refused["status"], "certificate verify failed" in refused["content"]) == (0, True)

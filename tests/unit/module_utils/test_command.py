@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 
 import pytest
@@ -51,9 +52,25 @@ def test_a_relative_directory_of_the_path_is_not_used() -> None:
     assert command.environment({"PATH": ".:bin:/opt/own/bin"})["PATH"].split(":") == [*command.SYSTEM_PATH, "/opt/own/bin"]
 
 
-@pytest.mark.parametrize(("home", "used"), [("/home/a", "/home/a"), ("", None), ("relative", None)])
-def test_home_is_a_directory_also_without_a_passwd_entry(home: str, used: str | None) -> None:
-    assert command.environment({"HOME": home})["HOME"] == (used or ("/root" if os.geteuid() == 0 else "/"))
+@pytest.mark.parametrize("home", ["/home/a", "", "relative"])
+def test_home_of_whoever_logged_in_is_not_roots(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert command.environment({"HOME": home})["HOME"] == pwd.getpwuid(0).pw_dir
+
+
+def test_root_without_a_passwd_entry_has_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_user: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert command.environment({"HOME": "/home/a"})["HOME"] == "/root"
+
+
+@pytest.mark.parametrize(("home", "used"), [("/home/a", "/home/a"), ("", "/"), ("relative", "/")])
+def test_home_is_a_directory_also_without_a_passwd_entry(monkeypatch: pytest.MonkeyPatch, home: str, used: str) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert command.environment({"HOME": home})["HOME"] == used
 
 
 def test_nothing_is_read_from_standard_input() -> None:

@@ -569,3 +569,78 @@ async def test_token_of_a_request_lives_a_minute(unused_tcp_port: int) -> None:
             await connection.rooms()
     claims = json.loads(base64.urlsafe_b64decode(tokens[0].split(".")[1] + "=="))
     assert claims["exp"] - time.time() <= 60
+
+
+async def asked(port: int) -> LiveKitError:
+    async with client.connect("ws://127.0.0.1:1", "k", "s", 5) as connection:
+        with pytest.raises(LiveKitError) as trouble:
+            await dispatch.http_text(connection, {**REQUEST, "method": "POST", "url": f"http://127.0.0.1:{port}/v1/preview"}, 3)
+    return trouble.value
+
+
+async def test_api_that_gets_no_connection_is_told_from_one_that_does_not_answer() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    silent = await asked(port)
+    server.close()
+    await server.wait_closed()
+    gone = await asked(port)
+    assert (silent.kind, "read the log of the API" in silent.remedy) == ("preview", True)
+    assert (gone.kind, "let this controller reach it" in gone.remedy) == ("not_reached", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "expected"),
+    [
+        ("timeout", client.aiohttp.ServerTimeoutError(), "not_reached"),
+        ("timeout", TimeoutError(), "preview"),
+        ("unreachable", client.aiohttp.ServerDisconnectedError(), "preview"),
+        ("tls", client.aiohttp.ClientError(), "tls"),
+    ],
+)
+def test_no_connection_is_told_from_no_answer(kind: str, error: Exception, expected: str) -> None:
+    assert dispatch.kind_of_silence(kind, error)[0] == expected
+
+
+PROXIES = {"http_proxy": "http://proxy.test:3128", "https_proxy": "http://secure.test:3128", "no_proxy": "inside.test,.corp.test"}
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://x.livekit.cloud", "http://secure.test:3128"),
+        ("http://livekit.example.com:7880", "http://proxy.test:3128"),
+        ("http://192.0.2.1:7880", None),
+        ("http://10.0.0.1:7880", None),
+        ("http://127.0.0.1:7880", None),
+        ("http://[::1]:7880", None),
+        ("http://localhost:7880", None),
+        ("https://inside.test", None),
+        ("https://livekit.corp.test", None),
+    ],
+)
+def test_server_is_reached_through_the_proxy_of_this_machine_unless_it_is_near(
+    monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None
+) -> None:
+    for name, value in PROXIES.items():
+        monkeypatch.setenv(name, value)
+    assert client.proxy_of(url) == proxy
+
+
+async def test_api_of_a_host_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/preview"
+    async with client.connect("ws://127.0.0.1:1", "k", "s", 5) as connection:
+        assert await dispatch.http_text(connection, {**REQUEST, "method": "GET", "url": url}, 3) == (200, "ok")
+    server.close()

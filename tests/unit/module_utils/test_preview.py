@@ -100,3 +100,35 @@ def test_request_that_cannot_be_made_is_refused(variables: dict[str, Any], words
 
 def test_inventory_that_says_nothing_has_no_problem() -> None:
     assert preview.problems({"a": {}}, ["a"]) == []
+
+
+OWN = {"api_proxy_server_name": "api.example.com"}
+FROM_HOST = [
+    ({}, "127.0.0.1", 80, {"Host": "192.0.2.1:80"}, {}),
+    ({"ansible_host": "staging-alias", "api_proxy_listen_port": 81}, "127.0.0.1", 81, {"Host": "staging-alias:81"}, {}),
+    (OWN, "127.0.0.1", 80, {"Host": "api.example.com"}, {}),
+    (
+        {**OWN, "api_proxy_certificate": "/x"},
+        "127.0.0.1",
+        443,
+        {"Host": "api.example.com"},
+        {"tls": True, "server_name": "api.example.com", "validate_certs": False},
+    ),
+    (
+        {"verification_preview": {"url": "https://u:p@calls.example.com/x", "headers": {"X-Key": "k"}}},
+        "calls.example.com",
+        443,
+        {"Host": "calls.example.com", "X-Key": "k"},
+        {"tls": True, "server_name": "calls.example.com", "validate_certs": True},
+    ),
+]
+
+
+@pytest.mark.parametrize(("variables", "host", "port", "headers", "tls"), FROM_HOST)
+def test_host_asks_its_own_proxy_under_the_name_of_its_site(
+    variables: dict[str, Any], host: str, port: int, headers: dict[str, str], tls: dict[str, Any]
+) -> None:
+    found = preview.of({**ADDRESS, **variables}, "a").host_request()
+    asked = found["preview"]
+    assert (found["host"], found["port"], asked["headers"]) == (host, port, headers)
+    assert {key: asked[key] for key in ("tls", "server_name", "validate_certs") if key in asked} == tls

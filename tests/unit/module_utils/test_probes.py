@@ -459,3 +459,55 @@ def test_worker_of_an_earlier_release_that_still_runs_is_to_pass_the_probe_on_to
     others = [{**old, "running": False, "instance": "a/id9"}, {**old, "agent_name": "b", "instance": "a/id8"}, {**old, "release": None}]
     hostvars = {"a": host(__verification_read=serving({"release": "id1", "running": True}, old, *others))}
     assert sent(hostvars, ["a"])["name-a/through"]["instances"] == ["a/id1", "a/id0"]
+
+
+# --- an API that the controller does not reach ---
+
+
+UNREACHED = {
+    "kind": "preview",
+    "outcome": "error",
+    "error_kind": "not_reached",
+    "reason": "http://a refuses the connection; expected x; do y",
+}
+ASKED = {"status": 200, "content": '{"room": "r"}', "url": "http://127.0.0.1:80/v1/preview"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(UNREACHED, ["a"]), ({**UNREACHED, "error_kind": "tls"}, []), ({**UNREACHED, "error_kind": "preview"}, []), ({}, [])],
+)
+def test_only_an_api_that_got_no_connection_is_asked_from_its_host(answer: dict[str, Any], expected: list[str]) -> None:
+    assert probes.unreached({"a": host()}, ["a"], {"a/preview": answer}) == expected
+
+
+def test_answer_that_the_host_got_is_looked_at_on_the_controller() -> None:
+    hostvars = {"a": host(__verification_asked=ASKED, verification_preview={"headers": {"X-Key": "k"}})}
+    (probe,) = probes.own_previews(hostvars, ["a"], {"a/preview": UNREACHED}, SECONDS)
+    assert (probe["id"], probe["kind"], probe["agent_name"]) == ("a/preview", "preview", "name-a")
+    assert (probe["answer"], probe["request"]["url"]) == ({"status": 200, "text": '{"room": "r"}'}, "http://127.0.0.1:80/v1/preview on a")
+    assert probe["request"]["headers"] == {}
+
+
+@pytest.mark.parametrize("asked", [{"status": 0, "content": "refused"}, {"msg": "no Python"}, {"skipped": True}])
+def test_host_that_got_no_answer_either_is_named_with_both(asked: dict[str, Any]) -> None:
+    hostvars = {"a": host(__verification_asked=asked)}
+    assert probes.own_previews(hostvars, ["a"], {"a/preview": UNREACHED}, SECONDS) == []
+    answer = probes.preview_answers(hostvars, ["a"], {"a/preview": UNREACHED}, {})["a/preview"]
+    own = asked.get("content") or asked.get("msg") or "it was not asked"
+    assert answer["reason"] == f"no connection from the controller (http://a refuses the connection), and none from a itself ({own})"
+    assert answer["error_kind"] == "not_reached"
+
+
+def test_preview_from_the_host_counts_and_says_so() -> None:
+    second = {"outcome": "taken", "in_room": True, "reason": "job"}
+    others = {"nobody": {"outcome": "nobody"}}
+    found = probes.preview_answers(
+        {"a": host(__verification_asked=ASKED)}, ["a"], {**others, "a/preview": UNREACHED}, {"a/preview": second}
+    )
+    assert found == {**others, "a/preview": {**second, "from_host": "http://a refuses the connection"}}
+
+
+def test_answers_of_an_earlier_use_of_the_role_do_not_count() -> None:
+    first = {"a/preview": {"outcome": "taken"}}
+    assert probes.preview_answers({"a": host(__verification_asked=ASKED)}, ["a"], first, {"a/preview": {"outcome": "error"}}) == first

@@ -347,7 +347,7 @@ def test_missing_input_fails_every_check_of_a_host_and_never_raises(given: Any) 
 
 @pytest.mark.parametrize("hosts", [None, {}, []])
 def test_no_host_is_not_ok(hosts: Any) -> None:
-    assert verdict.judge(hosts, {}) == {"report": {}, "ok": False, "failed_hosts": []}
+    assert verdict.judge(hosts, {}) == {"report": {}, "ok": False, "failed_hosts": [], "report_notes": []}
 
 
 def test_a_host_without_an_agent_name_is_never_reached(world: World) -> None:
@@ -554,3 +554,19 @@ def test_fields_that_are_left_out_because_they_are_zero_are_no_fault(world: Worl
         for key in ("load", "active_jobs", "reconnects", "draining"):
             reading["workers"][0].pop(key)
     assert failed_checks(world) == []
+
+
+def test_preview_that_was_asked_from_the_host_holds_and_is_told(world: World) -> None:
+    put(world, "probes|a/preview|from_host", "http://a refuses the connection")
+    answer = verdict.judge(**world)
+    assert check(world, "preview")["ok"]
+    assert "asked from a itself, because the controller gets no connection (http://a refuses" in check(world, "preview")["found"]
+    assert [note.partition(":")[0] for note in answer["report_notes"]] == ["a"]
+
+
+def test_api_that_nobody_reaches_is_no_matter_of_its_log(world: World) -> None:
+    put(world, PREVIEW + "outcome", "error")
+    put(world, PREVIEW + "error_kind", "not_reached")
+    remedy = check(world, "preview")["remedy"]
+    assert "let this controller reach the API" in remedy
+    assert "logs fastapi" not in remedy

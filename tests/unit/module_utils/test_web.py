@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from ansible.module_utils.livekit_deploy import web
@@ -119,3 +122,41 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
         assert web.ask("127.0.0.1", port, "/", 2).text == "own"
+
+
+def make_pair(directory: Path) -> tuple[Path, Path]:
+    """A certificate for api.test, signed by itself, and its key."""
+    certificate, key = directory / "a.pem", directory / "a.key"
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=api.test"]
+    names = ["-addext", "subjectAltName=DNS:api.test", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*new, *names], check=True, capture_output=True)
+    return certificate, key
+
+
+@contextmanager
+def secure_server(pair: tuple[Path, Path]) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+
+    def talk(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")(secure)
+
+    with server(talk) as port:
+        yield port
+
+
+def test_server_with_tls_is_asked_under_its_name(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(pair[0]))
+    with secure_server(pair) as port:
+        assert web.ask("127.0.0.1", port, "/", 5, tls=trusting, server_name="api.test")[:2] == (200, b"ok")
+        assert "mismatch" in web.ask("127.0.0.1", port, "/", 5, tls=trusting, server_name="other.test").error
+        assert "verify failed" in web.ask("127.0.0.1", port, "/", 5, tls=ssl.create_default_context(), server_name="api.test").error
+
+
+def test_server_that_says_nothing_to_a_handshake_meets_the_deadline() -> None:
+    started = time.monotonic()
+    with server(lambda _connection: time.sleep(2)) as port:
+        assert web.ask("127.0.0.1", port, "/", 0.5, tls=ssl.create_default_context()).status == 0
+    assert time.monotonic() - started < 1.8
