@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, engine, images, proxy, release, times, worker, worker_log
+from ansible.module_utils.livekit_deploy import adoption, engine, failed_start, images, proxy, release, times, worker, worker_log
 from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
 
 LOOKED_AT, LAST_WORDS = 500, 6
@@ -356,7 +356,11 @@ class Host:
         """
         self.images.drop_sent()
         services = self.services(release_id, engine.containers(self.run))
-        log = [f"{name.lstrip('/')}: {line}" for name, service in services.items() for line in self.last_words(service["id"])]
+        last_words = {name: self.last_words(service["id"]) for name, service in services.items()}
+        log = [f"{name.lstrip('/')}: {line}" for name, lines in last_words.items() for line in lines]
+        # What keeps a worker from starting is said where it is waited for.
+        if what_to_set := failed_start.remedy(last_words.get(release.API, []), "agent_api"):
+            log.append(f"{release.API}: {what_to_set}")
         failed, current = self.record(release_id), self.current()
         if failed and current and current["id"] == release_id:
             if not self.can_go_back(failed):
