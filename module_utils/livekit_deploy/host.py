@@ -15,6 +15,7 @@ from ansible.module_utils.livekit_deploy import (
     commands,
     docker_variants,
     engine,
+    failed_start,
     images,
     proxy,
     release,
@@ -488,7 +489,10 @@ class Host:
             lines = {name: self.last_words(one["id"], given.get(one["id"], {})) for name, one in services.items()}
         except TROUBLE as error:
             return [f"the containers of {release_id} cannot be read: {worker_log.short(Masker()(str(error)))}"]
-        return [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
+        log = [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
+        # What keeps a worker from starting is said where it is waited for.
+        what_to_set = failed_start.remedy(lines.get(release.API, []), "agent_api")
+        return [*log, *([f"{release.API}: {what_to_set}"] if what_to_set else [])]
 
     def last_words(self, container: str, environment: Mapping[str, str]) -> list[str]:
         """The last lines of a container's log, or why it has none to read."""

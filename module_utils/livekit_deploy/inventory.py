@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -32,6 +34,8 @@ OPTIONAL = ("livekit_api_url", "livekit_agent_shared_name", "livekit_agent_pool"
 FLAGS = ("livekit_url_allow_insecure", "agent_release_allow_tags")
 IMAGES = ("livekit_agent_image", "agent_api_image")
 STRUCTURED = ("agent_release_registries", "agent_release_image_archives")
+# Read for what they tell of another variable; what is wrong with them is said elsewhere.
+BESIDE = ("livekit_agent_compose", "agent_api_compose")
 REGISTRY_KEYS = ("address", "username", "password")
 NAMES = ("livekit_agent_name", "livekit_agent_shared_name")
 URLS = ("livekit_url", "livekit_api_url")
@@ -58,6 +62,13 @@ DOCUMENTATION_NETWORKS = [
     ipaddress.ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 ]
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
+LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"})
+UNSPECIFIED = frozenset({"0.0.0.0", "::", "0", "::0"})  # noqa: S104  they are refused
+NUMERIC = re.compile(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+)){0,3}")
+# Docker Desktop has these in every container.
+DOCKER_NAMES = frozenset({"host.docker.internal", "gateway.docker.internal"})
+# What clients add to the address themselves.
+ENDPOINTS = frozenset({"rtc", "agent", "twirp"})
 CLOUD, CLOUD_NODES = "livekit.cloud", 2
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
 PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
@@ -168,6 +179,9 @@ def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]
         kind_problem = _store(variable, value, values, flags)
         if kind_problem:
             problems[variable] = f"{name}: {variable} {kind_problem}"
+    for variable in BESIDE:
+        with suppress(Exception):
+            structured[variable] = _deep(_plain(variables[variable]))
     values.setdefault("ansible_host", name)
     return Host(name, values, flags, frozenset(problems), structured), list(problems.values())
 
@@ -226,6 +240,7 @@ def host_problems(host: Host) -> Iterator[str]:
         (_app_problem, ("agent_release_app",)),
         (_name_problem, NAMES),
         (_url_problem, URLS),
+        (_reach_problem, ("livekit_url",)),
         (_image_problem, IMAGES),
         (_credential_problem, CREDENTIALS),
         (_secret_problem, ("livekit_api_secret",)),
@@ -257,6 +272,8 @@ def _name_problem(_host: Host, name: str) -> str:
 
 
 def _url_problem(host: Host, url: str) -> str:
+    if url != url.strip() or re.search(r"\s", url) or not url.isprintable():
+        return f"is {without_credentials(url)!r} with white space, expected none. Remove it in the inventory."
     parts = _split(url)
     if parts is None:
         return f"is {without_credentials(url)!r}, expected ws://, wss://, http:// or https:// and a host. Correct it in the inventory."
@@ -264,12 +281,48 @@ def _url_problem(host: Host, url: str) -> str:
         return (
             f"is {without_credentials(url)!r} with credentials before the host, expected none. Use livekit_api_key and livekit_api_secret."
         )
+    if (parts.hostname or "").rstrip(".") in UNSPECIFIED:
+        return f"is {url!r}: an address to listen on, expected the one at which the server is reached. Set that one."
+    if parts.query or parts.fragment or parts.path.rstrip("/").rpartition("/")[2] in ENDPOINTS:
+        return f"is {url!r} with a path of the server's own or a query, expected scheme, host and port. Leave out what follows."
     if parts.scheme not in SECURE and not is_local(parts.hostname or "") and not host.allows_insecure:
         return (
             f"is {url!r}: not encrypted, to a server that is not local, expected wss:// or https://. "
             "Use that, or set livekit_url_allow_insecure: true if the way there is trusted."
         )
     return ""
+
+
+def _reach_problem(host: Host, url: str) -> str:
+    """Why a container in a network of its own cannot reach the server there."""
+    parts = _split(url)
+    name = ((parts.hostname or "") if parts else "").rstrip(".").lower()
+    if parts is None or name in UNSPECIFIED:
+        return ""  # said already
+    if is_loopback(name):
+        return (
+            f"is {without_credentials(url)!r}: a loopback address, which in a container is the container itself, expected the "
+            "address at which containers reach the server. Set that one (the server's own in its network, say), "
+            "and livekit_api_url where the controller needs another one."
+        )
+    if name in DOCKER_NAMES and not all(_knows(host, service, name) for service in _services(host)):
+        return (
+            f"is {without_credentials(url)!r}: Docker on Linux gives containers no address for {name}, expected one that they know. Set "
+            f'the server\'s address, or add extra_hosts: ["{name}:host-gateway"] to livekit_agent_compose and agent_api_compose.'
+        )
+    return ""
+
+
+def _services(host: Host) -> list[str]:
+    return ["livekit_agent_compose", *(["agent_api_compose"] if host.get("agent_api_image") else [])]
+
+
+def _knows(host: Host, variable: str, name: str) -> bool:
+    """Whether a service is told the address of a name."""
+    given = host.structured.get(variable)
+    known = given.get("extra_hosts") if isinstance(given, Mapping) else None
+    listed = list(known) if isinstance(known, Mapping | list) else []
+    return any(re.split(r"[:=]", str(one))[0].lower() == name for one in listed)
 
 
 def _image_problem(host: Host, image: str) -> str:
@@ -493,6 +546,21 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address, in any of the ways to write it, is the machine's own."""
+    name = host.strip("[]").rstrip(".").lower()
+    address = _address(name)
+    if address is None and NUMERIC.fullmatch(name):
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))  # 127.1 and 2130706433 are addresses, too
+        except OSError:
+            return False
+    if address is not None:
+        mapped = getattr(address, "ipv4_mapped", None)
+        return bool((mapped or address).is_loopback)
+    return name in LOOPBACK_NAMES or name.endswith(".localhost")
 
 
 def is_local(host: str) -> bool:

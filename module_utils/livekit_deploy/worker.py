@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible.module_utils.livekit_deploy import engine, logs, process, web, worker_log
+from ansible.module_utils.livekit_deploy import engine, failed_start, logs, process, web, worker_log
 from ansible.module_utils.livekit_deploy.command import Reader
 from ansible.module_utils.livekit_deploy.text import Masker, one_line, parsed_object
 from ansible.module_utils.livekit_deploy.times import epoch
@@ -408,6 +408,8 @@ def registration_trouble(workers: list[dict[str, Any]], expected: str) -> Troubl
         return Trouble(f"found {len(workers)} worker containers in the project, expected 1", final=False)
     found = workers[0]
     last = f"Its last lines: {' | '.join(found['last_lines'])}" if found["last_lines"] else "It has logged nothing"
+    if what_to_set := failed_start.remedy(found["last_lines"], "livekit_agent"):
+        last = f"{what_to_set}. {last}"
     if not found["running"] or found["restarts"]:
         # Exit status 0 is no success: a worker ends with it when its key is refused or its retries are used up.
         ended = f"found: the worker ended (exit status {found['exit_code']}, restarts {found['restarts']})"

@@ -110,6 +110,14 @@ def test_abandoned_before_the_switch_leaves_no_trace(served: Host, machine: Mach
     assert (answer["serving"], left, served.directory(NEW).exists()) == (OLD, [], False)
 
 
+def test_abandoned_says_what_an_api_needs_that_writes_to_its_own_directory(served: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "OSError: [Errno 30] Read-only file system: '/app/cache/x.db'"
+    monkeypatch.setattr(served, "last_words", lambda _container: [said])
+    log = served.abandon(NEW)["log"]
+    assert f"fastapi: {said}" in log
+    assert any(line.startswith("fastapi: The image writes to /app/cache/x.db") for line in log)
+
+
 def test_abandoned_answers_the_last_words(served: Host) -> None:
     assert "fastapi: last words" in served.abandon(NEW)["log"]
 

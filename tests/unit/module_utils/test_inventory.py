@@ -432,3 +432,81 @@ def test_wrong_archives_are_a_sentence(archives: Any, words: str) -> None:
     (problem,) = problems(a=host(agent_release_image_archives=archives))
     assert problem.startswith("a: agent_release_image_archives ")
     assert words in problem
+
+
+# --- where containers reach the server -------------------------------------------------------------------------------
+
+LOOPBACK = [
+    "127.0.0.1",
+    "127.1",
+    "127.0.0.53",
+    "2130706433",
+    "0x7f.1",
+    "localhost",
+    "LOCALHOST.",
+    "a.localhost",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+]
+
+
+@pytest.mark.parametrize("name", [*LOOPBACK, "ip6-localhost", "localhost.localdomain"])
+@pytest.mark.parametrize("scheme", ["ws", "https"])
+def test_a_loopback_address_is_refused_with_what_to_set(scheme: str, name: str) -> None:
+    found = problems(a=host(livekit_url=f"{scheme}://{name}:7880", livekit_url_allow_insecure=True))
+    assert len(found) == 1
+    assert "a: livekit_url is" in found[0]
+    assert "in a container is the container itself, expected the address at which containers reach the server" in found[0]
+    assert "livekit_api_url where the controller needs another one" in found[0]
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]"])
+def test_the_controller_may_reach_the_server_on_its_loopback_address(name: str) -> None:
+    assert problems(a=host(livekit_api_url=f"ws://{name}:7880")) == []
+
+
+@pytest.mark.parametrize("name", ["10.0.0.7", "livekit", "livekit.corp.test", "[fd00::7]", "128.0.0.1"])
+def test_an_address_that_containers_reach_is_accepted(name: str) -> None:
+    assert problems(a=host(livekit_url=f"wss://{name}:7880")) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ws://0.0.0.0:7880", "an address to listen on"),
+        ("ws://[::]:7880", "an address to listen on"),
+        ("wss://livekit.corp.test ", "with white space"),
+        ("wss://livekit.corp.test\n", "with white space"),
+        (" wss://livekit.corp.test", "with white space"),
+        ("wss://livekit.corp.test/rtc", "with a path of the server's own"),
+        ("wss://livekit.corp.test/x/agent/", "with a path of the server's own"),
+        ("wss://livekit.corp.test?a=1", "with a path of the server's own or a query"),
+        ("ws://:7880", "expected ws://"),
+        ("ws://", "expected ws://"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["livekit_url", "livekit_api_url"])
+def test_an_address_that_no_client_can_use_is_refused(variable: str, url: str, words: str) -> None:
+    found = problems(a=host(**{variable: url, "livekit_url_allow_insecure": True}))
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_a_path_of_a_proxy_is_accepted() -> None:
+    assert problems(a=host(livekit_url="wss://corp.test/livekit")) == []
+
+
+KNOWS = {"extra_hosts": ["host.docker.internal:host-gateway"]}
+
+
+def test_a_name_of_docker_desktop_is_refused_where_containers_do_not_know_it() -> None:
+    url = {"livekit_url": "ws://host.docker.internal:7880", "livekit_url_allow_insecure": True}
+    for known in (
+        {},
+        {"livekit_agent_compose": KNOWS},
+        {"livekit_agent_compose": KNOWS, "agent_api_compose": {"extra_hosts": ["x:1.2.3.4"]}},
+    ):
+        (found,) = problems(a=host(**url, **known))
+        assert "Docker on Linux gives containers no address for host.docker.internal" in found
+    mapped = {"extra_hosts": {"host.docker.internal": "host-gateway"}}
+    assert problems(a=host(**url, livekit_agent_compose=KNOWS, agent_api_compose=mapped)) == []

@@ -1,4 +1,5 @@
-"""Every playbook refuses what it cannot mean before a host is contacted: run with ansible-core, with an ssh that notes each use."""
+"""Every playbook refuses what it cannot mean before a host is contacted, started from any directory and with no setting of ours: run with
+ansible-core, with an ssh that notes each use."""
 
 from __future__ import annotations
 
@@ -45,9 +46,10 @@ def run(folder: Path, playbook: str, *arguments: str, more: str = "") -> tuple[i
     ssh.write_text(f"#!/bin/sh\necho used >>{contacted}\nexit 255\n")
     ssh.chmod(0o755)
     (folder / "hosts.yml").write_text(HOSTS.format(ssh=ssh, more=more))
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(folder / "hosts.yml"), playbook, *arguments]
-    environment = {**os.environ, "LIVEKIT_DEPLOY_REPORTS": str(folder / "reports"), "COLUMNS": "1000"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", str(ROOT / playbook), *arguments]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    environment |= {"LIVEKIT_DEPLOY_REPORTS": str(folder / "reports"), "COLUMNS": "1000"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, " ".join((done.stdout + done.stderr).split()), contacted.exists()
 
 
