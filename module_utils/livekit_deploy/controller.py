@@ -59,14 +59,10 @@ def problems(proc: Path = PROC) -> list[str]:
 
 
 def machine(proc: Path = PROC) -> str:
-    """One controller since its boot, in its process namespace: where the process ids of two runs can be compared.
-
-    With hidepid a user sees no process of another user's, so only that user's runs can be compared.
-    """
+    """One controller since its boot, in its process namespace: where the process ids of two runs can be compared."""
     boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     namespace = (proc / "self/ns/pid").readlink()
-    whose = "" if os.access(proc / "1/stat", os.R_OK) else f" {os.geteuid()}"
-    return hashlib.sha256(f"{boot} {namespace}{whose}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:16]
 
 
 def who() -> str:

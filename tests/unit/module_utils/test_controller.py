@@ -41,21 +41,6 @@ def test_start_time_is_found_whatever_the_process_is_called(tmp_path: Path, name
 # --- foreign controllers ---------------------------------------------------------------------------------------------
 
 
-def proc(folder: Path, others_are_seen: bool = True) -> Path:
-    """A /proc with this process alone."""
-    (folder / "sys/kernel/random").mkdir(parents=True)
-    (folder / "sys/kernel/random/boot_id").write_text("boot\n")
-    (folder / "self/ns").mkdir(parents=True)
-    (folder / "self/ns/pid").symlink_to("pid:[1]")
-    own = folder / str(os.getpid())
-    own.mkdir()
-    (own / "stat").write_text((controller.PROC / str(os.getpid()) / "stat").read_text())
-    if others_are_seen:
-        (folder / "1").mkdir()
-        (folder / "1" / "stat").write_text("1 (init) S")
-    return folder
-
-
 @pytest.fixture
 def reporting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(controller, "_announced", [str(tmp_path)])
@@ -76,16 +61,6 @@ def test_run_without_the_callback_is_refused_in_words(monkeypatch: pytest.Monkey
     monkeypatch.setattr(controller, "_announced", [])
     (problem,) = controller.problems()
     assert "This run would leave no report" in problem
-
-
-def test_runs_of_two_users_cannot_be_compared_where_they_do_not_see_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, hidden = proc(tmp_path / "seen"), proc(tmp_path / "hidden", others_are_seen=False)
-    machines = []
-    for user in (1000, 1001):
-        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
-        machines.append((controller.machine(seen), controller.machine(hidden)))
-    assert machines[0][0] == machines[1][0], "all processes are seen: any run can be looked for"
-    assert machines[0][1] != machines[1][1], "another user's run that is not seen would be taken for ended"
 
 
 @pytest.mark.parametrize(("host", "shown"), [("ci.example", "ci.example"), ("an odd \udcff\n", "an?odd???"), ("", "?")])
