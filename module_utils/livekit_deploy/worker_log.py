@@ -30,6 +30,8 @@ PASSED_ON = "request passed on, gate is closed"
 ANSWERED = ("probe answered", "probe passed on")
 GUARDED = "request handler is guarded"
 
+# What the probe hook draws when its process starts.
+PROCESS = re.compile(r"[0-9a-f]{16}")
 UNAUTHORIZED = re.compile(r"(?:^|: )401, message=")
 # The address in a connection's error may carry a token.
 QUERY = re.compile(r"\?[^\s'\"]+")
@@ -89,10 +91,12 @@ class Fold:
         self.registrations: deque[str | None] = deque(maxlen=REGISTRATIONS_KEPT)
         self.requests: deque[dict[str, str | None]] = deque(maxlen=None if after else REQUESTS_KEPT)
         self.registered = 0
+        # The launcher tells of its process just before a worker says that it starts.
+        self.identified = False
         self.state: dict[str, Any] = {
             **dict.fromkeys(("agent_name", "worker_id", "registered_since", "url", "deployment", "sdk_version")),
             **dict.fromkeys(("connected", "draining", "full", "guarded"), False),
-            **dict.fromkeys(("last_failure", "last_entrypoint_error")),
+            **dict.fromkeys(("last_failure", "last_entrypoint_error", "hook_process")),
             **dict.fromkeys(("requests_total", "failures", "unauthorized", "unanswered", "late", "entrypoint_errors", "passed_on"), 0),
         }
 
@@ -128,6 +132,9 @@ class Fold:
     def start(self, event: dict[str, Any]) -> None:
         """A container that was restarted starts over: what the process before it said no longer holds."""
         self.state.update(sdk_version=event.get("version"), connected=False, draining=False, full=False, worker_id=None)
+        if not self.identified:
+            self.state["hook_process"] = None
+        self.identified = False
 
     def drain(self, _event: dict[str, Any]) -> None:
         self.state["draining"] = True
@@ -160,6 +167,10 @@ class Fold:
 
     def hook(self, event: dict[str, Any]) -> None:
         self.state["guarded"] = True
+        process = event.get("hook_process")
+        if isinstance(process, str) and PROCESS.fullmatch(process):
+            self.state["hook_process"] = process
+        self.identified = self.identified or event["message"] == GUARDED
         if event["message"] != GUARDED:
             self.answer(event, event.get("job_id"))
         if event["message"] == PASSED_ON:
