@@ -113,10 +113,14 @@ options:
       release:
         description: Release that shall answer.
         type: str
+      process:
+        description: With O(probes[].instance) the one process of it that shall answer, as its log has it in C(hook_process). Older hooks ignore it.
+        type: str
       instances:
         description:
           - With O(probes[].mode=pass) the instances that are to pass the probe on. A worker with the hook that is not among them answers
             it, so that one of another deployment is seen.
+          - C(<instance>#<process>) names a process of an instance. Where one is named, a copy of the host with the same instance answers.
         type: list
         elements: str
       tries:
@@ -297,6 +301,7 @@ PROBE: dict[str, dict[str, Any]] = {
     "mode": {"type": "str", "choices": ["answer", "pass", "answer_if"], "default": "answer"},
     "instance": {"type": "str"},
     "release": {"type": "str"},
+    "process": {"type": "str"},
     "instances": {"type": "list", "elements": "str"},
     "tries": {"type": "int", "default": 1},
     "metadata": {"type": "str"},

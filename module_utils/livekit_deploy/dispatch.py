@@ -91,7 +91,7 @@ def metadata_of(probe: dict[str, Any], nonce: str) -> str:
         return str(probe["metadata"])
     if probe["kind"] != "probe":
         return json.dumps({"livekit_deploy_dispatch": 1, "nonce": nonce, "about": ABOUT})
-    wanted = {key: probe[key] for key in ("release", "instance") if probe.get(key)}
+    wanted = {key: probe[key] for key in ("release", "instance", "process") if probe.get(key)}
     if probe.get("instances") is not None:
         wanted["instances"] = list(probe["instances"])
     return json.dumps({"livekit_deploy_probe": 1, "nonce": nonce, "mode": probe.get("mode") or "answer", **wanted, "about": ABOUT})

@@ -165,7 +165,7 @@ def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Seq
     for host in hooked(hostvars, group, hosts):
         worker = new_worker(hostvars[host])
         if worker and is_standby(hostvars[host]):
-            probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
+            probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES, process_of(worker)))
             probes += rehearsals(hostvars[host], host, worker)
     return probes
 
@@ -176,7 +176,7 @@ def candidate_probes(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[
     for host in [host for host in hosts if not is_standby(hostvars[host])]:
         if worker := new_worker(hostvars[host], CANDIDATE):
             if plan_of(hostvars[host]).get("hook", True):
-                probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES))
+                probes.append(directed(hostvars[host], host, worker["agent_name"], worker["instance"], NEW_TRIES, process_of(worker)))
             probes += rehearsals(hostvars[host], host, worker)
     return probes
 
@@ -276,10 +276,16 @@ def slot_trouble(hostvars: Mapping[str, Any], host: str, answered: Mapping[str, 
     return f"found: the new API's preview: {answer['reason']}. Expected: a dispatch to {wanted!r}. {SLOT_REMEDY}"
 
 
-def directed(variables: Mapping[str, Any], host: str, agent_name: str, instance: str, tries: int = 1) -> dict[str, Any]:
+def process_of(worker: Mapping[str, Any]) -> str:
+    """What a worker's probe hook has drawn when its process started, empty where it is not known: a copy of the host has another one."""
+    return str(worker.get("hook_process") or "")
+
+
+def directed(variables: Mapping[str, Any], host: str, agent_name: str, instance: str, tries: int = 1, process: str = "") -> dict[str, Any]:
     times = SHARED_TRIES if purpose_of(variables).get("kind") == SHARED_NAME else tries
     again = {"tries": times} if times > 1 else {}
-    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance, **again}
+    one = {"process": process} if process else {}
+    return {"id": f"{host}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance, **one, **again}
 
 
 def with_others(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
@@ -299,8 +305,15 @@ def through_probes(hostvars: Mapping[str, Any], hosts: Sequence[str], others: Se
         if found.get("release") and name not in sampled:
             ours = instances.setdefault(name, [])
             ours += dict.fromkeys([f"{host}/{found['release']['id']}", *earlier_instances(found, name)])
+            ours += processes(found, ours)
     common = {"mode": "pass", "expect": "nobody"}
     return [{"id": f"{name}/through", "agent_name": name, "instances": named, **common} for name, named in sorted(instances.items())]
+
+
+def processes(reading: Mapping[str, Any], instances: Sequence[str]) -> list[str]:
+    """The running processes of these instances, as far as they are known: where one is named, a copy with its instance is a stranger."""
+    running = [worker for worker in reading.get("workers") or [] if worker.get("running") and worker.get("instance") in instances]
+    return sorted({f"{worker['instance']}#{process_of(worker)}" for worker in running if process_of(worker)})
 
 
 def earlier_instances(reading: Mapping[str, Any], name: str) -> list[str]:
@@ -344,7 +357,9 @@ def verification_probes(
     for host in [host for host in hosts if not left_behind(hostvars[host])]:
         release = reading_of(hostvars[host]).get("release")
         if release and host in reached:
-            probes.append(directed(hostvars[host], host, name_of(hostvars[host]), f"{host}/{release['id']}"))
+            instance = f"{host}/{release['id']}"
+            process = next((one.partition("#")[2] for one in processes(reading_of(hostvars[host]), [instance])), "")
+            probes.append(directed(hostvars[host], host, name_of(hostvars[host]), instance, process=process))
         if release and API in services_of(release) and deadline_seconds and preview.wanted(hostvars[host]):
             probes.append(preview_probe(hostvars[host], host, deadline_seconds))
     return probes

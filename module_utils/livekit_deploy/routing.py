@@ -23,6 +23,7 @@ RECENT_SECONDS = 120.0
 
 THROUGH, SAMPLING, SERVER = "reject-through probe", "sampling", "server evidence"
 ABSENT = ("full", "over its load threshold", "draining", "reconnecting", "slower than 2.8 s", "rejecting")
+COPY = "a copy of this host with its running containers (the probe hook of the image is older than that, or its log line is gone)"
 ELSEWHERE = ("of another job type", "of another deployment label")
 
 
@@ -31,6 +32,7 @@ class Member:
     """A host of the pool: whether it could be read, every worker id its log has seen, and the rooms its worker was asked for.
 
     ``worker_id`` is the latest one; ``workers`` counts those that take jobs now, which without the hook an old release's does, too.
+    ``copied`` says that a copy of the host would pass a probe on like its worker, whose hook draws nothing of its own.
     ``reached`` is None where no probe was sent to it, so that nothing is known.
     """
 
@@ -42,6 +44,7 @@ class Member:
     cause: str = ""
     worker_id: str = ""
     workers: int = 1
+    copied: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,8 @@ def not_seen_by(evidence: Evidence) -> tuple[str, ...]:
         return ()
     missed = missed_by(evidence)
     chance = () if missed is None else (f"an equal worker, with probability {missed:.3f}",)
-    return (*chance, *ABSENT, *ELSEWHERE)
+    copy = (COPY,) if evidence.through and any(member.copied for member in evidence.members) else ()
+    return (*chance, *ABSENT, *ELSEWHERE, *copy)
 
 
 def decide(evidence: Evidence) -> Verdict:

@@ -520,7 +520,9 @@ def member_of(host: Host) -> routing.Member:
     workers = [worker for reading in host.readings for worker in workers_of(reading)]
     rooms = {str(mapping(request).get("room")) for worker in workers for request in sequence(worker.get("requests"))}
     ids = host.own_ids | ({host.worker_id} if host.proof else set())
-    known = routing.Member(host.name, host.readable, frozenset(ids), frozenset(rooms), None, workers=host.workers)
+    own = [worker for worker in workers if worker.get("release") == host.release and worker.get("running") and worker.get("guarded")]
+    copied = any(not worker.get("hook_process") for worker in own)
+    known = routing.Member(host.name, host.readable, frozenset(ids), frozenset(rooms), None, workers=host.workers, copied=copied)
     if host.outside:
         return known
     probe = check_directed_probe(host)

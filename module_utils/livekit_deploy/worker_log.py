@@ -114,6 +114,8 @@ MESSAGE, BEGINNING = '{"message": "', 8
 BEGINNINGS = frozenset(words[:BEGINNING] for words in WORDS)
 
 UNAUTHORIZED = re.compile(r"(?:^|: )(?:401, message=|Unexpected server response: 401)")
+# What the probe hook draws when its process starts.
+PROCESS = re.compile(r"[0-9a-f]{16}")
 # The address in a connection's error may carry a token.
 QUERY = re.compile(r"\?[^\s'\"]+")
 
@@ -194,10 +196,12 @@ class Fold:
         self.raising: Event = {}
         self.trace = 0
         self.troubles: dict[str, dict[str, Any]] = {}
+        # The launcher tells of its process just before a worker says that it starts.
+        self.identified = False
         self.state: dict[str, Any] = {
             **dict.fromkeys(("agent_name", "worker_id", "registered_since", "url", "deployment", "sdk_version", "sdk", "unnamed")),
             **dict.fromkeys(("connected", "draining", "full", "guarded"), False),
-            **dict.fromkeys(("last_failure", "last_entrypoint_error", "last_unknown_error")),
+            **dict.fromkeys(("last_failure", "last_entrypoint_error", "last_unknown_error", "hook_process")),
             **dict.fromkeys(("requests_total", "failures", "unauthorized", "unanswered", "late", "entrypoint_errors", "passed_on"), 0),
             "unknown_errors": 0,
         }
@@ -323,6 +327,9 @@ class Fold:
         """A container that was restarted starts over: what the process before it said no longer holds."""
         self.state.update(sdk_version=text_of(event.get("version")), connected=False, draining=False, full=False, worker_id=None)
         self.state.update(unnamed=None, sdk=event["sdk"])
+        if not self.identified:
+            self.state["hook_process"] = None
+        self.identified = False
 
     def drain(self, _event: Event) -> None:
         self.state["draining"] = True
@@ -357,6 +364,10 @@ class Fold:
 
     def hook(self, event: Event) -> None:
         self.state["guarded"] = True
+        process = event.get("hook_process")
+        if isinstance(process, str) and PROCESS.fullmatch(process):
+            self.state["hook_process"] = process
+        self.identified = self.identified or event["message"] == GUARDED
         if event["message"] != GUARDED:
             self.answer(event, event.get("job_id"))
         if event["message"] == PASSED_ON:

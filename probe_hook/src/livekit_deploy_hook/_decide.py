@@ -11,6 +11,7 @@ MARKER = "livekit_deploy_probe"
 REHEARSAL = "livekit_deploy_rehearsal"
 VERSION = 1
 DIRECTIONS = ("release", "instance")
+PROCESS = "process"
 
 
 class Gate(Enum):
@@ -41,7 +42,9 @@ class Probe:
     directions: dict[str, Any]
     """The given ones of ``release`` and ``instance``; ``null`` counts as not given."""
     instances: Any
-    """The instances that are to pass the probe on, None when all are."""
+    """The instances that are to pass the probe on, None when all are. ``<instance>#<process>`` names one process of an instance."""
+    process: Any = None
+    """With ``directions``: the one process that is to answer, None when any is."""
 
 
 def object_of(metadata: str) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def parse_probe(metadata: str) -> Probe | None:
         mode=message.get("mode"),
         directions={k: message[k] for k in DIRECTIONS if message.get(k) is not None},
         instances=message.get("instances"),
+        process=message.get(PROCESS),
     )
 
 
@@ -85,28 +89,40 @@ def release_of(instance: str) -> str:
     return instance.rpartition("/")[2]
 
 
-def is_directed_at(probe: Probe, instance: str) -> bool:
-    """Tell whether every given field names this instance, and at least one is given."""
+def is_directed_at(probe: Probe, instance: str, process: str = "") -> bool:
+    """Tell whether every given field names this instance, and at least one is given.
+
+    A copy of this host has the same instance, and another process.
+    """
+    if process and probe.process is not None and probe.process != process:
+        return False
     ours = {"instance": instance, "release": release_of(instance)}
     # A worker without an instance has empty fields; an empty field sent must not match them.
     return bool(probe.directions) and all(value == ours[key] and value != "" for key, value in probe.directions.items())
 
 
-def is_stranger_to(probe: Probe, instance: str) -> bool:
+def is_stranger_to(probe: Probe, instance: str, process: str = "") -> bool:
     """Tell whether the probe names the instances that pass it on, and this one is not among them.
 
     A worker of another deployment has this hook, too: if it passed the probe on like ours, nobody would see it.
     """
-    return isinstance(probe.instances, list) and instance not in probe.instances
+    if not isinstance(probe.instances, list):
+        return False
+    named = [one for one in probe.instances if isinstance(one, str)]
+    # Where processes of this instance are named, the instance alone is that of a copy.
+    if process and any(one.startswith(f"{instance}#") for one in named):
+        return f"{instance}#{process}" not in named
+    return instance not in named
 
 
-def decide(metadata: str, instance: str, gate: Gate) -> Decision:
+def decide(metadata: str, instance: str, gate: Gate, process: str = "") -> Decision:
     """Decide one job request.
 
     Args:
         metadata: the dispatch's metadata, any text.
         instance: ``<inventory_hostname>/<release>`` of this worker, or "" if it has none.
         gate: the gate now.
+        process: what this process has drawn at its start, or "".
     """
     probe = parse_probe(metadata)
     if probe is None:
@@ -117,8 +133,8 @@ def decide(metadata: str, instance: str, gate: Gate) -> Decision:
     # bool is an int in Python, and true is no version.
     if type(probe.version) is not int or probe.version != VERSION:
         return Decision.PASS
-    if probe.mode == "answer_if" and is_directed_at(probe, instance):
+    if probe.mode == "answer_if" and is_directed_at(probe, instance, process):
         return Decision.ANSWER
-    if gate is Gate.OPEN and (probe.mode == "answer" or (probe.mode == "pass" and is_stranger_to(probe, instance))):
+    if gate is Gate.OPEN and (probe.mode == "answer" or (probe.mode == "pass" and is_stranger_to(probe, instance, process))):
         return Decision.ANSWER
     return Decision.PASS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, overload
@@ -14,6 +15,8 @@ from ._gate import DEFAULT_GATE_PATH, GateFile
 INSTANCE_ENV = "LIVEKIT_DEPLOY_INSTANCE"
 GATE_ENV = "LIVEKIT_DEPLOY_GATE"
 _LOGGED_CHARACTERS = 128
+# Drawn when this process starts, so that a copy of the host, whose containers start again, has another one.
+PROCESS = secrets.token_hex(8)
 
 logger = logging.getLogger("livekit_deploy_hook")
 
@@ -49,14 +52,15 @@ class Guard:
     application: Callable[[Any], Awaitable[None]]
     instance: str
     gate: GateFile
+    process: str = PROCESS
 
     async def __call__(self, request: Any) -> None:
-        decision = decide(request.job.metadata, self.instance, self.gate.read())
+        decision = decide(request.job.metadata, self.instance, self.gate.read(), self.process)
         if decision is Decision.APPLICATION:
             await self.application(request)
             return
         await request.reject(terminate=decision is Decision.ANSWER)
-        _log(request, decision, self.instance)
+        _log(request, decision, self.instance, self.process)
 
 
 @overload
@@ -98,9 +102,9 @@ async def _accept(request: Request) -> None:
     await request.accept()
 
 
-def _log(request: Request, decision: Decision, instance: str) -> None:
+def _log(request: Request, decision: Decision, instance: str, process: str = PROCESS) -> None:
     """Log one line for a request that never reached the application."""
-    extra = {"job_id": request.id, "decision": decision.value, "instance": instance}
+    extra = {"job_id": request.id, "decision": decision.value, "instance": instance, "hook_process": process}
     probe = parse_probe(request.job.metadata)
     if probe is None:
         if rehearsal_of(request.job.metadata) is None:

@@ -90,7 +90,8 @@ def put_guard(server: Any) -> None:
     if not isinstance(handler, Guard):
         handler = guard(handler)
         setattr(server, HANDLER, handler)
-    logger.info("request handler is guarded", extra={"instance": handler.instance, "gate": str(handler.gate.path)})
+    about = {"instance": handler.instance, "gate": str(handler.gate.path), "hook_process": handler.process}
+    logger.info("request handler is guarded", extra=about)
 
 
 def unknown_place(agents: Any) -> str | None:
