@@ -295,7 +295,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, environment, registry, release
+from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, docker_variants, environment, registry, release
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
@@ -406,6 +406,8 @@ def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
     missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
     if missing:
+        if trouble := docker_variants.judge(docker_variants.look(run)).trouble:
+            raise RefusalError(trouble)
         provision = commands.Playbooks.of(p["playbooks"]).start("provision.yml", limit=p["instance_host"])
         raise RefusalError(f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {provision}")
     if p["unresolved"]:

@@ -245,7 +245,8 @@ def room_in(text: str) -> str:
         return text
     with suppress(ValueError):
         padded = claims["claims"] + "=" * (-len(claims["claims"]) % 4)
-        return value_at(parsed(base64.urlsafe_b64decode(padded)), "video.room")
+        found = parsed(base64.urlsafe_b64decode(padded))
+        return text if found is None else value_at(found, "video.room")
     return text
 
 

@@ -173,9 +173,13 @@ def asked_for_job(worker: dict[str, Any], job_id: str | None) -> bool:
 
 
 def asked_for(worker: dict[str, Any], probe: Mapping[str, Any]) -> bool:
-    """Whether a worker's log has the request of a dispatch: by its room, or by its job (agents-js logs no room)."""
-    wanted = [(key, probe[key]) for key in ("room", "job_id") if probe.get(key)]
-    return any(mapping(request).get(key) == value for request in sequence(worker.get("requests")) for key, value in wanted)
+    """Whether a worker's log has the request of a dispatch: by its room, or where it logs none (agents-js) by its job."""
+    requests = [mapping(request) for request in sequence(worker.get("requests"))]
+    return any(is_wanted(probe, "room", one) or (not one.get("room") and is_wanted(probe, "job_id", one)) for one in requests)
+
+
+def is_wanted(probe: Mapping[str, Any], key: str, request: Mapping[str, Any]) -> bool:
+    return bool(probe.get(key)) and request.get(key) == probe[key]
 
 
 def host_of(name: str, given: Any, probes: dict[str, Any], playbooks: Playbooks | None = None) -> Host:

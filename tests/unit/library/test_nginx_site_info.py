@@ -23,7 +23,7 @@ def look(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, po
     def command(argv: Sequence[str]) -> tuple[int, str, str]:
         return 0 if has_nginx and argv[0] == "nginx" else 127, "", ""
 
-    monkeypatch.setattr(nginx_site_info, "Runner", lambda: command)
+    monkeypatch.setattr(nginx_site_info, "Runner", lambda **_: command)
     with patch_module_args({"ports": {"api_proxy_listen_port": port}}), pytest.raises(SystemExit):
         nginx_site_info.main()
     return dict(json.loads(capsys.readouterr().out))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import engine
+from ansible.module_utils.livekit_deploy import docker_variants, engine
 from ansible.module_utils.livekit_deploy.command import Run
 from ansible.module_utils.livekit_deploy.host import lacking
 
@@ -83,18 +83,21 @@ def silent(argv: Sequence[str]) -> tuple[int, str, str]:
     ],
     ids=["containers", "inspect", "docker", "lacking"],
 )
-def test_engine_that_does_not_answer_is_told_with_what_to_do(ask: Callable[[Run], Any]) -> None:
+def test_engine_that_does_not_answer_is_told_with_what_to_do(ask: Callable[[Run], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
     with pytest.raises(engine.EngineError, match=r"did not end in time .*Expected: the Docker Engine answers\. Look at it \(systemctl"):
         ask(silent)
 
 
-def test_engine_that_is_stopped_is_not_missing() -> None:
+def test_engine_that_is_stopped_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
     with pytest.raises(engine.EngineError, match="is installed and does not answer: Cannot connect"):
         lacking(lambda argv: (1, "", "Cannot connect") if argv[:2] == ["docker", "version"] else (0, "", ""), "/", None)
 
 
-def test_docker_that_is_not_installed_is_missing() -> None:
-    assert lacking(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == ["Docker", "Docker Compose 2"]
+def test_docker_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
+    assert lacking(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == ["Docker"]
 
 
 @pytest.mark.parametrize("out", ["", "{}", "[", "null"])

@@ -27,8 +27,9 @@ def test_only_a_regular_file_is_read_and_nothing_is_waited_for(tmp_path: Path, k
     path = {"pipe": tmp_path / "pipe", "directory": tmp_path, "device": Path("/dev/zero")}[kind]
     if kind == "pipe":
         os.mkfifo(path)
+    assert read_text(path) is None
     with pytest.raises(OSError, match="no regular file"):
-        read_text(path)
+        open_regular(path)
 
 
 def test_text_is_read_as_it_is(tmp_path: Path) -> None:

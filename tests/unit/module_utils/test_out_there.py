@@ -7,6 +7,7 @@ stopped), a retired release, one that drains, one that serves, and the staged on
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ def test_its_state_is_read(run: Deployment) -> None:
 
 
 def test_lock_of_its_run_is_held_while_that_lives_and_taken_over_when_it_has_ended(run: Deployment) -> None:
+    # Its lease is of the day when it was written.
+    path = run.host.root / "lock.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lease_until": time.time() + 600}))
     with pytest.raises(LockError, match=r"found: anna@ci \(process 13, deploy\) deploys to this host"):
         begin(run, RETIRED, alive=ALIVE | {"13:130"})
     assert begin(run, RETIRED)["overtook"] == "anna@ci (process 13, deploy), at step begin"

