@@ -487,7 +487,7 @@ def test_an_address_that_containers_reach_is_accepted(name: str) -> None:
 )
 @pytest.mark.parametrize("variable", ["livekit_url", "livekit_api_url"])
 def test_an_address_that_no_client_can_use_is_refused(variable: str, url: str, words: str) -> None:
-    found = problems(a=host(**{variable: url, "livekit_url_allow_insecure": True}))
+    found = problems(a=host("a", **{variable: url, "livekit_url_allow_insecure": True}))
     assert len(found) == 1
     assert words in found[0]
 
@@ -496,17 +496,18 @@ def test_a_path_of_a_proxy_is_accepted() -> None:
     assert problems(a=host(livekit_url="wss://corp.test/livekit")) == []
 
 
-KNOWS = {"extra_hosts": ["host.docker.internal:host-gateway"]}
+KNOWS: dict[str, Any] = {"extra_hosts": ["host.docker.internal:host-gateway"]}
 
 
 def test_a_name_of_docker_desktop_is_refused_where_containers_do_not_know_it() -> None:
-    url = {"livekit_url": "ws://host.docker.internal:7880", "livekit_url_allow_insecure": True}
-    for known in (
+    url: dict[str, Any] = {"livekit_url": "ws://host.docker.internal:7880", "livekit_url_allow_insecure": True}
+    half: tuple[dict[str, Any], ...] = (
         {},
         {"livekit_agent_compose": KNOWS},
         {"livekit_agent_compose": KNOWS, "agent_api_compose": {"extra_hosts": ["x:1.2.3.4"]}},
-    ):
-        (found,) = problems(a=host(**url, **known))
+    )
+    for known in half:
+        (found,) = problems(a=host("a", **url, **known))
         assert "Docker on Linux gives containers no address for host.docker.internal" in found
     mapped = {"extra_hosts": {"host.docker.internal": "host-gateway"}}
-    assert problems(a=host(**url, livekit_agent_compose=KNOWS, agent_api_compose=mapped)) == []
+    assert problems(a=host("a", **url, livekit_agent_compose=KNOWS, agent_api_compose=mapped)) == []
