@@ -156,7 +156,8 @@ def is_standby(variables: Mapping[str, Any]) -> bool:
 def new_worker(variables: Mapping[str, Any], name: str = "__livekit_agent_worker") -> dict[str, Any] | None:
     """The one worker that was started and is registered."""
     found = registered(variables, name, "workers")
-    return dict(found["workers"][0]) if found and len(found["workers"]) == 1 else None
+    # One that did not register in time is in the answer that says so, and would spoil the probes of all other hosts.
+    return dict(found["workers"][0]) if found and not found.get("failed") and len(found["workers"]) == 1 else None
 
 
 def standby_probes(hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str]) -> list[dict[str, Any]]:

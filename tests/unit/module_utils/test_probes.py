@@ -41,6 +41,8 @@ def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
 
 def test_skipped_task_is_no_reading() -> None:
     assert probes.standby_probes({"a": host(__livekit_agent_worker={"skipped": True, "changed": False})}, ["a"], ["a"]) == []
+    unregistered = {**reading({"agent_name": None, "instance": "a/id1"}), "failed": True, "msg": "has not registered"}
+    assert probes.standby_probes({"a": host(__livekit_agent_worker=unregistered)}, ["a"], ["a"]) == []
 
 
 def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
