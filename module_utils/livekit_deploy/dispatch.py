@@ -233,7 +233,8 @@ def room_in(text: str) -> str:
         return text
     with suppress(ValueError):
         padded = claims["claims"] + "=" * (-len(claims["claims"]) % 4)
-        return value_at(parsed(base64.urlsafe_b64decode(padded)), "video.room")
+        given = parsed(base64.urlsafe_b64decode(padded))
+        return text if given is None else value_at(given, "video.room")
     return text
 
 

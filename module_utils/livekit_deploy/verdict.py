@@ -168,8 +168,8 @@ def asked_for_job(worker: dict[str, Any], job_id: str | None) -> bool:
 
 def asked_for(worker: dict[str, Any], probe: Mapping[str, Any]) -> bool:
     """Whether a worker's log has the request of a dispatch: by its room, or by its job (agents-js logs no room)."""
-    wanted = [(key, probe[key]) for key in ("room", "job_id") if probe.get(key)]
-    return any(mapping(request).get(key) == value for request in sequence(worker.get("requests")) for key, value in wanted)
+    requests = [mapping(request) for request in sequence(worker.get("requests"))]
+    return any(asked.get(key) == probe[key] for asked in requests if probe.get(key := "room" if asked.get("room") else "job_id"))
 
 
 def host_of(name: str, given: Any, probes: dict[str, Any]) -> Host:
