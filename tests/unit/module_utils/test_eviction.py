@@ -431,3 +431,13 @@ def test_worker_of_an_adopted_project_is_ours() -> None:
     about = eviction.hosts_of({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}, GROUPS)["h1"]
     assert eviction.is_ours(about, "h1", about["workers"][0])
     assert not eviction.is_ours({**about, "adopted": {}}, "h1", about["workers"][0])
+
+
+def test_an_unknown_worker_is_refused_with_those_that_there_are() -> None:
+    (problem,) = eviction.decide(case(worker_id="AW_X"))["problems"]
+    assert "the id of a worker on one of them (AW_" in problem.expected
+    many = {"h1": host(*(worker(f"AW_{number}", pid=number, container=f"agent-{number}") for number in range(1, 41)))}
+    (problem,) = eviction.decide(case(many, worker_id="AW_X"))["problems"]
+    assert problem.expected.endswith(" and 20 more)")
+    (problem,) = eviction.decide(case({"h1": host()}, worker_id="AW_X"))["problems"]
+    assert problem.expected.endswith("where none was found")
