@@ -168,6 +168,10 @@ class Problem:
         return {"found": self.found, "expected": self.expected, "remedy": self.remedy}
 
 
+# As many ids as a sentence may have.
+MOST_CHOICES = 20
+
+
 @dataclass(frozen=True)
 class Case:
     """All that is known of one run."""
@@ -309,10 +313,17 @@ def unknown_problem(case: Case) -> Problem:
     shown = next((f"; {told_of(entry)}" for entry in unknown_ids(case, case.names) if entry["worker_id"] == case.worker_id), "")
     return Problem(
         f"{case.worker_id} is on no known host (searched: {', '.join(searched)}){shown}",
-        "the id of a worker on one of them",
+        f"the id of a worker on one of them{choices(case)}",
         ("" if len(searched) == len(case.hosts) else "run without --limit; or ")
         + "add its host to the group suspects, or give this pool another livekit_agent_name and deploy",
     )
+
+
+def choices(case: Case) -> str:
+    """The workers that may be meant, by their ids; the first of them where there are many."""
+    found = [f"{one} ({worker.read['container']} on {worker.host})" for worker in case.workers() for one in sorted(worker.ids)]
+    more = f" and {len(found) - MOST_CHOICES} more" if len(found) > MOST_CHOICES else ""
+    return f" ({', '.join(found[:MOST_CHOICES])}{more})" if found else ", where none was found"
 
 
 def told_of(entry: Mapping[str, Any]) -> str:

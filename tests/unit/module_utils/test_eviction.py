@@ -467,3 +467,13 @@ def test_command_by_hand_is_quoted(kind: str, container: str, command: str) -> N
 def test_record_of_another_form_names_nobody() -> None:
     assert eviction.ids_of({"worker_id": EVIL, "worker_ids": None}) == []
     assert eviction.ids_of({"worker_id": "AW_1", "worker_ids": [EVIL, 7]}) == ["AW_1"]
+
+
+def test_an_unknown_worker_is_refused_with_those_that_there_are() -> None:
+    (problem,) = eviction.decide(case(worker_id="AW_X"))["problems"]
+    assert "the id of a worker on one of them (AW_" in problem.expected
+    many = {"h1": host(*(worker(f"AW_{number}", pid=number, container=f"agent-{number}") for number in range(1, 41)))}
+    (problem,) = eviction.decide(case(many, worker_id="AW_X"))["problems"]
+    assert problem.expected.endswith(" and 20 more)")
+    (problem,) = eviction.decide(case({"h1": host()}, worker_id="AW_X"))["problems"]
+    assert problem.expected.endswith("where none was found")
