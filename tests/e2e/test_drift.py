@@ -96,7 +96,9 @@ def test_verify_fails_on_drift_and_repairs_nothing(edited: Drift, replaced: Drif
 
 
 def test_a_drift_check_says_what_to_do(edited: Drift) -> None:
-    assert check(edited.verified, "staging-1", "drift")["remedy"].startswith("ansible-playbook deploy.yml --limit staging-1")
+    assert check(edited.verified, "staging-1", "drift")["remedy"].startswith(
+        "ansible-playbook -i build/lab/inventory/hosts.yml deploy.yml --limit staging-1"
+    )
 
 
 def test_deploy_makes_a_new_release_of_a_host_with_drift_and_is_green(edited: Drift, replaced: Drift) -> None:
