@@ -88,8 +88,8 @@ import ssl
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.livekit_deploy import web
+from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.text import Masker
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -149,15 +149,16 @@ def ask(p: dict[str, Any]) -> dict[str, Any]:
     return {"url": f"{scheme}://{p['host']}:{p['port']}{given['path']}", "status": found.status, "content": content}
 
 
+@guarded
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p, started, waits = module.params, time.monotonic(), []
     if p["health_path"]:
         found = web.wait_for(p["host"], p["port"], p["health_path"], p["health_seconds"])
         if found.status != 200:
             module.fail_json(
-                msg=f"found: http://{p['host']}:{p['port']}{p['health_path']} answers {found.said}, expected HTTP 200 within "
-                f"{p['health_seconds']:g} s. Read the API's last lines, or correct agent_api_health_path, agent_api_container_port or "
+                msg=f"found: http://{p['host']}:{p['port']}{p['health_path']} answers {found.said}, expected HTTP 200 of {p['health_path']} "
+                f"within {p['health_seconds']:g} s. Read the API's last lines, or correct agent_api_health_path, agent_api_container_port or "
                 "agent_api_start_timeout_seconds"
             )
         waits = [{"what": "health of the API", "seconds": round(time.monotonic() - started, 1)}]
