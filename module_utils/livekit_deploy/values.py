@@ -12,11 +12,11 @@ import re
 from typing import Any
 
 TRUE, FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
-WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
-NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?")
+WHOLE = re.compile(r"0|[1-9][0-9]{0,11}")
+NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,11})(?:\.[0-9]{1,9})?")
 SIZE = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,6})?)(?P<unit>[bkmg]?)b?", re.IGNORECASE)
 UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-MOST = 999_999_999
+MOST = 999_999_999_999  # a fencing number may begin with the seconds since the epoch
 PORTS = (1, 65535)
 SHOWN = 60
 
