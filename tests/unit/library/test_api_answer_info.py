@@ -54,7 +54,9 @@ def test_api_that_never_is_healthy_is_told_with_its_last_answer(capsys: pytest.C
 
 
 def test_nobody_on_the_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "refused, expected HTTP 200 of /healthz within 0.5 s" in run(capsys, free_port(), health_path="/healthz", health_seconds=0.5)["msg"]
+    assert (
+        "refused, expected HTTP 200 of /healthz within 0.5 s" in run(capsys, free_port(), health_path="/healthz", health_seconds=0.5)["msg"]
+    )
 
 
 def drip(connection: socket.socket) -> None:

@@ -266,7 +266,7 @@ def test_check_mode_tells_the_commands_and_does_nothing(drained: Drained, tmp_pa
 
 # --- directories of users, and what else somebody may put in the way -------------------------------------------------
 
-STRANGER = 54321
+STRANGER = 54322
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can work as another user")
 
 
@@ -293,7 +293,7 @@ def test_link_in_a_users_directory_leads_root_nowhere(monkeypatch: pytest.Monkey
     (units_of(shared, STRANGER) / f"{UNIT}.d").symlink_to(victim)
     host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
     monkeypatch.setattr(worker, "everywhere", host.everywhere)
-    with pytest.raises(DrainError, match="as user 54321"):
+    with pytest.raises(DrainError, match="as user 54322"):
         Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     assert (victim.stat().st_uid, victim.stat().st_mode & 0o777, list(victim.iterdir())) == (0, 0o755, [])
 

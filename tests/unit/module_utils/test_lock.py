@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.lock import Claim, Lock, LockError, Owner, Record, since_the_step, why_free
 
+MODULE_UTILS = Path(__file__).resolve().parents[3] / "module_utils"
+
 US, THEM = Owner("m1", 10, "100", "anna@ci", "7"), Owner("m2", 20, "200", "ben@laptop")
 SIBLING = Owner("m1", 11, "110", "carl@ci")
 NOW = 1000.0
@@ -167,7 +169,7 @@ def test_programs_of_a_module_that_was_killed_keep_others_away(mine: Lock, tmp_p
     take(mine, claim(THEM, lease=-1.0))
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "import ansible.module_utils; ansible.module_utils.__path__.append('module_utils')\n"
+        f"import ansible.module_utils; ansible.module_utils.__path__.append({str(MODULE_UTILS)!r})\n"
         "from pathlib import Path\n"
         "from ansible.module_utils.livekit_deploy import command, lock\n"
         "with lock.Lock(Path(sys.argv[1])).changing(0.0):\n"
