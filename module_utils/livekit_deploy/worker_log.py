@@ -130,7 +130,6 @@ ASKED_KEPT = 10_000
 REGISTRATIONS_KEPT = 50
 WORKER_IDS_KEPT = 5000
 LAST_LINES = 5
-KEPT_CHARACTERS = 2000
 # Among so many first lines one has a time, or none has.
 UNTIMED_LINES = 1000
 # A log that has each line twice, as text and as JSON, has both within so many events.
