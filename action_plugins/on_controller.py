@@ -23,16 +23,15 @@ class ActionModule(ActionBase):
     """Runs the module as the user who started the run, with the run's own interpreter, wherever the task is delegated to."""
 
     _supports_check_mode = True
-    _supports_async = True
+    # ansible-core writes the arguments of a task in the background, secrets too, into a file that a killed run leaves.
+    _supports_async = False
 
     def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
         result = dict(super().run(tmp, task_vars))
         self._connection = connection_loader.get("ansible.builtin.local", self._play_context)
         self._connection.set_options(var_options=CONNECTION)
-        wrap_async = self._task.async_val
-        result |= self._execute_module(task_vars=self._here(task_vars or {}), wrap_async=wrap_async)
-        if not wrap_async:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+        result |= self._execute_module(task_vars=self._here(task_vars or {}))
+        self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 
     def _here(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:

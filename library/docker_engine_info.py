@@ -82,7 +82,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, docker_variants
+from ansible.module_utils.livekit_deploy import command, commands, docker_variants
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.command import Run
 
@@ -124,7 +124,8 @@ def main() -> None:
     if time["time_packages"] and not time["time_synchronized"] and not container:
         name = time["time_packages"][0]
         module.warn(
-            f"found: {name} is installed and does not run, expected a service that keeps the clock. Start it: systemctl start {name}"
+            f"found: {name} is installed and does not run, expected a service that keeps the clock. "
+            f"Start it: {commands.shell('systemctl', 'start', name)}"
         )
     module.exit_json(
         changed=False,

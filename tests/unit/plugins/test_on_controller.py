@@ -37,15 +37,12 @@ PLAYBOOK = """
       livekit_server_info: {url: "ws://127.0.0.1:1", api_key: key, api_secret: secret}
       async: 30
       poll: 0
-      register: begun
-      delegate_to: localhost
-    - name: Collect
-      livekit_dispatch: {collect: "{{ begun.results_file }}"}
-      register: later
+      register: background
       failed_when: false
+      ignore_errors: true
       delegate_to: localhost
     - name: Tell
-      ansible.builtin.debug: {msg: "FOUND {{ [answer, later] | to_json | b64encode }} END"}
+      ansible.builtin.debug: {msg: "FOUND {{ [answer, background] | to_json | b64encode }} END"}
 - hosts: localhost
   gather_facts: false
   tasks:
@@ -72,7 +69,6 @@ def test_a_controller_module_runs_here_with_this_python(tmp_path: Path, given: l
     done = run(tmp_path, PLAYBOOK, *given)
     assert done.returncode == 0, done.stdout + done.stderr
     (said,) = re.findall(r"FOUND (\S+) END", done.stdout)
-    asked, later = json.loads(base64.b64decode(said))
+    asked, background = json.loads(base64.b64decode(said))
     assert (asked["reachable"], asked["kind"]) == (False, "unreachable")
-    assert "livekit-api" not in later["msg"]
-    assert "127.0.0.1:1" in later["msg"]
+    assert "async" in background["msg"], "its arguments would be in a file"
