@@ -36,7 +36,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from ansible.module_utils.livekit_deploy import dispatch, probes, routing, verdict  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy.livekit import dispatch
+from ansible.module_utils.livekit_deploy.play import run
+from ansible.module_utils.livekit_deploy.proof import checks, probes, verdicts
 
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = (1, 10, 50)
@@ -80,7 +82,7 @@ def reading(worker: StandIn, at: float) -> dict[str, Any]:
 
 def hostvars_of(workers: Mapping[str, StandIn], at: float, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The variables of each host after its first reading, and with `before` after its second."""
-    first = probes.READINGS[0]
+    first = run.READINGS[0]
     now = {host: reading(worker, at) for host, worker in workers.items()}
     if before is None:
         return {host: {"livekit_agent_name": worker.agent_name, first: now[host]} for host, worker in workers.items()}
@@ -101,10 +103,10 @@ async def decide(url: str, key: str, secret: str, workers: Mapping[str, StandIn]
     """
     started = time.monotonic()
     before = hostvars_of(workers, time.time())
-    specs = dispatch.specs_of(probes_of(before), routing.WINDOW_SECONDS)
+    specs = dispatch.specs_of(probes_of(before), verdicts.WINDOW_SECONDS)
     results = await dispatch.send(url, key, secret, specs)
     after = hostvars_of(workers, time.time(), before)
-    rows = verdict.judge(probes.observations(after, sorted(after)), results, preview=False)["report"]
+    rows = checks.judge(probes.observations(after, sorted(after)), results, preview=False)["report"]
     answered = max(result["latency_seconds"] or 0.0 for result in results.values())
     return {"seconds": time.monotonic() - started, "answered": answered, "results": results, "rows": rows}
 
@@ -118,7 +120,7 @@ def trouble_of(answer: Mapping[str, Any], workers: Mapping[str, StandIn], strang
         ids = {worker.worker_id, *([stranger.worker_id] if stranger else [])}
         if probe.get("outcome") != "taken" or probe.get("worker_id") not in ids:
             trouble.append(f"{host}: the directed probe was answered by {probe.get('worker_id')}, expected {worker.worker_id}")
-        wanted, foreign = (routing.FOREIGN, [stranger.worker_id]) if stranger else (routing.EXCLUSIVE, [])
+        wanted, foreign = (verdicts.FOREIGN, [stranger.worker_id]) if stranger else (verdicts.EXCLUSIVE, [])
         if row.get("verdict") != wanted or row["routing"]["foreign"] != foreign:
             trouble.append(f"{host}: the verdict is {row.get('verdict')}, expected {wanted} {foreign}: {row.get('reason')}")
     return trouble
@@ -217,7 +219,7 @@ def case(measured: Mapping[str, list[float]], window: float) -> dict[str, Any]:
 
 
 def document_of(measured: Mapping[str, Any], date: str, versions: Mapping[str, str], machine: Mapping[str, Any]) -> dict[str, Any]:
-    exclusive = {str(count): case(found, routing.WINDOW_SECONDS) for count, found in measured["exclusive"].items()}
+    exclusive = {str(count): case(found, verdicts.WINDOW_SECONDS) for count, found in measured["exclusive"].items()}
     foreign = {str(count): case(found, 0.0) for count, found in measured["foreign"].items()}
     medians = [exclusive[str(count)]["median_seconds"] for count in (min(measured["exclusive"]), max(measured["exclusive"]))]
     return {
@@ -237,7 +239,7 @@ def table(document: Mapping[str, Any]) -> list[str]:
     form = "{:<10} {:>5}  {:>8}  {:>13}  {:>11}  {:>13}  {:>12}"
     headings = ("verdict", "names", "median", "search window", "beyond it", "all answered", "raw dispatch")
     lines = [form.format(*headings), "-" * 84]
-    for kind in (routing.EXCLUSIVE, routing.FOREIGN):
+    for kind in (verdicts.EXCLUSIVE, verdicts.FOREIGN):
         for count, found in document[kind].items():
             keys = ("median_seconds", "window_seconds", "beyond_window_seconds", "answered_median_seconds", "raw_median_seconds")
             lines.append(form.format(kind, count, *(f"{found[key]:.2f} s" for key in keys)))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from ansible.module_utils.livekit_deploy.times import epoch
+from ansible.module_utils.livekit_deploy.common.times import epoch
 
 from tests.e2e.harness import Machine
 

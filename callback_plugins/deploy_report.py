@@ -33,7 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from ansible.module_utils.livekit_deploy import controller, report, text  # noqa: E402  the path comes first
+from ansible.module_utils.livekit_deploy.common import text
+from ansible.module_utils.livekit_deploy.fleet import report
+from ansible.module_utils.livekit_deploy.play import owner
 
 DOCUMENTATION = """
 name: deploy_report
@@ -207,7 +209,7 @@ class CallbackModule(CallbackBase):
         if self.report is None:
             return
         plays = playbook.get_plays()
-        controller.announce(self._directory(), *(named_in_vain(plays[0].get_variable_manager()._inventory) if plays else ()))
+        owner.announce(self._directory(), *(named_in_vain(plays[0].get_variable_manager()._inventory) if plays else ()))
         self.concerned = any(GROUP in str(play.hosts) for play in plays)
         self.ours = any(ROOT in Path(play._included_path or playbook._basedir, "here").resolve().parents for play in plays)
         self.play, self.dropped, self.unwritten, self.verdicts = None, set(), {}, {}

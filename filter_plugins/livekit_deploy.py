@@ -23,28 +23,19 @@ _MODULE_UTILS = str(_ROOT / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.livekit_deploy import (  # noqa: E402  the path comes first
-    archives,
-    batches,
-    commands,
-    compose,
-    controller,
-    diagnosis_inputs,
-    eviction,
-    garbled,
-    hooks,
-    new_host,
-    play_options,
-    preview,
-    probes,
-    rename,
-    status,
-)
-from ansible.module_utils.livekit_deploy.inventory import inventory_problems, nodes_of, server_problems  # noqa: E402  the path comes first
-from ansible.module_utils.livekit_deploy.placement import placement_problems  # noqa: E402
-from ansible.module_utils.livekit_deploy.role_arguments import argument_problems  # noqa: E402
+from ansible.module_utils.livekit_deploy.common import commands
+from ansible.module_utils.livekit_deploy.diagnosis import inputs
+from ansible.module_utils.livekit_deploy.fleet import status
+from ansible.module_utils.livekit_deploy.inventory import archives, batches, compose, garbled, hooks, new_host, play_options, preview
+from ansible.module_utils.livekit_deploy.inventory.arguments import argument_problems
+from ansible.module_utils.livekit_deploy.inventory.placement import placement_problems
+from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems, nodes_of, server_problems
+from ansible.module_utils.livekit_deploy.names import eviction, rename
+from ansible.module_utils.livekit_deploy.play import batches as played
+from ansible.module_utils.livekit_deploy.play import owner
+from ansible.module_utils.livekit_deploy.proof import probes
 
-_SOURCE = ("library/*.py", "module_utils/livekit_deploy/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
+_SOURCE = ("library/*.py", "module_utils/livekit_deploy/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
 _GROUPS = ("agent_hosts", "suspects", "livekit_servers")
 
 
@@ -98,29 +89,29 @@ def livekit_now(_: Any) -> float:
 def livekit_since(value: Any, now: float) -> float | None:
     """`-e diagnose_since=30` or a time, as seconds since the epoch; None where it is empty."""
     try:
-        return diagnosis_inputs.since_of(value, now)
-    except diagnosis_inputs.SinceError as error:
+        return play_options.since_of(value, now)
+    except play_options.SinceError as error:
         raise AnsibleFilterError(str(error)) from None
 
 
 def livekit_run_owner(_: Any) -> dict[str, Any]:
     """This run of a playbook, as the lock of a host knows it: `'' | livekit_run_owner`."""
-    return controller.owner()
+    return owner.owner()
 
 
 def livekit_run_problems(_: Any) -> list[str]:
     """Why no run can be made or judged from this controller: `'' | livekit_run_problems`."""
-    return controller.problems()
+    return owner.problems()
 
 
 def livekit_reports(_: Any) -> str:
     """The directory of this run's reports: `'' | livekit_reports`."""
-    return controller.reports()
+    return owner.reports()
 
 
 def livekit_alive(_: Any) -> list[str]:
     """The controller's processes, so that a host knows an owner of its lock that has ended: `'' | livekit_alive`."""
-    return controller.alive()
+    return owner.alive()
 
 
 def livekit_playbooks(_: Any) -> dict[str, Any]:
@@ -188,7 +179,7 @@ class FilterModule:
             "livekit_archived": archives.archived,
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
-            "livekit_diagnosis_inputs": diagnosis_inputs.inputs,
+            "livekit_diagnosis_inputs": inputs.inputs,
             "livekit_now": livekit_now,
             "livekit_since": livekit_since,
             "livekit_run_owner": livekit_run_owner,
@@ -196,7 +187,7 @@ class FilterModule:
             "livekit_run_problems": livekit_run_problems,
             "livekit_reports": livekit_reports,
             "livekit_playbooks": livekit_playbooks,
-            "livekit_suspects_outside": diagnosis_inputs.suspects_outside,
+            "livekit_suspects_outside": inputs.suspects_outside,
             "livekit_outside": probes.outside,
             "livekit_observations": probes.observations,
             "livekit_hooked": probes.hooked,
@@ -208,9 +199,9 @@ class FilterModule:
             "livekit_fleet": status.fleet,
             "livekit_batches": batches.batches,
             "livekit_batch_problems": batches.problems,
-            "livekit_batch_stop": batches.stop,
-            "livekit_batch_failed": batches.failed,
-            "livekit_batch_released": batches.released,
+            "livekit_batch_stop": played.stop,
+            "livekit_batch_failed": played.failed,
+            "livekit_batch_released": played.released,
             "livekit_rehearsal_problems": probes.rehearsal_problems,
             "livekit_preview_problems": preview.problems,
             "livekit_slot_request": livekit_slot_request,

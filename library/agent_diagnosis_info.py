@@ -157,9 +157,10 @@ unread:
 import time
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, evidence
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.gather import evidence
+from ansible.module_utils.livekit_deploy.machine import command
+from ansible.module_utils.livekit_deploy.release.host import Host, lacking, site_path, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},

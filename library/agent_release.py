@@ -295,13 +295,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import adoption, command, commands, deployment, docker_variants, environment, registry, release
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.command import Run
-from ansible.module_utils.livekit_deploy.host import Host, lacking, site_path, upstream_path
-from ansible.module_utils.livekit_deploy.lock import Claim, LockError, Owner
-from ansible.module_utils.livekit_deploy.removal import Removal, notes, take_off
-from ansible.module_utils.livekit_deploy.text import Masker
+from ansible.module_utils.livekit_deploy.common import commands, values
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.text import Masker
+from ansible.module_utils.livekit_deploy.machine import command, docker_variants, registry
+from ansible.module_utils.livekit_deploy.machine.command import Run
+from ansible.module_utils.livekit_deploy.release import adoption, deployment, records
+from ansible.module_utils.livekit_deploy.release.host import Host, lacking, site_path, upstream_path
+from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
+from ansible.module_utils.livekit_deploy.release.removal import Removal, notes, take_off
 
 STATE_NAMES = ["begun", "pulled", "candidate", "started", "serving", "abandoned", "ended", "removed"]
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -382,7 +384,7 @@ class RefusalError(Exception):
 def order_of(p: Params) -> deployment.Order:
     given = p["goal"]
     images = {service: image for service, image in p["images"].items() if image}
-    content = release.content_of(p["compose"], p["env"], p["secret_env"], list(images) or release.SERVICES)
+    content = records.content_of(p["compose"], p["env"], p["secret_env"], list(images) or records.SERVICES)
     goal = deployment.Goal(given["kind"], content, given["shared_name"], given["release"])
     record = {**p["record"], "app": p["app"]}
     return deployment.Order(
@@ -404,7 +406,7 @@ def order_of(p: Params) -> deployment.Order:
 
 def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
-    missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(release.API) else None)
+    missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(records.API) else None)
     if missing:
         if trouble := docker_variants.judge(docker_variants.look(run)).trouble:
             raise RefusalError(trouble)
@@ -417,8 +419,8 @@ def refuse(p: Params, run: Run) -> None:
             "found no livekit_agent_shared_name, expected the name to restore. Set it in the inventory, or say which release: "
             "-e rollback_to=previous"
         )
-    if wrong := environment.unpassable(p["env"]) + environment.unpassable(p["secret_env"]):
-        raise RefusalError(f"found: {', '.join(wrong)} in the environment, expected texts: {environment.QUOTES}")
+    if wrong := values.unpassable(p["env"]) + values.unpassable(p["secret_env"]):
+        raise RefusalError(f"found: {', '.join(wrong)} in the environment, expected texts: {values.QUOTES}")
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else 0.0
     if p["clock_skew_limit_seconds"] and abs(skew) > p["clock_skew_limit_seconds"]:
         raise RefusalError(
@@ -526,7 +528,7 @@ def masker(run: deployment.Deployment, p: Params) -> Masker:
 def main() -> None:
     module = Module(ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
     p = module.params
-    if p["release"] and not release.ID_PATTERN.fullmatch(p["release"]):
+    if p["release"] and not records.ID_PATTERN.fullmatch(p["release"]):
         module.fail_json(msg=f"found release {p['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
     run = deployment.Deployment(Host(runner(p), p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
     module.words = masker(run, p)

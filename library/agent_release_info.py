@@ -72,9 +72,9 @@ time:
 import time
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, engine
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.host import Host, ReleaseError, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import command, docker
+from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, lacking, upstream_path
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -101,7 +101,7 @@ def main() -> None:
         result["missing"] = lacking(host.run, directory, host.awaited_upstream())
         if not result["missing"]:
             result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
-    except engine.EngineError as error:
+    except docker.EngineError as error:
         module.fail_json(
             msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
         )

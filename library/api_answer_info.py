@@ -88,9 +88,9 @@ import ssl
 import time
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import web
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.text import Masker
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.text import Masker
+from ansible.module_utils.livekit_deploy.machine import web
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "host": {"type": "str", "default": "127.0.0.1"},

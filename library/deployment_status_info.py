@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import report, status
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.fleet import report, status
 
 DOCUMENTATION = r"""
 ---

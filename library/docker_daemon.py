@@ -50,9 +50,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.files import alone, read_text, write_atomically
-from ansible.module_utils.livekit_deploy.merge import merged
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.files import alone, read_text, write_atomically
+from ansible.module_utils.livekit_deploy.common.merge import merged
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "settings": {"type": "dict", "required": True},

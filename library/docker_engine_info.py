@@ -82,9 +82,10 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, commands, docker_variants
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.command import Run
+from ansible.module_utils.livekit_deploy.common import commands
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import command, docker_variants
+from ansible.module_utils.livekit_deploy.machine.command import Run
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "minimum_version": {"type": "str", "default": docker_variants.MINIMUM_ENGINE},

@@ -98,8 +98,9 @@ report_documents:
 
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import commands, eviction
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common import commands
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.names import eviction
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "hosts": {"type": "dict", "required": True},

@@ -46,8 +46,8 @@ archives:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import archives
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import image_archive
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "archives": {
@@ -61,8 +61,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def read(image: str, path: str) -> dict[str, Any]:
     try:
-        return archives.read(Path(path), image)
-    except archives.ArchiveError as error:
+        return image_archive.read(Path(path), image)
+    except image_archive.ArchiveError as error:
         return {"image": image, "path": path, "trouble": str(error)}
 
 

@@ -48,9 +48,9 @@ digests:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, engine, registry, release
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.images import ImageError, Images, Logins
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import command, docker, registry
+from ansible.module_utils.livekit_deploy.machine.images import ImageError, Images, Logins, pinned
 
 # What is run beside the pulls.
 OTHER_SECONDS = 120.0
@@ -69,7 +69,7 @@ def resolve(images: Images, image: str, logins: Logins, pull: bool) -> tuple[str
         return image, False
     if pull:
         return images.resolve(image, logins)
-    return release.pinned(image, images.inspect(image).get("RepoDigests") or []) or image, False
+    return pinned(image, images.inspect(image).get("RepoDigests") or []) or image, False
 
 
 @guarded
@@ -82,7 +82,7 @@ def main() -> None:
         try:
             found[image], pulled = resolve(images, image, p["registries"], not module.check_mode)
             changed = changed or pulled
-        except (ImageError, engine.EngineError) as error:
+        except (ImageError, docker.EngineError) as error:
             module.fail_json(msg=str(error))
     module.exit_json(changed=changed, digests=found)
 

@@ -124,9 +124,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible.module_utils.livekit_deploy import client, commands, diagnosis, diagnosis_text
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.diagnosis_view import World, destination, moment, utc
+from ansible.module_utils.livekit_deploy.common import commands
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.diagnosis import decide, text
+from ansible.module_utils.livekit_deploy.diagnosis.world import World, destination, moment, utc
+from ansible.module_utils.livekit_deploy.livekit import client
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "hosts": {"type": "dict", "required": True},
@@ -197,7 +199,7 @@ def diagnose(params: dict[str, Any]) -> dict[str, Any]:
     if params["url"] and params["server"].get("key_accepted"):
         sip, rooms, unread = asyncio.run(ask(params, untraced_rooms(World(params["hosts"], **given))))
     playbooks = commands.Playbooks.of(params["playbooks"])
-    answer = diagnosis.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbooks)
+    answer = decide.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbooks)
     answer["not_read"] += [*params["not_proven"], *unread]
     addresses = [params["url"], *(host.get("livekit_url") for host in params["hosts"].values())]
     shown = next((client.shown_url(str(address)) for address in addresses if address), "not known")
@@ -212,8 +214,8 @@ def main() -> None:
     started = time.monotonic()
     try:
         answer = diagnose(module.params)
-        documents = {"diagnose.json": answer, "diagnose.md": diagnosis_text.markdown(answer)}
-        lines = diagnosis_text.report_lines(answer)
+        documents = {"diagnose.json": answer, "diagnose.md": text.markdown(answer)}
+        lines = text.report_lines(answer)
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     waits = [{"what": "questions to the LiveKit server", "seconds": round(time.monotonic() - started, 1)}]

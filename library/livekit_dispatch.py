@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible.module_utils.livekit_deploy import client, dispatch
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.livekit import client, dispatch
 
 DOCUMENTATION = r"""
 ---

@@ -98,9 +98,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ansible.module_utils.livekit_deploy import command, commands, server_log
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.files import open_regular
+from ansible.module_utils.livekit_deploy.common import commands
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.files import open_regular
+from ansible.module_utils.livekit_deploy.gather import server_log
+from ansible.module_utils.livekit_deploy.machine import command
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "unit": {"type": "str"},

@@ -95,8 +95,10 @@ also_at_boot:
 
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, drain, engine, ids
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common import ids
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import command, docker
+from ansible.module_utils.livekit_deploy.worker import stop
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "worker_id": {"type": "str", "required": True},
@@ -116,8 +118,8 @@ def main() -> None:
     wait = module.params["wait_seconds"]
     run = command.Runner(total_seconds=wait + TOTAL_SECONDS)
     try:
-        found = drain.Drain(run, worker_id, dry=module.check_mode).drain(wait)
-    except (drain.DrainError, engine.EngineError, OSError) as error:
+        found = stop.Drain(run, worker_id, dry=module.check_mode).drain(wait)
+    except (stop.DrainError, docker.EngineError, OSError) as error:
         module.fail_json(msg=f"worker {worker_id}: {error}")
     for text in found.pop("warnings"):
         module.warn(text)

@@ -114,9 +114,10 @@ waits:
 import time
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import command, drain, engine, worker
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.command import Reader
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import command, docker
+from ansible.module_utils.livekit_deploy.machine.command import Reader
+from ansible.module_utils.livekit_deploy.worker import readings, stop
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
@@ -137,8 +138,8 @@ def wait_registered(run: Reader, module: Module, **selection: Any) -> dict[str, 
     """Poll until the worker is registered; ends at once when it cannot become so."""
     started = time.monotonic()
     while True:
-        found = worker.readings(run, project=module.params["project"], known=module.params["known"], **selection)
-        trouble = worker.registration_trouble(found["workers"], module.params["registered_as"])
+        found = readings.readings(run, project=module.params["project"], known=module.params["known"], **selection)
+        trouble = readings.registration_trouble(found["workers"], module.params["registered_as"])
         if not trouble:
             return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
         if trouble.final or time.monotonic() - started > module.params["wait_seconds"]:
@@ -151,10 +152,10 @@ def read(module: Module) -> dict[str, Any]:
     run = command.Runner(total_seconds=TOTAL_SECONDS + (p["wait_seconds"] if p["registered_as"] is not None else 0.0))
     selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"], "since": p["since"]}
     if p["everywhere"]:
-        return {**worker.everywhere(run, **selection), "evictions": drain.Records().all()}
+        return {**readings.everywhere(run, **selection), "evictions": stop.Records().all()}
     if p["registered_as"] is not None:
         return wait_registered(run, module, **selection)
-    return worker.readings(run, project=p["project"], known=p["known"], **selection)
+    return readings.readings(run, project=p["project"], known=p["known"], **selection)
 
 
 @guarded
@@ -163,7 +164,7 @@ def main() -> None:
     module = Module(ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True)
     try:
         module.exit_json(**{"changed": False, "unread": [], **read(module)})
-    except engine.EngineError as error:
+    except docker.EngineError as error:
         module.fail_json(
             msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
         )

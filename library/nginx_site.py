@@ -85,11 +85,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import certificate, proxy
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.command import Run, Runner
-from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.host import (
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.machine import certificate, nginx
+from ansible.module_utils.livekit_deploy.machine.command import Run, Runner
+from ansible.module_utils.livekit_deploy.release.host import (
     ReleaseError,
     drop_empty,
     load_mark,
@@ -144,7 +144,7 @@ def converge(run: Run, before: Texts, after: Texts, what: str, upstream: Path) -
         if refused:
             put({path: before[path] for path in changed})
     drop_empty([upstream.parent])
-    return proxy.refused(refused, test_proxy(run), what) if refused else ""
+    return nginx.refused(refused, test_proxy(run), what) if refused else ""
 
 
 def forgotten(run: Run) -> str | None:
@@ -164,7 +164,7 @@ def certificate_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
 
 def upstream_notes(run: Run, p: Params, upstream: Path) -> list[str]:
     status, dump, _ = run(["nginx", "-T", "-q"]) if p["state"] == "upstream" else (1, "", "")
-    return [] if status != 0 or proxy.includes(dump, str(upstream)) else [proxy.not_included(p["app"], str(upstream))]
+    return [] if status != 0 or nginx.includes(dump, str(upstream)) else [nginx.not_included(p["app"], str(upstream))]
 
 
 @guarded
@@ -176,7 +176,7 @@ def main() -> None:
     after = wanted(p, before, site, upstream)
     result = {"changed": before != after, "path": str(site), "diff": {"before": before[site] or "", "after": after[site] or ""}}
     if p["state"] != "absent" and not module.check_mode and run(["nginx", "-v"])[0] != 0:
-        module.fail_json(msg=proxy.NOT_INSTALLED)
+        module.fail_json(msg=nginx.NOT_INSTALLED)
     try:
         notes = certificate_notes(run, p, module.check_mode)
     except certificate.CertificateError as error:

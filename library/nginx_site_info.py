@@ -41,9 +41,9 @@ problems:
 
 from typing import Any
 
-from ansible.module_utils.livekit_deploy import listeners, proxy
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.command import Runner
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.machine import nginx, sockets
+from ansible.module_utils.livekit_deploy.machine.command import Runner
 
 ARGUMENT_SPEC: dict[str, Any] = {"ports": {"type": "dict", "required": True}}
 
@@ -54,12 +54,12 @@ def main() -> None:
     run = Runner(total_seconds=120.0)
 
     def taken_by(port: int) -> str:
-        return listeners.taken_by(run, port, besides="nginx")
+        return sockets.taken_by(run, port, besides="nginx")
 
     taken = {variable: (int(port), taken_by(int(port))) for variable, port in module.params["ports"].items()}
     installed = run(["nginx", "-v"])[0] == 0
-    packaged = "" if installed else taken_by(proxy.PACKAGED_PORT)
-    module.exit_json(changed=False, installed=installed, problems=proxy.port_problems(taken, packaged))
+    packaged = "" if installed else taken_by(nginx.PACKAGED_PORT)
+    module.exit_json(changed=False, installed=installed, problems=nginx.port_problems(taken, packaged))
 
 
 if __name__ == "__main__":

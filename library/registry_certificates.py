@@ -49,9 +49,9 @@ written:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.files import read_text, write_atomically
-from ansible.module_utils.livekit_deploy.registry import certificate_trouble
+from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.files import read_text, write_atomically
+from ansible.module_utils.livekit_deploy.machine.registry import certificate_trouble
 
 NAME = "livekit-agent-deploy.crt"
 ARGUMENT_SPEC: dict[str, Any] = {

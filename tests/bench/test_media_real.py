@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import real_livekit  # type: ignore[import-not-found]
-from ansible.module_utils.livekit_deploy import dispatch
+from ansible.module_utils.livekit_deploy.livekit import dispatch
 
 from benchmarks.stand_in import ACCEPT, StandIn, in_thread
 

@@ -84,15 +84,15 @@ def test_table_says_when_its_seconds_were_measured() -> None:
 
 
 def test_every_check_of_a_verification_is_told() -> None:
-    from ansible.module_utils.livekit_deploy import verdict
+    from ansible.module_utils.livekit_deploy.proof import checks
 
-    report = verdict.judge({"a": {"agent_name": "n"}}, {})["report"]["a"]
+    report = checks.judge({"a": {"agent_name": "n"}}, {})["report"]["a"]
     told = set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))
     assert {check["name"] for check in report["checks"]} <= told
 
 
 def test_every_verdict_is_told() -> None:
-    from ansible.module_utils.livekit_deploy import routing
+    from ansible.module_utils.livekit_deploy.proof import verdicts as routing
 
     verdicts = {routing.EXCLUSIVE, routing.SHARED, routing.FOREIGN, routing.INCONCLUSIVE, routing.UNREACHABLE}
     assert verdicts <= set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))

@@ -40,6 +40,8 @@ def test_every_test_of_a_row_is_there(number: int) -> None:
     assert missing(TABLE[number]) == []
 
 
-@pytest.mark.parametrize("cell", ["`m/test_nothing.py`", "`m/test_web.py::test_nothing`", "`m/test_web.py`, `::test_nothing`"])
+@pytest.mark.parametrize(
+    "cell", ["`m/test_nothing.py`", "`m/machine/test_web.py::test_nothing`", "`m/machine/test_web.py`, `::test_nothing`"]
+)
 def test_a_test_that_is_not_there_is_found(cell: str) -> None:
     assert len(missing(cell)) == 1

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.contract.imports import PACKAGE, shipped
+
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = (3, 10)
-PACKAGE = "ansible.module_utils.livekit_deploy"
 # Names of the standard library that are newer, as they are imported or reached.
 NEWER = {
     *("datetime.UTC", "enum.StrEnum", "enum.verify", "asyncio.timeout", "asyncio.TaskGroup", "asyncio.Runner", "hashlib.file_digest"),
@@ -43,26 +44,6 @@ def tasks_of(node: object) -> Iterator[dict[str, object]]:
             yield from tasks_of(value) if isinstance(value, list) else ()
 
 
-def closure(names: set[str]) -> list[Path]:
-    """The modules and all of ``module_utils`` that they import."""
-    found: set[Path] = set()
-    left = [ROOT / "library" / f"{name}.py" for name in names]
-    while left:
-        path = left.pop()
-        if path not in found:
-            found.add(path)
-            left += imported(path)
-    return sorted(found)
-
-
-def imported(path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
-            rest = str(node.module).removeprefix(PACKAGE).lstrip(".")
-            for name in [rest] if rest else [alias.name for alias in node.names]:
-                yield ROOT / "module_utils/livekit_deploy" / f"{name}.py"
-
-
 def newer(text: str) -> list[str]:
     """What in a module needs a newer Python; its syntax is an error of its own."""
     tree = ast.parse(text, feature_version=OLDEST)
@@ -81,7 +62,7 @@ def newer(text: str) -> list[str]:
     return sorted({name for name in names if name in wanted} - ({".walk"} if {"os.walk", "ast.walk"} & set(names) else set()))
 
 
-FILES = closure(on_hosts())
+FILES = sorted({path for name in on_hosts() for path in shipped(ROOT / "library" / f"{name}.py")})
 
 
 def test_modules_of_hosts_are_found() -> None:
@@ -90,7 +71,7 @@ def test_modules_of_hosts_are_found() -> None:
     assert {"host", "times", "lock"} <= {path.stem for path in FILES}
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 def test_what_runs_on_a_host_needs_no_newer_python(path: Path) -> None:
     assert newer(path.read_text()) == []
 
@@ -116,11 +97,11 @@ def test_older_python_gets_as_far_as_the_refusal(path: Path) -> None:
     assert before == set()
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 def test_what_runs_on_a_host_needs_python_and_ansible_only(path: Path) -> None:
     tree = ast.parse(path.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
     assert {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"ansible"} == set()
 
 

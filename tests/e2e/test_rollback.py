@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy import controller, hooks
+from ansible.module_utils.livekit_deploy.inventory import hooks
+from ansible.module_utils.livekit_deploy.play import owner as this_run
 
 from tests.e2e.calls import CallStream
 from tests.e2e.harness import APP, NGINX, Lab, Machine, Run, forget_hooks, hook_file, hooks_ran
@@ -226,8 +227,8 @@ def test_dry_run_shows_what_would_change_and_touches_nothing(
 
 
 def owner_of(process: subprocess.Popen[str]) -> dict[str, Any]:
-    started = controller.start_time(controller.PROC / str(process.pid))
-    return {**controller.owner(), "process": process.pid, "started": started, "name": "anna@ci"}
+    started = this_run.start_time(this_run.PROC / str(process.pid))
+    return {**this_run.owner(), "process": process.pid, "started": started, "name": "anna@ci"}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.livekit_deploy import status
+from ansible.module_utils.livekit_deploy.fleet import status
 
 from tests.e2e.harness import Lab, Run
 

@@ -11,7 +11,8 @@ from typing import Any
 import agent_diagnosis_info
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy import command, evidence, process
+from ansible.module_utils.livekit_deploy.gather import evidence
+from ansible.module_utils.livekit_deploy.machine import command, processes
 from ansible.module_utils.testing import patch_module_args
 
 
@@ -19,7 +20,7 @@ from ansible.module_utils.testing import patch_module_args
 def nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host without Docker and nginx; the directory that would hold its applications."""
     monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory"))
-    monkeypatch.setattr(process, "ROOT", tmp_path)
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
     return tmp_path
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import agent_release
 import pytest
-from ansible.module_utils.livekit_deploy import docker_variants, engine
+from ansible.module_utils.livekit_deploy.machine import docker, docker_variants
 from ansible.module_utils.testing import patch_module_args
 
 from tests.unit.module_utils.standin import Told
@@ -123,7 +123,7 @@ def test_removal_in_check_mode_says_what_would_go_and_touches_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setattr(agent_release.Removal, "containers", lambda _: [])
-    monkeypatch.setattr(engine, "owned", lambda *_: {})
+    monkeypatch.setattr(docker, "owned", lambda *_: {})
     (tmp_path / "app/releases").mkdir(parents=True)
     answer = run(capsys, state="removed", root=str(tmp_path), owner=OWNER, instance_host="a", _ansible_check_mode=True)
     assert (answer["changed"], answer["report_notes"][0]) == (True, "a: would remove app")

@@ -13,7 +13,7 @@ import api_answer_info
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from tests.unit.module_utils.test_web import make_pair, saying, secure_server, server
+from tests.unit.module_utils.machine.test_web import make_pair, saying, secure_server, server
 
 WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

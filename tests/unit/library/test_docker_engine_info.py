@@ -9,7 +9,7 @@ from typing import Any
 
 import docker_engine_info
 import pytest
-from ansible.module_utils.livekit_deploy import command, docker_variants
+from ansible.module_utils.livekit_deploy.machine import command, docker_variants
 from ansible.module_utils.testing import patch_module_args
 
 Answers = dict[str, tuple[int, str]]

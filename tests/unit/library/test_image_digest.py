@@ -8,7 +8,7 @@ from typing import Any
 
 import image_digest
 import pytest
-from ansible.module_utils.livekit_deploy import command
+from ansible.module_utils.livekit_deploy.machine import command
 from ansible.module_utils.testing import patch_module_args
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import livekit_diagnosis_info
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy import client
+from ansible.module_utils.livekit_deploy.livekit import client
 from ansible.module_utils.testing import patch_module_args
 from livekit import api
 

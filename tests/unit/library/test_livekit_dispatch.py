@@ -10,7 +10,7 @@ from typing import Any
 import livekit_dispatch
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy import client
+from ansible.module_utils.livekit_deploy.livekit import client
 from ansible.module_utils.testing import patch_module_args
 
 SERVER = {"url": "ws://127.0.0.1:1", "api_key": "key", "api_secret": "very-secret-very-secret-very-secret"}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import livekit_server_info
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy import client
+from ansible.module_utils.livekit_deploy.livekit import client
 from ansible.module_utils.testing import patch_module_args
 
 SECRET = "very-secret-very-secret-very-secret"

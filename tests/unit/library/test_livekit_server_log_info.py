@@ -10,7 +10,7 @@ from typing import Any
 
 import livekit_server_log_info
 import pytest
-from ansible.module_utils.livekit_deploy import command
+from ansible.module_utils.livekit_deploy.machine import command
 from ansible.module_utils.testing import patch_module_args
 
 START = '{"ts":%f,"msg":"starting LiveKit server"}'

@@ -9,14 +9,14 @@ from typing import Any
 
 import livekit_worker
 import pytest
-from ansible.module_utils.livekit_deploy import command, process
+from ansible.module_utils.livekit_deploy.machine import command, processes
 from ansible.module_utils.testing import patch_module_args
 
 
 @pytest.fixture(autouse=True)
 def empty_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory"))
-    monkeypatch.setattr(process, "ROOT", tmp_path)
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
 
 
 def drain(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import nginx_site
 import pytest
-from ansible.module_utils.livekit_deploy.command import Runner
+from ansible.module_utils.livekit_deploy.machine.command import Runner
 from ansible.module_utils.testing import patch_module_args
 
 OK: dict[str, int] = {}

@@ -43,7 +43,7 @@ def test_a_free_port_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_where_nginx_is_not_installed_the_port_of_its_own_site_counts_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
-    monkeypatch.setattr(nginx_site_info.proxy, "PACKAGED_PORT", taken)
+    monkeypatch.setattr(nginx_site_info.nginx, "PACKAGED_PORT", taken)
     found = look(capsys, monkeypatch, 1, has_nginx=False)
     assert ["expected nobody while nginx is installed" in problem for problem in found["problems"]] == [True]
     assert look(capsys, monkeypatch, 1)["problems"] == []

@@ -11,7 +11,7 @@ import pytest
 import registry_certificates
 from ansible.module_utils.testing import patch_module_args
 
-from tests.unit.module_utils.test_registry import CERTIFICATE
+from tests.unit.module_utils.machine.test_registry import CERTIFICATE
 
 ADDRESS = "registry.test:5443"
 

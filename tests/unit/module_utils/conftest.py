@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.host import Host, upstream_text
+from ansible.module_utils.livekit_deploy.release.host import Host, upstream_text
 
-from tests.unit.module_utils.machine import Machine
+from tests.unit.module_utils.standin_machine import Machine
 
 NOW = 1_767_323_400.0  # 2026-01-02T03:10:00Z
 SINCE = NOW - 3600

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why jobs do not come: from what was gathered to causes in order."""

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take an application off a host: what is there of ours, the order in which it goes, and what is told of it. Of what others have nothing is
+touched; of what may be theirs it is said that it stays.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..common import commands
+from ..common.files import read_text, write_atomically
+from ..machine import docker
+from ..worker import readings
+from . import adoption, history, records
+from .deployment import Deployment
+from .host import Host, ReleaseError, drop_empty, load_mark, own_files, proxy_runs, reload_proxy, to_be_loaded, upstream_text
+from .lock import BETWEEN_SECONDS, Claim
+
+# nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that never ends.
+API_SECONDS = 60.0
+# A reload answers before nginx's old processes have stopped to accept.
+SETTLE_SECONDS = 1.0
+# What we write into the application's directory.
+OF_THE_APPLICATION = ("current", "history.jsonl", ".*.partial", "images/*.ref", "images/*.tar", "images/.*.partial")
+OF_THE_LOCK = ("lock.json", ".lock")
+
+
+class BusyError(ReleaseError):
+    """Workers still have calls."""
+
+
+class Removal:
+    """Of one application on one host; ``site`` is its site file of the proxy."""
+
+    def __init__(self, host: Host, site: str) -> None:
+        self.host, self.site, self.run = host, Path(site), host.run
+
+    def is_own(self, project: str) -> bool:
+        """Whether a compose project is that of a release, or of its worker under a candidate name."""
+        return bool(records.id_in_project(self.host.app, project))
+
+    # --- what is there ---
+
+    def survey(self) -> dict[str, Any]:
+        """What is there of ours, as names; ``there`` says whether anything is that would go."""
+        kept, found = self.host.records(), self.containers()
+        current = self.host.current()
+        mine = [c for c in found if self.host.release_of(c)]
+        networks = docker.owned(self.run, "network") if found or self.host.root.is_dir() else {}
+        files = [str(path) for path in (self.site, self.host.upstream) if path.exists()]
+        ours = {
+            "serving": current["id"] if current and not current.get("adopted") else None,
+            "releases": [r["id"] for r in kept if not r.get("adopted")],
+            "containers": sorted(docker.name(c) for c in mine),
+            "networks": sorted(name for name, project in networks.items() if self.is_own(project)),
+            "images": sorted({str(image) for r in kept if not r.get("adopted") for image in (r.get("images") or {}).values()}),
+            "files": files,
+            "directory": str(self.host.root) if self.host.root.is_dir() else None,
+        }
+        told = (read_text(self.host.root / "history.jsonl") or "").splitlines()
+        others = self.others_files()
+        known = {
+            "agent_names": self.agent_names(kept, found, current),
+            "adopted": self.adopted(kept, found),
+            "volumes": self.volumes(kept, mine),
+            "others": others,
+            "kept": [],
+            "history": told[-1] if told else None,
+        }
+        # What an earlier run had to leave, because a site of somebody else's includes it.
+        left = files == [str(self.host.upstream)] and read_text(self.host.upstream) == upstream_text(self.host.app, None)
+        empty = self.host.root.is_dir() and not others
+        unloaded = load_mark(self.host.upstream).exists()
+        there = bool(kept or mine or ours["networks"] or (files and not left) or self.own_files() or empty or unloaded)
+        return {**ours, **known, "there": there, "left": left}
+
+    def containers(self) -> list[dict[str, Any]]:
+        """All containers of the host. An Engine that is not there has none; one that does not answer may have some of ours."""
+        try:
+            return docker.containers(self.run)
+        except docker.EngineError as error:
+            if self.run(["docker", "--version"])[0] != 0 and not self.host.records():
+                return []
+            raise ReleaseError(
+                f"found: the Docker Engine does not answer ({error}), expected it to, because containers of ours may be on the host. "
+                "Start it (systemctl start docker), then run it again"
+            ) from None
+
+    def agent_names(self, kept: Sequence[Mapping[str, Any]], found: list[dict[str, Any]], current: Mapping[str, Any] | None) -> list[str]:
+        """The names that workers of ours have here: of the release that serves first, then of those that still run."""
+        running = [r for r in kept if any(one["running"] for one in self.host.services(r["id"], found).values())]
+        serving = [current] if current else []
+        return list(dict.fromkeys(str(r["agent_name"]) for r in [*serving, *running] if r.get("agent_name")))
+
+    def adopted(self, kept: Sequence[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [adopted_project(r, found) for r in kept if r.get("adopted")]
+
+    def volumes(self, kept: Sequence[Mapping[str, Any]], mine: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Named volumes of our releases: data, which is the user's to remove."""
+        if not (kept or mine or self.host.root.is_dir()):
+            return []
+        there = docker.owned(self.run, "volume")
+        named = {str(name) for r in kept for name in r.get("volumes") or []}
+        named |= {m["Name"] for c in mine for m in c.get("Mounts") or [] if m.get("Type") == "volume" and not is_anonymous(m["Name"])}
+        return sorted(name for name, project in there.items() if name in named or self.is_own(project))
+
+    def directories(self) -> list[Path]:
+        return sorted(path for path in self.host.releases.glob("*") if records.ID_PATTERN.fullmatch(path.name))
+
+    def own_files(self) -> list[Path]:
+        """What we have written into the application's directory, without the lock."""
+        found = [path for pattern in OF_THE_APPLICATION for path in self.host.root.glob(pattern)]
+        return found + [path for directory in self.directories() for path in self.own_in(directory)]
+
+    def own_in(self, directory: Path) -> list[Path]:
+        return own_files(directory, self.host.record(directory.name) or {})
+
+    def others_files(self) -> list[str]:
+        """What somebody else has put into the application's directory."""
+        own, root = set(self.own_files()), self.host.root
+        lock = {root / name for name in OF_THE_LOCK}
+        found = [path for path in root.rglob("*") if path not in own | lock and not (path.is_dir() and not path.is_symlink())]
+        return sorted(str(path.relative_to(root)) for path in found)
+
+    # --- taking it away ---
+
+    def remove(self, wait_seconds: float) -> dict[str, Any]:
+        """All of it, in the order in which nothing is lost: no new request, no open one, no call, then what is left over."""
+        # What has no record gets one, so that its calls are waited for, too.
+        if found := self.containers():
+            self.host.regain(found)
+        before = self.survey()
+        kept = self.leave_proxy()
+        serving = self.host.current()
+        self.host.point_to(None)
+        deadline = time.monotonic() + wait_seconds
+        left = sorted(self.host.records(), key=lambda record: not (serving and record["id"] == serving["id"]))
+        busy = [r for r in left if self.stop(r, max(0.0, deadline - time.monotonic()))]
+        if busy:
+            raise BusyError(self.busy_text(busy, wait_seconds))
+        self.clear_away()
+        stopped = self.adopted(self.host.records(), self.containers())
+        self.clear_releases()
+        # No record names them any more.
+        self.host.prune_images()
+        self.clear_application()
+        return {**before, "adopted": stopped, "kept": kept}
+
+    def leave_proxy(self) -> list[str]:
+        """Take our site and its upstream away; the upstream stays, and answers 502, where a site of somebody else's includes it. Answers
+        what stays."""
+        upstream = self.host.upstream
+        texts = {path: text for path in (self.site, upstream) if (text := read_text(path)) is not None}
+        # A run that was killed before its reload has left nginx with what is not there any more.
+        had_site = upstream.parent.parent.is_dir() and any(record["api_port"] for record in self.host.records())
+        if not (texts or load_mark(upstream).exists() or had_site):
+            return []
+        with to_be_loaded(upstream):
+            kept = self.forget(texts)
+        for path in (self.site, upstream):
+            path.with_name(f".{path.name}.partial").unlink(missing_ok=True)
+        drop_empty([upstream.parent])
+        time.sleep(SETTLE_SECONDS)
+        return kept
+
+    def forget(self, texts: Mapping[Path, str]) -> list[str]:
+        """Remove these files and let nginx load what is left; what had to be written again."""
+        upstream = self.host.upstream
+        for path in texts:
+            path.unlink()
+        refused, kept = self.reload(), []
+        if refused and upstream in texts:
+            write_atomically(upstream, upstream_text(self.host.app, None), 0o644)
+            refused, kept = self.reload(), [str(upstream)]
+        if refused:
+            for path, text in texts.items():
+                write_atomically(path, text, 0o644)
+            reload_proxy(self.run)
+            raise ReleaseError(
+                f"found: {refused}. Expected: nginx accepts its configuration without {self.site}, {upstream}; they are as they were. "
+                "Correct it (nginx -t), then run it again"
+            )
+        return kept
+
+    def reload(self) -> str | None:
+        """One that does not run has nothing to reload."""
+        return reload_proxy(self.run) if proxy_runs(self.run) else None
+
+    def stop(self, record: dict[str, Any], wait_seconds: float) -> bool:
+        """Stop a release and remove its containers; True while a worker still has calls. An adopted one's stay, stopped."""
+        found = docker.containers(self.run)
+        if record["state"] not in ("serving", "switching", "staged") and not self.host.is_left(record, found):
+            return False
+        if record["state"] == "staged" and records.is_standby(record):
+            self.host.down(record["id"])  # its gate was never open
+            return False
+        if record["state"] in ("serving", "switching", "staged"):
+            record = self.host.save(record, state="draining")
+        if self.host.drain(record["id"], wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True):
+            return True
+        self.host.save(self.host.record(record["id"]) or record, state="retired")
+        return False
+
+    def busy_text(self, busy: Sequence[Mapping[str, Any]], wait_seconds: float) -> str:
+        listed, said = docker.containers(self.run), []
+        for record in busy:
+            services = self.host.services(record["id"], listed)
+            agents = [one for name, one in services.items() if one["running"] and name != records.API]
+            answers = [readings.own_answer((one["address"], docker.WORKER_PORT)) for one in agents if one["address"]]
+            calls = sum(readings.jobs_of(answer) or 0 for answer in answers)
+            how_many = f"{calls} call{'' if calls == 1 else 's'}" if calls else "calls"
+            said.append(f"the worker of {record['id']} ({record['agent_name']}) still has {how_many}")
+        return (
+            f"found: {'; '.join(said)} after {wait_seconds:.0f} s, expected none. It takes no new call and is left until they have ended; "
+            "the proxy's site and the API are gone, and nothing else of it was removed. Run it again then, or with more time "
+            "(-e remove_wait_seconds=…)"
+        )
+
+    def clear_away(self) -> None:
+        """What is left of our projects: of a run that was killed, or of an Engine that was away."""
+        left = [container for container in docker.containers(self.run) if self.host.release_of(container)]
+        docker.clear(self.run, left, self.is_own)
+
+    def clear_releases(self) -> None:
+        """The releases' directories; what is somebody else's keeps its own."""
+        directories = self.directories()
+        for path in [path for directory in directories for path in self.own_in(directory)]:
+            path.unlink(missing_ok=True)
+        drop_empty([*(directory / "gate" for directory in directories), *directories, self.host.releases])
+
+    def clear_application(self) -> None:
+        """The rest, the lock last: whoever waits for it finds the application gone."""
+        root = self.host.root
+        for path in [*self.own_files(), *(root / name for name in OF_THE_LOCK)]:
+            path.unlink(missing_ok=True)
+        drop_empty([root / "images", root])
+
+
+def is_anonymous(volume: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{64}", volume))
+
+
+def adopted_project(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is told of a project that was adopted: of it, what was stopped."""
+    adopted = record["adopted"]
+    there = {docker.name(c): bool(c["State"]["Running"]) for c in adoption.members(record, found).values()}
+    parts = {docker.name(c) for c in adoption.services(record, found).values()}
+    return {
+        "project": adopted["project"],
+        "directory": adopted["directory"],
+        "containers": sorted(name for name in there if name in parts or name in adopted["containers"]),
+        "running": sorted(name for name, runs in there.items() if runs and name in parts),
+        "policies": dict(adopted.get("policies") or {}),
+    }
+
+
+def take_off(removal: Removal, run: Deployment, claim: Claim, lock_wait_seconds: float, wait_seconds: float) -> dict[str, Any]:
+    """Remove all of it under the host's lock, which goes with it; nothing where nothing is there."""
+    found = removal.survey()
+    if not (found["there"] or found["left"]):
+        return {**found, "changed": False}
+    run.host.root.mkdir(mode=0o750, exist_ok=True)  # the lock is in it
+    lease = wait_seconds + API_SECONDS + BETWEEN_SECONDS
+    with run.lock.taken(replace(claim, lease_seconds=lease), lock_wait_seconds) as (record, _killed):
+        try:
+            done = removal.remove(wait_seconds)
+        except BaseException as error:
+            if isinstance(error, BusyError):
+                entry = {**history.entry_of(record, history.NOT_REMOVED, reason=str(error)), "from": found["serving"]}
+                history.append(run.history, entry)
+            run.lock.release(record.fence)
+            raise
+    return {**done, "changed": found["there"] or not done["kept"]}
+
+
+# --- what is told ---
+
+
+def notes(host: str, app: str, found: Mapping[str, Any], check: bool) -> list[str]:
+    """What the user is told at the end of the run, a line each."""
+    if not found.get("changed", found["there"]):
+        return [f"{host}: nothing of {app} is there, so nothing was removed", *staying(found, check), next_step(host)]
+    lines = [f"{host}: {'would remove' if check else 'removed'} {app}"]
+    for what, names in gone(found).items():
+        lines += [f"  {what}: {', '.join(names)}"] if names else []
+    if found["history"]:
+        lines.append(f"  the history goes with it; its last line: {found['history']}")
+    return [*lines, *staying(found, check), next_step(host)]
+
+
+def gone(found: Mapping[str, Any]) -> dict[str, list[str]]:
+    kept = [one for one in found["releases"] if one != found["serving"]]
+    kept_files = found.get("kept") or []
+    return {
+        "the release that served": [found["serving"]] if found["serving"] else [],
+        "kept releases": kept,
+        "containers": list(found["containers"]),
+        "networks": list(found["networks"]),
+        "proxy": [path for path in found["files"] if path not in kept_files],
+        "directory": [found["directory"]] if found["directory"] and not found["others"] else [],
+    }
+
+
+def staying(found: Mapping[str, Any], check: bool) -> list[str]:
+    lines = []
+    for one in found["adopted"]:
+        policies = [commands.shell("docker", "update", "--restart", policy, "--", name) for name, policy in sorted(one["policies"].items())]
+        start = " && ".join([commands.shell("docker", "start", "--", *one["containers"]), *policies])
+        lines.append(
+            f"  stays{', stopped' if not check or not one['running'] else ' and would be stopped'}: compose project {one['project']} "
+            f"({one['directory']}), which had been adopted. To start it again: {start}"
+        )
+    if found.get("kept"):
+        lines.append(
+            f"  stays: {', '.join(found['kept'])}, because a site of yours includes it; it answers 502. Remove the include there, then run "
+            "it again"
+        )
+    if found["volumes"]:
+        lines.append(f"  stays: the data in the volumes {', '.join(found['volumes'])}. To remove it: docker volume rm")
+    if found["others"]:
+        where = found["directory"] or "the directory"
+        lines.append(f"  stays: {where} with what is not ours in it: {', '.join(found['others'])}")
+    lines.append("  stays: Docker, nginx with its logs, and the service user, which other applications may use")
+    return lines
+
+
+def next_step(host: str) -> str:
+    return f"  next: take {host} out of the inventory; until then deploy.yml --limit {host} refuses it and names provision.yml"

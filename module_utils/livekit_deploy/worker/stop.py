@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stop one worker of a host and let it finish its calls: one signal, through whoever keeps it running, and nothing kills it after that.
+
+A worker says on SIGTERM that it is full, finishes its calls and ends; a second signal ends them at once (livekit-agents 1.8.9). No
+restart policy undoes a signal that the Docker Engine sent, but a stopped container with the policy ``always`` comes back when the
+Engine starts (Engine 26.1, measured).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..common import commands, ids, text
+from ..common.files import open_regular, write_atomically
+from ..machine import docker, processes
+from ..machine.command import Reader
+from . import readings
+
+RUNTIME = Path("/run")
+DROP_IN = "zz-livekit-agent-deploy-drain.conf"
+DROP_IN_TEXT = """# Written by livekit-agent-deploy to let a worker finish its calls; removed when it has.
+[Service]
+TimeoutStopSec=infinity
+KillMode=mixed
+KillSignal=SIGTERM
+SendSIGHUP=no
+ExecStop=
+"""
+# What is in a user's directory is written and removed by that user: root would follow a link there. Directory, name, text.
+WRITE = 'umask 022 && mkdir -p -- "$1" && printf %s "$3" >"$1/.$2.partial" && mv -f -T -- "$1/.$2.partial" "$1/$2"'
+REMOVE = '{ [ -e "$1/$2" ] || [ -L "$1/$2" ]; } || exit 3; rm -f -- "$1/$2" && { rmdir -- "$1" 2>/dev/null || true; }'
+NOT_THERE = 3
+ENDED = frozenset({"inactive", "failed"})
+LOOK_SECONDS = 0.3
+# Tidying up after earlier evictions takes no longer, whatever is found there.
+SWEEP_SECONDS = 20.0
+RECORD_BYTES = 64 * 1024
+
+
+class DrainError(Exception):
+    """The worker is not told to stop; the text says found, expected and what to do."""
+
+
+class Drain:
+    """One worker of this host, by one of its ids.
+
+    ``dry`` says what would be done and does nothing. What was done is in ``commands``, as a person would type it.
+    """
+
+    def __init__(self, run: Reader, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False) -> None:
+        self.run, self.worker_id, self.dry = run, worker_id, dry
+        self.runtime, self.root = runtime, root or processes.ROOT
+        self.records = Records(runtime)
+        self.commands: list[str] = []
+        self.warnings: list[str] = []
+        self.policy: dict[str, str] | None = None
+
+    # --- which ---
+
+    def find(self) -> dict[str, Any] | None:
+        found = readings.everywhere(self.run, self.root)
+        mine = [one for one in found["workers"] if self.worker_id in one["worker_ids"]]
+        if len(mine) > 1:
+            names = ", ".join(one["container"] for one in mine)
+            raise DrainError(f"found {self.worker_id} in the logs of {names}, expected one worker. Stop the right one by hand")
+        if mine and mine[0]["supervisor"]["kind"] == "other" and mine[0]["running"]:
+            raise DrainError(
+                f"found: {mine[0]['container']} is kept running by {mine[0]['supervisor']['name']}, expected Docker, a systemd unit "
+                "or nothing. Stop it there, with time to finish its calls"
+            )
+        if not mine and not self.records.read(self.worker_id):
+            unread = f" (not read: {'; '.join(found['unread'])})" if found["unread"] else ""
+            raise DrainError(f"found no worker whose log has {self.worker_id}{unread}, expected one on this host. Run evict.yml without it")
+        return mine[0] if mine else None
+
+    # --- how ---
+
+    def drain(self, wait_seconds: float) -> dict[str, Any]:
+        self.sweep()
+        found = self.find()
+        known = self.records.read(self.worker_id)
+        if found is None or not found["running"]:
+            return self.result(found, known, gone=True)
+        stop, is_gone = self.ways(found)
+        told = known is not None and known["identity"] == identity(found) and known.get("signalled", True)
+        stop(found, told or found["draining"])
+        if self.dry:
+            return self.result(found, known, gone=False)
+        gone = wait_for(is_gone, wait_seconds)
+        if gone:
+            self.sweep()
+        return self.result(found if gone else self.find() or found, self.records.read(self.worker_id), gone=gone)
+
+    def ways(self, found: dict[str, Any]) -> tuple[Callable[[dict[str, Any], bool], None], Callable[[], bool]]:
+        """How to tell it to stop, and how to see that it has."""
+        kind = found["supervisor"]["kind"]
+        if kind == "docker":
+            return self.stop_container, lambda: not self.container_runs(found["container_id"])
+        if kind == "systemd":
+            unit = processes.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
+            return self.stop_unit, lambda: self.unit_is_gone(unit, found)
+        return self.stop_process, lambda: not self.process_runs(found)
+
+    def act(self, command: str, action: Callable[[], Any]) -> None:
+        self.commands.append(command)
+        if not self.dry:
+            action()
+
+    def remember(self, found: dict[str, Any], *, signalled: bool = True) -> None:
+        """Before the signal: what may have been told to stop is never told again. Without it: only that something of ours may be there."""
+        kept = ("worker_id", "worker_ids", "agent_name", "container", "project", "supervisor", "start_command", "directory")
+        record = {key: found[key] for key in kept}
+        if self.policy:
+            update = commands.shell("docker", "update", "--restart", self.policy["before"], "--", found["container"])
+            record["start_command"] = f"{update} && {found['start_command']}"
+        if not self.dry:
+            self.records.write(
+                self.worker_id,
+                {**record, "identity": identity(found), "policy": self.policy, "signalled": signalled, "told_at": time.time()},
+            )
+
+    # --- Docker ---
+
+    def stop_container(self, found: dict[str, Any], told: bool) -> None:
+        name = found["container"]
+        if found["supervisor"]["policy"] == "always":
+            self.policy = {"before": "always", "after": "unless-stopped"}
+            self.docker("update", "--restart", "unless-stopped", "--", name)
+        if not told:
+            sent = self.signal_for(found["container_id"])
+            self.remember(found)
+            self.docker("kill", "--signal", sent, "--", name)
+
+    def docker(self, *arguments: str) -> None:
+        self.act(commands.shell("docker", *arguments), lambda: docker.docker(self.run, *arguments))
+
+    def signal_for(self, container: str) -> str:
+        inspected = docker.inspect(self.run, container)
+        if sent := docker.drain_signal(inspected):
+            return sent
+        wanted = inspected["Config"]["StopSignal"]
+        raise DrainError(
+            f"found: the container's stop signal is {wanted}, which a worker does not drain on, expected SIGTERM or SIGINT. "
+            "With another signal Docker would start it again: stop it by hand"
+        )
+
+    def container_runs(self, container: str) -> bool:
+        try:
+            return bool(docker.inspect(self.run, container)["State"]["Running"])
+        except docker.EngineError as error:
+            if error.is_gone:
+                return False  # it is removed when it stops
+            raise
+
+    # --- systemd ---
+
+    def stop_unit(self, found: dict[str, Any], told: bool) -> None:
+        unit = processes.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
+        if told or self.state_of(unit) == "deactivating":
+            return
+        path = self.drop_in(unit)
+        self.remember(found, signalled=False)
+        self.act(f"write {path}", lambda: self.write_drop_in(path, unit))
+        self.systemctl(unit, "daemon-reload")
+        self.remember(found)
+        self.systemctl(unit, "stop", "--no-block", "--", unit.name)
+
+    def systemctl(self, unit: processes.Unit, *arguments: str) -> None:
+        shown = commands.shell("systemctl", *([] if unit.user is None else ["--user"]), *arguments)
+        self.act(shown, lambda: self.done(unit, processes.systemctl(unit, *arguments), shown))
+
+    def done(self, unit: processes.Unit, argv: list[str], what: str, also: int = 0) -> int:
+        """Run a command about a unit; its status, which may be ``also`` beside 0."""
+        status, out, err = processes.run_for(self.run, unit)(argv)
+        if status not in (0, also):
+            raise DrainError(
+                f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done. Remove what hinders it and run again"
+            )
+        return status
+
+    def state_of(self, unit: processes.Unit) -> str:
+        """The unit's state; empty where its manager does not answer."""
+        return processes.properties(self.run, unit).get("ActiveState", "")
+
+    def unit_is_gone(self, unit: processes.Unit, found: dict[str, Any]) -> bool:
+        """A manager that does not answer says nothing, so the process is looked at."""
+        state = self.state_of(unit)
+        return state in ENDED if state else not self.process_runs(found)
+
+    def drop_in(self, unit: processes.Unit) -> Path:
+        where = "systemd/system" if unit.user is None else f"user/{unit.user}/systemd/user"
+        return self.runtime / where / f"{unit.name}.d" / DROP_IN
+
+    def write_drop_in(self, path: Path, unit: processes.Unit) -> None:
+        if unit.user is None:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomically(path, DROP_IN_TEXT, 0o644)
+        else:
+            self.as_user(unit, WRITE, path, DROP_IN_TEXT)
+
+    def remove_drop_in(self, path: Path, unit: processes.Unit) -> bool:
+        """Remove our file, and its directory where nothing else is in it; whether it was there."""
+        if unit.user is not None:
+            return self.as_user(unit, REMOVE, path) != NOT_THERE
+        if not os.path.lexists(path):
+            return False
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+        return True
+
+    def as_user(self, unit: processes.Unit, script: str, path: Path, *rest: str) -> int:
+        argv = [*processes.as_user(unit.user or 0), "sh", "-c", script, "sh", str(path.parent), path.name, *rest]
+        return self.done(unit, argv, f"write {path.parent} as user {unit.user}", NOT_THERE)
+
+    def sweep(self) -> None:
+        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own timeout.
+
+        Which units of users have one is in the records, which are root's: what users put into their directories decides nothing. What
+        cannot be removed is told and keeps no worker from being evicted.
+        """
+        if self.dry:
+            return
+        until = time.monotonic() + SWEEP_SECONDS
+        for unit in self.to_sweep():
+            try:
+                if time.monotonic() > until:
+                    raise DrainError(f"found: no time left after {SWEEP_SECONDS:g} s. Expected: each is looked at in that time")
+                self.sweep_unit(unit)
+            except (DrainError, OSError, ValueError) as error:
+                self.warnings.append(f"{self.drop_in(unit)} may be left, which lets {unit.name} stop without a timeout: {error}")
+
+    def to_sweep(self) -> list[processes.Unit]:
+        paths = self.runtime.glob(f"systemd/system/*.service.d/{DROP_IN}")
+        own = [processes.Unit(path.parent.name.removesuffix(".d")) for path in paths]
+        kept = [record["supervisor"] for record in self.records.all() if not record.get("swept")]
+        users = [processes.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
+        return list(dict.fromkeys([*own, *users]))
+
+    def sweep_unit(self, unit: processes.Unit) -> None:
+        path, state = self.drop_in(unit), self.state_of(unit)
+        if state == "deactivating":
+            return
+        # A user who has logged out has neither a manager nor the directory.
+        if not state and (unit.user is None or os.path.lexists(self.runtime / "user" / str(unit.user))):
+            raise DrainError("found: its manager does not answer. Expected: the unit's state")
+        if self.remove_drop_in(path, unit):
+            self.commands.append(f"remove {path}")
+            self.systemctl(unit, "daemon-reload")
+        self.records.sweep(unit)
+
+    # --- a process that nothing keeps running ---
+
+    def stop_process(self, found: dict[str, Any], told: bool) -> None:
+        if not told:
+            self.remember(found)
+            self.act(commands.shell("kill", "-TERM", found["pid"]), lambda: self.send_term(found))
+
+    def send_term(self, found: dict[str, Any]) -> None:
+        """To the process that was read and to no later one of its number: the handle is taken before the look."""
+        handle = os.pidfd_open(found["pid"])
+        try:
+            if self.process_runs(found):
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+        finally:
+            os.close(handle)
+
+    def process_runs(self, found: dict[str, Any]) -> bool:
+        try:
+            now, _readable = processes.read_process(self.root / str(found["pid"]))
+        except OSError:
+            return False
+        return now.started == found["start_ticks"] and bool(now.argv)
+
+    # --- what became of it ---
+
+    def result(self, found: dict[str, Any] | None, record: dict[str, Any] | None, *, gone: bool) -> dict[str, Any]:
+        about: dict[str, Any] = {**(found or {}), **(record or {})}
+        ids = [*about["worker_ids"], *((found or {}).get("worker_ids") or [])]
+        return {
+            "changed": bool(self.commands),
+            "gone": gone,
+            "draining": not gone and bool(found and found["draining"]),
+            "active_jobs": 0 if gone else (found or {}).get("active_jobs"),
+            "container": about["container"],
+            "worker_ids": list(dict.fromkeys(ids)),
+            "supervisor": about["supervisor"],
+            "policy": self.policy or about.get("policy"),
+            "commands": self.commands,
+            "warnings": self.warnings,
+            "start_command": about["start_command"],
+            "also_at_boot": about["supervisor"]["kind"] == "systemd" and about["supervisor"]["enabled"] is not False,
+        }
+
+
+def identity(found: Mapping[str, Any]) -> str:
+    """One run of a container or process: the same container started again is another."""
+    return f"{found['container_id']} {found['started_at']}" if found["container_id"] else f"{found['pid']} {found['start_ticks']}"
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
+
+
+class Records:
+    """What was told to stop since the host started: a file each in /run, in directories that are root's alone."""
+
+    def __init__(self, runtime: Path = RUNTIME) -> None:
+        self.directory = runtime / "livekit-agent-deploy" / "evictions"
+
+    def path(self, worker_id: str) -> Path:
+        if not ids.worker(worker_id):
+            raise DrainError(f"found worker id {worker_id!r}, expected one as LiveKit makes it")
+        return self.directory / f"{worker_id}.json"
+
+    def write(self, worker_id: str, record: Mapping[str, Any]) -> None:
+        path = self.path(worker_id)
+        for directory in (self.directory.parent, self.directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if (trouble := not_own(directory)) is not None:
+                raise DrainError(f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again")
+        write_atomically(path, json.dumps(record))
+
+    def read(self, worker_id: str) -> dict[str, Any] | None:
+        """The record that has this id, as the requested one or as another of the same worker."""
+        return next((record for record in self.all() if worker_id in [record["worker_id"], *record["worker_ids"]]), None)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every record; a file of another form is none."""
+        try:
+            if not_own(self.directory) is not None:
+                return []
+            paths = sorted(path for path in self.directory.iterdir() if path.suffix == ".json")
+        except OSError:
+            return []
+        return [record for path in paths if (record := record_in(path))]
+
+    def sweep(self, unit: processes.Unit) -> None:
+        """Note that nothing of ours is left of a unit."""
+        for record in self.all():
+            by = record["supervisor"]
+            if (by["name"], by["user"]) == unit and not record.get("swept"):
+                self.write(record["worker_id"], {**record, "swept": True})
+
+
+def not_own(directory: Path) -> str | None:
+    """Why a directory is not this user's alone to write; none where it is."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return "is no directory"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}"
+    return "can be written by others" if found.st_mode & 0o022 else None
+
+
+def record_in(path: Path) -> dict[str, Any] | None:
+    try:
+        with open_regular(path) as file:
+            found = text.parsed_object(file.read(RECORD_BYTES))
+    except OSError:
+        return None
+    return found if is_record(found) else None
+
+
+def is_record(found: Mapping[str, Any]) -> bool:
+    """Whether a record has the form in which ``remember`` writes it."""
+    texts = all(isinstance(found.get(key), str) for key in ("container", "start_command", "identity"))
+    names, policy = found.get("worker_ids"), found.get("policy")
+    known = ids.worker(found.get("worker_id")) and isinstance(names, list) and all(map(ids.worker, names))
+    return bool(texts and known and is_supervisor(found.get("supervisor"))) and (policy is None or has(policy, "before", "after"))
+
+
+def is_supervisor(found: Any) -> bool:
+    return has(found, "kind", "policy", "enabled", "user") and isinstance(found.get("name"), str) and is_user(found["user"])
+
+
+def has(found: Any, *keys: str) -> bool:
+    return isinstance(found, dict) and found.keys() >= set(keys)
+
+
+def is_user(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)

@@ -1,0 +1,54 @@
+"""The history of a host: one entry a line, whole whatever happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.livekit_deploy.release import history
+from ansible.module_utils.livekit_deploy.release.lock import Owner, Record
+
+RECORD = Record(3, Owner("m", 1, "2", "anna@ci"), "deploy", 0.0, 9.0, {"from": "r0", "to": "r1"}, "switch", {"begin": 0.2})
+
+
+def test_entry_says_who_what_and_how_it_ended() -> None:
+    entry = history.entry_of(RECORD, history.TAKEN_BACK, "foreign", "somebody has the name")
+    said = {key: entry[key] for key in ("by", "purpose", "from", "to", "outcome", "step", "verdict", "reason", "steps", "begun")}
+    assert said == {
+        "by": "anna@ci",
+        "purpose": "deploy",
+        "from": "r0",
+        "to": "r1",
+        "outcome": "taken back",
+        "step": "switch",
+        "verdict": "foreign",
+        "reason": "somebody has the name",
+        "steps": {"begin": 0.2},
+        "begun": "1970-01-01T00:00:00Z",
+    }
+
+
+def test_entries_are_read_in_the_order_they_were_written(tmp_path: Path) -> None:
+    for number in range(3):
+        history.append(tmp_path / "h", {"n": number})
+    assert [entry["n"] for entry in history.entries(tmp_path / "h")] == [0, 1, 2]
+
+
+def test_line_that_a_hand_broke_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "h").write_text('{"n": 1}\n{"n":\n[]\n')
+    assert history.entries(tmp_path / "h") == [{"n": 1}]
+
+
+def test_history_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "KEEP", 3)
+    for number in range(5):
+        history.append(tmp_path / "h", {"n": number})
+    assert [entry["n"] for entry in history.entries(tmp_path / "h")] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failed"), [(["taken back"], True), (["taken back", "released"], False), (["interrupted"], False), ([], False)]
+)
+def test_release_failed_when_its_latest_run_was_taken_back(outcomes: list[str], failed: bool) -> None:
+    entries = [{"to": "r1", "outcome": outcome} for outcome in outcomes]
+    assert (history.failed(entries, "r1") is not None) is failed
