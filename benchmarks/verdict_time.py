@@ -38,7 +38,8 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
 
 from ansible.module_utils.livekit_deploy.livekit import dispatch
 from ansible.module_utils.livekit_deploy.play import run
-from ansible.module_utils.livekit_deploy.proof import checks, probes, verdicts
+from ansible.module_utils.livekit_deploy.play.run import Runs
+from ansible.module_utils.livekit_deploy.proof import checks, observations, probes, verdicts
 
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = (1, 10, 50)
@@ -86,13 +87,14 @@ def hostvars_of(workers: Mapping[str, StandIn], at: float, before: Mapping[str, 
     now = {host: reading(worker, at) for host, worker in workers.items()}
     if before is None:
         return {host: {"livekit_agent_name": worker.agent_name, first: now[host]} for host, worker in workers.items()}
-    return {host: {**before[host], probes.WITNESS: now[host]} for host in workers}
+    return {host: {**before[host], run.WITNESS: now[host]} for host in workers}
 
 
 def probes_of(hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
     hosts = sorted(hostvars)
-    asked = probes.through_probes(hostvars, hosts)
-    asked += [probes.directed(hostvars[host], host, hostvars[host]["livekit_agent_name"], f"{host}/{RELEASE}") for host in hosts]
+    asked = probes.through_probes(Runs(hostvars), hosts)
+    runs = run.Runs(hostvars)
+    asked += [probes.directed(runs[host], runs[host].agent_name(), f"{host}/{RELEASE}") for host in hosts]
     return [{"kind": "probe", "expect": "job", **probe} for probe in asked]
 
 
@@ -106,7 +108,7 @@ async def decide(url: str, key: str, secret: str, workers: Mapping[str, StandIn]
     specs = dispatch.specs_of(probes_of(before), verdicts.WINDOW_SECONDS)
     results = await dispatch.send(url, key, secret, specs)
     after = hostvars_of(workers, time.time(), before)
-    rows = checks.judge(probes.observations(after, sorted(after)), results, preview=False)["report"]
+    rows = checks.judge(observations.observations(Runs(after), sorted(after)), results, preview=False)["report"]
     answered = max(result["latency_seconds"] or 0.0 for result in results.values())
     return {"seconds": time.monotonic() - started, "answered": answered, "results": results, "rows": rows}
 

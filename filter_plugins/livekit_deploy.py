@@ -26,14 +26,25 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
 from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.diagnosis import inputs
 from ansible.module_utils.livekit_deploy.fleet import status
-from ansible.module_utils.livekit_deploy.inventory import archives, batches, compose, garbled, hooks, new_host, play_options, preview
+from ansible.module_utils.livekit_deploy.inventory import (
+    archives,
+    batches,
+    compose,
+    garbled,
+    hooks,
+    new_host,
+    play_options,
+    preview,
+    rehearsal,
+)
 from ansible.module_utils.livekit_deploy.inventory.arguments import argument_problems
 from ansible.module_utils.livekit_deploy.inventory.placement import placement_problems
 from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems, nodes_of, server_problems
 from ansible.module_utils.livekit_deploy.names import eviction, rename
 from ansible.module_utils.livekit_deploy.play import batches as played
-from ansible.module_utils.livekit_deploy.play import owner
-from ansible.module_utils.livekit_deploy.proof import probes
+from ansible.module_utils.livekit_deploy.play import images, owner
+from ansible.module_utils.livekit_deploy.play.run import Runs
+from ansible.module_utils.livekit_deploy.proof import observations, probes
 
 _SOURCE = ("library/*.py", "module_utils/livekit_deploy/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
 _GROUPS = ("agent_hosts", "suspects", "livekit_servers")
@@ -156,6 +167,21 @@ def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str])
     return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
 
 
+def of_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter of `hostvars` for a function that takes what the hosts registered."""
+
+    @functools.wraps(function)
+    def called(hostvars: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
+        return function(Runs(hostvars), *arguments, **named)
+
+    return called
+
+
+def livekit_archived(hostvars: Mapping[str, Any], host: str, app: str) -> dict[str, Any]:
+    """What the archives of a host's images hold: `hostvars | livekit_archived(inventory_hostname, agent_release_app)`."""
+    return images.archived(Runs(hostvars)[host], app)
+
+
 class FilterModule:
     """What ansible-core looks for in a file of filters."""
 
@@ -167,19 +193,19 @@ class FilterModule:
             "livekit_placement_problems": livekit_placement_problems,
             "livekit_server_problems": livekit_server_problems,
             "livekit_nodes": nodes_of,
-            "livekit_standby_probes": probes.standby_probes,
-            "livekit_standby_trouble": with_playbooks(probes.standby_trouble),
-            "livekit_candidate_probes": probes.candidate_probes,
-            "livekit_slot_previews": probes.slot_previews,
-            "livekit_slot_trouble": probes.slot_trouble,
-            "livekit_verification_probes": probes.verification_probes,
-            "livekit_tagged_images": probes.tagged_images,
-            "livekit_digests": probes.digests,
+            "livekit_standby_probes": of_runs(probes.standby_probes),
+            "livekit_standby_trouble": of_runs(with_playbooks(probes.standby_trouble)),
+            "livekit_candidate_probes": of_runs(probes.candidate_probes),
+            "livekit_slot_previews": of_runs(probes.slot_previews),
+            "livekit_slot_trouble": of_runs(probes.slot_trouble),
+            "livekit_verification_probes": of_runs(probes.verification_probes),
+            "livekit_tagged_images": archives.tagged_images,
+            "livekit_digests": of_runs(images.digests),
             "livekit_image_archives": archives.wanted,
-            "livekit_archived": archives.archived,
+            "livekit_archived": livekit_archived,
             "livekit_eviction_problems": eviction.early_problems,
-            "livekit_eviction_hosts": eviction.hosts_of,
-            "livekit_diagnosis_inputs": inputs.inputs,
+            "livekit_eviction_hosts": of_runs(eviction.hosts_of),
+            "livekit_diagnosis_inputs": of_runs(inputs.inputs),
             "livekit_now": livekit_now,
             "livekit_since": livekit_since,
             "livekit_run_owner": livekit_run_owner,
@@ -187,40 +213,40 @@ class FilterModule:
             "livekit_run_problems": livekit_run_problems,
             "livekit_reports": livekit_reports,
             "livekit_playbooks": livekit_playbooks,
-            "livekit_suspects_outside": inputs.suspects_outside,
-            "livekit_outside": probes.outside,
-            "livekit_observations": probes.observations,
-            "livekit_hooked": probes.hooked,
-            "livekit_vacancy_probes": probes.vacancy_probes,
-            "livekit_vacancy_trouble": with_playbooks(probes.vacancy_trouble),
-            "livekit_known_ids": probes.known_ids,
-            "livekit_servers": probes.servers,
-            "livekit_server_logs": probes.server_logs,
-            "livekit_fleet": status.fleet,
+            "livekit_suspects_outside": of_runs(inputs.suspects_outside),
+            "livekit_outside": of_runs(observations.outside),
+            "livekit_observations": of_runs(observations.observations),
+            "livekit_hooked": of_runs(probes.hooked),
+            "livekit_vacancy_probes": of_runs(probes.vacancy_probes),
+            "livekit_vacancy_trouble": of_runs(with_playbooks(probes.vacancy_trouble)),
+            "livekit_known_ids": of_runs(observations.known_ids),
+            "livekit_servers": of_runs(observations.servers),
+            "livekit_server_logs": observations.server_logs,
+            "livekit_fleet": of_runs(status.fleet),
             "livekit_batches": batches.batches,
             "livekit_batch_problems": batches.problems,
-            "livekit_batch_stop": played.stop,
-            "livekit_batch_failed": played.failed,
-            "livekit_batch_released": played.released,
-            "livekit_rehearsal_problems": probes.rehearsal_problems,
+            "livekit_batch_stop": of_runs(played.stop),
+            "livekit_batch_failed": of_runs(played.failed),
+            "livekit_batch_released": of_runs(played.released),
+            "livekit_rehearsal_problems": rehearsal.rehearsal_problems,
             "livekit_preview_problems": preview.problems,
             "livekit_slot_request": livekit_slot_request,
             "livekit_host_request": livekit_host_request,
-            "livekit_unreached": probes.unreached,
-            "livekit_own_previews": probes.own_previews,
-            "livekit_preview_answers": probes.preview_answers,
+            "livekit_unreached": of_runs(probes.unreached),
+            "livekit_own_previews": of_runs(probes.own_previews),
+            "livekit_preview_answers": of_runs(probes.preview_answers),
             "livekit_log_patterns": livekit_log_patterns,
             "livekit_compose": livekit_compose,
             "livekit_compose_problems": compose.problems,
             "livekit_hooks": hooks.hooks_of,
-            "livekit_served_names": probes.served_names,
+            "livekit_served_names": of_runs(probes.served_names),
             "livekit_hook_problems": hooks.hook_problems,
-            "livekit_renames": rename.changes,
-            "livekit_rename_inventory": rename.inventory,
+            "livekit_renames": of_runs(rename.changes),
+            "livekit_rename_inventory": of_runs(rename.inventory),
             "livekit_known_hosts": new_host.known_of,
             "livekit_removal_refusal": livekit_removal_refusal,
-            "livekit_removal_names": rename.leaving,
-            "livekit_removal_sharers": rename.sharers,
-            "livekit_removal_inventory": rename.beside,
+            "livekit_removal_names": of_runs(rename.leaving),
+            "livekit_removal_sharers": of_runs(rename.sharers),
+            "livekit_removal_inventory": of_runs(rename.beside),
             "livekit_removal_unproven": with_playbooks(rename.unproven),
         }

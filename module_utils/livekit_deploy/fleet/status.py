@@ -9,10 +9,10 @@ from typing import Any
 
 from ..common.times import epoch
 from ..play import access
+from ..play.run import STATUS, HostRun, Runs
 
 WIDTH, SCREEN_LINES = 120, 41  # of 45: the report callback adds the path of the JSON and three empty lines
 LEAST_NOTES = 4
-READ = "__fleet_status_read"
 HEADINGS = ("host", "agent name", "pool", "release", "worker id", "since", "jobs", "load", "sdk", "verdict")
 RELEASE, WORKER_ID, VERDICT = (HEADINGS.index(heading) for heading in ("release", "worker id", "verdict"))
 # The columns that give way where a line is too long, each down to 9 characters: the share of the room that each should keep.
@@ -27,24 +27,23 @@ BACK = "rolled back"
 KINDS = (WORKER, STRANGER, VERDICT_NOTE, BACK, DRIFT, STAGED, DRAINING)
 
 
-def fleet(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
+def fleet(runs: Runs, hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the inventory says of each host and what was read there, for `deployment_status_info`."""
-    return {host: member(host, hostvars[host]) for host in hosts}
+    return {host: member(runs[host]) for host in hosts}
 
 
-def member(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    found = variables.get(READ)
-    read = dict(found) if isinstance(found, Mapping) else {}
-    said = {"agent_name": text_of(variables, "livekit_agent_name"), "pool": text_of(variables, "livekit_agent_pool") or host}
+def member(run: HostRun) -> dict[str, Any]:
+    read = run.result(STATUS)
+    said = {"agent_name": text_of(run, "livekit_agent_name"), "pool": text_of(run, "livekit_agent_pool") or run.name}
     if "workers" in read:
         return {**said, "evidence": read}
     return {**said, "evidence": {}, "unreachable": bool(read.get("unreachable")), "unread": why(access.said(read) or "it was not asked")}
 
 
-def text_of(variables: Mapping[str, Any], name: str) -> str:
+def text_of(run: HostRun, name: str) -> str:
     """A variable as text; empty where it is missing or cannot be made: a status tells what is, it does not refuse."""
     try:
-        value = variables.get(name)
+        value = run.setting(name)
     except Exception:
         return ""
     return "" if value is None else str(value)

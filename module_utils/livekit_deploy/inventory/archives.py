@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..machine.image_archive import own_name
 from .problems import IMAGES
 
 
@@ -32,16 +31,12 @@ def wanted(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, 
     return [{"image": image, "path": path} for image, path in sorted(pairs)]
 
 
-def archived(hostvars: Mapping[str, Any], host: str, app: str) -> dict[str, Any]:
-    """Of what was read: the names of a host's images by reference, the archives by those names, and why one could not be read."""
-    mine = archives_of(hostvars[host])
-    answer = hostvars[host].get("__agent_release_archives_read") or {}
-    if not mine or answer.get("skipped"):
-        return {"images": {}, "archives": {}, "unread": ""}
-    if "archives" not in answer:
-        return {"images": {}, "archives": {}, "unread": str(answer.get("msg") or "the image archives were not read")}
-    found = [one for one in answer["archives"] if mine.get(one["image"]) == one["path"]]
-    troubles = [one["trouble"] for one in found if one.get("trouble")]
-    names = {one["image"]: own_name(app, one["id"]) for one in found if not one.get("trouble")}
-    facts = {names[one["image"]]: {key: one[key] for key in ("path", "ids", "config", "tops")} for one in found if one["image"] in names}
-    return {"images": names, "archives": facts, "unread": " ".join(troubles)}
+def tagged_images(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    """The images of all hosts that are named by a tag and not by a digest; those of archives are known by their ids."""
+    images = {
+        image
+        for host in hosts
+        for image in (str(hostvars[host][name]) for name in IMAGES)
+        if image and image not in (hostvars[host].get("agent_release_image_archives") or {})
+    }
+    return sorted(image for image in images if "@sha256:" not in image)

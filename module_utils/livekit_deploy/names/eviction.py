@@ -14,8 +14,8 @@ from typing import Any
 from ..common import commands, ids
 from ..inventory.placement import placement_problems
 from ..inventory.problems import inventory_problems, name_problems, normalised_url, pool_problems, read_host, server_problems
-from ..play import access, run
-from ..proof import probes
+from ..play import access
+from ..play.run import RELEASES, WORKERS, HostRun, Runs
 from ..proof.verdicts import GOOD
 from ..release import adoption, records
 from . import eviction_text
@@ -74,28 +74,28 @@ def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_
     return problems + server_problems(hostvars, [name for name in run_hosts if name in group_hosts])
 
 
-def hosts_of(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+def hosts_of(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """Each host of the two groups as ``decide`` takes it; one in both is an agent host, one that was not read is not in the run."""
     members: dict[str, str] = {}
     for group in GROUPS:
         members = {**{str(host): group for host in groups.get(group, [])}, **members}
-    return {host: host_of(hostvars[host], host, group) for host, group in sorted(members.items(), key=lambda item: GROUPS.index(item[1]))}
+    return {host: host_of(runs[host], group) for host, group in sorted(members.items(), key=lambda item: GROUPS.index(item[1]))}
 
 
-def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, Any]:
-    found, releases = (variables.get(name) or {} for name in ("__eviction_read", "__eviction_release"))
-    ours, in_run = group == "agent_hosts", "__eviction_read" in variables
-    readable = isinstance(found, Mapping) and found.get("workers") is not None
-    adopted = dict(releases.get("adopted") or {}) if ours and isinstance(releases, Mapping) else {}
+def host_of(run: HostRun, group: str) -> dict[str, Any]:
+    found, releases = run.result(WORKERS), run.result(RELEASES)
+    ours, in_run = group == "agent_hosts", bool(found)
+    readable = found.get("workers") is not None
+    adopted = dict(releases.get("adopted") or {}) if ours else {}
     read = adoption.claimed(found, adopted)["workers"] if readable else []
     workers = [{key: worker.get(key) for key in EVIDENCE} for worker in read]
     return {
         "group": group,
         "in_run": in_run,
-        "agent_name": run.name_of(variables, releases) if ours else "",
-        "pool": probes.pool_in(variables, host, releases) if ours else "",
-        "urls": [str(variables[name]) for name in ("livekit_url", "livekit_api_url") if variables.get(name)] if ours else [],
-        "app": str(variables.get("agent_release_app") or "") if ours else "",
+        "agent_name": run.agent_name(releases) if ours else "",
+        "pool": run.pool(releases) if ours else "",
+        "urls": [str(run.setting(name)) for name in ("livekit_url", "livekit_api_url") if run.setting(name)] if ours else [],
+        "app": str(run.setting("agent_release_app") or "") if ours else "",
         "releases": sorted(releases["states"]) if ours and isinstance(releases.get("states"), Mapping) else None,
         "adopted": adopted,
         "workers": workers,

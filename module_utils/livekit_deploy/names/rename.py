@@ -10,48 +10,43 @@ from typing import Any
 from ..common.commands import Playbooks
 from ..inventory import placement
 from ..inventory.problems import read_host
-from ..play import run
-from ..proof import probes
+from ..play.run import LEFT, REMOVED, SHARERS, HostRun, Runs, host_asked
+from ..proof import observations
 from ..release import adoption, records
 from ..worker.readings import NAME_VARIABLES
 
-REMOVAL, STRANGERS, SHARERS = "__removal_done", "__removal_workers", "__removal_sharers"
 TOKENS = "join tokens with an embedded dispatch to it may still be in use: they name the agent themselves"
 
 
-def changes(hostvars: Mapping[str, Any], hosts: Sequence[str], planned: bool = False) -> dict[str, dict[str, Any]]:
+def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str, dict[str, Any]]:
     """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now, whether shared.
     With ``planned`` those that will, if all goes well."""
     found = {}
     for host in hosts:
-        plan = run.plan_of(hostvars[host])
-        if not plan.get("changed") or not (planned or run.ended(hostvars[host])):
+        plan = runs[host].plan
+        if not plan.get("changed") or not (planned or runs[host].ended):
             continue
-        shared = (plan.get("rolled_back") or {}).get("kind") == probes.SHARED_NAME
+        shared = (plan.get("rolled_back") or {}).get("kind") == records.SHARED_NAME
         before, now = plan["agent_name_before"], plan["agent_name"]
         if shared or (before and before != now):
             found[host] = {"before": before if before != now else None, "now": now, "shared": shared}
     return found
 
 
-def inventory(
-    hostvars: Mapping[str, Any], group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False
-) -> dict[str, dict[str, Any]]:
+def inventory(runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False) -> dict[str, dict[str, Any]]:
     """Of each host the name that it serves, every worker id it is known to have had, and which of the names that the run's ``hosts`` leave
     its API dispatches to."""
     known = {}
-    left = successors(changes(hostvars, hosts, planned))
+    left = successors(changes(runs, hosts, planned))
     for host in group:
-        variables = hostvars[host]
-        readings = [variables[name] for name in (*run.READINGS, probes.WITNESS) if run.registered(variables, name, "workers")]
-        adopted = run.adopted_of(variables)
-        readings = [adoption.claimed(reading, adopted) for reading in readings]
+        run = runs[host]
+        readings = [adoption.claimed(reading, run.adopted) for reading in run.readings]
         states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
-        name = run.name_of(variables)
+        name = run.agent_name()
         known[host] = {
             "agent_name": name,
-            "worker_ids": probes.own_ids(readings, states),
-            "dispatches_to": dispatches(host, variables, name, left, planned),
+            "worker_ids": observations.own_ids(readings, states),
+            "dispatches_to": dispatches(run, name, left, planned),
         }
     return known
 
@@ -65,16 +60,14 @@ def successors(changed: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]
     }
 
 
-def dispatches(
-    host: str, variables: Mapping[str, Any], own_name: str, left: Mapping[str, Sequence[str]], planned: bool = False
-) -> dict[str, str]:
+def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], planned: bool = False) -> dict[str, str]:
     """By each name that is left and that the host's API dispatches to, how it is told of: the name is its own, or a variable has it. Where
     the inventory's values are not what serves there, a variable is only told as a possibility."""
-    if not placement.has_api(variables):
+    if not placement.has_api(run.variables):
         return {}
-    values, plan = environment(variables), run.plan_of(variables)
+    values, plan, host = environment(run.variables), run.plan, run.name
     back = (plan.get("rolled_back") or {}).get("kind")
-    released = bool(plan) and not back and (planned or not plan.get("changed") or run.ended(variables))
+    released = bool(plan) and not back and (planned or not plan.get("changed") or run.ended)
     found = {}
     for name, instead in left.items():
         old = [variable for variable, value in values.items() if value == name]
@@ -203,39 +196,39 @@ def refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
     return ""
 
 
-def leaving(hostvars: Mapping[str, Any], host: str) -> dict[str, dict[str, Any]]:
+def leaving(runs: Runs, host: str) -> dict[str, dict[str, Any]]:
     """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
-    found = (run.registered(hostvars[host], REMOVAL, "removal") or {}).get("removal") or {}
-    names = [str(name) for name in found.get("agent_names") or []] or [read_host(host, hostvars[host])[0].agent_name]
+    found = runs[host].result(REMOVED).get("removal") or {}
+    names = [str(name) for name in found.get("agent_names") or []] or [read_host(host, runs[host].variables)[0].agent_name]
     return {host: {"before": [name for name in names if name], "now": None, "shared": False}}
 
 
-def sharers(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> list[str]:
+def sharers(runs: Runs, group: Sequence[str], host: str) -> list[str]:
     """The other hosts that may serve such a name: by their own name, or rolled back to their shared one."""
-    names = set(leaving(hostvars, host)[host]["before"])
-    known = {other: read_host(other, hostvars[other])[0] for other in group if other != host}
+    names = set(leaving(runs, host)[host]["before"])
+    known = {other: read_host(other, runs[other].variables)[0] for other in group if other != host}
     return [other for other, one in known.items() if {one.agent_name, one.shared_name} & names]
 
 
-def beside(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> dict[str, dict[str, Any]]:
+def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, dict[str, Any]]:
     """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
-    variables = hostvars[host]
+    run = runs[host]
     known: dict[str, dict[str, Any]] = {
-        other: {"agent_name": read_host(other, hostvars[other])[0].agent_name, "worker_ids": []} for other in group if other != host
+        other: {"agent_name": read_host(other, runs[other].variables)[0].agent_name, "worker_ids": []} for other in group if other != host
     }
-    for read in (run.registered(variables, SHARERS, "results") or {}).get("results") or []:
-        other = str(read.get("__removal_sharer"))
+    for read in run.result(SHARERS).get("results") or []:
+        other = host_asked(read)
         if read.get("workers") is not None and other in known:
             reading = adoption.claimed(read, read.get("adopted"))
             known[other] = {"agent_name": served_by(reading, known[other]), "worker_ids": ids_on(reading)}
-    for one in (run.registered(variables, STRANGERS, "workers") or {}).get("workers") or []:
+    for one in run.result(LEFT).get("workers") or []:
         if one.get("running"):
             project = f" of compose project {one['project']}" if one.get("project") else ""
             ids = [i for i in [*(one.get("worker_ids") or []), one.get("worker_id")] if i]
             known[f"{one['container']}{project} on {host}, not ours"] = {"agent_name": "", "worker_ids": ids}
-    left = successors(leaving(hostvars, host))
+    left = successors(leaving(runs, host))
     for other in [other for other in group if other != host]:
-        known[other]["dispatches_to"] = dispatches(other, hostvars[other], known[other]["agent_name"], left)
+        known[other]["dispatches_to"] = dispatches(runs[other], known[other]["agent_name"], left)
     return known
 
 
@@ -244,7 +237,7 @@ def served_by(reading: Mapping[str, Any], known: Mapping[str, Any]) -> str:
 
 
 def ids_on(reading: Mapping[str, Any]) -> list[str]:
-    return probes.own_ids([reading], reading.get("states") or {})
+    return observations.own_ids([reading], reading.get("states") or {})
 
 
 def unproven(asked: Mapping[str, Any], host: str, playbooks: Playbooks | None = None) -> str:

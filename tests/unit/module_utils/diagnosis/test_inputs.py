@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.diagnosis import inputs
 from ansible.module_utils.livekit_deploy.inventory import play_options
+from ansible.module_utils.livekit_deploy.play.run import Runs
 
 NOW = 1767323400.0
 GROUPS = {"agent_hosts": ["one", "two"], "suspects": ["one", "other-1"]}
@@ -29,7 +30,7 @@ def hostvars() -> Hostvars:
 
 
 def host(hostvars: Hostvars, name: str = "one") -> dict[str, Any]:
-    found: dict[str, Any] = inputs.inputs(hostvars, GROUPS)["hosts"][name]
+    found: dict[str, Any] = inputs.inputs(Runs(hostvars), GROUPS)["hosts"][name]
     return found
 
 
@@ -72,7 +73,7 @@ def test_only_a_host_of_which_nothing_was_tried_is_outside(hostvars: Hostvars) -
 
 
 def test_what_ran_once_is_taken_from_the_host_that_has_it(hostvars: Hostvars) -> None:
-    found = inputs.inputs(hostvars, GROUPS)
+    found = inputs.inputs(Runs(hostvars), GROUPS)
     assert (found["server"], found["verdicts"]["one"]) == ({"reachable": True, "key_accepted": True}, {"verdict": "exclusive"})
     assert found["probes"] == ONCE["__verification_probes"]["probes"]
     assert found["server_logs"][0]["host"] == "livekit-1"
@@ -81,12 +82,12 @@ def test_what_ran_once_is_taken_from_the_host_that_has_it(hostvars: Hostvars) ->
 def test_what_never_ran_is_empty(hostvars: Hostvars) -> None:
     for name in ONCE:
         hostvars["two"][name] = {"skipped": True}
-    found = inputs.inputs(hostvars, GROUPS)
+    found = inputs.inputs(Runs(hostvars), GROUPS)
     assert (found["probes"], found["verdicts"], found["server"], found["server_logs"]) == ({}, {}, {}, [])
 
 
 def test_a_proof_that_is_there_needs_no_words(hostvars: Hostvars) -> None:
-    assert inputs.inputs(hostvars, GROUPS)["not_proven"] == []
+    assert inputs.inputs(Runs(hostvars), GROUPS)["not_proven"] == []
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_proof_that_is_there_needs_no_words(hostvars: Hostvars) -> None:
 )
 def test_a_proof_that_is_missing_says_why(hostvars: Hostvars, name: str, result: dict[str, Any], words: str) -> None:
     hostvars["two"][name] = result
-    assert words in inputs.inputs(hostvars, GROUPS)["not_proven"][0]
+    assert words in inputs.inputs(Runs(hostvars), GROUPS)["not_proven"][0]
 
 
 def test_the_witness_of_the_probes_is_handed_on(hostvars: Hostvars) -> None:
@@ -115,9 +116,9 @@ def test_a_host_that_the_inventory_hardly_describes_is_there_all_the_same(hostva
 
 
 def test_a_suspect_outside_the_run_is_searched_and_one_in_it_is_not_searched_twice(hostvars: Hostvars) -> None:
-    assert inputs.suspects_outside(hostvars, GROUPS) == []
+    assert inputs.suspects_outside(Runs(hostvars), GROUPS) == []
     del hostvars["other-1"]["__diagnosis_suspect"]
-    assert inputs.suspects_outside(hostvars, GROUPS) == ["other-1"]
+    assert inputs.suspects_outside(Runs(hostvars), GROUPS) == ["other-1"]
 
 
 def test_a_suspect_outside_the_run_has_what_the_search_found(hostvars: Hostvars) -> None:

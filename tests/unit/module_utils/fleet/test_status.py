@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.fleet import status
+from ansible.module_utils.livekit_deploy.play.run import STATUS, HostRun, Runs
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 ID, OLD = "20270112T080000Z-1a2b3c4d", "20270110T091500Z-9f8e7d6c"
@@ -280,8 +281,8 @@ def test_a_document_is_json_and_gives_the_same_table_again(screen: list[str]) ->
 
 def test_the_fleet_is_what_the_inventory_says_and_what_was_read() -> None:
     read: dict[str, Any] = {"workers": [], "release": None}
-    variables = {"livekit_agent_name": "support-a", "livekit_agent_pool": "demo", status.READ: read}
-    assert status.fleet({"a": variables}, ["a"]) == {"a": {"agent_name": "support-a", "pool": "demo", "evidence": read}}
+    variables = {"livekit_agent_name": "support-a", "livekit_agent_pool": "demo", STATUS: read}
+    assert status.fleet(Runs({"a": variables}), ["a"]) == {"a": {"agent_name": "support-a", "pool": "demo", "evidence": read}}
 
 
 UNREACHABLE = {
@@ -292,13 +293,13 @@ UNREACHABLE = {
 
 @pytest.mark.parametrize("message", sorted(UNREACHABLE))
 def test_a_host_that_was_not_reached_has_what_ssh_said(message: str) -> None:
-    found = status.fleet({"a": {status.READ: {"unreachable": True, "msg": message}}}, ["a"])["a"]
+    found = status.fleet(Runs({"a": {STATUS: {"unreachable": True, "msg": message}}}), ["a"])["a"]
     assert (found["unreachable"], found["unread"]) == (True, "ssh: connect to h: No route to host")
 
 
 @pytest.mark.parametrize(("read", "reason"), [({"msg": "the Engine refused\nmore"}, "the Engine refused"), (None, "it was not asked")])
 def test_a_host_that_could_not_be_read_has_the_reason(read: Any, reason: str) -> None:
-    found = status.fleet({"a": {status.READ: read}}, ["a"])["a"]
+    found = status.fleet(Runs({"a": {STATUS: read}}), ["a"])["a"]
     assert (found["unreachable"], found["unread"], found["pool"]) == (False, reason, "a")
 
 
@@ -307,4 +308,4 @@ def test_a_variable_that_cannot_be_made_is_no_reason_to_stop() -> None:
         def get(self, *name: Any) -> Any:
             raise KeyError(*name)
 
-    assert status.text_of(Broken(), "livekit_agent_name") == ""
+    assert status.text_of(HostRun("a", Broken()), "livekit_agent_name") == ""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.inventory import batches
 from ansible.module_utils.livekit_deploy.play import batches as play_batches
+from ansible.module_utils.livekit_deploy.play.run import Runs
 
 HOSTS = ["a", "b", "c", "d", "e"]
 
@@ -76,7 +77,7 @@ FAILED = {"__agent_release_failure": "install: no image"}
 )
 def test_no_batch_begins_after_a_failure_in_an_earlier_one(failed: list[str], present: str, batch: int, words: str) -> None:
     hostvars = {host: FAILED if host in failed else {} for host in "abcd"}
-    assert play_batches.stop(hostvars, MADE, MADE[batch], list(present)) == words
+    assert play_batches.stop(Runs(hostvars), MADE, MADE[batch], list(present)) == words
 
 
 def host(fence: int | None = 7, ended: int | None = 7, previous: str | None = "old", **more: object) -> dict[str, Any]:
@@ -98,4 +99,4 @@ def host(fence: int | None = 7, ended: int | None = 7, previous: str | None = "o
     ids=["released", "released by an earlier use of the role", "nothing before", "unchanged", "failed", "not begun"],
 )
 def test_only_what_this_run_has_released_is_brought_back(variables: dict[str, Any], brought_back: bool) -> None:
-    assert play_batches.released({"a": variables, "b": {}}, ["a", "b"]) == (["a"] if brought_back else [])
+    assert play_batches.released(Runs({"a": variables, "b": {}}), ["a", "b"]) == (["a"] if brought_back else [])

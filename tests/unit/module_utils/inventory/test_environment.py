@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.livekit_deploy.common import values
-from ansible.module_utils.livekit_deploy.inventory import compose, preview
+from ansible.module_utils.livekit_deploy.inventory import compose, preview, rehearsal
 from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems
-from ansible.module_utils.livekit_deploy.proof import probes
 
 ENV = "{prefix}.{key} is {found}, expected a text as the container is to have it: put it in quotes, or end a template with | string"
 CHANGED = [
@@ -183,7 +182,7 @@ def test_a_request_of_texts_is_accepted() -> None:
 
 @pytest.mark.parametrize("written", ["{at: 2026-01-02}", "{on: 1}", "{deep: [{at: 2026-01-02}]}"])
 def test_metadata_of_a_rehearsal_that_yaml_changes_is_refused(written: str) -> None:
-    (found,) = probes.rehearsal_problems({"a": yaml.safe_load(f"livekit_agent_rehearsal_metadata: {written}")}, ["a"])
+    (found,) = rehearsal.rehearsal_problems({"a": yaml.safe_load(f"livekit_agent_rehearsal_metadata: {written}")}, ["a"])
     assert "put it in quotes" in found
 
 

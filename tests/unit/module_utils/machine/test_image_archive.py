@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.inventory import archives
 from ansible.module_utils.livekit_deploy.machine import image_archive
+from ansible.module_utils.livekit_deploy.play import images
+from ansible.module_utils.livekit_deploy.play.run import HostRun
 
 from tests.unit.module_utils.archive import config, contents, digest, save, write
 
@@ -139,7 +141,7 @@ def test_home_that_nobody_knows_is_a_file_that_is_not_found() -> None:
 
 
 def test_an_archived_image_is_named_by_its_id() -> None:
-    found = archives.archived({"a": variables(**{ANSWER: {"archives": [fact()]}})}, "a", "app")
+    found = images.archived(HostRun("a", variables(**{ANSWER: {"archives": [fact()]}})), "app")
     assert found["images"] == {"worker:1": "livekit-agent-deploy/app:ab"}
     assert found["archives"]["livekit-agent-deploy/app:ab"]["path"] == "/a.tar"
     assert found["unread"] == ""
@@ -156,10 +158,10 @@ def test_an_archived_image_is_named_by_its_id() -> None:
     ],
 )
 def test_what_could_not_be_read_is_told(answer: dict[str, Any], unread: str) -> None:
-    found = archives.archived({"a": variables(**{ANSWER: answer})}, "a", "app")
+    found = images.archived(HostRun("a", variables(**{ANSWER: answer})), "app")
     assert (found["images"], found["unread"]) == ({}, unread)
 
 
 def test_a_host_without_archives_needs_no_answer() -> None:
-    hostvars = {"a": variables(agent_release_image_archives={})}
-    assert archives.archived(hostvars, "a", "app") == {"images": {}, "archives": {}, "unread": ""}
+    run = HostRun("a", variables(agent_release_image_archives={}))
+    assert images.archived(run, "app") == {"images": {}, "archives": {}, "unread": ""}

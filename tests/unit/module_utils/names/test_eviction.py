@@ -11,6 +11,7 @@ from ansible.module_utils.livekit_deploy.common.commands import Playbooks
 from ansible.module_utils.livekit_deploy.machine import processes
 from ansible.module_utils.livekit_deploy.names import eviction
 from ansible.module_utils.livekit_deploy.names.eviction import Case
+from ansible.module_utils.livekit_deploy.play.run import Runs
 
 RELEASE = "20260102T030405Z-0a1b2c3d"
 OURS = "sidekick-20260102t030405z-0a1b2c3d"
@@ -378,7 +379,7 @@ def variables(**changes: Any) -> dict[str, Any]:
 
 
 def test_host_of_both_groups_is_an_agent_host() -> None:
-    found = eviction.hosts_of({"h1": variables(), "s1": {}}, GROUPS)
+    found = eviction.hosts_of(Runs({"h1": variables(), "s1": {}}), GROUPS)
     assert {name: about["group"] for name, about in found.items()} == {"h1": "agent_hosts", "s1": "suspects"}
 
 
@@ -392,12 +393,12 @@ def test_host_of_both_groups_is_an_agent_host() -> None:
     ],
 )
 def test_what_could_not_be_read_of_a_host_is_kept(read: dict[str, Any], unread: list[str]) -> None:
-    assert eviction.hosts_of({"h1": variables(), "s1": read}, GROUPS)["s1"]["unread"] == unread
+    assert eviction.hosts_of(Runs({"h1": variables(), "s1": read}), GROUPS)["s1"]["unread"] == unread
 
 
 def test_environment_and_log_lines_stay_on_the_host() -> None:
     read = {"workers": [{**worker(), "last_lines": ["private"], "requests": [{"room": "private"}]}]}
-    assert "private" not in json.dumps(eviction.hosts_of({"h1": variables(__eviction_read=read), "s1": {}}, GROUPS))
+    assert "private" not in json.dumps(eviction.hosts_of(Runs({"h1": variables(__eviction_read=read), "s1": {}}), GROUPS))
 
 
 COMPLETE = {
@@ -430,7 +431,7 @@ def test_what_keeps_the_server_from_being_asked_is_refused(changes: dict[str, st
 def test_worker_of_an_adopted_project_is_ours() -> None:
     read = {"workers": [worker("AW_S", project="seed", release=None)], "unread": []}
     releases = {"states": {RELEASE: "serving"}, "adopted": {"agent-1": RELEASE}}
-    about = eviction.hosts_of({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}, GROUPS)["h1"]
+    about = eviction.hosts_of(Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS)["h1"]
     assert eviction.is_ours(about, "h1", about["workers"][0])
     assert not eviction.is_ours({**about, "adopted": {}}, "h1", about["workers"][0])
 

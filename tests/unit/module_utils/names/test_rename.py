@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.names import rename
+from ansible.module_utils.livekit_deploy.play.run import HostRun, Runs
 
 SHARED = {"kind": "shared_name", "at": "2026-01-01T00:00:00Z"}
 KNOWN: dict[str, dict[str, Any]] = {
@@ -37,7 +38,7 @@ def host(before: str | None, now: str, *, changed: bool = True, rolled_back: Any
     ],
 )
 def test_host_that_serves_another_name_than_before_is_told_of(variables: dict[str, Any], expected: dict[str, Any] | None) -> None:
-    assert rename.changes({"a": variables}, ["a"]) == ({"a": expected} if expected else {})
+    assert rename.changes(Runs({"a": variables}), ["a"]) == ({"a": expected} if expected else {})
 
 
 def test_each_name_is_asked_once() -> None:
@@ -83,7 +84,7 @@ def test_shares_of_a_shared_name_are_counted_by_worker() -> None:
 def test_inventory_knows_the_name_that_each_host_serves() -> None:
     variables = {"livekit_agent_name": "own", **host("old", "new")}
     variables["__agent_release_state"] |= {"workers": [{"release": "r", "worker_id": "AW_1"}], "states": {"r": "serving"}}
-    assert rename.inventory({"a": variables}, ["a"]) == {"a": {"agent_name": "new", "worker_ids": ["AW_1"], "dispatches_to": {}}}
+    assert rename.inventory(Runs({"a": variables}), ["a"]) == {"a": {"agent_name": "new", "worker_ids": ["AW_1"], "dispatches_to": {}}}
 
 
 # --- whose API dispatches to a name that is left ---------------------------------------------------------------------
@@ -127,12 +128,12 @@ def maybe(value: str) -> str:
     ],
 )
 def test_api_that_dispatches_to_a_name_that_is_left_is_known(variables: dict[str, Any], own_name: str, said: str) -> None:
-    assert rename.dispatches("b", variables, own_name, LEFT) == ({"old": said} if said else {})
+    assert rename.dispatches(HostRun("b", variables), own_name, LEFT) == ({"old": said} if said else {})
 
 
 def test_api_that_will_be_released_in_the_same_run_is_not_warned_of() -> None:
     variables = {**RENAMED_GREETER, **in_this_run(ended=False)}
-    assert rename.dispatches("b", variables, "desk", LEFT, planned=True) == {}
+    assert rename.dispatches(HostRun("b", variables), "desk", LEFT, planned=True) == {}
 
 
 def desk(**greeter: Any) -> dict[str, Any]:
@@ -143,20 +144,20 @@ def desk(**greeter: Any) -> dict[str, Any]:
 
 def test_renamed_worker_without_an_api_is_told_with_the_api_of_the_other_entry() -> None:
     hostvars = desk()
-    known = rename.inventory(hostvars, list(hostvars), ["greeter"])
-    (_, users) = rename.notes(rename.changes(hostvars, ["greeter"]), known, {}, SIP)
+    known = rename.inventory(Runs(hostvars), list(hostvars), ["greeter"])
+    (_, users) = rename.notes(rename.changes(Runs(hostvars), ["greeter"]), known, {}, SIP)
     assert users.startswith("  still dispatching to it: the API of clerk (its DESK_GREETER), SIP dispatch rule front desk; ")
 
 
 def test_warning_comes_before_the_name_is_left() -> None:
     hostvars = desk(ended=False)
-    known = rename.inventory(hostvars, list(hostvars), ["greeter"], planned=True)
-    (line,) = rename.warnings(rename.changes(hostvars, ["greeter"], planned=True), known)
+    known = rename.inventory(Runs(hostvars), list(hostvars), ["greeter"], planned=True)
+    (line,) = rename.warnings(rename.changes(Runs(hostvars), ["greeter"], planned=True), known)
     assert line.startswith(
         "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_GREETER)."
     )
     assert line.endswith("give it new in the same run, or leave greeter out (--limit)")
-    assert rename.changes(hostvars, ["greeter"]) == {}
+    assert rename.changes(Runs(hostvars), ["greeter"]) == {}
 
 
 def test_no_warning_of_an_api_whose_own_worker_serves_the_name() -> None:
@@ -205,16 +206,16 @@ def test_removal_of_a_host_of_the_run_is_not_refused() -> None:
     [(served("now", "before"), ["now", "before"]), (served(), ["pool"]), ({}, ["pool"])],
 )
 def test_names_of_a_removed_host_are_those_it_served_else_the_inventorys(done: dict[str, Any], names: list[str]) -> None:
-    assert rename.leaving(taken_out(**done), "a")["a"]["before"] == names
+    assert rename.leaving(Runs(taken_out(**done)), "a")["a"]["before"] == names
 
 
 @pytest.mark.parametrize(("names", "hosts"), [(["pool"], ["b"]), (["all"], ["c"]), (["pool", "all"], ["b", "c"]), (["x"], [])])
 def test_hosts_that_may_serve_the_name_too_are_read(names: list[str], hosts: list[str]) -> None:
-    assert rename.sharers(taken_out(**served(*names)), GROUP, "a") == hosts
+    assert rename.sharers(Runs(taken_out(**served(*names))), GROUP, "a") == hosts
 
 
 def test_each_of_several_names_is_asked_and_told() -> None:
-    changed = rename.leaving(taken_out(**served("now", "before")), "a")
+    changed = rename.leaving(Runs(taken_out(**served("now", "before"))), "a")
     assert [probe["id"] for probe in rename.questions(changed, 20, 0.5)] == ["before/former", "now/former"]
     told = rename.notes(changed, {}, {"now/former": {"outcome": "nobody"}}, SIP)
     assert [line for line in told if line.startswith("a no longer serves now: nobody serves it")]
@@ -222,7 +223,7 @@ def test_each_of_several_names_is_asked_and_told() -> None:
 
 def test_host_of_the_pool_that_serves_on_is_named() -> None:
     read = {"__removal_sharer": "b", "workers": [{"release": "r", "worker_id": "AW_b"}], "states": {"r": "serving"}, "release": None}
-    known = rename.beside(taken_out(__removal_sharers={"results": [read]}), GROUP, "a")
+    known = rename.beside(Runs(taken_out(__removal_sharers={"results": [read]})), GROUP, "a")
     assert known == {
         "b": {"agent_name": "pool", "worker_ids": ["AW_b"], "dispatches_to": {"pool": "the API of b"}},
         "c": {"agent_name": "other", "worker_ids": [], "dispatches_to": {}},
@@ -231,14 +232,14 @@ def test_host_of_the_pool_that_serves_on_is_named() -> None:
 
 def test_api_that_dispatches_to_the_name_of_a_removed_worker_is_named() -> None:
     hostvars = {**FLEET, "c": {**FLEET["c"], "agent_api_env": {"DESK_GREETER": "pool"}}, "b": {**FLEET["b"], "agent_api_image": ""}}
-    (_, users) = rename.notes(rename.leaving(hostvars, "a"), rename.beside(hostvars, GROUP, "a"), {}, SIP)
+    (_, users) = rename.notes(rename.leaving(Runs(hostvars), "a"), rename.beside(Runs(hostvars), GROUP, "a"), {}, SIP)
     assert users == f"  still dispatching to it: the API of c (its DESK_GREETER); {rename.TOKENS}"
 
 
 def test_worker_of_somebody_else_on_the_host_is_named() -> None:
     left = {"workers": [{"container": "x-1", "project": "x", "running": True, "worker_ids": ["AW_x"], "worker_id": "AW_x"}]}
-    known = rename.beside(taken_out(__removal_workers=left), GROUP, "a")
-    (line, *_) = rename.notes(rename.leaving(FLEET, "a"), known, {"pool/former": {"outcome": "taken", "worker_id": "AW_x"}}, SIP)
+    known = rename.beside(Runs(taken_out(__removal_workers=left)), GROUP, "a")
+    (line, *_) = rename.notes(rename.leaving(Runs(FLEET), "a"), known, {"pool/former": {"outcome": "taken", "worker_id": "AW_x"}}, SIP)
     assert line == "a no longer serves pool: AW_x (x-1 of compose project x on a, not ours) serves it"
 
 

@@ -7,7 +7,8 @@ from ansible.module_utils.livekit_deploy.diagnosis import inputs
 from ansible.module_utils.livekit_deploy.fleet import report, status
 from ansible.module_utils.livekit_deploy.names import eviction
 from ansible.module_utils.livekit_deploy.play import access
-from ansible.module_utils.livekit_deploy.proof import probes
+from ansible.module_utils.livekit_deploy.play.run import STATUS, VERIFIED, HostRun
+from ansible.module_utils.livekit_deploy.proof import observations
 
 DENIED = "deploy@10.0.0.1: Permission denied (publickey)."
 SSH = {
@@ -181,9 +182,9 @@ LOCKED_OUT = {
 TOLD = {
     "a failed task": lambda: report.failure_message(LOCKED_OUT, "Read", sums_up=False),
     "a task of many": lambda: report.failure_message({"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False),
-    "verification": lambda: probes.trouble_of_readings({"__verification_read": LOCKED_OUT}),
-    "server logs": lambda: probes.server_logs([{**LOCKED_OUT, "__verification_server": "livekit"}])[0]["msg"],
-    "status": lambda: status.member("a", {status.READ: LOCKED_OUT})["unread"],
+    "verification": lambda: HostRun("a", {VERIFIED: LOCKED_OUT}).unread,
+    "server logs": lambda: observations.server_logs([{**LOCKED_OUT, "__verification_server": "livekit"}])[0]["msg"],
+    "status": lambda: status.member(HostRun("a", {STATUS: LOCKED_OUT}))["unread"],
     "diagnosis": lambda: inputs.why_unread(LOCKED_OUT),
     "eviction": lambda: eviction.unread_of(LOCKED_OUT, True, False)[0],
 }

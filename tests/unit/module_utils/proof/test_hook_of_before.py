@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.livekit import dispatch
+from ansible.module_utils.livekit_deploy.play.run import Runs
 from ansible.module_utils.livekit_deploy.proof import checks, probes, verdicts
 from ansible.module_utils.livekit_deploy.worker import worker_log
 
@@ -45,7 +46,7 @@ def variables(**changes: Any) -> dict[str, Any]:
 
 def sent(**changes: Any) -> dict[str, str]:
     """The metadata of the directed and the reject-through probe of a verification."""
-    found = probes.verification_probes({"a": variables(**changes)}, ["a"], None, {"samples": 0, "spacing_seconds": 0.0})
+    found = probes.verification_probes(Runs({"a": variables(**changes)}), ["a"], None, {"samples": 0, "spacing_seconds": 0.0})
     by_id = {probe["id"]: {"kind": "probe", **probe} for probe in found}
     return {name: dispatch.metadata_of(by_id[name], "n") for name in ("a/directed", "n/through")}
 

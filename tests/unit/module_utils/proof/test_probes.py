@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.play import run
-from ansible.module_utils.livekit_deploy.proof import probes
+from ansible.module_utils.livekit_deploy.inventory import archives
+from ansible.module_utils.livekit_deploy.play import images
+from ansible.module_utils.livekit_deploy.play.run import HostRun, Runs
+from ansible.module_utils.livekit_deploy.proof import observations, probes
 from ansible.module_utils.livekit_deploy.release import records
 
 SAMPLING = {"samples": 8, "spacing_seconds": 0.5}
@@ -28,103 +30,105 @@ def host(**more: Any) -> dict[str, Any]:
 
 
 def test_only_images_with_a_tag_are_resolved() -> None:
-    assert probes.tagged_images({"a": host(), "b": host(livekit_agent_image="r/w@sha256:bb")}, ["a", "b"]) == ["r/worker:1"]
+    assert archives.tagged_images({"a": host(), "b": host(livekit_agent_image="r/w@sha256:bb")}, ["a", "b"]) == ["r/worker:1"]
 
 
 def test_image_from_an_archive_is_no_tag_to_resolve() -> None:
-    assert probes.tagged_images({"a": host(agent_release_image_archives={"r/worker:1": "worker.tar"})}, ["a"]) == []
+    assert archives.tagged_images({"a": host(agent_release_image_archives={"r/worker:1": "worker.tar"})}, ["a"]) == []
 
 
 def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
     hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": host()}
     expected = [{"id": "a/directed", "mode": "answer_if", "agent_name": "name-a", "instance": "a/id1", "tries": 2}]
-    assert probes.standby_probes(hostvars, ["a", "b"], ["a", "b"])[:1] == expected
+    assert probes.standby_probes(Runs(hostvars), ["a", "b"], ["a", "b"])[:1] == expected
 
 
 def test_skipped_task_is_no_reading() -> None:
-    assert probes.standby_probes({"a": host(__livekit_agent_worker={"skipped": True, "changed": False})}, ["a"], ["a"]) == []
+    assert probes.standby_probes(Runs({"a": host(__livekit_agent_worker={"skipped": True, "changed": False})}), ["a"], ["a"]) == []
     unregistered = {**reading({"agent_name": None, "instance": "a/id1"}), "failed": True, "msg": "has not registered"}
-    assert probes.standby_probes({"a": host(__livekit_agent_worker=unregistered)}, ["a"], ["a"]) == []
+    assert probes.standby_probes(Runs({"a": host(__livekit_agent_worker=unregistered)}), ["a"], ["a"]) == []
 
 
 def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
     variables = host(__agent_release_state=reading(release={"id": "old"}), __agent_release_switched=reading(release={"id": "new"}))
-    assert run.reading_of(variables)["release"]["id"] == "new"
+    assert HostRun("a", variables).reading["release"]["id"] == "new"
 
 
 def test_verification_probes_every_host_and_a_random_name_once() -> None:
     hostvars = {h: host(__verification_read=reading(release={"id": "id1"})) for h in ("a", "b")}
-    ids = [probe["id"] for probe in probes.verification_probes(hostvars, ["a", "b"], SECONDS, SAMPLING)]
+    ids = [probe["id"] for probe in probes.verification_probes(Runs(hostvars), ["a", "b"], SECONDS, SAMPLING)]
     assert ids == ["nobody", "name-a/through", "a/directed", "a/preview", "b/directed", "b/preview"]
 
 
 def test_preview_goes_through_the_proxy_of_the_host() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    assert probes.verification_probes(hostvars, ["a"], SECONDS, SAMPLING)[-1]["request"]["url"] == "http://192.0.2.1:80/v1/preview"
+    assert probes.verification_probes(Runs(hostvars), ["a"], SECONDS, SAMPLING)[-1]["request"]["url"] == "http://192.0.2.1:80/v1/preview"
 
 
 def test_host_without_a_release_gets_no_probe() -> None:
     hostvars = {"a": host(__verification_read=reading(release=None))}
-    assert [probe["id"] for probe in probes.verification_probes(hostvars, ["a"], SECONDS, SAMPLING)] == ["nobody"]
+    assert [probe["id"] for probe in probes.verification_probes(Runs(hostvars), ["a"], SECONDS, SAMPLING)] == ["nobody"]
 
 
 def test_preview_that_is_switched_off_is_not_sent() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    found = probes.verification_probes(hostvars, ["a"], None, SAMPLING)
+    found = probes.verification_probes(Runs(hostvars), ["a"], None, SAMPLING)
     assert [probe["id"] for probe in found] == ["nobody", "name-a/through", "a/directed"]
 
 
 def test_worker_recorded_as_draining_does_not_count_as_serving() -> None:
     first = reading({"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"})
     hostvars = {"a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))}
-    found = probes.observations(hostvars, ["a"])["a"]
+    found = observations.observations(Runs(hostvars), ["a"])["a"]
     assert [[w["release"] for w in r["workers"]] for r in found["readings"]] == [["new"], ["new"]]
 
 
 def test_worker_behind_its_gate_is_kept_apart() -> None:
     first = reading({"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"})
     hostvars = {"a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))}
-    assert probes.observations(hostvars, ["a"])["a"]["behind"] == [{"release": "old"}]
+    assert observations.observations(Runs(hostvars), ["a"])["a"]["behind"] == [{"release": "old"}]
 
 
 def test_stray_worker_of_a_retired_release_still_counts() -> None:
     first = reading({"release": "old"}, release={"id": "new"}, states={"old": "retired", "new": "serving"})
-    assert probes.observations({"a": host(__verification_read=first)}, ["a"])["a"]["readings"][0]["workers"] == [{"release": "old"}]
+    assert observations.observations(Runs({"a": host(__verification_read=first)}), ["a"])["a"]["readings"][0]["workers"] == [
+        {"release": "old"}
+    ]
 
 
 def test_own_ids_are_those_of_every_release_of_ours_and_of_before_a_reconnect() -> None:
     mine = {"release": "new", "worker_ids": ["AW_1", "AW_2"], "worker_id": "AW_2"}
     old = {"release": "old", "worker_ids": ["AW_0"], "worker_id": "AW_0"}
     foreign = {"release": None, "worker_ids": ["AW_x"], "worker_id": "AW_x"}
-    assert probes.own_ids([reading(mine, old, foreign)], {"new": "serving", "old": "draining"}) == ["AW_0", "AW_1", "AW_2"]
+    assert observations.own_ids([reading(mine, old, foreign)], {"new": "serving", "old": "draining"}) == ["AW_0", "AW_1", "AW_2"]
 
 
 def test_only_hosts_of_the_same_pool_outside_the_run_are_read() -> None:
     hostvars = {"a": host(livekit_agent_pool="p"), "b": host(livekit_agent_pool="p"), "c": host()}
-    assert probes.outside(hostvars, ["a", "b", "c"], ["a"]) == ["b"]
+    assert observations.outside(Runs(hostvars), ["a", "b", "c"], ["a"]) == ["b"]
 
 
 def test_host_outside_the_run_that_could_not_be_read_is_said_so() -> None:
     hostvars = {"a": host(__verification_read=reading(release=None)), "b": host()}
-    found = probes.observations(hostvars, ["a"], [{"__verification_host": "b", "unreachable": True}])["b"]
+    found = observations.observations(Runs(hostvars), ["a"], [{"__verification_host": "b", "unreachable": True}])["b"]
     assert (found["outside"], found["readable"]) == (True, False)
 
 
 def test_instances_of_the_whole_pool_pass_the_probe_on() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"})), "b": host()}
-    found = probes.through_probes(hostvars, ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}])
+    found = probes.through_probes(Runs(hostvars), ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}])
     assert [probe["instances"] for probe in found] == [["a/id1", "b/id2"]]
 
 
 def test_host_that_could_not_be_read_says_why_in_the_words_of_the_module() -> None:
     hostvars = {"a": host(__verification_read={"failed": False, "msg": "no Docker"}, __verification_witness={"msg": "no Docker"})}
-    found = probes.observations(hostvars, ["a"])["a"]
+    found = observations.observations(Runs(hostvars), ["a"])["a"]
     assert (found["error"], found["drift"]) == ("no Docker", None)
 
 
 def test_reading_that_was_skipped_because_the_caller_has_it_is_no_trouble() -> None:
     hostvars = {"a": host(__verification_read={"skipped": True}, __agent_release_state=reading(), __verification_witness=reading())}
-    assert probes.observations(hostvars, ["a"])["a"]["error"] == ""
+    assert observations.observations(Runs(hostvars), ["a"])["a"]["error"] == ""
 
 
 # --- workers without the hook ---
@@ -140,7 +144,7 @@ def serving(*workers: dict[str, Any]) -> dict[str, Any]:
 
 
 def sent(hostvars: dict[str, Any], hosts: list[str], samples: int = 8) -> dict[str, dict[str, Any]]:
-    found = probes.verification_probes(hostvars, hosts, None, {**SAMPLING, "samples": samples})
+    found = probes.verification_probes(Runs(hostvars), hosts, None, {**SAMPLING, "samples": samples})
     return {probe["id"]: probe for probe in found}
 
 
@@ -181,7 +185,7 @@ def test_no_samples_means_that_nothing_is_sent() -> None:
 
 @pytest.mark.parametrize(("value", "hooked"), [(True, ["a"]), ("true", ["a"]), (False, []), ("false", []), ("no", [])])
 def test_switch_may_come_from_the_command_line(value: Any, hooked: list[str]) -> None:
-    assert probes.hooked({"a": host(livekit_agent_hook=value)}, ["a"], ["a"]) == hooked
+    assert probes.hooked(Runs({"a": host(livekit_agent_hook=value)}), ["a"], ["a"]) == hooked
 
 
 PLANNED = {"plan": {"changed": True, "agent_name": "name-a", "rolled_back": None}}
@@ -207,26 +211,26 @@ def test_old_worker_without_the_hook_under_another_name_makes_it_no_sampling() -
 
 def test_old_worker_without_the_hook_gets_no_standby_probe_beside_it() -> None:
     new = reading({"agent_name": "name-a", "instance": "a/id1"})
-    assert probes.standby_probes({"a": deployed(False, __livekit_agent_worker=new)}, ["a"], ["a"]) == []
+    assert probes.standby_probes(Runs({"a": deployed(False, __livekit_agent_worker=new)}), ["a"], ["a"]) == []
 
 
 def test_record_of_a_release_that_stays_does_not_decide() -> None:
     stays = host(__agent_release_state={**serving(), "plan": {**PLANNED["plan"], "changed": False}})
     stays["__agent_release_state"]["release"]["hook"] = False
-    assert probes.hooked({"a": stays}, ["a"], ["a"]) == ["a"]
+    assert probes.hooked(Runs({"a": stays}), ["a"], ["a"]) == ["a"]
 
 
 def test_host_outside_the_run_that_still_has_no_hook_makes_it_a_sampling() -> None:
     outside = {"__verification_host": "b", **serving()}
     outside["release"] = {"id": "id1", "hook": False}
     hostvars = {"a": host(__verification_read=serving()), "b": host()}
-    found = probes.verification_probes(hostvars, ["a"], None, SAMPLING, [outside])
+    found = probes.verification_probes(Runs(hostvars), ["a"], None, SAMPLING, [outside])
     assert [(probe["id"], probe.get("count")) for probe in found] == [("nobody", None), ("name-a/sample", 16)]
 
 
 def test_new_worker_beside_one_without_the_hook_gets_no_standby_probe() -> None:
     hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": hookless()}
-    assert probes.standby_probes(hostvars, ["a", "b"], ["a"]) == []
+    assert probes.standby_probes(Runs(hostvars), ["a", "b"], ["a"]) == []
 
 
 # --- before the first worker of a name ---
@@ -237,7 +241,7 @@ def before(*workers: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def asked(hostvars: dict[str, Any]) -> list[str]:
-    return [probe["id"] for probe in probes.vacancy_probes(hostvars, list(hostvars))]
+    return [probe["id"] for probe in probes.vacancy_probes(Runs(hostvars), list(hostvars))]
 
 
 OURS: dict[str, Any] = {"release": "id1", "running": True, "agent_name": "name-a", "worker_ids": ["AW_1"]}
@@ -267,7 +271,7 @@ def test_only_a_name_that_nobody_of_us_serves_is_asked_for(hostvars: dict[str, A
 
 def trouble(answer: dict[str, Any], accept: bool = False) -> str:
     hostvars = {"a": before(), "b": before(OURS, livekit_agent_name="name-b")}
-    return probes.vacancy_trouble(hostvars, ["a", "b"], "a", {"name-a/vacancy": answer}, accept)
+    return probes.vacancy_trouble(Runs(hostvars), ["a", "b"], "a", {"name-a/vacancy": answer}, accept)
 
 
 def test_name_that_finds_nobody_is_free() -> None:
@@ -293,7 +297,7 @@ def test_taker_that_the_server_does_not_name_is_trouble() -> None:
 
 
 def test_host_whose_name_was_not_asked_for_has_no_trouble() -> None:
-    assert probes.vacancy_trouble({"a": before(OURS)}, ["a"], "a", {}) == ""
+    assert probes.vacancy_trouble(Runs({"a": before(OURS)}), ["a"], "a", {}) == ""
 
 
 def test_record_of_a_new_release_keeps_the_ids_of_the_workers_before_it() -> None:
@@ -309,7 +313,7 @@ def test_record_keeps_the_newest_ids_of_a_storm() -> None:
 
 def test_ids_that_the_record_kept_are_ours() -> None:
     state = reading(OURS, states={"id1": "serving"}, release={"id": "id1", "earlier_worker_ids": ["AW_0"]})
-    assert probes.own_ids([state], {"id1": "serving"}) == ["AW_0", "AW_1"]
+    assert observations.own_ids([state], {"id1": "serving"}) == ["AW_0", "AW_1"]
 
 
 # --- what was observed ---
@@ -320,17 +324,19 @@ def test_host_outside_the_run_is_known_by_both_of_its_readings() -> None:
         {"__verification_host": "b", "states": {"id1": "serving"}, **reading({**OURS, "worker_ids": [worker_id]})}
         for worker_id in ("AW_before", "AW_after")
     ]
-    found = probes.observations({"b": host()}, [], entries)["b"]
+    found = observations.observations(Runs({"b": host()}), [], entries)["b"]
     assert (found["own_ids"], found["readable"]) == (["AW_after", "AW_before"], True)
 
 
 def test_server_of_another_run_is_not_read() -> None:
     hostvars = {"one": {}, "same": {"livekit_url": "wss://x/"}, "other": {"livekit_url": "wss://y"}}
-    assert probes.servers(hostvars, ["one", "same", "other"], "wss://x") == ["one", "same"]
+    assert observations.servers(Runs(hostvars), ["one", "same", "other"], "wss://x") == ["one", "same"]
 
 
 def test_log_that_could_not_be_read_keeps_its_reason() -> None:
-    assert probes.server_logs([{"__verification_server": "s", "msg": "no unit", "failed": False}]) == [{"host": "s", "msg": "no unit"}]
+    assert observations.server_logs([{"__verification_server": "s", "msg": "no unit", "failed": False}]) == [
+        {"host": "s", "msg": "no unit"}
+    ]
 
 
 BEHIND: dict[str, Any] = {"__agent_release_state": {**serving(OURS), **PLANNED}}
@@ -344,7 +350,7 @@ def test_host_whose_deployment_failed_gets_no_probe_and_its_old_worker_stays_our
 
 
 def test_host_whose_deployment_failed_gets_no_row() -> None:
-    found = probes.observations({"a": host(**BEHIND)}, ["a"])["a"]
+    found = observations.observations(Runs({"a": host(**BEHIND)}), ["a"])["a"]
     assert (found["outside"], found["own_ids"]) == (True, ["AW_1"])
 
 
@@ -356,7 +362,7 @@ def test_host_whose_deployment_failed_gets_no_row() -> None:
     ],
 )
 def test_host_that_was_deployed_or_unchanged_gets_a_row(more: dict[str, Any]) -> None:
-    assert "outside" not in probes.observations({"a": host(**{**BEHIND, **more})}, ["a"])["a"]
+    assert "outside" not in observations.observations(Runs({"a": host(**{**BEHIND, **more})}), ["a"])["a"]
 
 
 # --- what is not as the inventory says, on purpose ---
@@ -382,17 +388,17 @@ def test_directed_probe_to_a_shared_name_is_tried_again() -> None:
 
 
 def test_hosts_that_were_rolled_back_to_one_name_are_one_pool() -> None:
-    found = probes.observations({"a": rolled_back(), "b": rolled_back("AW_2")}, ["a", "b"])
+    found = observations.observations(Runs({"a": rolled_back(), "b": rolled_back("AW_2")}), ["a", "b"])
     assert (found["a"]["pool"], found["a"]["on_purpose"]) == (found["b"]["pool"], SHARED)
 
 
 def test_host_outside_that_may_have_the_shared_name_is_read() -> None:
-    assert probes.outside({"a": rolled_back(), "b": host(livekit_agent_pool="other")}, ["a", "b"], ["a"]) == ["b"]
+    assert observations.outside(Runs({"a": rolled_back(), "b": host(livekit_agent_pool="other")}), ["a", "b"], ["a"]) == ["b"]
 
 
 def test_next_release_is_the_inventorys_again() -> None:
-    back = rolled_back(__agent_release_state={**serving(OURS), **PLANNED})
-    assert (run.name_of(back), run.purpose_of(back)) == ("name-a", {})
+    back = HostRun("a", rolled_back(__agent_release_state={**serving(OURS), **PLANNED}))
+    assert (back.agent_name(), back.purpose()) == ("name-a", {})
 
 
 def test_nobody_has_to_be_absent_from_a_shared_name() -> None:
@@ -416,24 +422,24 @@ def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
 
 
 def test_worker_of_an_adopted_project_is_known_in_every_reading() -> None:
-    found = probes.observations({"a": adopted("serving")}, ["a"])["a"]
+    found = observations.observations(Runs({"a": adopted("serving")}), ["a"])["a"]
     assert [worker["release"] for each in found["readings"] for worker in each["workers"]] == ["id0", "id0"]
     assert (found["adopted"], found["own_ids"]) == (True, ["AW_S"])
 
 
 def test_worker_of_an_adopted_project_that_drains_is_in_charge_of_nothing() -> None:
-    found = probes.observations({"a": adopted("draining")}, ["a"])["a"]
+    found = observations.observations(Runs({"a": adopted("draining")}), ["a"])["a"]
     assert [each["workers"] for each in found["readings"]] == [[], []]
     assert [worker["worker_id"] for worker in found["behind"]] == ["AW_S"]
 
 
 def test_id_that_it_got_between_two_readings_is_ours() -> None:
-    found = probes.observations({"a": adopted("serving", {**SEED, "worker_ids": ["AW_T"], "worker_id": "AW_T"})}, ["a"])["a"]
+    found = observations.observations(Runs({"a": adopted("serving", {**SEED, "worker_ids": ["AW_T"], "worker_id": "AW_T"})}), ["a"])["a"]
     assert found["own_ids"] == ["AW_S", "AW_T"]
 
 
 def test_adopted_project_without_an_api_gets_no_preview() -> None:
-    ids = [probe["id"] for probe in probes.verification_probes({"a": adopted("serving")}, ["a"], SECONDS, SAMPLING)]
+    ids = [probe["id"] for probe in probes.verification_probes(Runs({"a": adopted("serving")}), ["a"], SECONDS, SAMPLING)]
     assert "a/preview" not in ids
 
 
@@ -455,7 +461,7 @@ RESOLVED, AWAY = {"digests": {"r/a:1": "r/a@sha256:1"}}, {"unreachable": True, "
 def test_tags_are_resolved_for_all_hosts_by_the_first_that_can(
     first: dict[str, Any], second: dict[str, Any], found: dict[str, Any]
 ) -> None:
-    assert probes.digests({"a": first, "b": second}, ["a", "b"]) == found
+    assert images.digests(Runs({"a": first, "b": second}), ["a", "b"]) == found
 
 
 def test_worker_of_an_earlier_release_that_still_runs_is_to_pass_the_probe_on_too() -> None:
@@ -482,12 +488,12 @@ ASKED = {"status": 200, "content": '{"room": "r"}', "url": "http://127.0.0.1:80/
     [(UNREACHED, ["a"]), ({**UNREACHED, "error_kind": "tls"}, []), ({**UNREACHED, "error_kind": "preview"}, []), ({}, [])],
 )
 def test_only_an_api_that_got_no_connection_is_asked_from_its_host(answer: dict[str, Any], expected: list[str]) -> None:
-    assert probes.unreached({"a": host()}, ["a"], {"a/preview": answer}) == expected
+    assert probes.unreached(Runs({"a": host()}), ["a"], {"a/preview": answer}) == expected
 
 
 def test_answer_that_the_host_got_is_looked_at_on_the_controller() -> None:
     hostvars = {"a": host(__verification_asked=ASKED, verification_preview={"headers": {"X-Key": "k"}})}
-    (probe,) = probes.own_previews(hostvars, ["a"], {"a/preview": UNREACHED}, SECONDS)
+    (probe,) = probes.own_previews(Runs(hostvars), ["a"], {"a/preview": UNREACHED}, SECONDS)
     assert (probe["id"], probe["kind"], probe["agent_name"]) == ("a/preview", "preview", "name-a")
     assert (probe["answer"], probe["request"]["url"]) == ({"status": 200, "text": '{"room": "r"}'}, "http://127.0.0.1:80/v1/preview on a")
     assert probe["request"]["headers"] == {}
@@ -496,8 +502,8 @@ def test_answer_that_the_host_got_is_looked_at_on_the_controller() -> None:
 @pytest.mark.parametrize("asked", [{"status": 0, "content": "refused"}, {"msg": "no Python"}, {"skipped": True}])
 def test_host_that_got_no_answer_either_is_named_with_both(asked: dict[str, Any]) -> None:
     hostvars = {"a": host(__verification_asked=asked)}
-    assert probes.own_previews(hostvars, ["a"], {"a/preview": UNREACHED}, SECONDS) == []
-    answer = probes.preview_answers(hostvars, ["a"], {"a/preview": UNREACHED}, {})["a/preview"]
+    assert probes.own_previews(Runs(hostvars), ["a"], {"a/preview": UNREACHED}, SECONDS) == []
+    answer = probes.preview_answers(Runs(hostvars), ["a"], {"a/preview": UNREACHED}, {})["a/preview"]
     own = asked.get("content") or asked.get("msg") or "it was not asked"
     assert answer["reason"] == f"no connection from the controller (http://a refuses the connection), and none from a itself ({own})"
     assert answer["error_kind"] == "not_reached"
@@ -507,11 +513,11 @@ def test_preview_from_the_host_counts_and_says_so() -> None:
     second = {"outcome": "taken", "in_room": True, "reason": "job"}
     others = {"nobody": {"outcome": "nobody"}}
     found = probes.preview_answers(
-        {"a": host(__verification_asked=ASKED)}, ["a"], {**others, "a/preview": UNREACHED}, {"a/preview": second}
+        Runs({"a": host(__verification_asked=ASKED)}), ["a"], {**others, "a/preview": UNREACHED}, {"a/preview": second}
     )
     assert found == {**others, "a/preview": {**second, "from_host": "http://a refuses the connection"}}
 
 
 def test_answers_of_an_earlier_use_of_the_role_do_not_count() -> None:
     first = {"a/preview": {"outcome": "taken"}}
-    assert probes.preview_answers({"a": host(__verification_asked=ASKED)}, ["a"], first, {"a/preview": {"outcome": "error"}}) == first
+    assert probes.preview_answers(Runs({"a": host(__verification_asked=ASKED)}), ["a"], first, {"a/preview": {"outcome": "error"}}) == first

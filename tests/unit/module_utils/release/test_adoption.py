@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker, web
-from ansible.module_utils.livekit_deploy.proof import checks, probes
+from ansible.module_utils.livekit_deploy.proof import checks, observations, probes
 from ansible.module_utils.livekit_deploy.release import adoption, deployment, records
 from ansible.module_utils.livekit_deploy.release.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, upstream_text
@@ -319,7 +319,7 @@ def test_new_worker_waits_behind_its_gate_beside_it_under_another_name(
 
 def test_its_worker_ids_are_ours_from_the_first_reading_on(run: Deployment) -> None:
     answer = begin(run)
-    assert probes.own_ids([answer], answer["states"]) == ["AW_old"]
+    assert observations.own_ids([answer], answer["states"]) == ["AW_old"]
     assert (run.host.record(answer["plan"]["id"]) or {})["earlier_worker_ids"] == ["AW_old"]
     assert probes.serves(answer, "old")
 

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which images a run releases: what tags were resolved to, and what archives hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..inventory.archives import archives_of
+from ..machine.image_archive import own_name
+from .run import ARCHIVES, DIGESTS, HostRun, Runs
+
+
+def digests(runs: Runs, hosts: Sequence[str]) -> dict[str, Any]:
+    """What the tags of a run were resolved to, by the first host that could; else why none could. The same for all hosts."""
+    results = [runs[host].result(name) for name in DIGESTS for host in hosts]
+    found = [result for result in results if result and not result.get("skipped")]
+    return next((result for result in found if result.get("digests") is not None), found[-1] if found else {})
+
+
+def archived(run: HostRun, app: str) -> dict[str, Any]:
+    """Of what was read: the names of a host's images by reference, the archives by those names, and why one could not be read."""
+    mine = archives_of(run.variables)
+    answer = run.result(ARCHIVES)
+    if not mine or answer.get("skipped"):
+        return {"images": {}, "archives": {}, "unread": ""}
+    if "archives" not in answer:
+        return {"images": {}, "archives": {}, "unread": str(answer.get("msg") or "the image archives were not read")}
+    found = [one for one in answer["archives"] if mine.get(one["image"]) == one["path"]]
+    troubles = [one["trouble"] for one in found if one.get("trouble")]
+    names = {one["image"]: own_name(app, one["id"]) for one in found if not one.get("trouble")}
+    facts = {names[one["image"]]: {key: one[key] for key in ("path", "ids", "config", "tops")} for one in found if one["image"] in names}
+    return {"images": names, "archives": facts, "unread": " ".join(troubles)}
