@@ -39,7 +39,7 @@ options:
     PLAYBOOKS = r"""
 options:
   playbooks:
-    description: How this run's user starts a playbook, from the filter C(livekit_playbooks); for the commands that are told.
+    description: How this run's user starts a playbook, from C(lookup('livekit_run', 'playbooks')); for the commands that are told.
     type: dict
     suboptions:
       sources: {description: The inventories of the run., type: list, elements: str, default: []}

@@ -1,11 +1,14 @@
-"""Filters of this project: what the whole inventory says, judged before anything is touched; which probes go out, what was observed."""
+"""Filters of this project: what the whole inventory says, judged before anything is touched; which probes go out, what was observed.
+
+Where a filter takes ``hostvars`` it is of what the inventory says and what the tasks of this run have registered, of all hosts.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,18 +52,35 @@ from ansible.module_utils.livekit_deploy.proof import observations, probes
 _SOURCE = ("library/*.py", "module_utils/livekit_deploy/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
 _GROUPS = ("agent_hosts", "suspects", "livekit_servers")
 
-
-def livekit_inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
-    """All reasons not to deploy: `hostvars | livekit_inventory_problems(groups['agent_hosts'])`, --limit or not."""
-    return inventory_problems(hostvars, [str(host) for host in group_hosts])
+Groups = Mapping[str, Any]
+Hostvars = Mapping[str, Any]
 
 
-def livekit_input_problems(hostvars: Mapping[str, Any], groups: Mapping[str, Any], playbook: str = "") -> list[str]:
-    """What the command line and the inventory give under a name that nobody knows, or with another type, for all hosts and roles at once:
-    `hostvars | livekit_input_problems(groups, 'deploy')`."""
+# --- what is wrong with the inventory --------------------------------------------------------------------------------
+
+
+def livekit_problems(hostvars: Hostvars, what: str, groups: Groups, hosts: Sequence[str] = (), playbook: str = "") -> list[str]:
+    """Return all that is wrong, a sentence each: `hostvars | livekit_problems('deployment', groups, ansible_play_hosts, 'deploy')`.
+
+    `what` is one of `_PROBLEMS`; `hosts` are those of the run, where the others do not matter.
+    """
+    agents = [str(host) for host in groups.get("agent_hosts") or []]
+    return _PROBLEMS[what](hostvars, agents, groups, [str(host) for host in hosts], playbook)
+
+
+def _example(hostvars: Hostvars, agents: list[str], *_: Any) -> list[str]:
+    return [one for one in inventory_problems(hostvars, agents) if one.startswith("Nothing is configured")]
+
+
+def _inventory(hostvars: Hostvars, agents: list[str], *_: Any) -> list[str]:
+    return inventory_problems(hostvars, agents)
+
+
+def _inputs(hostvars: Hostvars, _agents: list[str], groups: Groups, _hosts: list[str], playbook: str) -> list[str]:
+    """What command line and inventory give under a name that nobody knows, or with another type, for all hosts and roles at once."""
     specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
-    hosts = list(dict.fromkeys(str(host) for group in _GROUPS for host in groups.get(group) or []))
-    judged, given = hosts or ["localhost"], _given()
+    found = list(dict.fromkeys(str(host) for group in _GROUPS for host in groups.get(group) or []))
+    judged, given = found or ["localhost"], _given()
     return play_options.problems(hostvars, judged, given, playbook) + argument_problems(hostvars, judged, specs, given)
 
 
@@ -69,10 +89,19 @@ def _given() -> list[str]:
     return [str(name) for name in load_extra_vars(DataLoader())]
 
 
-def livekit_garbled_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
-    """Secrets that would be masked in this project's own answers: `hostvars | livekit_garbled_problems(groups['agent_hosts'])`."""
-    words = f"{time.strftime(garbled.TODAY, time.gmtime())}\n{_source()}"
-    return garbled.problems(hostvars, [str(host) for host in group_hosts], words)
+def _servers(hostvars: Hostvars, _agents: list[str], _groups: Groups, hosts: list[str], _playbook: str) -> list[str]:
+    """Why the hosts of this run cannot be proven together."""
+    return server_problems(hostvars, hosts)
+
+
+def _placement(hostvars: Hostvars, agents: list[str], *_: Any) -> list[str]:
+    """Why applications cannot be beside each other on a host, also before there is anything to deploy."""
+    return placement_problems(hostvars, agents)
+
+
+def _garbled(hostvars: Hostvars, agents: list[str]) -> list[str]:
+    """Secrets that would be masked in this project's own answers."""
+    return garbled.problems(hostvars, agents, f"{time.strftime(garbled.TODAY, time.gmtime())}\n{_source()}")
 
 
 @lru_cache(maxsize=1)
@@ -81,20 +110,144 @@ def _source() -> str:
     return "\n".join(path.read_text(encoding="utf-8").lower() for pattern in _SOURCE for path in sorted(_ROOT.glob(pattern)))
 
 
-def livekit_placement_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
-    """Why applications cannot be beside each other on a host, also before there is anything to deploy."""
-    return placement_problems(hostvars, [str(host) for host in group_hosts])
+def _deployment(hostvars: Hostvars, agents: list[str], groups: Groups, hosts: list[str], playbook: str) -> list[str]:
+    """All reasons not to deploy."""
+    return [
+        *owner.problems(),
+        *inventory_problems(hostvars, agents),
+        *_inputs(hostvars, agents, groups, hosts, playbook),
+        *server_problems(hostvars, hosts),
+        *hooks.hook_problems(hostvars, agents),
+        *batches.problems(hostvars, agents),
+        *rehearsal.rehearsal_problems(hostvars, agents),
+        *compose.problems(hostvars, agents),
+        *preview.problems(hostvars, agents),
+        *_garbled(hostvars, agents),
+    ]
 
 
-def livekit_server_problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
-    """Why the hosts of this run cannot be proven together."""
-    return server_problems(hostvars, [str(host) for host in hosts])
+def _eviction(hostvars: Hostvars, agents: list[str], _groups: Groups, hosts: list[str], _playbook: str) -> list[str]:
+    return eviction.early_problems(hostvars, agents, hosts)
 
 
-def livekit_now(_: Any) -> float:
-    """Return the controller's clock in seconds since the epoch: `'' | livekit_now`. Jinja's `now()` has no zone, so its time stamp is wrong
-    wherever the controller's zone is not UTC."""
-    return time.time()
+def _removal(hostvars: Hostvars, _agents: list[str], _groups: Groups, hosts: list[str], _playbook: str) -> list[str]:
+    """Only what is wrong with this host: to end a conflict with another one may be what it is taken out for."""
+    return eviction.early_problems(hostvars, hosts, hosts)
+
+
+_PROBLEMS: dict[str, Callable[[Hostvars, list[str], Groups, list[str], str], list[str]]] = {
+    "example": _example,
+    "inventory": _inventory,
+    "inputs": _inputs,
+    "servers": _servers,
+    "placement": _placement,
+    "deployment": _deployment,
+    "eviction": _eviction,
+    "removal": _removal,
+}
+
+
+# --- probes, and what came of them -----------------------------------------------------------------------------------
+
+_PROBES: dict[str, Callable[..., list[dict[str, Any]]]] = {
+    "pull": probes.vacancy_probes,
+    "start_candidate": probes.candidate_probes,
+    "prove": probes.standby_probes,
+    "start_api": probes.slot_previews,
+    "verify": probes.verification_probes,
+    "verify_from_hosts": probes.own_previews,
+}
+_REFUSALS: dict[str, Callable[..., str]] = {
+    "pull": probes.vacancy_trouble,
+    "start_candidate": probes.standby_trouble,
+    "prove": probes.standby_trouble,
+    "start_api": probes.slot_trouble,
+}
+# Their sentences name commands of this run.
+_NAME_COMMANDS = (probes.vacancy_trouble, probes.standby_trouble)
+
+
+def livekit_probes(hostvars: Hostvars, step: str, *more: Any) -> list[dict[str, Any]]:
+    """Return what a step sends: `hostvars | livekit_probes('prove', groups['agent_hosts'], hosts)`."""
+    return _PROBES[step](Runs(hostvars), *more)
+
+
+def livekit_refusal(hostvars: Hostvars, step: str, *more: Any) -> str:
+    """Return why what came of a step's probes keeps a host from going on; empty where it does not."""
+    refuse = _REFUSALS[step]
+    named = {"playbooks": _playbooks()} if refuse in _NAME_COMMANDS else {}
+    return refuse(Runs(hostvars), *more, **named)
+
+
+def _playbooks() -> commands.Playbooks:
+    """How this run's user starts a playbook."""
+    return commands.Playbooks(tuple(map(commands.seen_from, context.CLIARGS.get("inventory") or ())), commands.root_of(_ROOT))
+
+
+def livekit_preview(hostvars: Hostvars, host: str, part: str) -> Any:
+    """Return a part of a host's preview: `hostvars | livekit_preview(inventory_hostname, 'slot')`.
+
+    `slot` is the request to the new API on its own port, empty where previews are off; `host` the request as the host sends it to its
+    own proxy; `log_patterns` what the worker has to log.
+    """
+    variables = hostvars[host]
+    if part == "log_patterns":
+        return [one.pattern for one in preview.patterns(variables)]
+    if part == "slot":
+        return preview.of(variables, host).slot_request() if preview.wanted(variables) else {}
+    return preview.of(variables, host).host_request()
+
+
+def livekit_asked_of_servers(hostvars: Hostvars, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return which names the log of a LiveKit server is read for, and which worker ids are ours."""
+    runs = Runs(hostvars)
+    return {"names": probes.served_names(runs, hosts), "own_ids": observations.known_ids(runs, hosts, others)}
+
+
+# --- a release -------------------------------------------------------------------------------------------------------
+
+
+def livekit_images(hostvars: Hostvars, hosts: Sequence[str]) -> dict[str, Any]:
+    """Return the `tags` that a run has to resolve and the `archives` that it has to read."""
+    return {"tags": archives.tagged_images(hostvars, hosts), "archives": archives.wanted(hostvars, hosts)}
+
+
+def livekit_named_images(hostvars: Hostvars, hosts: Sequence[str], host: str, app: str) -> dict[str, Any]:
+    """Return the `names` of a host's images by reference, their `archives`, and why some are `unresolved`."""
+    return images.named(Runs(hostvars), hosts, host, app)
+
+
+def livekit_renames(hostvars: Hostvars, group: Sequence[str], hosts: Sequence[str], planned: bool = False) -> dict[str, Any]:
+    """Return the `changes` of names that a run makes, and the `inventory` of who serves and who dispatches to which."""
+    runs = Runs(hostvars)
+    return {"changes": rename.changes(runs, hosts, planned), "inventory": rename.inventory(runs, group, hosts, planned)}
+
+
+def livekit_removal(hostvars: Hostvars, group: Sequence[str], host: str) -> dict[str, Any]:
+    """The same of a host that is taken out, and the `sharers`: the hosts that may serve its name, too."""
+    runs = Runs(hostvars)
+    return {
+        "changes": rename.leaving(runs, host),
+        "inventory": rename.beside(runs, group, host),
+        "sharers": rename.sharers(runs, group, host),
+    }
+
+
+def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
+    """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
+    return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
+
+
+def livekit_removal_unproven(asked: Mapping[str, Any], host: str) -> str:
+    """Why it is not known who serves the name of a host that was taken out."""
+    return rename.unproven(asked, host, _playbooks())
+
+
+def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[str, Any]) -> str:
+    """The compose file of a release, as YAML: what each service is made of, without those that have no image."""
+    document = compose.document(project, {name: given for name, given in services.items() if given["own"]["image"]}, logging)
+    # ansible-core's own kinds of text are nothing that YAML can be written of.
+    return str(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, width=160, allow_unicode=True))
 
 
 def livekit_since(value: Any, now: float) -> float | None:
@@ -105,81 +258,14 @@ def livekit_since(value: Any, now: float) -> float | None:
         raise AnsibleFilterError(str(error)) from None
 
 
-def livekit_run_owner(_: Any) -> dict[str, Any]:
-    """This run of a playbook, as the lock of a host knows it: `'' | livekit_run_owner`."""
-    return owner.owner()
-
-
-def livekit_run_problems(_: Any) -> list[str]:
-    """Why no run can be made or judged from this controller: `'' | livekit_run_problems`."""
-    return owner.problems()
-
-
-def livekit_reports(_: Any) -> str:
-    """The directory of this run's reports: `'' | livekit_reports`."""
-    return owner.reports()
-
-
-def livekit_alive(_: Any) -> list[str]:
-    """The controller's processes, so that a host knows an owner of its lock that has ended: `'' | livekit_alive`."""
-    return owner.alive()
-
-
-def livekit_playbooks(_: Any) -> dict[str, Any]:
-    """How this run's user starts a playbook, for the commands that are told: `'' | livekit_playbooks`."""
-    return {"sources": [commands.seen_from(source) for source in context.CLIARGS.get("inventory") or ()], "root": commands.root_of(_ROOT)}
-
-
-def with_playbooks(function: Callable[..., str]) -> Callable[..., str]:
-    """Return a filter whose text names commands of this run."""
-
-    @functools.wraps(function)
-    def called(*arguments: Any, **named: Any) -> str:
-        return function(*arguments, **named, playbooks=commands.Playbooks.of(livekit_playbooks("")))
-
-    return called
-
-
-def livekit_slot_request(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The preview's request to a host's new API on its own port, empty where it is off: `hostvars[host] | livekit_slot_request(host)`."""
-    return preview.of(variables, host).slot_request() if preview.wanted(variables) else {}
-
-
-def livekit_host_request(variables: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The preview's request as a host sends it to its own proxy: `hostvars[host] | livekit_host_request(host)`."""
-    return preview.of(variables, host).host_request()
-
-
-def livekit_log_patterns(variables: Mapping[str, Any]) -> list[str]:
-    """What a host's worker has to log: `hostvars[inventory_hostname] | livekit_log_patterns`."""
-    return [one.pattern for one in preview.patterns(variables)]
-
-
-def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[str, Any]) -> str:
-    """The compose file of a release, as YAML: what each service is made of, without those that have no image."""
-    document = compose.document(project, {name: given for name, given in services.items() if given["own"]["image"]}, logging)
-    # ansible-core's own kinds of text are nothing that YAML can be written of.
-    return str(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, width=160, allow_unicode=True))
-
-
-def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
-    """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
-    return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
-
-
 def of_runs(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a filter of `hostvars` for a function that takes what the hosts registered."""
 
     @functools.wraps(function)
-    def called(hostvars: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
+    def called(hostvars: Hostvars, *arguments: Any, **named: Any) -> Any:
         return function(Runs(hostvars), *arguments, **named)
 
     return called
-
-
-def livekit_archived(hostvars: Mapping[str, Any], host: str, app: str) -> dict[str, Any]:
-    """What the archives of a host's images hold: `hostvars | livekit_archived(inventory_hostname, agent_release_app)`."""
-    return images.archived(Runs(hostvars)[host], app)
 
 
 class FilterModule:
@@ -187,66 +273,34 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
-            "livekit_inventory_problems": livekit_inventory_problems,
-            "livekit_input_problems": livekit_input_problems,
-            "livekit_garbled_problems": livekit_garbled_problems,
-            "livekit_placement_problems": livekit_placement_problems,
-            "livekit_server_problems": livekit_server_problems,
+            "livekit_problems": livekit_problems,
             "livekit_nodes": nodes_of,
-            "livekit_standby_probes": of_runs(probes.standby_probes),
-            "livekit_standby_trouble": of_runs(with_playbooks(probes.standby_trouble)),
-            "livekit_candidate_probes": of_runs(probes.candidate_probes),
-            "livekit_slot_previews": of_runs(probes.slot_previews),
-            "livekit_slot_trouble": of_runs(probes.slot_trouble),
-            "livekit_verification_probes": of_runs(probes.verification_probes),
-            "livekit_tagged_images": archives.tagged_images,
-            "livekit_digests": of_runs(images.digests),
-            "livekit_image_archives": archives.wanted,
-            "livekit_archived": livekit_archived,
-            "livekit_eviction_problems": eviction.early_problems,
-            "livekit_eviction_hosts": of_runs(eviction.hosts_of),
-            "livekit_diagnosis_inputs": of_runs(inputs.inputs),
-            "livekit_now": livekit_now,
-            "livekit_since": livekit_since,
-            "livekit_run_owner": livekit_run_owner,
-            "livekit_alive": livekit_alive,
-            "livekit_run_problems": livekit_run_problems,
-            "livekit_reports": livekit_reports,
-            "livekit_playbooks": livekit_playbooks,
-            "livekit_suspects_outside": of_runs(inputs.suspects_outside),
-            "livekit_outside": of_runs(observations.outside),
-            "livekit_observations": of_runs(observations.observations),
-            "livekit_hooked": of_runs(probes.hooked),
-            "livekit_vacancy_probes": of_runs(probes.vacancy_probes),
-            "livekit_vacancy_trouble": of_runs(with_playbooks(probes.vacancy_trouble)),
-            "livekit_known_ids": of_runs(observations.known_ids),
-            "livekit_servers": of_runs(observations.servers),
-            "livekit_server_logs": observations.server_logs,
-            "livekit_fleet": of_runs(status.fleet),
+            "livekit_probes": livekit_probes,
+            "livekit_refusal": livekit_refusal,
+            "livekit_preview": livekit_preview,
+            "livekit_images": livekit_images,
+            "livekit_named_images": livekit_named_images,
+            "livekit_compose": livekit_compose,
+            "livekit_hooks": hooks.hooks_of,
             "livekit_batches": batches.batches,
-            "livekit_batch_problems": batches.problems,
             "livekit_batch_stop": of_runs(played.stop),
             "livekit_batch_failed": of_runs(played.failed),
             "livekit_batch_released": of_runs(played.released),
-            "livekit_rehearsal_problems": rehearsal.rehearsal_problems,
-            "livekit_preview_problems": preview.problems,
-            "livekit_slot_request": livekit_slot_request,
-            "livekit_host_request": livekit_host_request,
-            "livekit_unreached": of_runs(probes.unreached),
-            "livekit_own_previews": of_runs(probes.own_previews),
-            "livekit_preview_answers": of_runs(probes.preview_answers),
-            "livekit_log_patterns": livekit_log_patterns,
-            "livekit_compose": livekit_compose,
-            "livekit_compose_problems": compose.problems,
-            "livekit_hooks": hooks.hooks_of,
-            "livekit_served_names": of_runs(probes.served_names),
-            "livekit_hook_problems": hooks.hook_problems,
-            "livekit_renames": of_runs(rename.changes),
-            "livekit_rename_inventory": of_runs(rename.inventory),
-            "livekit_known_hosts": new_host.known_of,
+            "livekit_renames": livekit_renames,
+            "livekit_removal": livekit_removal,
             "livekit_removal_refusal": livekit_removal_refusal,
-            "livekit_removal_names": of_runs(rename.leaving),
-            "livekit_removal_sharers": of_runs(rename.sharers),
-            "livekit_removal_inventory": of_runs(rename.beside),
-            "livekit_removal_unproven": with_playbooks(rename.unproven),
+            "livekit_removal_unproven": livekit_removal_unproven,
+            "livekit_outside": of_runs(observations.outside),
+            "livekit_observations": of_runs(observations.observations),
+            "livekit_servers": of_runs(observations.servers),
+            "livekit_asked_of_servers": livekit_asked_of_servers,
+            "livekit_server_logs": observations.server_logs,
+            "livekit_unreached": of_runs(probes.unreached),
+            "livekit_preview_answers": of_runs(probes.preview_answers),
+            "livekit_since": livekit_since,
+            "livekit_suspects_outside": of_runs(inputs.suspects_outside),
+            "livekit_diagnosis_inputs": of_runs(inputs.inputs),
+            "livekit_eviction_hosts": of_runs(eviction.hosts_of),
+            "livekit_fleet": of_runs(status.fleet),
+            "livekit_known_hosts": new_host.known_of,
         }

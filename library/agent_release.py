@@ -40,7 +40,7 @@ options:
     description: Fencing number, as V(begun) answered it; needed for every other state but V(removed).
     type: int
   owner:
-    description: The run that takes the lock, for V(begun) and V(removed), as the filter C(livekit_run_owner) tells.
+    description: The run that takes the lock, for V(begun) and V(removed), as C(lookup('livekit_run', 'owner')) tells.
     type: dict
     suboptions:
       machine: {description: "The controller, its boot and its process namespace.", type: str, required: true}

@@ -28,13 +28,13 @@ options:
   api_key: {description: API key., type: str, required: true}
   api_secret: {description: Secret of the API key., type: str, required: true}
   changes:
-    description: By host what the filter C(livekit_renames) answers, C(before) (or none), C(now) and C(shared).
+    description: By host the C(changes) of the filter C(livekit_renames), C(before) (or none), C(now) and C(shared).
     type: dict
     required: true
   inventory:
     description: >-
       By host of the inventory its C(agent_name), its C(worker_ids), and in C(dispatches_to) by former name how its API is told of that
-      dispatches to it, as the filter C(livekit_rename_inventory) answers.
+      dispatches to it, the C(inventory) of the filter C(livekit_renames).
     type: dict
     required: true
   samples: {description: How many probes go to a shared name., type: int, default: 20}

@@ -12,7 +12,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [
-    path for folder in ("module_utils", "library", "filter_plugins", "callback_plugins") for path in sorted((ROOT / folder).rglob("*.py"))
+    path
+    for folder in ("module_utils", "library", "filter_plugins", "lookup_plugins", "callback_plugins")
+    for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 TASKS = [path for pattern in ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml") for path in sorted(ROOT.glob(pattern))]
 # A command with a value in it that is not quoted: the part of an f-string before a field.

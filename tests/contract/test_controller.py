@@ -12,7 +12,7 @@ import yaml
 
 from tests.contract.test_repository import FILES, ROOT, named
 
-# Jinja's now() is naive, in UTC as in local time: its timestamp() is wrong by the zone's offset. The filter livekit_now is right.
+# Jinja's now() is naive, in UTC as in local time: its timestamp() is wrong by the zone's offset. lookup('livekit_run', 'now') is right.
 NAIVE = re.compile(r"\bnow\s*\(|\bansible_date_time\b|\.timestamp\s*\(\s*\)")
 TEMPLATED = [path for path in FILES if path.suffix in (".yml", ".yaml", ".j2")]
 
@@ -60,7 +60,7 @@ def test_no_module_of_the_controller_is_used_on_a_host() -> None:
 
 # --- from any directory, with no setting of ours ---------------------------------------------------------------------
 
-BESIDE = ("roles", "library", "module_utils", "filter_plugins", "action_plugins")
+BESIDE = ("roles", "library", "module_utils", "filter_plugins", "lookup_plugins", "action_plugins")
 PLAYBOOKS = [ROOT / "deploy.yml", *sorted((ROOT / "playbooks").glob("*.yml"))]
 
 
@@ -87,4 +87,4 @@ def test_a_clock_without_a_zone_is_found(line: str) -> None:
 
 
 def test_the_filter_is_accepted() -> None:
-    assert naive("a: \"{{ '' | livekit_now }}\"\nknown(1)\n") == []
+    assert naive("a: \"{{ lookup('livekit_run', 'now') }}\"\nknown(1)\n") == []

@@ -14,7 +14,7 @@ from ansible.module_utils.livekit_deploy.play import run
 from tests.contract.imports import HOME, ROOT
 
 TASKS = sorted(ROOT.glob("roles/*/tasks/*.yml"))
-PLUGINS = [*sorted((ROOT / "filter_plugins").glob("*.py")), *sorted((ROOT / "callback_plugins").glob("*.py"))]
+PLUGINS = [path for folder in ("filter_plugins", "lookup_plugins", "callback_plugins") for path in sorted((ROOT / folder).glob("*.py"))]
 OTHERS = [path for path in [*sorted(HOME.rglob("*.py")), *PLUGINS] if path != HOME / "play/run.py"]
 # Names of Python's and ansible-core's own.
 FOREIGN = {"__main__", "__adhoc_playbook__"}

@@ -31,3 +31,13 @@ def archived(run: HostRun, app: str) -> dict[str, Any]:
     names = {one["image"]: own_name(app, one["id"]) for one in found if not one.get("trouble")}
     facts = {names[one["image"]]: {key: one[key] for key in ("path", "ids", "config", "tops")} for one in found if one["image"] in names}
     return {"images": names, "archives": facts, "unread": " ".join(troubles)}
+
+
+def named(runs: Runs, hosts: Sequence[str], host: str, app: str) -> dict[str, Any]:
+    """The names of a host's images by reference, the archives by those names, and why some are not resolved."""
+    resolved, held = digests(runs, hosts), archived(runs[host], app)
+    return {
+        "names": {**(resolved.get("digests") or {}), **held["images"]},
+        "archives": held["archives"],
+        "unresolved": " ".join(filter(None, [str(resolved.get("msg") or ""), held["unread"]])),
+    }

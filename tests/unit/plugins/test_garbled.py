@@ -37,7 +37,7 @@ GOOD = ["Zk8-long-enough", "hunter2!", "postgres://app:s3cr3t@db/x", "correct ho
 
 def problems(**variables: Any) -> list[str]:
     hostvars = {"oslo-1": INVENTORY, "oslo-2": variables}
-    return [str(text) for text in FILTERS.livekit_garbled_problems(hostvars, ["oslo-1", "oslo-2"])]
+    return [str(text) for text in FILTERS._garbled(hostvars, ["oslo-1", "oslo-2"])]
 
 
 def of_secret(value: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIG = f"[defaults]\nfilter_plugins = {ROOT}/filter_plugins\n"
+CONFIG = f"[defaults]\nfilter_plugins = {ROOT}/filter_plugins\nlookup_plugins = {ROOT}/lookup_plugins\n"
 HOSTS = """
 agent_hosts:
   vars:
@@ -40,8 +40,7 @@ PLAYBOOK = """
         dest: "{{ playbook_dir }}/found.json"
         mode: "0600"
         content: >-
-          {{ ((hostvars | livekit_inventory_problems(groups['agent_hosts']))
-             + (hostvars | livekit_input_problems(groups))) | to_json }}
+          {{ ((hostvars | livekit_problems('inventory', groups)) + (hostvars | livekit_problems('inputs', groups))) | to_json }}
 """
 
 
@@ -162,8 +161,10 @@ RENAMES = """
         url: ws://127.0.0.1:1
         api_key: k
         api_secret: s
-        changes: "{{ hostvars | livekit_renames(['greeter'], planned=true) }}"
-        inventory: "{{ hostvars | livekit_rename_inventory(groups['agent_hosts'], ['greeter'], planned=true) }}"
+        changes: "{{ renames.changes }}"
+        inventory: "{{ renames.inventory }}"
+      vars:
+        renames: "{{ hostvars | livekit_renames(groups['agent_hosts'], ['greeter'], planned=true) }}"
       check_mode: true
       delegate_to: localhost
 """

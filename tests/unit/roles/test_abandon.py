@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIG = f"[defaults]\nfilter_plugins = {ROOT}/filter_plugins\nroles_path = {ROOT}/roles\nlibrary = library\n"
+PLUGINS = f"filter_plugins = {ROOT}/filter_plugins\nlookup_plugins = {ROOT}/lookup_plugins\n"
+CONFIG = f"[defaults]\n{PLUGINS}roles_path = {ROOT}/roles\nlibrary = library\n"
 MODULE = """
 from ansible.module_utils.basic import AnsibleModule
 free = {"type": "raw"}
