@@ -109,6 +109,7 @@ NODES = """
 """
 SERVERS = """
 all:
+  vars: {ansible_python_interpreter: "{{ ansible_playbook_python }}"}
   hosts:
     cloud: {livekit_url: wss://x.livekit.cloud}
     told: {livekit_url: wss://x.livekit.cloud, livekit_server_nodes: 1}
