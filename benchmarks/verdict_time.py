@@ -37,8 +37,10 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from ansible.module_utils.livekit_deploy.livekit import dispatch
+from ansible.module_utils.livekit_deploy.livekit.probe import specs_of
 from ansible.module_utils.livekit_deploy.play import run
-from ansible.module_utils.livekit_deploy.proof import checks, probes, verdicts
+from ansible.module_utils.livekit_deploy.proof import probes, verdicts
+from ansible.module_utils.livekit_deploy.proof.judge import judge
 
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = (1, 10, 50)
@@ -103,10 +105,10 @@ async def decide(url: str, key: str, secret: str, workers: Mapping[str, StandIn]
     """
     started = time.monotonic()
     before = hostvars_of(workers, time.time())
-    specs = dispatch.specs_of(probes_of(before), verdicts.WINDOW_SECONDS)
+    specs = specs_of(probes_of(before), verdicts.WINDOW_SECONDS)
     results = await dispatch.send(url, key, secret, specs)
     after = hostvars_of(workers, time.time(), before)
-    rows = checks.judge(probes.observations(after, sorted(after)), results, preview=False)["report"]
+    rows = judge(probes.observations(after, sorted(after)), results, preview=False)["report"]
     answered = max(result["latency_seconds"] or 0.0 for result in results.values())
     return {"seconds": time.monotonic() - started, "answered": answered, "results": results, "rows": rows}
 

@@ -27,9 +27,11 @@ from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.diagnosis import inputs
 from ansible.module_utils.livekit_deploy.fleet import status
 from ansible.module_utils.livekit_deploy.inventory import archives, batches, compose, garbled, hooks, new_host, play_options, preview
+from ansible.module_utils.livekit_deploy.inventory.addresses import nodes_of
 from ansible.module_utils.livekit_deploy.inventory.arguments import argument_problems
 from ansible.module_utils.livekit_deploy.inventory.placement import placement_problems
-from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems, nodes_of, server_problems
+from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
+from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems
 from ansible.module_utils.livekit_deploy.names import eviction, rename
 from ansible.module_utils.livekit_deploy.play import batches as played
 from ansible.module_utils.livekit_deploy.play import owner

@@ -11,6 +11,8 @@ from typing import Any
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
+from ansible.module_utils.livekit_deploy.livekit.probe import problems_of, specs_of, waits_of
 
 DOCUMENTATION = r"""
 ---
@@ -334,11 +336,11 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     if params["collect"] is not None:
         results = asyncio.run(dispatch.collect(*server, params["collect"], timeout))
     elif params["leave"]:
-        sent = asyncio.run(dispatch.leave(*server, dispatch.specs_of(params["probes"], params["window_seconds"]), timeout))
+        sent = asyncio.run(dispatch.leave(*server, specs_of(params["probes"], params["window_seconds"]), timeout))
     else:
-        results = asyncio.run(dispatch.send(*server, dispatch.specs_of(params["probes"], params["window_seconds"]), timeout))
+        results = asyncio.run(dispatch.send(*server, specs_of(params["probes"], params["window_seconds"]), timeout))
     seconds = round(time.monotonic() - started, 3)
-    waits = dispatch.waits_of(results, params["window_seconds"])
+    waits = waits_of(results, params["window_seconds"])
     if params["collect"] is not None:
         waits = [{"what": "vacancy window", "seconds": round(seconds, 1)}] if seconds >= 0.1 else []
     return {"probes": results, "sent": sent, "waits": waits, "seconds": seconds}
@@ -352,13 +354,13 @@ def main() -> None:
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     probes = module.params["probes"] or []
-    if problems := dispatch.problems_of(probes, leave=module.params["leave"]):
+    if problems := problems_of(probes, leave=module.params["leave"]):
         module.fail_json(msg="; ".join(problems))
     if module.check_mode or not (probes or module.params["collect"]):
         module.exit_json(changed=False, probes={}, sent=[], waits=[], seconds=0.0)
     try:
         answer = run(module.params)
-    except client.LiveKitError as trouble:
+    except LiveKitError as trouble:
         module.fail_json(msg=str(trouble), **trouble.as_dict())
     except (asyncio.CancelledError, KeyboardInterrupt):
         module.fail_json(msg="interrupted; dispatches and rooms of the probes were deleted")

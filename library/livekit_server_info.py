@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.livekit import client
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
 
 DOCUMENTATION = r"""
 ---
@@ -125,7 +126,7 @@ def main() -> None:
     clock = {"stamp": stamp(now), "time": now}
     try:
         found = asyncio.run(client.look_at_server(p["url"], p["api_key"], p["api_secret"], p["timeout_seconds"]))
-    except client.LiveKitError as trouble:
+    except LiveKitError as trouble:
         answered = trouble.kind in ANSWERED and bool(p["api_key"] and p["api_secret"])
         seconds = round(time.monotonic() - started, 3)
         module.fail_json(msg=str(trouble), reachable=answered, key_accepted=False, seconds=seconds, **clock, **trouble.as_dict())

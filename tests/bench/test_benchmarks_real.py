@@ -48,7 +48,7 @@ async def see(quiet: str, trapped: str) -> Seen:
         async with running(trapped, KEY, SECRET, [flapping, *(worker for worker, _ in TRAPS.values())]):
             await asyncio.sleep(1.0)  # the server takes a load that was told a moment ago for the one before
             asked = [{"id": n, "kind": "probe", "mode": "pass", "expect": "job", "agent_name": n, "instances": ["a/r1"]} for n in TRAPS]
-            return dict(await verdict_time.dispatch.send(trapped, KEY, SECRET, verdict_time.dispatch.specs_of(asked, 10.0)))
+            return dict(await verdict_time.dispatch.send(trapped, KEY, SECRET, verdict_time.specs_of(asked, 10.0)))
 
     measuring = verdict_time.measure(quiet, KEY, SECRET, names=(3,), foreign=3, times=1)
     measured, probes = await asyncio.gather(measuring, probe_traps())

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..inventory.problems import read_host
+from ..inventory.settings import read_host
 from ..play import access, run
 from ..proof import probes
 from .world import AGENT_HOSTS

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..machine.image_archive import own_name
-from .problems import IMAGES
+from .settings import IMAGES, Host
 
 
 def archives_of(variables: Mapping[str, Any]) -> dict[str, str]:
@@ -45,3 +45,15 @@ def archived(hostvars: Mapping[str, Any], host: str, app: str) -> dict[str, Any]
     names = {one["image"]: own_name(app, one["id"]) for one in found if not one.get("trouble")}
     facts = {names[one["image"]]: {key: one[key] for key in ("path", "ids", "config", "tops")} for one in found if one["image"] in names}
     return {"images": names, "archives": facts, "unread": " ".join(troubles)}
+
+
+def _archive_problems(host: Host) -> Iterator[str]:
+    archives = host.structured.get("agent_release_image_archives")
+    if archives is not None and not isinstance(archives, Mapping):
+        yield f"is of type {type(archives).__name__}, expected an archive's path for each image. Correct it in the inventory."
+        return
+    for image, path in host.archives.items():
+        if not isinstance(path, str) or not path.strip():
+            yield f"has no path for {image}, expected that of an archive of docker save. Correct it in the inventory."
+        if "@" in image:
+            yield f"has {image}, expected a reference without a digest: its id is read from the archive. Leave out @sha256:…"

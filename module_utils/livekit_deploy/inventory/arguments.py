@@ -14,11 +14,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..common import merge, values
-from . import near_names, play_options, problems
+from . import near_names, play_options, settings
 
 Specs = Mapping[str, Mapping[str, Any]]
 # The inventory's own judgement already has sentences for these.
-JUDGED = {*problems.REQUIRED, *problems.OPTIONAL, *problems.FLAGS, *problems.STRUCTURED}
+JUDGED = {*settings.REQUIRED, *settings.OPTIONAL, *settings.FLAGS, *settings.STRUCTURED}
 # ansible-core would make these of anything; the roles use the value as it is.
 AS_WRITTEN: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": list, "path": str, "str": str}
 TEXTS = ("path", "str")

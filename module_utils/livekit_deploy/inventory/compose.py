@@ -16,7 +16,7 @@ from ..common import values
 from ..common.merge import merged, plain
 from ..release.records import MARKS
 from . import environment
-from .problems import PLACEHOLDER, why_unreadable
+from .settings import PLACEHOLDER, why_unreadable
 
 # Each service with the prefix of the variables that describe it.
 PREFIXES = {"fastapi": "agent_api", "agent-worker": "livekit_agent"}

@@ -15,7 +15,9 @@ from typing import Any
 
 import yaml
 
-from .problems import folded, is_documentation, read_host
+from .addresses import is_documentation
+from .pools import folded
+from .settings import read_host
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import commands, ids
+from ..inventory.addresses import normalised_url
 from ..inventory.placement import placement_problems
-from ..inventory.problems import inventory_problems, name_problems, normalised_url, pool_problems, read_host, server_problems
+from ..inventory.pools import name_problems, pool_problems, server_problems
+from ..inventory.problems import inventory_problems
+from ..inventory.settings import read_host
 from ..play import access, run
 from ..proof import probes
 from ..proof.verdicts import GOOD

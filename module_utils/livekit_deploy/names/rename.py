@@ -9,7 +9,7 @@ from typing import Any
 
 from ..common.commands import Playbooks
 from ..inventory import placement
-from ..inventory.problems import read_host
+from ..inventory.settings import read_host
 from ..play import run
 from ..proof import probes
 from ..release import adoption, records

@@ -11,7 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ..common import ids, values
 from ..common.commands import Playbooks
 from ..inventory import environment, preview
-from ..inventory.problems import IMAGES
+from ..inventory.settings import IMAGES
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play import access, run
 from ..release import adoption

@@ -6,14 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.inventory.problems import (
-    inventory_problems,
-    is_documentation,
-    is_local,
-    nodes_of,
-    normalised_url,
-    server_problems,
-)
+from ansible.module_utils.livekit_deploy.inventory.addresses import is_documentation, is_local, nodes_of, normalised_url
+from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
+from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SECRET = "k3yOfAtLeast32Bytes-Qw7Zt1Yx9Lm4Pv2"

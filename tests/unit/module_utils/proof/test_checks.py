@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.proof.checks import judge
+from ansible.module_utils.livekit_deploy.proof.judge import judge
 
 RELEASE = "20260102T030405Z-0a1b2c3d"
 NAME = "support"
