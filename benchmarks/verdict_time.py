@@ -37,7 +37,7 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from ansible.module_utils.livekit_deploy.livekit import dispatch
-from ansible.module_utils.livekit_deploy.livekit.probe import specs_of
+from ansible.module_utils.livekit_deploy.livekit.probe import probe_specs
 from ansible.module_utils.livekit_deploy.play import run
 from ansible.module_utils.livekit_deploy.proof import probes, verdicts
 from ansible.module_utils.livekit_deploy.proof.judge import judge
@@ -91,7 +91,7 @@ def hostvars_of(workers: Mapping[str, StandIn], at: float, before: Mapping[str, 
     return {host: {**before[host], probes.WITNESS: now[host]} for host in workers}
 
 
-def probes_of(hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+def probes_of(hostvars: Mapping[str, Any]) -> Any:
     hosts = sorted(hostvars)
     asked = probes.through_probes(hostvars, hosts)
     asked += [probes.directed(hostvars[host], host, hostvars[host]["livekit_agent_name"], f"{host}/{RELEASE}") for host in hosts]
@@ -105,7 +105,7 @@ async def decide(url: str, key: str, secret: str, workers: Mapping[str, StandIn]
     """
     started = time.monotonic()
     before = hostvars_of(workers, time.time())
-    specs = specs_of(probes_of(before), verdicts.WINDOW_SECONDS)
+    specs = probe_specs(probes_of(before), verdicts.WINDOW_SECONDS)
     results = await dispatch.send(url, key, secret, specs)
     after = hostvars_of(workers, time.time(), before)
     rows = judge(probes.observations(after, sorted(after)), results, preview=False)["report"]

@@ -165,7 +165,7 @@ async def ask_rooms(connection: client.Connection, wanted: list[str]) -> dict[st
     """The dispatches of those rooms that still live. One that ends meanwhile answers an error: it is left out."""
     if not wanted:
         return {}
-    living = set(await client.read(connection.rooms))
+    living = set(await client.retried(connection.rooms))
     rooms = [room for room in wanted if room in living][:ROOMS_ASKED]
     answers = await asyncio.gather(*(connection.list_dispatch(room) for room in rooms), return_exceptions=True)
     return {room: answer for room, answer in zip(rooms, answers, strict=True) if isinstance(answer, list)}

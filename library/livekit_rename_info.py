@@ -97,8 +97,8 @@ async def sip_rules(p: dict[str, Any]) -> dict[str, Any]:
         return {"checked": False, "reason": trouble.found}
 
 
-async def ask(p: dict[str, Any], specs: list[probe.Spec]) -> tuple[dict[str, Any], dict[str, Any]]:
-    probes = dispatch.send(p["url"], p["api_key"], p["api_secret"], specs, p["timeout_seconds"])
+async def ask(p: dict[str, Any], specs: list[probe.ProbeSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
+    probes = dispatch.send(p["url"], p["api_key"], p["api_secret"], specs, timeout_seconds=p["timeout_seconds"])
     answers, sip = await asyncio.gather(probes, sip_rules(p))
     return answers, sip
 
@@ -114,7 +114,8 @@ def main() -> None:
             module.warn(line)
     if module.check_mode or not p["changes"]:
         module.exit_json(changed=False, report_notes=[], probes={}, waits=[])
-    specs = probe.specs_of(rename.questions(p["changes"], p["samples"], p["spacing_seconds"]), WINDOW_SECONDS)
+    asked: Any = rename.questions(p["changes"], p["samples"], p["spacing_seconds"])
+    specs = probe.probe_specs(asked, WINDOW_SECONDS)
     try:
         answers, sip = asyncio.run(ask(p, specs))
     except LiveKitError as trouble:
@@ -122,7 +123,7 @@ def main() -> None:
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     notes = rename.notes(p["changes"], p["inventory"], answers, sip)
-    module.exit_json(changed=False, report_notes=notes, probes=answers, waits=probe.waits_of(answers, WINDOW_SECONDS))
+    module.exit_json(changed=False, report_notes=notes, probes=answers, waits=probe.probe_waits(answers, WINDOW_SECONDS))
 
 
 if __name__ == "__main__":

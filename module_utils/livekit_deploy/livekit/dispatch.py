@@ -11,26 +11,29 @@ from dataclasses import replace
 from typing import Any
 
 from . import client
-from .client import Connection
+from .client import Connection, RoomAgent
 from .errors import LiveKitError
 from .preview_request import ask_application
-from .probe import Probe, Spec, blank
+from .probe import Probe, ProbeSpec, Results, SentProbe, Specs, blank_result
 from .watch import find_dispatch, presence, watch, watch_dispatch
 
 
 async def run_probe(connection: Connection, probe: Probe) -> None:
-    """Send one dispatch, or the same again while a worker without the hook takes it, once also when nobody does; the result is the
-    last one's."""
+    """Send one dispatch, or the same again while a worker without the hook takes it, once also when nobody does.
+
+    The result is the last one's.
+    """
     await asyncio.sleep(probe.spec.start_after)
     await try_once(connection, probe)
     refused = 0
     for _ in range(probe.spec.tries - 1):
         # An application that dispatches to another name does so again.
-        refused += probe.result["outcome"] == "nobody" and probe.result["agent_name"] == probe.spec.agent_name
-        # Only the wanted worker answers without a job; any other of the name takes the job for a real one. A worker that was busy for a
-        # moment, as at its start, refuses one dispatch and takes the next.
-        astray = probe.spec.kind == "probe" and probe.result["outcome"] == "taken" and probe.result["status"] != "JS_SUCCESS"
-        if not astray and not (probe.result["outcome"] == "nobody" and refused == 1):
+        outcome, status = probe.result["outcome"], probe.result["status"]
+        refused += outcome == "nobody" and probe.result["agent_name"] == probe.spec.agent_name
+        # Only the wanted worker answers without a job; any other of the name takes the job for a real one.
+        # A worker that was busy for a moment, as at its start, refuses one dispatch and takes the next.
+        astray = probe.spec.kind == "probe" and outcome == "taken" and status != "JS_SUCCESS"
+        if not astray and not (outcome == "nobody" and refused == 1):
             return
         probe.again()
         await try_once(connection, probe)
@@ -43,8 +46,8 @@ async def try_once(connection: Connection, probe: Probe, *, sent: bool = False) 
         if not sent:
             await (ask_application if probe.spec.kind == "preview" else create)(connection, probe)
         await (watch_dispatch if probe.spec.expect == "dispatch" else watch)(connection, probe)
-    except LiveKitError as trouble:
-        probe.fail(str(trouble), trouble.kind)
+    except LiveKitError as failure:
+        probe.fail(str(failure), failure.kind)
     except Exception as error:  # one probe never fails the others
         probe.fail(f"unexpected {type(error).__name__}: {error}", "unexpected")
     finally:
@@ -55,73 +58,85 @@ async def try_once(connection: Connection, probe: Probe, *, sent: bool = False) 
 async def create(connection: Connection, probe: Probe) -> None:
     spec = probe.spec
     probe.may_exist = True
-    await connection.create_room(spec.room, spec.empty_timeout, spec.agent_name, spec.metadata, spec.deployment)
+    agent = RoomAgent(spec.agent_name, spec.metadata, spec.deployment)
+    await connection.create_room(spec.room, spec.empty_timeout, agent)
     probe.created = time.monotonic()
 
 
 async def clean_up(connection: Connection, probe: Probe) -> None:
-    """Dispatch, then the job where one runs, then the room. What fails here the server's own time-out removes."""
-    room = probe.result["room"]
+    """End the dispatch, then the job where one runs, then the room. What fails here the server's time-out removes."""
     if not probe.may_exist:
         return
     with suppress(LiveKitError):
-        await end_job(connection, probe, room)
+        await end_job(connection, probe)
     with suppress(LiveKitError):
-        await connection.delete_room(room)
+        await connection.delete_room(probe.room)
 
 
-async def end_job(connection: Connection, probe: Probe, room: str) -> None:
+async def end_job(connection: Connection, probe: Probe) -> None:
     """End the dispatch and let a running agent leave: one that joins after the room's end makes the room again."""
-    result, identity = probe.result, probe.identity
+    result, room, identity = probe.result, probe.room, probe.identity
     running = bool(identity) and result["status"] != "JS_SUCCESS"
     seen = bool(result["in_room"])
-    if running and (probe.spec.kind == "plain" or probe.spec.expect == "dispatch"):  # ended while it starts, a worker logs errors
+    # Ended while it starts, a worker logs errors.
+    if running and (probe.spec.kind == "plain" or probe.spec.expect == "dispatch"):
         seen = await presence(connection, room, identity, True)
-    if not result["dispatch_id"] and result["error_kind"] is None:
-        found = find_dispatch(await connection.list_dispatch(room), result["agent_name"] or "")
-        result["dispatch_id"] = found["id"] if found else None
-    if result["dispatch_id"]:
-        await connection.delete_dispatch(room, result["dispatch_id"])
+    await end_dispatch(connection, probe)
     if running and (seen or await presence(connection, room, identity, True)):
         await presence(connection, room, identity, False)
 
 
-# What is sent by one call and looked for by another needs nobody who waits between them. A room with nobody or only an agent in it is
-# removed by the server this long after its creation; one whose answer is asked for later is sent again.
+async def end_dispatch(connection: Connection, probe: Probe) -> None:
+    result = probe.result
+    if not result["dispatch_id"] and result["error_kind"] is None:
+        found = find_dispatch(await connection.list_dispatch(probe.room), result["agent_name"] or "")
+        result["dispatch_id"] = found["id"] if found else None
+    if result["dispatch_id"]:
+        await connection.delete_dispatch(probe.room, result["dispatch_id"])
+
+
+# What is sent by one call and looked for by another needs nobody who waits between them. The server removes a room with
+# nobody or only an agent in it so long after its creation. A probe whose answer is asked for later is sent again.
 KEPT_SECONDS = 60.0
-HANDLE = ("id", "kind", "expect", "agent_name", "nonce", "metadata", "deployment", "window", "deadline", "keep")
+SENT = ("id", "kind", "expect", "agent_name", "nonce", "metadata", "deployment", "window", "deadline", "keep")
 
 
-async def leave(url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0) -> list[dict[str, Any]]:
-    """Send all and wait for none; what ``collect`` needs of each. There is no secret in it."""
-    probes = [Probe(replace(spec, keep=KEPT_SECONDS), blank(spec), [0]) for spec in specs]
+async def leave(url: str, key: str, secret: str, specs: Specs, timeout_seconds: float = 5.0) -> list[SentProbe]:
+    """Send all and wait for none. Return what ``collect`` needs of each."""
+    probes = [Probe(replace(spec, keep=KEPT_SECONDS), blank_result(spec), [0]) for spec in specs]
     async with client.connect(url, key, secret, timeout_seconds) as connection:
         await asyncio.gather(*(begin(connection, probe) for probe in probes))
-    return [{**{name: getattr(probe.spec, name) for name in HANDLE}, "created": probe.created} for probe in probes]
+    return [sent_probe(probe) for probe in probes]
+
+
+def sent_probe(probe: Probe) -> SentProbe:
+    sent: Any = {**{name: getattr(probe.spec, name) for name in SENT}, "created": probe.created}
+    return sent
 
 
 async def begin(connection: Connection, probe: Probe) -> None:
-    """Create the room; where that fails the time of its creation stays 0, and it is sent again when it is collected."""
+    """Create the room. Where that fails the time of its creation stays 0, and ``collect`` sends the probe again."""
     with suppress(LiveKitError):
         await create(connection, probe)
 
 
-async def collect(
-    url: str, key: str, secret: str, handles: list[dict[str, Any]], timeout_seconds: float = 5.0
-) -> dict[str, dict[str, Any]]:
-    """What became of the probes that were left; the results by id. Waits for what is left of each one's window."""
+async def collect(url: str, key: str, secret: str, sent: list[SentProbe], timeout_seconds: float = 5.0) -> Results:
+    """Return what became of the probes that were left, by id. Waits for what is left of each one's window."""
     crowd = [0]
-    probes = [left_probe(handle, crowd) for handle in handles]
+    probes = [left_probe(one, crowd) for one in sent]
     async with client.connect(url, key, secret, timeout_seconds) as connection:
         await asyncio.gather(*(look_again(connection, probe) for probe in probes), return_exceptions=True)
     return {probe.spec.id: probe.result for probe in probes}
 
 
-def left_probe(handle: dict[str, Any], crowd: list[int]) -> Probe:
-    spec = Spec(**{name: handle[name] for name in HANDLE})
-    created = float(handle["created"])
-    fresh = 0.0 <= time.monotonic() - created < KEPT_SECONDS
-    return Probe(spec, blank(spec), crowd, created=created, may_exist=True) if created and fresh else Probe(spec, blank(spec), crowd)
+def left_probe(sent: SentProbe, crowd: list[int]) -> Probe:
+    given: Any = sent
+    spec = ProbeSpec(**{name: given[name] for name in SENT})
+    created = float(sent["created"])
+    probe = Probe(spec, blank_result(spec), crowd)
+    if created and 0.0 <= time.monotonic() - created < KEPT_SECONDS:
+        probe.created, probe.may_exist = created, True
+    return probe
 
 
 async def look_again(connection: Connection, probe: Probe) -> None:
@@ -132,10 +147,10 @@ async def look_again(connection: Connection, probe: Probe) -> None:
     await try_once(connection, probe, sent=True)
 
 
-async def send(url: str, key: str, secret: str, specs: list[Spec], timeout_seconds: float = 5.0) -> dict[str, dict[str, Any]]:
-    """All probes at the same time; the results by id."""
+async def send(url: str, key: str, secret: str, specs: Specs, timeout_seconds: float = 5.0) -> Results:
+    """Send all probes at the same time, and return the results by id."""
     crowd = [0]
-    probes = [Probe(spec, blank(spec), crowd) for spec in specs]
+    probes = [Probe(spec, blank_result(spec), crowd) for spec in specs]
     async with client.connect(url, key, secret, timeout_seconds) as connection:
         # return_exceptions: when cancelled, wait for the clean-up of every probe
         task = asyncio.gather(*(run_probe(connection, probe) for probe in probes), return_exceptions=True)

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 from ..common.text import parsed_object
 
 SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+LIVEKIT_SERVER = "a LiveKit server that answers"
 PASSING_CODES = frozenset({"internal", "unavailable", "deadline_exceeded", "resource_exhausted", "aborted"})
 
 
 class LiveKitError(Exception):
-    """Something that can be told to a person: what was found, what was expected, what to do."""
+    """A failure as a person can read it: what was found, what was expected, what to do."""
 
     def __init__(self, kind: str, found: str, expected: str, remedy: str, passing: bool = False) -> None:
         super().__init__(f"{found}; expected {expected}; {remedy}")
@@ -29,7 +30,7 @@ class LiveKitError(Exception):
 
 
 def http_url(url: str) -> str:
-    """The address for HTTP requests of a LiveKit URL, or a LiveKitError."""
+    """Return the address for HTTP requests of a LiveKit URL, or raise a LiveKitError."""
     try:
         parts = urlsplit(url.strip())
         valid = parts.scheme.lower() in SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -46,13 +47,13 @@ def http_url(url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """The URL without what may be secret in it."""
+    """Return the URL without what may be secret in it."""
     before, at, after = url.rpartition("@")
     return f"{before.partition('://')[0]}://{after}".split("?")[0] if at else url.split("?")[0]
 
 
 def why_unauthorized(text: str) -> str:
-    """key, secret or clock: which of them a 401 answer is about. The answer may hold a token: never show it."""
+    """Return what a 401 answer is about: key, secret or clock. The answer may hold a token: never show it."""
     lowered = text.lower()
     if "invalid api key" in lowered:
         return "key"
@@ -61,7 +62,7 @@ def why_unauthorized(text: str) -> str:
     return "secret" if "signature" in lowered or "cryptographic" in lowered or "invalid token" in lowered else "key"
 
 
-def error_of_unauthorized(url: str, text: str) -> LiveKitError:
+def unauthorized_error(url: str, text: str) -> LiveKitError:
     kind = why_unauthorized(text)
     found, expected, remedy = {
         "key": (
@@ -83,11 +84,11 @@ def error_of_unauthorized(url: str, text: str) -> LiveKitError:
     return LiveKitError(kind, f"{shown_url(url)} {found}", expected, remedy)
 
 
-def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> LiveKitError:
-    """What an HTTP answer that is no success of the LiveKit API says."""
+def answer_error(url: str, status: int, content_type: str, body: bytes) -> LiveKitError:
+    """Return the error that an HTTP answer other than success of the LiveKit API stands for."""
     text = body[:2000].decode("utf-8", "replace")
     if status == 401:
-        return error_of_unauthorized(url, text)
+        return unauthorized_error(url, text)
     code, message = twirp_error(text) if "json" in content_type else ("", "")
     if not code:
         what = f"{shown_url(url)} answers HTTP {status} ({content_type or 'no content type'})"
@@ -101,7 +102,8 @@ def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> Li
         )
     found = f"{shown_url(url)} answers {code}: {message} (HTTP {status})"
     if status == 403:
-        return LiveKitError("permission", found, "a key that may create rooms and dispatches", "use an API key with full rights")
+        expected = "a key that may create rooms and dispatches"
+        return LiveKitError("permission", found, expected, "use an API key with full rights")
     passing = code in PASSING_CODES or status in (502, 503, 504)
     return LiveKitError(
         code,
@@ -113,15 +115,15 @@ def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> Li
 
 
 def twirp_error(text: str) -> tuple[str, str]:
-    """Code and message of a Twirp error; empty when the text is none."""
+    """Return code and message of a Twirp error; empty where the text is none."""
     data = parsed_object(text)
     if not isinstance(data.get("code"), str):
         return "", ""
     return data["code"], str(data.get("msg", ""))
 
 
-def error_of_connection(url: str, error: BaseException, expected: str = "a LiveKit server that answers") -> LiveKitError:
-    """What a failed connection says; the kinds are unreachable, dns, timeout, tls."""
+def connection_error(url: str, error: BaseException, expected: str = LIVEKIT_SERVER) -> LiveKitError:
+    """Return the error of a failed connection; its kind is unreachable, dns, timeout or tls."""
     where = shown_url(url)
     cause = getattr(error, "os_error", None) or error
     if isinstance(error, TimeoutError):
@@ -133,8 +135,10 @@ def error_of_connection(url: str, error: BaseException, expected: str = "a LiveK
             passing=True,
         )
     if isinstance(cause, socket.gaierror):
-        return LiveKitError("dns", f"the host name of {where} does not resolve", expected, "correct the URL or the name service")
-    if isinstance(cause, ssl.SSLError) or "ssl" in type(error).__name__.lower() or "certificate" in type(error).__name__.lower():
+        found = f"the host name of {where} does not resolve"
+        return LiveKitError("dns", found, expected, "correct the URL or the name service")
+    kind = type(error).__name__.lower()
+    if isinstance(cause, ssl.SSLError) or "ssl" in kind or "certificate" in kind:
         return LiveKitError(
             "tls",
             f"no TLS connection to {where}: {cause}",

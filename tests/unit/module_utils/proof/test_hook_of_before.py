@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.livekit.probe import metadata_of
+from ansible.module_utils.livekit_deploy.livekit.probe import probe_metadata
 from ansible.module_utils.livekit_deploy.proof import judge, observed, probes, verdicts
 from ansible.module_utils.livekit_deploy.worker import worker_log
 
@@ -46,8 +46,8 @@ def variables(**changes: Any) -> dict[str, Any]:
 def sent(**changes: Any) -> dict[str, str]:
     """The metadata of the directed and the reject-through probe of a verification."""
     found = probes.verification_probes({"a": variables(**changes)}, ["a"], None, {"samples": 0, "spacing_seconds": 0.0})
-    by_id = {probe["id"]: {"kind": "probe", **probe} for probe in found}
-    return {name: metadata_of(by_id[name], "n") for name in ("a/directed", "n/through")}
+    by_id: Any = {probe["id"]: {"kind": "probe", **probe} for probe in found}
+    return {name: probe_metadata(by_id[name], "n") for name in ("a/directed", "n/through")}
 
 
 def test_copy_of_a_host_is_seen_by_both_probes() -> None:
