@@ -4,7 +4,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, TypedDict
+
+
+class Failure(NamedTuple):
+    """Why a check does not hold, and what to do."""
+
+    found: str
+    remedy: str
+
+
+class CheckRow(TypedDict):
+    """A check in a report."""
+
+    name: str
+    ok: bool
+    found: str
+    expected: str
+    remedy: str  # empty where the check holds
 
 
 @dataclass(frozen=True)
@@ -15,7 +32,15 @@ class Check:
     expected: str
     remedy: str
 
-    def as_dict(self) -> dict[str, Any]:
+    @classmethod
+    def holds(cls, name: str, expected: str, found: str) -> Check:
+        return cls(name, True, found=found, expected=expected, remedy="")
+
+    @classmethod
+    def fails(cls, name: str, expected: str, failure: Failure) -> Check:
+        return cls(name, False, found=failure.found, expected=expected, remedy=failure.remedy)
+
+    def as_dict(self) -> CheckRow:
         return {
             "name": self.name,
             "ok": self.ok,

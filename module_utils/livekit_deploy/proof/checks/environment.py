@@ -3,28 +3,42 @@
 
 from __future__ import annotations
 
-from ..observed import NAME_VARIABLES, Host, mapping
-from .check import Check
+from collections.abc import Iterator
+
+from ..observed import NAME_VARIABLES, Observed, mapping
+from .check import Check, Failure
+
+NAME = "environment"
 
 
-def check_environment(host: Host) -> Check:
+def check_environment(host: Observed) -> Check:
     if host.adopted:
-        expected = "the containers of the adopted project run, whatever their environment says"
-        stopped = [service for service in host.parts if not mapping(host.services.get(service, {"running": True})).get("running")]
-        found = f"{', '.join(stopped)} does not run" if stopped else expected
-        return Check("environment", not stopped, found, expected, "look at its log, or run deploy.yml")
+        return check_adopted(host)
     expected = f"{' and '.join(host.parts)} run with {' and '.join(NAME_VARIABLES)} = {host.agent_name!r}"
     wrong = [] if host.agent_name else ["the inventory gives no agent name"]
-    for service in host.parts:
-        state = mapping(host.services.get(service))
-        if not state.get("running"):
-            wrong.append(f"{service} is not running" if state else f"{service} was not read")
-            continue
-        env = mapping(state.get("env"))
-        wrong += [
-            f"{service} has {key} {env[key]!r}" if env.get(key) else f"{service} has no {key}"
-            for key in NAME_VARIABLES
-            if env.get(key) != host.agent_name
-        ]
+    wrong += [text for service in host.parts for text in service_failures(host, service)]
+    if not wrong:
+        return Check.holds(NAME, expected, expected)
     remedy = f"{host.deploy_command} (a restart keeps the old environment; a deployment makes new containers)"
-    return Check("environment", not wrong, "; ".join(wrong) or expected, expected, remedy)
+    return Check.fails(NAME, expected, Failure("; ".join(wrong), remedy))
+
+
+def check_adopted(host: Observed) -> Check:
+    expected = "the containers of the adopted project run, whatever their environment says"
+    known = {service: mapping(host.services.get(service, {"running": True})) for service in host.parts}
+    stopped = [service for service, state in known.items() if not state.get("running")]
+    if not stopped:
+        return Check.holds(NAME, expected, expected)
+    failure = Failure(f"{', '.join(stopped)} does not run", "look at its log, or run deploy.yml")
+    return Check.fails(NAME, expected, failure)
+
+
+def service_failures(host: Observed, service: str) -> Iterator[str]:
+    state = mapping(host.services.get(service))
+    if not state.get("running"):
+        yield f"{service} is not running" if state else f"{service} was not read"
+        return
+    env = mapping(state.get("env"))
+    for key in NAME_VARIABLES:
+        if env.get(key) != host.agent_name:
+            yield f"{service} has {key} {env[key]!r}" if env.get(key) else f"{service} has no {key}"

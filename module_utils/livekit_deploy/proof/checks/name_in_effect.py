@@ -3,28 +3,27 @@
 
 from __future__ import annotations
 
-from ..observed import Host
-from .check import Check
+from ..observed import Observed
+from .check import Check, Failure
+
+NAME = "name_in_effect"
+OVERRIDE_REMEDY = (
+    "remove the agent name from the worker's code and from LIVEKIT_AGENT_NAME_OVERRIDE, "
+    "so that LIVEKIT_AGENT_NAME decides (livekit-agents >= 1.5.7)"
+)
 
 
-def check_name_in_effect(host: Host) -> Check:
+def check_name_in_effect(host: Observed) -> Check:
     name, expected = host.worker().get("agent_name"), f"the worker is registered as {host.agent_name!r}"
-    remedy = (
-        "remove the agent name from the worker's code and from LIVEKIT_AGENT_NAME_OVERRIDE, "
-        "so that LIVEKIT_AGENT_NAME decides (livekit-agents >= 1.5.7)"
-    )
     if name:
-        return Check(
-            "name_in_effect",
-            bool(host.agent_name) and name == host.agent_name,
-            f"registered as {name!r}",
-            expected,
-            remedy,
-        )
+        ok, found = bool(host.agent_name) and name == host.agent_name, f"registered as {name!r}"
+        return Check(NAME, ok, found=found, expected=expected, remedy=OVERRIDE_REMEDY)
     if not host.worker():
-        return Check("name_in_effect", False, "no serving worker in the second reading", expected, host.deploy_command)
+        failure = Failure("no serving worker in the second reading", host.deploy_command)
+        return Check.fails(NAME, expected, failure)
     proven = host.proof.get("agent_name") == host.agent_name != ""
     what = "sampled dispatch" if host.sampled else "directed probe"
     found = "the log no longer has the registration line"
     found += f"; the {what} to {host.agent_name!r} was answered here" if proven else f" and no {what} was answered here"
-    return Check("name_in_effect", proven, found, expected, f'{host.log_command}; look for "registered worker"')
+    remedy = f'{host.log_command}; look for "registered worker"'
+    return Check(NAME, proven, found=found, expected=expected, remedy=remedy)

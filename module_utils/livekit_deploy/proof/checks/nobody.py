@@ -3,23 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...common.commands import Playbooks
-from .check import Check
+from ...livekit.probe import ProbeResult
+from .check import Check, Failure
 
 
-def check_nobody(probe: dict[str, Any], playbooks: Playbooks) -> Check:
+def check_nobody(probe: ProbeResult, playbooks: Playbooks) -> Check:
     expected = "a dispatch to a random agent name finds nobody"
     if not probe:
-        return Check("nobody", False, "no such probe was sent", expected, playbooks.start("verify.yml"))
-    ok = probe.get("outcome") == "nobody"
-    found = str(probe.get("reason") or ("nobody" if ok else "no answer"))
+        return Check.fails("nobody", expected, Failure("no such probe was sent", playbooks.start("verify.yml")))
+    outcome, reason = probe.get("outcome"), probe.get("reason")
+    if outcome == "nobody":
+        return Check.holds("nobody", expected, str(reason or "nobody"))
     remedy = f"find out who {probe.get('worker_id')} is: it takes any name, so no other check proves anything"
-    return Check(
-        "nobody",
-        ok,
-        found,
-        expected,
-        remedy if probe.get("outcome") == "taken" else "see what was found, and run verify.yml again",
-    )
+    again = "see what was found, and run verify.yml again"
+    failure = Failure(str(reason or "no answer"), remedy if outcome == "taken" else again)
+    return Check.fails("nobody", expected, failure)

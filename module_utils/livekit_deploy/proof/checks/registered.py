@@ -3,31 +3,26 @@
 
 from __future__ import annotations
 
-from ..observed import Host
-from .check import Check
+from ..observed import Observed
+from .check import Check, Failure
 
+NAME = "registered"
+EXPECTED = "exactly one serving worker with the same worker id at two readings 2 s apart, connected at the second"
 MIN_SECONDS_BETWEEN_READINGS = 2.0
 
 
-def check_registered(host: Host) -> Check:
-    expected = "exactly one serving worker with the same worker id at two readings 2 s apart, connected at the second"
-    trouble = trouble_of_readings(host) or trouble_of_ids(host)
-    if trouble:
-        return Check(
-            "registered",
-            False,
-            trouble,
-            expected,
-            f'{host.log_command}; look for "registered worker" and "failed to connect"',
-        )
+def check_registered(host: Observed) -> Check:
+    if found := readings_failure(host) or ids_failure(host):
+        remedy = f'{host.log_command}; look for "registered worker" and "failed to connect"'
+        return Check.fails(NAME, EXPECTED, Failure(found, remedy))
     logged = host.worker().get("worker_id")
     since = host.worker().get("registered_since") if logged else None
-    source = "" if logged else " (the registration line has rotated away; the id is from an earlier reading or the probe)"
-    return Check("registered", True, f"{host.worker_id} since {since or 'unknown'}{source}", expected, "")
+    rotated = " (the registration line has rotated away; the id is from an earlier reading or the probe)"
+    return Check.holds(NAME, EXPECTED, f"{host.worker_id} since {since or 'unknown'}{'' if logged else rotated}")
 
 
-def trouble_of_readings(host: Host) -> str:
-    """What forbids comparing the two readings; empty when nothing does."""
+def readings_failure(host: Observed) -> str:
+    """Return what forbids comparing the two readings; empty when nothing does."""
     if len(host.readings) < 2:
         return f"{len(host.readings)} of 2 readings of the workers" + (f": {host.error}" if host.error else "")
     times = [moment for reading in host.readings if isinstance(moment := reading.get("time"), int | float)]
@@ -38,12 +33,13 @@ def trouble_of_readings(host: Host) -> str:
     for number, word in enumerate(("first", "second")):
         serving = host.serving(number)
         if len(serving) != 1:
-            who = ", ".join(f"{w.get('container')} (release {w.get('release')})" for w in serving)
+            who = ", ".join(f"{one.get('container')} (release {one.get('release')})" for one in serving)
             return f"{len(serving)} serving workers at the {word} reading" + (f": {who}" if who else "")
     return ""
 
 
-def trouble_of_ids(host: Host) -> str:
+def ids_failure(host: Observed) -> str:
+    """Return why the two readings do not show one worker; empty when they do."""
     first, second = host.worker(0), host.worker(1)
     if first.get("container_id") != second.get("container_id"):
         return f"another container at the second reading: {first.get('container')}, then {second.get('container')}"

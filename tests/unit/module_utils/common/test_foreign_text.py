@@ -67,7 +67,8 @@ def read_worker(given_lines: list[str]) -> None:
 def read_server(given_lines: list[str]) -> None:
     found = server_log.read(given_lines, 1.8e9)
     json.dumps(found)
-    server_evidence.evidence([{**found, "host": "h"}], "a")
+    given: Any = {**found, "host": "h"}
+    server_evidence.name_evidence([given], "a")
     server_log.unsettled(found, ["a"], [])
 
 

@@ -88,8 +88,8 @@ def test_process_is_read_from_the_worker_s_own_log(lines: list[str], process: st
 @pytest.mark.parametrize(("process", "blind"), [(OURS, False), (None, True)])
 def test_verdict_says_whether_a_copy_would_be_seen(process: str | None, blind: bool) -> None:
     reading = {**variables(hook_process=process, guarded=True)["__verification_read"], "time": 0.0}
-    member = judge.member_of(observed.host_of("a", {"agent_name": "n", "release": HERE[2:], "readings": [reading]}, {}))
+    member = judge.pool_member(observed.observed_host("a", {"agent_name": "n", "release": HERE[2:], "readings": [reading]}, {}))
     assert member.copied is blind
-    through = {"outcome": "nobody", "room": "r", "seconds": 10.0}
+    through: Any = {"outcome": "nobody", "room": "r", "seconds": 10.0}
     found = verdicts.not_seen_by(verdicts.Evidence("n", (member,), through))
     assert (verdicts.COPY in found) is blind

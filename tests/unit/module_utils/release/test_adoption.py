@@ -775,13 +775,13 @@ def test_only_workers_of_adopted_projects_are_claimed() -> None:
     ],
 )
 def test_environment_of_an_adopted_project_is_its_own(services: dict[str, Any], ok: bool, words: str) -> None:
-    host = observed.host_of("a", {"agent_name": "old", "adopted": True, "services": services}, {})
+    host = observed.observed_host("a", {"agent_name": "old", "adopted": True, "services": services}, {})
     check = check_environment(host)
     assert (check.ok, words in check.found) == (ok, True)
 
 
 def test_adopted_project_without_an_api_needs_no_preview() -> None:
-    host = observed.host_of("a", {"agent_name": "old", "adopted": True, "parts": ["agent-worker"]}, {})
+    host = observed.observed_host("a", {"agent_name": "old", "adopted": True, "parts": ["agent-worker"]}, {})
     assert check_preview(host, wanted=True).ok
 
 
