@@ -27,11 +27,12 @@ from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.diagnosis import inputs
 from ansible.module_utils.livekit_deploy.fleet import status
 from ansible.module_utils.livekit_deploy.inventory import archives, batches, compose, garbled, hooks, new_host, play_options, preview
-from ansible.module_utils.livekit_deploy.inventory.addresses import nodes_of
+from ansible.module_utils.livekit_deploy.inventory.addresses import node_count
 from ansible.module_utils.livekit_deploy.inventory.arguments import argument_problems
 from ansible.module_utils.livekit_deploy.inventory.placement import placement_problems
 from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
 from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems
+from ansible.module_utils.livekit_deploy.inventory.rehearsal import rehearsal_problems
 from ansible.module_utils.livekit_deploy.names import eviction, rename
 from ansible.module_utils.livekit_deploy.play import batches as played
 from ansible.module_utils.livekit_deploy.play import owner
@@ -52,7 +53,7 @@ def livekit_input_problems(hostvars: Mapping[str, Any], groups: Mapping[str, Any
     specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
     hosts = list(dict.fromkeys(str(host) for group in _GROUPS for host in groups.get(group) or []))
     judged, given = hosts or ["localhost"], _given()
-    return play_options.problems(hostvars, judged, given, playbook) + argument_problems(hostvars, judged, specs, given)
+    return play_options.option_problems(hostvars, judged, given, playbook) + argument_problems(hostvars, judged, specs, given)
 
 
 def _given() -> list[str]:
@@ -63,7 +64,7 @@ def _given() -> list[str]:
 def livekit_garbled_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
     """Secrets that would be masked in this project's own answers: `hostvars | livekit_garbled_problems(groups['agent_hosts'])`."""
     words = f"{time.strftime(garbled.TODAY, time.gmtime())}\n{_source()}"
-    return garbled.problems(hostvars, [str(host) for host in group_hosts], words)
+    return garbled.garbled_problems(hostvars, [str(host) for host in group_hosts], words)
 
 
 @lru_cache(maxsize=1)
@@ -91,7 +92,7 @@ def livekit_now(_: Any) -> float:
 def livekit_since(value: Any, now: float) -> float | None:
     """`-e diagnose_since=30` or a time, as seconds since the epoch; None where it is empty."""
     try:
-        return play_options.since_of(value, now)
+        return play_options.since_seconds(value, now)
     except play_options.SinceError as error:
         raise AnsibleFilterError(str(error)) from None
 
@@ -168,7 +169,7 @@ class FilterModule:
             "livekit_garbled_problems": livekit_garbled_problems,
             "livekit_placement_problems": livekit_placement_problems,
             "livekit_server_problems": livekit_server_problems,
-            "livekit_nodes": nodes_of,
+            "livekit_nodes": node_count,
             "livekit_standby_probes": probes.standby_probes,
             "livekit_standby_trouble": with_playbooks(probes.standby_trouble),
             "livekit_candidate_probes": probes.candidate_probes,
@@ -177,8 +178,8 @@ class FilterModule:
             "livekit_verification_probes": probes.verification_probes,
             "livekit_tagged_images": probes.tagged_images,
             "livekit_digests": probes.digests,
-            "livekit_image_archives": archives.wanted,
-            "livekit_archived": archives.archived,
+            "livekit_image_archives": archives.wanted_archives,
+            "livekit_archived": archives.archived_images,
             "livekit_eviction_problems": eviction.early_problems,
             "livekit_eviction_hosts": eviction.hosts_of,
             "livekit_diagnosis_inputs": inputs.inputs,
@@ -200,12 +201,12 @@ class FilterModule:
             "livekit_server_logs": probes.server_logs,
             "livekit_fleet": status.fleet,
             "livekit_batches": batches.batches,
-            "livekit_batch_problems": batches.problems,
+            "livekit_batch_problems": batches.batch_problems,
             "livekit_batch_stop": played.stop,
             "livekit_batch_failed": played.failed,
             "livekit_batch_released": played.released,
-            "livekit_rehearsal_problems": probes.rehearsal_problems,
-            "livekit_preview_problems": preview.problems,
+            "livekit_rehearsal_problems": rehearsal_problems,
+            "livekit_preview_problems": preview.preview_problems,
             "livekit_slot_request": livekit_slot_request,
             "livekit_host_request": livekit_host_request,
             "livekit_unreached": probes.unreached,
@@ -213,13 +214,13 @@ class FilterModule:
             "livekit_preview_answers": probes.preview_answers,
             "livekit_log_patterns": livekit_log_patterns,
             "livekit_compose": livekit_compose,
-            "livekit_compose_problems": compose.problems,
-            "livekit_hooks": hooks.hooks_of,
+            "livekit_compose_problems": compose.compose_problems,
+            "livekit_hooks": hooks.hook_files,
             "livekit_served_names": probes.served_names,
             "livekit_hook_problems": hooks.hook_problems,
             "livekit_renames": rename.changes,
             "livekit_rename_inventory": rename.inventory,
-            "livekit_known_hosts": new_host.known_of,
+            "livekit_known_hosts": new_host.known_hosts,
             "livekit_removal_refusal": livekit_removal_refusal,
             "livekit_removal_names": rename.leaving,
             "livekit_removal_sharers": rename.sharers,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..inventory.settings import read_host
+from ..inventory.settings import read_settings
 from ..play import access, run
 from ..proof import probes
 from .world import AGENT_HOSTS
@@ -76,7 +76,7 @@ def suspects_outside(hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[
 
 
 def host_of(name: str, group: str, variables: Mapping[str, Any], reading: Any) -> dict[str, Any]:
-    host, _ = read_host(name, variables)
+    host, _ = read_settings(name, variables)
     unread = ""
     evidence = {key: value for key, value in reading.items() if key not in OF_ANSIBLE} if isinstance(reading, Mapping) else {}
     if "workers" not in evidence:

@@ -28,14 +28,14 @@ DOCUMENTATION_NETWORKS = [
     ipaddress.ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 ]
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
-LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"})
+LOOPBACK_NAMES = frozenset(("localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"))
 UNSPECIFIED = frozenset({"0.0.0.0", "::", "0", "::0"})  # noqa: S104  they are refused
 NUMERIC = re.compile(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+)){0,3}")
 CLOUD, CLOUD_NODES = "livekit.cloud", 2
 DOCUMENTATION_DOMAINS = ("example", "example.com", "example.net", "example.org")
 
 
-def _split(url: str) -> SplitResult | None:
+def split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url.strip())
         usable = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
@@ -45,9 +45,8 @@ def _split(url: str) -> SplitResult | None:
 
 
 def normalised_url(url: str) -> str:
-    """One text for one server: ws is http, wss is https, the default port is written out, case and a last slash do "
-    "not count."""
-    parts = _split(url)
+    """Return one text for one server: ws is http, the default port is written, case and a last slash do not count."""
+    parts = split_url(url)
     if parts is None:
         return ""
     host = (parts.hostname or "").rstrip(".")
@@ -59,7 +58,7 @@ def normalised_url(url: str) -> str:
 
 
 def without_credentials(url: str) -> str:
-    """The URL as it may be printed."""
+    """Return the URL as it may be printed."""
     return re.sub(r"//[^/]*@", "//***@", url)
 
 
@@ -86,7 +85,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Loopback, private and link-local addresses, and names that no public DNS has."""
+    """Return whether an address is loopback, private or link-local, or a name that no public DNS has."""
     address = _address(host)
     if address is not None:
         return any(address in network for network in LOCAL_NETWORKS)
@@ -94,17 +93,20 @@ def is_local(host: str) -> bool:
     return "." not in name or name.endswith(LOCAL_SUFFIXES)
 
 
-def nodes_of(url: str, set_to: Any = None) -> int:
-    """How many nodes the LiveKit server has: as the inventory says, else several on LiveKit Cloud, whose routing is not known, and one."""
+def node_count(url: str, set_to: Any = None) -> int:
+    """Return how many nodes the LiveKit server has: as the inventory says, else one.
+
+    LiveKit Cloud has several, whose routing is not known.
+    """
     if set_to not in (None, ""):
         return int(set_to)
-    parts = _split(url)
+    parts = split_url(url)
     name = ((parts.hostname or "") if parts else "").rstrip(".").lower()
     return CLOUD_NODES if name == CLOUD or name.endswith(f".{CLOUD}") else 1
 
 
 def is_documentation(host: str) -> bool:
-    """An address that exists to be written in documentation, so never one to contact."""
+    """Return whether an address exists to be written in documentation, so that it is never one to contact."""
     address = _address(host)
     if address is not None:
         return any(address in network for network in DOCUMENTATION_NETWORKS)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compose file of a release: what a release needs itself, and what the inventory adds to it.
 
-Pure: mappings in, a document or sentences out. The keys are those of the Compose Specification; what a value may be, Compose says on the
-host, before anything is started.
+Pure: mappings in, a document or sentences out. The keys are those of the Compose Specification. What a value may be,
+Compose says on the host, before anything is started.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..common.merge import merged, plain
 from ..release.records import MARKS
 from . import environment
 from .settings import PLACEHOLDER, why_unreadable
+from .variables import HostVars, Variables
 
 # Each service with the prefix of the variables that describe it.
 PREFIXES = {"fastapi": "agent_api", "agent-worker": "livekit_agent"}
@@ -80,14 +81,15 @@ VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # --- what is wrong with it -------------------------------------------------------------------------------------------
 
 
-def problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
-    """Each thing that the inventory gives to a service and that a release cannot have."""
-    return [f"{host}: {text}" for host in hosts for prefix in PREFIXES.values() for text in of_service(hostvars[host], prefix)]
+def compose_problems(hostvars: HostVars, hosts: Iterable[str]) -> list[str]:
+    """Return each thing that the inventory gives to a service and that a release cannot have."""
+    pairs = [(host, prefix) for host in hosts for prefix in PREFIXES.values()]
+    return [f"{host}: {text}" for host, prefix in pairs for text in service_problems(hostvars[host], prefix)]
 
 
-def of_service(variables: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    yield from secret_problems(environment.mapping_of(variables, f"{prefix}_secret_env"), prefix)
-    yield from environment.problems(variables, prefix)
+def service_problems(variables: Variables, prefix: str) -> Iterator[str]:
+    yield from secret_problems(environment.mapping_variable(variables, f"{prefix}_secret_env"), prefix)
+    yield from environment.environment_problems(variables, prefix)
     for name in ("compose", "volumes", "command"):
         yield from as_read_by_yaml(variables, f"{prefix}_{name}")
     try:
@@ -103,7 +105,7 @@ def of_service(variables: Mapping[str, Any], prefix: str) -> Iterator[str]:
         yield f"{prefix}_command is {command!r}, expected a text or a list of texts. Put numbers in quotes"
 
 
-def as_read_by_yaml(variables: Mapping[str, Any], name: str) -> Iterator[str]:
+def as_read_by_yaml(variables: Variables, name: str) -> Iterator[str]:
     """Refuse what YAML has read as something else than a text, where another text than the written one would be passed on."""
     try:
         given: Any = variables.get(name)
@@ -125,13 +127,14 @@ def mark_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def secret_problems(secrets: Any, prefix: str) -> Iterator[str]:
-    """Secrets that nobody has set, without their values."""
+    """Yield secrets that nobody has set, without their values."""
     for name in secrets if isinstance(secrets, Mapping) else ():
         where = f"{prefix}_secret_env.{name}"
         try:
             value = str(plain(secrets[name]))
         except Exception as error:
-            yield f"{where} cannot be read ({why_unreadable(error, secret=True)}), expected a value. Define in the vault what it refers to"
+            why, remedy = why_unreadable(error, secret=True), "Define in the vault what it refers to"
+            yield f"{where} cannot be read ({why}), expected a value. {remedy}"
             continue
         if secrets[name] is None or not value.strip():
             yield f"{where} is empty, expected a value. Set it in the vault"
@@ -160,8 +163,8 @@ def volume_problems(volumes: list[Any], prefix: str) -> Iterator[str]:
         source = found["source"] if found else ""
         if not found or not (source.startswith("/") or VOLUME_NAME.fullmatch(source)):
             yield (
-                f"{prefix}_volumes has {volume!r}, expected <absolute path or volume>:<path in the container>[:ro]. A relative path would "
-                "be one of the release's own directory, which goes with it"
+                f"{prefix}_volumes has {volume!r}, expected <absolute path or volume>:<path in the container>[:ro]. "
+                "A relative path would be one of the release's own directory, which goes with it"
             )
 
 
@@ -169,16 +172,20 @@ def volume_problems(volumes: list[Any], prefix: str) -> Iterator[str]:
 
 
 def document(project: str, services: Mapping[str, Mapping[str, Any]], logging: Mapping[str, Any]) -> dict[str, Any]:
-    """A compose file. Each of ``services`` has what the release decides (``own``) and what the inventory adds: ``command``, ``volumes`` and
-    ``extra`` keys. Named volumes and networks are those of the host: a release has none of its own that would go with it."""
-    made = {name: service_of(given, logging) for name, given in services.items()}
-    networks = {network for one in made.values() for network in names(one.get("networks"))} - {"default"}
-    volumes = {source for one in made.values() for source in map(source_of, one.get("volumes", [])) if VOLUME_NAME.fullmatch(source)}
-    more = {"networks": outside(networks), "volumes": outside(volumes)}
+    """Return a compose file.
+
+    Each of ``services`` has what the release decides (``own``) and what the inventory adds: ``command``, ``volumes`` and
+    ``extra`` keys. Named volumes and networks are those of the host: a release has none that would go with it.
+    """
+    made = {name: compose_service(given, logging) for name, given in services.items()}
+    networks = {network for one in made.values() for network in network_names(one.get("networks"))} - {"default"}
+    sources = {volume_source(volume) for one in made.values() for volume in one.get("volumes", [])}
+    volumes = {source for source in sources if VOLUME_NAME.fullmatch(source)}
+    more = {"networks": external(networks), "volumes": external(volumes)}
     return {"name": project, "services": made, **{key: value for key, value in more.items() if value}}
 
 
-def service_of(given: Mapping[str, Any], logging: Mapping[str, Any]) -> dict[str, Any]:
+def compose_service(given: Mapping[str, Any], logging: Mapping[str, Any]) -> dict[str, Any]:
     added = literal(plain(given.get("extra") or {}))
     command, volumes = literal(plain(given.get("command") or [])), literal(plain(given.get("volumes") or []))
     own = plain(given["own"])
@@ -191,7 +198,7 @@ def service_of(given: Mapping[str, Any], logging: Mapping[str, Any]) -> dict[str
 
 
 def literal(value: Any) -> Any:
-    """A value that Compose takes as it is: it would put the controller's or the host's environment in the place of ``$NAME``."""
+    """Return a value that Compose takes as it is: it would put a variable of the environment in the place of ``$NAME``."""
     if isinstance(value, dict):
         return {key: literal(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -199,13 +206,13 @@ def literal(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
-def names(networks: Any) -> list[str]:
+def network_names(networks: Any) -> list[str]:
     return [str(name) for name in networks or []]
 
 
-def source_of(volume: str) -> str:
+def volume_source(volume: str) -> str:
     return str(volume).partition(":")[0]
 
 
-def outside(found: Iterable[str]) -> dict[str, Any]:
+def external(found: Iterable[str]) -> dict[str, Any]:
     return {name: {"external": True} for name in sorted(found)}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an inventory must be before a deployment touches anything.
 
 Pure: mappings in, sentences out. A sentence says what was found, what is expected and what to do; none holds a secret.
@@ -5,25 +6,76 @@ Pure: mappings in, sentences out. A sentence says what was found, what is expect
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from .addresses import _split, is_documentation, without_credentials
+from .addresses import is_documentation, split_url, without_credentials
+from .arguments import Specs, argument_problems
+from .batches import batch_problems
+from .compose import compose_problems
+from .garbled import garbled_problems
+from .hooks import hook_problems
 from .placement import placement_problems
-from .pools import name_problems, pool_problems
+from .play_options import option_problems
+from .pools import name_problems, pool_problems, server_problems
+from .preview import preview_problems
+from .rehearsal import rehearsal_problems
 from .setting_problems import host_problems
-from .settings import URLS, Host, read_host
+from .settings import URLS, Settings, read_settings
+from .variables import HostVars
 
+GROUPS = ("agent_hosts", "suspects", "livekit_servers")
 COPY_THE_EXAMPLE = (
     "Copy inventory/example, which is documentation, to inventory/<yours>, put your hosts and server there "
     "and pass -i inventory/<yours>/hosts.yml."
 )
 
 
-def inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) -> list[str]:
-    """All reasons not to deploy this inventory, at once; an empty list means there is none."""
+@dataclass(frozen=True)
+class CommandLine:
+    """What a playbook was started with."""
+
+    playbook: str
+    hosts: Sequence[str]  # of this run, after --limit
+    given: Sequence[str]  # names of the variables of -e
+
+
+@dataclass(frozen=True)
+class Project:
+    """What an inventory is held against."""
+
+    specs: Specs  # by role
+    words: str  # all that the project's own answers are made of, in small letters
+
+
+def problems(hostvars: HostVars, groups: Mapping[str, Sequence[str]], run: CommandLine, project: Project) -> list[str]:
+    """Return every problem of an inventory, of all hosts and roles at once; an empty list means there is none."""
+    hosts = [str(host) for host in groups.get("agent_hosts") or []]
+    return [
+        *inventory_problems(hostvars, hosts),
+        *input_problems(hostvars, groups, run, project.specs),
+        *server_problems(hostvars, run.hosts),
+        *hook_problems(hostvars, hosts),
+        *batch_problems(hostvars, hosts),
+        *rehearsal_problems(hostvars, hosts),
+        *compose_problems(hostvars, hosts),
+        *preview_problems(hostvars, hosts),
+        *garbled_problems(hostvars, hosts, project.words),
+    ]
+
+
+def input_problems(hostvars: HostVars, groups: Mapping[str, Sequence[str]], run: CommandLine, specs: Specs) -> list[str]:
+    """Return what command line and inventory give under a name that nobody knows, or with another type."""
+    listed = dict.fromkeys(str(host) for group in GROUPS for host in groups.get(group) or [])
+    hosts = list(listed) or ["localhost"]
+    options = option_problems(hostvars, hosts, run.given, run.playbook)
+    return options + argument_problems(hostvars, hosts, specs, run.given)
+
+
+def inventory_problems(hostvars: HostVars, group_hosts: Iterable[str]) -> list[str]:
+    """Return why the settings of the hosts cannot be deployed, each for itself and beside each other."""
     names = list(group_hosts)
-    read = [read_host(name, hostvars[name]) for name in names]
+    read = [read_settings(name, hostvars[name]) for name in names]
     hosts = [host for host, _problems in read]
     if not hosts:
         return [f"The group agent_hosts is empty: nothing is configured. {COPY_THE_EXAMPLE}"]
@@ -31,24 +83,25 @@ def inventory_problems(hostvars: Mapping[str, Any], group_hosts: Iterable[str]) 
     nothing_configured = _nothing_configured(documentation)
     if len({host for host, _variable, _value in documentation}) == len(hosts):
         return nothing_configured  # the example as it is: whatever else is missing follows from that
-    problems = [problem for _host, found in read for problem in found]
-    for host in hosts:
-        problems += host_problems(host)
-    return nothing_configured + problems + pool_problems(hosts) + name_problems(hosts) + placement_problems(hostvars, names)
+    found = [problem for _host, unreadable in read for problem in unreadable]
+    found += [problem for host in hosts for problem in host_problems(host)]
+    between = pool_problems(hosts) + name_problems(hosts) + placement_problems(hostvars, names)
+    return nothing_configured + found + between
 
 
-def documentation_addresses(hosts: Iterable[Host]) -> Iterator[tuple[str, str, str]]:
-    """Host, variable and value of each documentation address in force."""
+def documentation_addresses(hosts: Iterable[Settings]) -> Iterator[tuple[str, str, str]]:
+    """Yield host, variable and value of each documentation address in force."""
     for host in hosts:
         for variable in (*URLS, "ansible_host"):
             value = host.get(variable)
-            parts = _split(value) if variable in URLS else None
+            parts = split_url(value) if variable in URLS else None
             if is_documentation((parts.hostname or "") if parts else value):
                 yield host.name, variable, without_credentials(value)
 
 
-def _nothing_configured(found: list[tuple[str, str, str]]) -> list[str]:
-    if not found:
+def _nothing_configured(addresses: list[tuple[str, str, str]]) -> list[str]:
+    if not addresses:
         return []
-    listed = ", ".join(f"{host} ({variable} {value})" for host, variable, value in found)
-    return [f"Nothing is configured: documentation addresses are in force on {listed}, expected real ones. {COPY_THE_EXAMPLE}"]
+    listed = ", ".join(f"{host} ({variable} {value})" for host, variable, value in addresses)
+    found = f"Nothing is configured: documentation addresses are in force on {listed}"
+    return [f"{found}, expected real ones. {COPY_THE_EXAMPLE}"]

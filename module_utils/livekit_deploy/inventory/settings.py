@@ -11,6 +11,7 @@ from typing import Any
 
 from ..common.values import shown, switch
 from .addresses import normalised_url
+from .variables import Variables
 
 IMAGES = ("livekit_agent_image", "agent_api_image")
 REQUIRED = (
@@ -30,20 +31,26 @@ BESIDE = ("livekit_agent_compose", "agent_api_compose")
 URLS = ("livekit_url", "livekit_api_url")
 CREDENTIALS = ("livekit_api_key", "livekit_api_secret")
 MAY_BE_SECRET = {*CREDENTIALS, "agent_release_registries"}
-PLACEHOLDER = re.compile(r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$", re.IGNORECASE)
+PLACEHOLDER = re.compile(
+    r"change[ _-]?me|replace[ _-]?me|placeholder|<[^<>]*>|^(todo|secret|x{3,}|\.{3,})$",
+    re.IGNORECASE,
+)
 # The only text of a templating error that cannot quote a value.
-HARMLESS_ERROR = re.compile(r"'[\w.\[\]]+' is undefined|no vault secrets? (were )?found|Decryption failed", re.IGNORECASE)
+HARMLESS_ERROR = re.compile(
+    r"'[\w.\[\]]+' is undefined|no vault secrets? (were )?found|Decryption failed",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
-class Host:
-    """One host's settings as text; `unreadable` names those that could not be templated."""
+class Settings:
+    """An inventory entry as read, its settings as text. ``unreadable`` names those that could not be templated."""
 
     name: str
     values: Mapping[str, str] = field(repr=False)
     flags: Mapping[str, bool] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
-    structured: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    structured: Variables = field(default_factory=dict, repr=False)
 
     def get(self, variable: str) -> str:
         return self.values.get(variable, "")
@@ -78,8 +85,8 @@ class Host:
         return self.flags.get("livekit_url_allow_insecure", False)
 
 
-def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]:
-    """The host's settings; a variable that is not defined or fails to template becomes a sentence, not an exception."""
+def read_settings(name: str, variables: Variables) -> tuple[Settings, list[str]]:
+    """Return a host's settings and what could not be read: a templating error becomes a sentence, not an exception."""
     values: dict[str, str] = {}
     flags: dict[str, bool] = {}
     problems: dict[str, str] = {}
@@ -92,7 +99,7 @@ def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]
                 continue
         except KeyError:
             continue
-        except Exception as error:  # templating errors have no common public type, and each is the user's to see as a sentence
+        except Exception as error:  # templating errors have no common public type
             problems[variable] = _unreadable(name, variable, error)
             continue
         kind_problem = _store(variable, value, values, flags)
@@ -102,23 +109,24 @@ def read_host(name: str, variables: Mapping[str, Any]) -> tuple[Host, list[str]]
         with suppress(Exception):
             structured[variable] = _deep(_plain(variables[variable]))
     values.setdefault("ansible_host", name)
-    return Host(name, values, flags, frozenset(problems), structured), list(problems.values())
+    settings = Settings(name, values, flags, unreadable=frozenset(problems), structured=structured)
+    return settings, list(problems.values())
 
 
 def _plain(value: Any) -> Any:
-    """The value as a plain type. Text is forced: an undefined variable raises only when it is used."""
+    """Return the value as a plain type. Text is forced: an undefined variable raises only when it is used."""
     return value if value is None or isinstance(value, bool | int | float | list | Mapping) else str(value)
 
 
 def _deep(value: Any) -> Any:
-    """The same with everything in it plain, so that what is undefined in it raises here."""
+    """Return the same with everything in it plain, so that what is undefined in it raises here."""
     if isinstance(value, Mapping):
         return {str(key): _deep(_plain(one)) for key, one in value.items()}
     return [_deep(_plain(one)) for one in value] if isinstance(value, list) else value
 
 
 def _store(variable: str, value: Any, values: dict[str, str], flags: dict[str, bool]) -> str:
-    """Keep the value by its kind, or say what is wrong with the kind."""
+    """Keep the value by its kind, or return what is wrong with the kind."""
     if variable in FLAGS:
         flag = switch(value)
         if flag is None:
@@ -134,7 +142,7 @@ def _store(variable: str, value: Any, values: dict[str, str], flags: dict[str, b
 
 
 def why_unreadable(error: BaseException, secret: bool) -> str:
-    """The innermost words of a templating error; of a secret's only if they cannot quote its value."""
+    """Return the innermost words of a templating error; of a secret's only if they cannot quote its value."""
     while error.__cause__ is not None:
         error = error.__cause__
     detail = next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -143,4 +151,5 @@ def why_unreadable(error: BaseException, secret: bool) -> str:
 
 def _unreadable(host: str, variable: str, error: BaseException) -> str:
     detail = why_unreadable(error, variable in MAY_BE_SECRET)
-    return f"{host}: {variable} cannot be read ({detail}), expected a value. Define what it refers to, or correct the expression."
+    remedy = "Define what it refers to, or correct the expression."
+    return f"{host}: {variable} cannot be read ({detail}), expected a value. {remedy}"

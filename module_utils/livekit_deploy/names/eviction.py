@@ -16,7 +16,7 @@ from ..inventory.addresses import normalised_url
 from ..inventory.placement import placement_problems
 from ..inventory.pools import name_problems, pool_problems, server_problems
 from ..inventory.problems import inventory_problems
-from ..inventory.settings import read_host
+from ..inventory.settings import read_settings
 from ..play import access, run
 from ..proof import probes
 from ..proof.verdicts import GOOD
@@ -71,7 +71,7 @@ EVIDENCE = (
 
 def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_hosts: Sequence[str]) -> list[str]:
     """Why nothing can be looked at. Conflicts between hosts are no reason: to end one is what evicting is for."""
-    read = [read_host(name, hostvars[name])[0] for name in group_hosts]
+    read = [read_settings(name, hostvars[name])[0] for name in group_hosts]
     conflicts = {*pool_problems(read), *name_problems(read), *placement_problems(hostvars, group_hosts)}
     problems = [problem for problem in inventory_problems(hostvars, group_hosts) if problem not in conflicts]
     return problems + server_problems(hostvars, [name for name in run_hosts if name in group_hosts])

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..common.commands import Playbooks
 from ..inventory import placement
-from ..inventory.settings import read_host
+from ..inventory.settings import read_settings
 from ..play import run
 from ..proof import probes
 from ..release import adoption, records
@@ -206,14 +206,14 @@ def refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
 def leaving(hostvars: Mapping[str, Any], host: str) -> dict[str, dict[str, Any]]:
     """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
     found = (run.registered(hostvars[host], REMOVAL, "removal") or {}).get("removal") or {}
-    names = [str(name) for name in found.get("agent_names") or []] or [read_host(host, hostvars[host])[0].agent_name]
+    names = [str(name) for name in found.get("agent_names") or []] or [read_settings(host, hostvars[host])[0].agent_name]
     return {host: {"before": [name for name in names if name], "now": None, "shared": False}}
 
 
 def sharers(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> list[str]:
     """The other hosts that may serve such a name: by their own name, or rolled back to their shared one."""
     names = set(leaving(hostvars, host)[host]["before"])
-    known = {other: read_host(other, hostvars[other])[0] for other in group if other != host}
+    known = {other: read_settings(other, hostvars[other])[0] for other in group if other != host}
     return [other for other, one in known.items() if {one.agent_name, one.shared_name} & names]
 
 
@@ -221,7 +221,7 @@ def beside(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> dict
     """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
     variables = hostvars[host]
     known: dict[str, dict[str, Any]] = {
-        other: {"agent_name": read_host(other, hostvars[other])[0].agent_name, "worker_ids": []} for other in group if other != host
+        other: {"agent_name": read_settings(other, hostvars[other])[0].agent_name, "worker_ids": []} for other in group if other != host
     }
     for read in (run.registered(variables, SHARERS, "results") or {}).get("results") or []:
         other = str(read.get("__removal_sharer"))

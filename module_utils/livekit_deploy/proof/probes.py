@@ -8,9 +8,9 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ..common import ids, values
+from ..common import ids
 from ..common.commands import Playbooks
-from ..inventory import environment, preview
+from ..inventory import preview
 from ..inventory.settings import IMAGES
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play import access, run
@@ -138,20 +138,6 @@ def rehearsals(variables: Mapping[str, Any], host: str, worker: Mapping[str, Any
 def metadata_of(variables: Mapping[str, Any]) -> str:
     """What a job has to have so that the worker's entrypoint can do it."""
     return json.dumps(variables.get("livekit_agent_rehearsal_metadata") or {})
-
-
-def rehearsal_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
-    """Hosts whose metadata for a rehearsal cannot be sent: found before anything is touched, and not in the middle."""
-    problems = []
-    for host in hosts:
-        try:
-            given = hostvars[host].get("livekit_agent_rehearsal_metadata") or {}
-            read = [f"{host}: {one}" for one in environment.untextual(given, "livekit_agent_rehearsal_metadata")]
-            problems += [f"{one}, expected a text: {values.QUOTES}" for one in read]
-            json.dumps(None if read else given)
-        except Exception:
-            problems.append(f"{host}: livekit_agent_rehearsal_metadata cannot be written as JSON, expected a plain dict. Correct it")
-    return problems
 
 
 def may_be_ours(hostvars: Mapping[str, Any], host: str, worker_id: str | None) -> bool:

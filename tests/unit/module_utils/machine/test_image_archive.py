@@ -126,12 +126,12 @@ def fact(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_archive_is_read_once_for_all_hosts_and_only_where_its_image_is_used() -> None:
-    assert archives.wanted({"a": variables(), "b": variables()}, ["a", "b"]) == [{"image": "worker:1", "path": "/a.tar"}]
+    assert archives.wanted_archives({"a": variables(), "b": variables()}, ["a", "b"]) == [{"image": "worker:1", "path": "/a.tar"}]
 
 
 def test_a_relative_path_is_from_where_the_playbook_is_started() -> None:
     hostvars = {"a": variables(agent_release_image_archives={"worker:1": "b/a.tar"})}
-    assert archives.wanted(hostvars, ["a"]) == [{"image": "worker:1", "path": str(Path.cwd() / "b/a.tar")}]
+    assert archives.wanted_archives(hostvars, ["a"]) == [{"image": "worker:1", "path": str(Path.cwd() / "b/a.tar")}]
 
 
 def test_home_that_nobody_knows_is_a_file_that_is_not_found() -> None:
@@ -139,7 +139,7 @@ def test_home_that_nobody_knows_is_a_file_that_is_not_found() -> None:
 
 
 def test_an_archived_image_is_named_by_its_id() -> None:
-    found = archives.archived({"a": variables(**{ANSWER: {"archives": [fact()]}})}, "a", "app")
+    found = archives.archived_images({"a": variables(**{ANSWER: {"archives": [fact()]}})}, "a", "app")
     assert found["images"] == {"worker:1": "livekit-agent-deploy/app:ab"}
     assert found["archives"]["livekit-agent-deploy/app:ab"]["path"] == "/a.tar"
     assert found["unread"] == ""
@@ -156,10 +156,10 @@ def test_an_archived_image_is_named_by_its_id() -> None:
     ],
 )
 def test_what_could_not_be_read_is_told(answer: dict[str, Any], unread: str) -> None:
-    found = archives.archived({"a": variables(**{ANSWER: answer})}, "a", "app")
+    found = archives.archived_images({"a": variables(**{ANSWER: answer})}, "a", "app")
     assert (found["images"], found["unread"]) == ({}, unread)
 
 
 def test_a_host_without_archives_needs_no_answer() -> None:
     hostvars = {"a": variables(agent_release_image_archives={})}
-    assert archives.archived(hostvars, "a", "app") == {"images": {}, "archives": {}, "unread": ""}
+    assert archives.archived_images(hostvars, "a", "app") == {"images": {}, "archives": {}, "unread": ""}

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible.module_utils.livekit_deploy.inventory import rehearsal
 from ansible.module_utils.livekit_deploy.play import run
 from ansible.module_utils.livekit_deploy.proof import probes
 
@@ -137,7 +138,7 @@ def test_rehearsal_that_a_pool_member_took_which_this_run_has_not_read_is_no_tro
 
 @pytest.mark.parametrize(("metadata", "count"), [({"user": 7}, 0), (None, 0), ({"user": object()}, 1)])
 def test_metadata_that_cannot_be_sent_is_found_before_anything_is_touched(metadata: Any, count: int) -> None:
-    assert len(probes.rehearsal_problems({"a": host(livekit_agent_rehearsal_metadata=metadata)}, ["a"])) == count
+    assert len(rehearsal.rehearsal_problems({"a": host(livekit_agent_rehearsal_metadata=metadata)}, ["a"])) == count
 
 
 # --- the new API in its free slot ---
