@@ -24,11 +24,11 @@ LOCAL_NETWORKS = [
         "fe80::/10",
     )
 ]
-DOCUMENTATION_NETWORKS = [
-    ipaddress.ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
-]
+_DOCUMENTATION = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
+DOCUMENTATION_NETWORKS = [ipaddress.ip_network(network) for network in _DOCUMENTATION]
 LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
-LOOPBACK_NAMES = frozenset(("localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"))
+_LOCALHOSTS = ("localhost", "localhost.localdomain", "localhost4", "localhost6")
+LOOPBACK_NAMES = frozenset((*_LOCALHOSTS, "ip6-localhost", "ip6-loopback"))
 UNSPECIFIED = frozenset({"0.0.0.0", "::", "0", "::0"})  # noqa: S104  they are refused
 NUMERIC = re.compile(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+)){0,3}")
 CLOUD, CLOUD_NODES = "livekit.cloud", 2

@@ -23,7 +23,7 @@ class ArchivedImages(TypedDict):
 
 
 def host_archives(variables: Variables) -> dict[str, str]:
-    """Return the archives of a host's images: reference to path. Paths are relative to where the playbook was started."""
+    """Return the archives of a host's images: reference to path, relative to where the playbook was started."""
     archives = variables.get("agent_release_image_archives") or {}
     images = {str(variables[name]) for name in IMAGES if name in variables}
     ours = {str(image): Path(str(path)) for image, path in archives.items() if str(image) in images}
@@ -59,7 +59,8 @@ def named_images(read: list[dict[str, Any]], app: str) -> ArchivedImages:
     readable = [one for one in read if not one.get("trouble")]
     names = {one["image"]: own_name(app, one["id"]) for one in readable}
     facts = {names[one["image"]]: {key: one[key] for key in FACTS} for one in readable}
-    return {"images": names, "archives": facts, "unread": " ".join(one["trouble"] for one in read if one.get("trouble"))}
+    unread = " ".join(one["trouble"] for one in read if one.get("trouble"))
+    return {"images": names, "archives": facts, "unread": unread}
 
 
 def archive_problems(host: Settings) -> Iterator[str]:

@@ -33,7 +33,11 @@ JUDGED = {*settings.REQUIRED, *settings.OPTIONAL, *settings.FLAGS, *settings.STR
 AS_WRITTEN: dict[str, type | tuple[type, ...]] = {"dict": Mapping, "list": list, "path": str, "str": str}
 TEXTS = ("path", "str")
 # Types whose values are never secret, with what judges them.
-SHOWN: dict[str, Callable[..., str]] = {"bool": values.not_a_switch, "int": values.not_a_whole, "float": values.not_a_number}
+SHOWN: dict[str, Callable[..., str]] = {
+    "bool": values.not_a_switch,
+    "int": values.not_a_whole,
+    "float": values.not_a_number,
+}
 # Variables of which 0 would end or keep nothing.
 FROM_ONE_ON = ("_timeout_seconds", "_deadline_seconds", "_max_files", "_nodes")
 LEAST_MEMORY = 6 * 2**20

@@ -32,12 +32,14 @@ HARDENED: dict[str, Any] = {
 # What an inventory may add. Lists are added to those above, other values take their place.
 ADDED = frozenset(
     (
-        *("annotations", "blkio_config", "cap_add", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota"),
-        *("cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "credential_spec", "deploy", "device_cgroup_rules"),
-        *("devices", "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "extra_hosts", "gpus", "group_add", "healthcheck"),
-        *("hostname", "init", "ipc", "isolation", "labels", "logging", "mem_reservation", "mem_swappiness", "memswap_limit", "networks"),
-        *("oom_kill_disable", "oom_score_adj", "pids_limit", "platform", "read_only", "runtime", "security_opt", "shm_size"),
-        *("stdin_open", "storage_opt", "sysctls", "tmpfs", "tty", "ulimits", "user", "userns_mode", "uts", "working_dir"),
+        *("annotations", "blkio_config", "cap_add", "cgroup", "cgroup_parent", "cpu_count"),
+        *("cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares"),
+        *("cpus", "cpuset", "credential_spec", "deploy", "device_cgroup_rules", "devices", "dns", "dns_opt"),
+        *("dns_search", "domainname", "entrypoint", "extra_hosts", "gpus", "group_add", "healthcheck"),
+        *("hostname", "init", "ipc", "isolation", "labels", "logging", "mem_reservation", "mem_swappiness"),
+        *("memswap_limit", "networks", "oom_kill_disable", "oom_score_adj", "pids_limit", "platform"),
+        *("read_only", "runtime", "security_opt", "shm_size", "stdin_open", "storage_opt", "sysctls"),
+        *("tmpfs", "tty", "ulimits", "user", "userns_mode", "uts", "working_dir"),
     )
 )
 # What a release decides: what to set instead, or why it cannot be.
@@ -60,18 +62,21 @@ DECIDED = {
     "privileged": "add what it needs with cap_add or devices",
     "scale": "a host has one worker of a name: more hosts, or more entries of one host",
     "depends_on": "the worker is started and proven before the API",
-    **dict.fromkeys(("links", "external_links", "volumes_from", "extends", "profiles"), "a service of a release stands alone"),
+    **dict.fromkeys(("links", "external_links", "volumes_from"), "a service of a release stands alone"),
+    **dict.fromkeys(("extends", "profiles"), "a service of a release stands alone"),
     **dict.fromkeys(("secrets", "configs"), "set {prefix}_secret_env, or {prefix}_volumes with a file of the host"),
     **dict.fromkeys(("pid",), "a container has processes of its own"),
-    **dict.fromkeys(("expose", "develop", "attach", "mac_address", "use_api_socket", "provider", "models", "label_file"), "remove it"),
+    **dict.fromkeys(("expose", "develop", "attach", "mac_address"), "remove it"),
+    **dict.fromkeys(("use_api_socket", "provider", "models", "label_file"), "remove it"),
     **dict.fromkeys(("post_start", "pre_stop"), "hooks are task files here: set agent_release_hooks"),
 }
 # Keys of which Compose makes a text, or texts, of whatever it finds.
 TEXTS = frozenset(
     (
-        *("annotations", "cap_add", "cgroup", "cgroup_parent", "cpuset", "devices", "dns", "dns_opt", "dns_search", "domainname"),
-        *("entrypoint", "extra_hosts", "hostname", "ipc", "isolation", "labels", "platform", "runtime", "security_opt", "storage_opt"),
-        *("tmpfs", "user", "userns_mode", "uts", "working_dir"),
+        *("annotations", "cap_add", "cgroup", "cgroup_parent", "cpuset", "devices", "dns", "dns_opt"),
+        *("dns_search", "domainname", "entrypoint", "extra_hosts", "hostname", "ipc", "isolation", "labels"),
+        *("platform", "runtime", "security_opt", "storage_opt", "tmpfs", "user", "userns_mode", "uts"),
+        *("working_dir"),
     )
 )
 VOLUME = re.compile(r"(?P<source>[^:]+):(?P<target>/[^:]*)(?::(?P<mode>[A-Za-z,]+))?")
@@ -94,19 +99,21 @@ def service_problems(variables: Variables, prefix: str) -> Iterator[str]:
         yield from as_read_by_yaml(variables, f"{prefix}_{name}")
     try:
         # Text is forced here: what fails to template is said by the argument's own judgement.
-        extra, volumes = plain(variables.get(f"{prefix}_compose") or {}), plain(variables.get(f"{prefix}_volumes") or [])
+        extra = plain(variables.get(f"{prefix}_compose") or {})
+        volumes = plain(variables.get(f"{prefix}_volumes") or [])
         command = plain(variables.get(f"{prefix}_command") or [])
     except Exception:
         return
     yield from key_problems(extra if isinstance(extra, dict) else {}, prefix)
     yield from volume_problems(volumes if isinstance(volumes, list) else [], prefix)
     yield from mark_problems({f"{prefix}_compose": extra, f"{prefix}_volumes": volumes, f"{prefix}_command": command})
-    if not isinstance(command, list | str) or (isinstance(command, list) and not all(isinstance(part, str) for part in command)):
+    parts = command if isinstance(command, list) else [command]
+    if not all(isinstance(part, str) for part in parts):
         yield f"{prefix}_command is {command!r}, expected a text or a list of texts. Put numbers in quotes"
 
 
 def as_read_by_yaml(variables: Variables, name: str) -> Iterator[str]:
-    """Refuse what YAML has read as something else than a text, where another text than the written one would be passed on."""
+    """Yield what YAML has read as no text, so that another text than the written one would be passed on."""
     try:
         given: Any = variables.get(name)
         found = list(environment.untextual(given, name))
@@ -174,8 +181,8 @@ def volume_problems(volumes: list[Any], prefix: str) -> Iterator[str]:
 def document(project: str, services: Mapping[str, Mapping[str, Any]], logging: Mapping[str, Any]) -> dict[str, Any]:
     """Return a compose file.
 
-    Each of ``services`` has what the release decides (``own``) and what the inventory adds: ``command``, ``volumes`` and
-    ``extra`` keys. Named volumes and networks are those of the host: a release has none that would go with it.
+    Each of ``services`` has what the release decides (``own``) and what the inventory adds: ``command``, ``volumes``
+    and ``extra`` keys. Named volumes and networks are those of the host: a release has none that would go with it.
     """
     made = {name: compose_service(given, logging) for name, given in services.items()}
     networks = {network for one in made.values() for network in network_names(one.get("networks"))} - {"default"}
@@ -198,7 +205,7 @@ def compose_service(given: Mapping[str, Any], logging: Mapping[str, Any]) -> dic
 
 
 def literal(value: Any) -> Any:
-    """Return a value that Compose takes as it is: it would put a variable of the environment in the place of ``$NAME``."""
+    """Return a value that Compose takes as it is: it would replace ``$NAME`` by a variable of the environment."""
     if isinstance(value, dict):
         return {key: literal(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -42,7 +42,7 @@ def environment_problems(variables: Variables, prefix: str) -> Iterator[str]:
 def mapping_variable(variables: Variables, name: str) -> Mapping[Any, Any]:
     try:
         found = variables.get(name)
-    except Exception:  # what fails to template is told by the judgement of types
+    except Exception:  # the judgement of types names what fails to template
         return {}
     return found if isinstance(found, Mapping) else {}
 
@@ -63,7 +63,7 @@ def entry_value_problems(variable: str, given: Mapping[Any, Any], key: str) -> I
     except Exception:
         return  # an expression may refer to what only the role knows; a secret's is named with its other problems
     if value is None and variable.endswith("_secret_env"):
-        return  # told with the secrets that nobody has set
+        return  # named with the secrets that nobody has set
     if not isinstance(value, str):
         found = f"of type {values.kind(value)}" if variable.endswith("_secret_env") else shown_value(value)
         yield f"{variable}.{key} is {found}, expected a text as the container is to have it: {values.QUOTES}"

@@ -23,7 +23,8 @@ SECRETS = ("agent_api_secret_env", "livekit_agent_secret_env")
 CREDENTIALS = ("livekit_api_secret",)
 # What comes back in answers under these names.
 NAMES = (
-    *("agent_release_app", "livekit_agent_name", "livekit_agent_shared_name", "livekit_agent_pool", "livekit_url", "livekit_api_url"),
+    *("agent_release_app", "livekit_agent_name", "livekit_agent_shared_name", "livekit_agent_pool"),
+    *("livekit_url", "livekit_api_url"),
     *(
         "livekit_agent_image",
         "agent_api_image",
@@ -32,9 +33,10 @@ NAMES = (
         "livekit_agent_adopt_project",
         "livekit_agent_leave_projects",
     ),
-    *("agent_api_ports", "agent_api_container_port", "agent_api_health_path", "api_proxy_listen_port", "api_proxy_https_port"),
-    *("api_proxy_server_name", "livekit_agent_volumes", "agent_api_volumes", "livekit_server_log_unit", "livekit_server_log_container"),
-    *("livekit_server_log_path", "agent_release_image_archives"),
+    *("agent_api_ports", "agent_api_container_port", "agent_api_health_path"),
+    *("api_proxy_listen_port", "api_proxy_https_port", "api_proxy_server_name"),
+    *("livekit_agent_volumes", "agent_api_volumes", "agent_release_image_archives"),
+    *("livekit_server_log_unit", "livekit_server_log_container", "livekit_server_log_path"),
 )
 # Headers that are no secrets; what is masked of them is missed by nobody.
 OPEN_HEADERS = frozenset({"accept", "accept-language", "cache-control", "content-type", "user-agent"})
@@ -44,8 +46,8 @@ def garbled_problems(hostvars: HostVars, hosts: Sequence[str], words: str) -> li
     """Return each secret of a host that would be masked in answers about any host, without its value."""
     said = f"{words}\n{' '.join(said_names(hostvars, hosts)).lower()}"
     return [
-        f"{host}: {name} is shorter than {SHORTEST} characters, part of ids and numbers, or also a word of this project "
-        f"or a name of the inventory, expected a secret that can be kept out of all output. {remedy}"
+        f"{host}: {name} is shorter than {SHORTEST} characters, part of ids and numbers, or also a word of this "
+        f"project or a name of the inventory, expected a secret that can be kept out of all output. {remedy}"
         for host in hosts
         for name, value, remedy in host_secrets(hostvars[host])
         if value and is_garbling(value, said)
@@ -73,12 +75,14 @@ def host_secrets(variables: Variables) -> Iterator[tuple[str, str, str]]:
         given = environment.mapping_variable(variables, variable)
         ordinary = variable.replace("_secret_env", "_env")
         for key in given:
-            yield f"{variable}.{key}", secret_text(given, key), f"Choose another one, or set it as an ordinary variable ({ordinary})"
+            remedy = f"Choose another one, or set it as an ordinary variable ({ordinary})"
+            yield f"{variable}.{key}", secret_text(given, key), remedy
     for name in CREDENTIALS:
         yield name, secret_text(variables, name), "Choose another one"
     for number, entry in enumerate(value_or_none(variables, "agent_release_registries") or [], 1):
         if isinstance(entry, Mapping):
-            yield f"agent_release_registries, password of entry {number},", secret_text(entry, "password"), "Choose another one"
+            name = f"agent_release_registries, password of entry {number},"
+            yield name, secret_text(entry, "password"), "Choose another one"
     request = value_or_none(variables, "verification_preview")
     headers = value_or_none(request, "headers") if isinstance(request, Mapping) else {}
     for key in headers if isinstance(headers, Mapping) else {}:

@@ -47,14 +47,14 @@ def host_hook_problems(hooks: Any) -> list[str]:
 
 
 def file_problem(path: Path) -> str:
-    """Return why a file is no list of tasks. ansible-core would end a whole run at it with no rescue, amid a release."""
+    """Return why a file is no list of tasks. ansible-core would end a whole run at it, amid a release."""
     if not path.is_file():
         return f"no file {path}"
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.startswith("$ANSIBLE_VAULT"):
         return ""
     try:
-        # Without their values: a tag such as !vault is no trouble.
+        # Without their values: a tag such as !vault does no harm.
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         return f"no YAML in {path} ({' '.join(str(getattr(error, 'problem', error)).split())})"

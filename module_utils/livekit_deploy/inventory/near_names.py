@@ -27,8 +27,9 @@ def _nearest(name: str, known: tuple[str, ...]) -> str:
     allowed = slips_in(written)
     # A whole name with a word of its own before or after it is the user's own: my_livekit_url.
     others = [other for other in known if not (name.startswith(f"{other}_") or name.endswith(f"_{other}"))]
-    found = [(distance, other) for other in others if (distance := slips(written, folded_name(other), allowed)) <= allowed]
-    return min(found)[1] if found else ""
+    found = [(slips(written, folded_name(other), allowed), other) for other in others]
+    distance, other = min(found, default=(allowed + 1, ""))
+    return other if distance <= allowed else ""
 
 
 def folded_name(name: str) -> str:

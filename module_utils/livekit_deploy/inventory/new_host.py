@@ -47,7 +47,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for; without ``agent_name`` one is proposed, without ``app`` it is the application of the others."""
+    """What is asked for; without ``agent_name`` one is proposed, without ``app`` it is that of the others."""
 
     host: str
     address: str
@@ -97,8 +97,8 @@ def entry_refusals(wanted: Wanted, known: Sequence[Known], taken: Collection[str
 def host_refusals(host: str, taken: Collection[str]) -> Iterator[str]:
     if not HOST.fullmatch(host) or host.lower() in RESERVED or yaml.safe_load(host) != host:
         yield (
-            f"found new_host={host!r}, expected a name of letters, digits, dots and hyphens that neither Ansible nor YAML "
-            "reads as something else (no pattern, no group, no number, no yes or no). "
+            f"found new_host={host!r}, expected a name of letters, digits, dots and hyphens that neither Ansible nor "
+            "YAML reads as something else (no pattern, no group, no number, no yes or no). "
             "Choose another: -e new_host=staging-03"
         )
     if same := next((name for name in taken if name.lower() == host.lower()), ""):
@@ -135,9 +135,9 @@ def address_refusals(wanted: Wanted, known: Sequence[Known]) -> Iterator[str]:
     for other in known:
         if same_address(other.address, address) and app in ("", other.app):
             yield (
-                f"found: {other.host} has the address {address} already, expected another host: two entries for one host "
-                "would deploy the same application to it twice. Correct new_address; for another application on it say "
-                "which: -e new_app=…"
+                f"found: {other.host} has the address {address} already, expected another host: two entries for one "
+                "host would deploy the same application to it twice. Correct new_address; for another application on "
+                "it say which: -e new_app=…"
             )
 
 
@@ -269,7 +269,8 @@ def in_flow(text: str, entries: yaml.MappingNode, host: str, values: Values) -> 
 
 def block(host: str, values: Values, column: int) -> list[str]:
     indent = " " * column
-    return [f"{indent}{scalar(host)}:", *(f"{indent}{' ' * STEP}{name}: {scalar(value)}" for name, value in values.items())]
+    pairs = [f"{indent}{' ' * STEP}{name}: {scalar(value)}" for name, value in values.items()]
+    return [f"{indent}{scalar(host)}:", *pairs]
 
 
 def scalar(value: Any) -> str:

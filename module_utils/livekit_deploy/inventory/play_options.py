@@ -121,7 +121,8 @@ def option_problems(hostvars: HostVars, hosts: Iterable[str], given: Iterable[st
     found = [text for name in sorted(names) for text in command_line_problems(name, playbook)]
     for name, option in OPTIONS.items():
         for host in known[:1] if name in names else known:
-            found += [option_place(name, host, name in names) + text for text in option_value_problems(hostvars[host], name, option)]
+            place = option_place(name, host, name in names)
+            found += [place + text for text in option_value_problems(hostvars[host], name, option)]
     return found
 
 
@@ -131,7 +132,8 @@ def option_place(name: str, host: str, given: bool) -> str:
 
 def command_line_problems(name: str, playbook: str) -> Iterator[str]:
     if name == WITHOUT_VALUE:
-        yield "-e has a word without a value, expected name=value, such as -e dry_run=true. Correct it on the command line"
+        expected = "name=value, such as -e dry_run=true"
+        yield f"-e has a word without a value, expected {expected}. Correct it on the command line"
     option = OPTIONS.get(name)
     if option and playbook and playbook not in option.playbooks:
         fitting = ", ".join(f"{one}.yml" for one in sorted(option.playbooks))

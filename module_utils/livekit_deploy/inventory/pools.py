@@ -56,9 +56,10 @@ def _shared_by_pools(hosts: list[Settings]) -> list[str]:
         pools = _grouped(members, _pool)
         if len(pools) > 1:
             found = " and ".join(f"{_names(of)} (pool {pool})" for pool, of in pools.items())
+            remedy = "Give each pool its own livekit_agent_name, or these hosts one livekit_agent_pool."
             problems.append(
                 f"The agent name {name!r} is used by {found} on {members[0].server}, expected one pool for a name: "
-                "LiveKit would send calls to either. Give each pool its own livekit_agent_name, or these hosts one livekit_agent_pool."
+                f"LiveKit would send calls to either. {remedy}"
             )
     return problems
 
@@ -68,8 +69,8 @@ def _look_alikes(one: Settings, other: Settings) -> list[str]:
     if not name or name == other_name or folded(name) != folded(other_name):
         return []
     return [
-        f"The agent names {name!r} of {one.name} and {other_name!r} of {other.name} differ only in case or white space, "
-        "expected names that cannot be taken for each other: LiveKit keeps them apart, people do not. "
+        f"The agent names {name!r} of {one.name} and {other_name!r} of {other.name} differ only in case or white "
+        "space, expected names that cannot be taken for each other: LiveKit keeps them apart, people do not. "
         "Change one of them."
     ]
 

@@ -112,7 +112,7 @@ def settings(variables: Variables) -> dict[str, Any]:
 
 
 def of(variables: Variables, host: str) -> Preview:
-    """Return the request of a host through its proxy: of the site that this project writes, unless ``url`` says where."""
+    """Return the request of a host through its proxy, to the site that this project writes unless there is ``url``."""
     said = settings(variables)
     first = (str(variables.get("api_proxy_server_name") or "").split() or [""])[0]
     url = said["url"] or f"{site(variables, host)}{said['path']}"
@@ -155,7 +155,8 @@ def patterns(variables: Variables) -> list[Pattern]:
 
 def preview_problems(hostvars: HostVars, hosts: Iterable[str]) -> list[str]:
     """Return what an inventory says of previews that cannot be done, without a value: one may be secret."""
-    return [f"{host}: {text}. Correct it in the inventory" for host in hosts for text in host_preview_problems(hostvars[host])]
+    found = [(host, text) for host in hosts for text in host_preview_problems(hostvars[host])]
+    return [f"{host}: {text}. Correct it in the inventory" for host, text in found]
 
 
 def host_preview_problems(variables: Variables) -> Iterator[str]:

@@ -24,6 +24,7 @@ from .setting_problems import host_problems
 from .settings import URLS, Settings, read_settings
 from .variables import HostVars
 
+Groups = Mapping[str, Sequence[str]]  # hosts by group, as Ansible's ``groups``
 GROUPS = ("agent_hosts", "suspects", "livekit_servers")
 COPY_THE_EXAMPLE = (
     "Copy inventory/example, which is documentation, to inventory/<yours>, put your hosts and server there "
@@ -48,7 +49,7 @@ class Project:
     words: str  # all that the project's own answers are made of, in small letters
 
 
-def problems(hostvars: HostVars, groups: Mapping[str, Sequence[str]], run: CommandLine, project: Project) -> list[str]:
+def problems(hostvars: HostVars, groups: Groups, run: CommandLine, project: Project) -> list[str]:
     """Return every problem of an inventory, of all hosts and roles at once; an empty list means there is none."""
     hosts = [str(host) for host in groups.get("agent_hosts") or []]
     return [
@@ -64,7 +65,7 @@ def problems(hostvars: HostVars, groups: Mapping[str, Sequence[str]], run: Comma
     ]
 
 
-def input_problems(hostvars: HostVars, groups: Mapping[str, Sequence[str]], run: CommandLine, specs: Specs) -> list[str]:
+def input_problems(hostvars: HostVars, groups: Groups, run: CommandLine, specs: Specs) -> list[str]:
     """Return what command line and inventory give under a name that nobody knows, or with another type."""
     listed = dict.fromkeys(str(host) for group in GROUPS for host in groups.get(group) or [])
     hosts = list(listed) or ["localhost"]

@@ -61,12 +61,14 @@ def _missing(variable: str) -> str:
 def _app_problem(_host: Settings, app: str) -> str:
     if APP.match(app):
         return ""
-    return f"is {app!r}, expected small letters, digits and hyphens: it names directories, compose projects and the proxy's upstream."
+    why = "it names directories, compose projects and the proxy's upstream"
+    return f"is {app!r}, expected small letters, digits and hyphens: {why}."
 
 
 def _name_problem(_host: Settings, name: str) -> str:
     if re.search(r"\s", name) or not name.isprintable():
-        return f"is {name!r}, expected a name without white space: LiveKit compares names byte by byte. Remove the white space."
+        why = "LiveKit compares names byte by byte"
+        return f"is {name!r}, expected a name without white space: {why}. Remove the white space."
     return ""
 
 
@@ -154,7 +156,8 @@ def _credential_problem(_host: Settings, value: str) -> str:
     if PLACEHOLDER.search(value):
         return "is a placeholder, expected a real value. Put the one of your LiveKit server into the vault."
     if re.search(r"\s", value):
-        return "has white space in it, expected none. Remove it from the vault: a new line at the end is enough to fail."
+        remedy = "Remove it from the vault: a new line at the end is enough to fail."
+        return f"has white space in it, expected none. {remedy}"
     return ""
 
 

@@ -73,5 +73,6 @@ def log_gap(log: ServerLog) -> str:
         return str(log.get("reason") or "its log is not complete")
     age = float(log["time"]) - (epoch(log.get("since")) or 0.0)
     if age < RETURN_SECONDS:
-        return f"the server started {age:.0f} s ago, expected at least {RETURN_SECONDS:.0f} s: its workers may still be on their way back"
+        found = f"the server started {age:.0f} s ago, expected at least {RETURN_SECONDS:.0f} s"
+        return f"{found}: its workers may still be on their way back"
     return ""

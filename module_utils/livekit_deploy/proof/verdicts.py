@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From observations to a routing verdict on one agent name: who gets its jobs. Pure; what is not proven good is not good.
+"""From observations to a verdict on one agent name: who gets its jobs. Pure; what is not proven good is not good.
 
 Facts it rests on (livekit-server 1.13.5 and livekit-agents 1.8.9, measured): a worker that answers a request with
 ``reject(terminate=False)`` makes the server ask every other available worker of the name. So a foreign worker takes a
@@ -20,11 +20,12 @@ from .server_evidence import ServerEvidence
 EXCLUSIVE, SHARED, FOREIGN, INCONCLUSIVE, UNREACHABLE = "exclusive", "shared", "foreign", "inconclusive", "unreachable"
 GOOD = (EXCLUSIVE, SHARED)
 WINDOW_SECONDS = 10.0
-# The probability of having missed an equal worker that is still called good enough: seven plain dispatches to one worker.
+# The probability of having missed an equal worker that is still good enough: seven plain dispatches to one worker.
 SAMPLING_LIMIT = 0.01
 THROUGH, SAMPLING, SERVER = "reject-through probe", "sampling", "server evidence"
 ABSENT = ("full", "over its load threshold", "draining", "reconnecting", "slower than 2.8 s", "rejecting")
-COPY = "a copy of this host with its running containers (the probe hook of the image is older than that, or its log line is gone)"
+_UNKNOWN_PROCESS = "the probe hook of the image is older than that, or its log line is gone"
+COPY = f"a copy of this host with its running containers ({_UNKNOWN_PROCESS})"
 ELSEWHERE = ("of another job type", "of another deployment label")
 
 
@@ -163,7 +164,7 @@ def not_seen_by(evidence: Evidence) -> tuple[str, ...]:
 
 
 def decide(evidence: Evidence) -> Verdict:
-    """Return the verdict on one name. The order matters: what speaks against the name comes before what speaks for it."""
+    """Return the verdict on one name. What speaks against the name comes before what speaks for it."""
     finding = foreign_finding(evidence) or unreachable_finding(evidence)
     finding = finding or inconclusive_finding(evidence) or good_finding(evidence)
     return Verdict(
@@ -198,7 +199,7 @@ def unreachable_finding(evidence: Evidence) -> Finding | None:
 
 
 def member_cause(member: Member, evidence: Evidence) -> str:
-    """Return why no job reaches a worker, also in the words of the server's log; empty when one did, or none was sent."""
+    """Return why no job reaches a worker, also in the words of the server's log; empty if one did, or none was sent."""
     found = [member.cause or "gets no jobs"] if member.reached is False else []
     log = evidence.log
     gone = log is not None and log.complete and member.worker_id and member.worker_id not in log.worker_ids
@@ -245,7 +246,7 @@ def reconnecting_workers(evidence: Evidence) -> list[str]:
 
 
 def just_left(evidence: Evidence) -> dict[str, float]:
-    """Return the seconds since each foreign worker left that had the name a moment ago: it may be about to come back."""
+    """Return the seconds since each foreign worker left that had the name a moment ago: it may come back."""
     left = {one.worker_id: one.left for one in foreign_registrations(evidence) if one.left is not None}
     return {worker_id: seconds for worker_id, seconds in left.items() if seconds < RETURN_SECONDS}
 

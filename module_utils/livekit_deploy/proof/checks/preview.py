@@ -20,7 +20,8 @@ def check_preview(host: Observed, wanted: bool) -> Check:
     if not (wanted and host.asks_preview):
         return Check.holds(NAME, expected, "not checked")
     if API not in host.parts:
-        return Check.holds(NAME, expected, f"not checked: the {'adopted project' if host.adopted else 'release'} has no API")
+        what = "adopted project" if host.adopted else "release"
+        return Check.holds(NAME, expected, f"not checked: the {what} has no API")
     if failure := preview_failure(host):
         return Check.fails(NAME, expected, failure)
     logged_by = ", ".join(name for name, _ in preview_workers(host))
@@ -44,8 +45,8 @@ def api_failure(host: Observed) -> Failure | None:
     if not probe:
         return Failure("no preview was sent", host.verify_command)
     if probe.get("error_kind") == NOT_REACHED:
-        remedy = "systemctl status nginx; ss -ltn; then let this controller reach the API, or set verification_preview.url"
-        return Failure(reason, f"on {host.name}: {remedy}")
+        reach = "let this controller reach the API, or set verification_preview.url"
+        return Failure(reason, f"on {host.name}: systemctl status nginx; ss -ltn; then {reach}")
     if probe.get("outcome") == "error":
         return Failure(reason, f"on {host.name}: curl -i the preview address, and docker compose logs fastapi")
     if name != host.agent_name and (name or probe.get("outcome") == "taken"):
@@ -106,11 +107,15 @@ def preview_workers(host: Observed) -> list[tuple[str, SeenWorker]]:
 
     A worker of an earlier release counts only where no gate keeps calls from it: it has taken the job.
     """
-    taker = host.preview.get("worker_id")
-    workers = [(one.name, worker) for one in host.members for read in one.readings[1:2] for worker in seen_workers(read)]
-    behind = [(one.name, worker) for one in host.members for worker in one.behind]
-    workers += [one for one in behind if host.sampled or (taker and one[1].get("worker_id") == taker)]
+    second = [(one.name, reading) for one in host.members for reading in one.readings[1:2]]
+    workers = [(name, worker) for name, reading in second for worker in seen_workers(reading)]
+    workers += [(one.name, worker) for one in host.members for worker in one.behind if may_take_preview(host, worker)]
     return [(name, worker) for name, worker in workers if asked_for(worker, host.preview)]
+
+
+def may_take_preview(host: Observed, worker: SeenWorker) -> bool:
+    taker = host.preview.get("worker_id")
+    return host.sampled or (bool(taker) and worker.get("worker_id") == taker)
 
 
 def line_failure(pattern: str, deadline: float, workers: list[tuple[str, SeenWorker]]) -> str:
