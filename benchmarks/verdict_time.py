@@ -37,9 +37,11 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from ansible.module_utils.livekit_deploy.livekit import dispatch
+from ansible.module_utils.livekit_deploy.livekit.probe import probe_specs
 from ansible.module_utils.livekit_deploy.play import run
 from ansible.module_utils.livekit_deploy.play.run import Runs
-from ansible.module_utils.livekit_deploy.proof import checks, observations, probes, verdicts
+from ansible.module_utils.livekit_deploy.proof import observations, probes, verdicts
+from ansible.module_utils.livekit_deploy.proof.judge import judge
 
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = (1, 10, 50)
@@ -90,7 +92,7 @@ def hostvars_of(workers: Mapping[str, StandIn], at: float, before: Mapping[str, 
     return {host: {**before[host], run.WITNESS: now[host]} for host in workers}
 
 
-def probes_of(hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+def probes_of(hostvars: Mapping[str, Any]) -> Any:
     hosts = sorted(hostvars)
     asked = probes.through_probes(Runs(hostvars), hosts)
     runs = run.Runs(hostvars)
@@ -105,10 +107,10 @@ async def decide(url: str, key: str, secret: str, workers: Mapping[str, StandIn]
     """
     started = time.monotonic()
     before = hostvars_of(workers, time.time())
-    specs = dispatch.specs_of(probes_of(before), verdicts.WINDOW_SECONDS)
+    specs = probe_specs(probes_of(before), verdicts.WINDOW_SECONDS)
     results = await dispatch.send(url, key, secret, specs)
     after = hostvars_of(workers, time.time(), before)
-    rows = checks.judge(observations.observations(Runs(after), sorted(after)), results, preview=False)["report"]
+    rows = judge(observations.observations(Runs(after), sorted(after)), results, preview=False)["report"]
     answered = max(result["latency_seconds"] or 0.0 for result in results.values())
     return {"seconds": time.monotonic() - started, "answered": answered, "results": results, "rows": rows}
 

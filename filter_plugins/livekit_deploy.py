@@ -38,11 +38,13 @@ from ansible.module_utils.livekit_deploy.inventory import (
     new_host,
     play_options,
     preview,
-    rehearsal,
+    problems,
 )
-from ansible.module_utils.livekit_deploy.inventory.arguments import argument_problems
+from ansible.module_utils.livekit_deploy.inventory.addresses import node_count
 from ansible.module_utils.livekit_deploy.inventory.placement import placement_problems
-from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems, nodes_of, server_problems
+from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
+from ansible.module_utils.livekit_deploy.inventory.problems import Groups
+from ansible.module_utils.livekit_deploy.inventory.variables import HostVars
 from ansible.module_utils.livekit_deploy.names import eviction, rename
 from ansible.module_utils.livekit_deploy.play import batches as played
 from ansible.module_utils.livekit_deploy.play import images, owner
@@ -50,92 +52,72 @@ from ansible.module_utils.livekit_deploy.play.run import Runs
 from ansible.module_utils.livekit_deploy.proof import observations, probes
 
 _SOURCE = ("library/*.py", "module_utils/livekit_deploy/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
-_GROUPS = ("agent_hosts", "suspects", "livekit_servers")
-
-Groups = Mapping[str, Any]
-Hostvars = Mapping[str, Any]
-
 
 # --- what is wrong with the inventory --------------------------------------------------------------------------------
 
 
-def livekit_problems(hostvars: Hostvars, what: str, groups: Groups, hosts: Sequence[str] = (), playbook: str = "") -> list[str]:
+def livekit_problems(hostvars: HostVars, what: str, groups: Groups, hosts: Sequence[str] = (), playbook: str = "") -> list[str]:
     """Return all that is wrong, a sentence each: `hostvars | livekit_problems('deployment', groups, ansible_play_hosts, 'deploy')`.
 
     `what` is one of `_PROBLEMS`; `hosts` are those of the run, where the others do not matter.
     """
-    agents = [str(host) for host in groups.get("agent_hosts") or []]
-    return _PROBLEMS[what](hostvars, agents, groups, [str(host) for host in hosts], playbook)
+    return _PROBLEMS[what](hostvars, groups, _command_line([str(host) for host in hosts], playbook))
 
 
-def _example(hostvars: Hostvars, agents: list[str], *_: Any) -> list[str]:
-    return [one for one in inventory_problems(hostvars, agents) if one.startswith("Nothing is configured")]
-
-
-def _inventory(hostvars: Hostvars, agents: list[str], *_: Any) -> list[str]:
-    return inventory_problems(hostvars, agents)
-
-
-def _inputs(hostvars: Hostvars, _agents: list[str], groups: Groups, _hosts: list[str], playbook: str) -> list[str]:
-    """What command line and inventory give under a name that nobody knows, or with another type, for all hosts and roles at once."""
-    specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
-    found = list(dict.fromkeys(str(host) for group in _GROUPS for host in groups.get(group) or []))
-    judged, given = found or ["localhost"], _given()
-    return play_options.problems(hostvars, judged, given, playbook) + argument_problems(hostvars, judged, specs, given)
-
-
-def _given() -> list[str]:
-    """The names of what the command line gives with -e. ansible-core has read them by now, and keeps what it has read."""
-    return [str(name) for name in load_extra_vars(DataLoader())]
-
-
-def _servers(hostvars: Hostvars, _agents: list[str], _groups: Groups, hosts: list[str], _playbook: str) -> list[str]:
-    """Why the hosts of this run cannot be proven together."""
-    return server_problems(hostvars, hosts)
-
-
-def _placement(hostvars: Hostvars, agents: list[str], *_: Any) -> list[str]:
-    """Why applications cannot be beside each other on a host, also before there is anything to deploy."""
-    return placement_problems(hostvars, agents)
-
-
-def _garbled(hostvars: Hostvars, agents: list[str]) -> list[str]:
-    """Secrets that would be masked in this project's own answers."""
-    return garbled.problems(hostvars, agents, f"{time.strftime(garbled.TODAY, time.gmtime())}\n{_source()}")
+def _command_line(hosts: Sequence[str], playbook: str) -> problems.CommandLine:
+    # ansible-core has read what the command line gives with -e by now, and keeps what it has read.
+    return problems.CommandLine(playbook, hosts, [str(name) for name in load_extra_vars(DataLoader())])
 
 
 @lru_cache(maxsize=1)
-def _source() -> str:
-    """All that an answer of ours is made of, in small letters."""
-    return "\n".join(path.read_text(encoding="utf-8").lower() for pattern in _SOURCE for path in sorted(_ROOT.glob(pattern)))
+def _project() -> problems.Project:
+    """What an inventory is held against. All that an answer of ours is made of is there in small letters."""
+    specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
+    texts = [path.read_text(encoding="utf-8").lower() for pattern in _SOURCE for path in sorted(_ROOT.glob(pattern))]
+    return problems.Project(specs, "\n".join([time.strftime(garbled.TODAY, time.gmtime()), *texts]))
 
 
-def _deployment(hostvars: Hostvars, agents: list[str], groups: Groups, hosts: list[str], playbook: str) -> list[str]:
+def _example(hostvars: HostVars, groups: Groups, *_: Any) -> list[str]:
+    return [one for one in _inventory(hostvars, groups) if one.startswith("Nothing is configured")]
+
+
+def _inventory(hostvars: HostVars, groups: Groups, *_: Any) -> list[str]:
+    return problems.inventory_problems(hostvars, _agents(groups))
+
+
+def _inputs(hostvars: HostVars, groups: Groups, run: problems.CommandLine) -> list[str]:
+    return problems.input_problems(hostvars, groups, run, _project().specs)
+
+
+def _servers(hostvars: HostVars, _groups: Groups, run: problems.CommandLine) -> list[str]:
+    """Why the hosts of this run cannot be proven together."""
+    return server_problems(hostvars, run.hosts)
+
+
+def _placement(hostvars: HostVars, groups: Groups, *_: Any) -> list[str]:
+    """Why applications cannot be beside each other on a host, also before there is anything to deploy."""
+    return placement_problems(hostvars, _agents(groups))
+
+
+def _deployment(hostvars: HostVars, groups: Groups, run: problems.CommandLine) -> list[str]:
     """All reasons not to deploy."""
-    return [
-        *owner.problems(),
-        *inventory_problems(hostvars, agents),
-        *_inputs(hostvars, agents, groups, hosts, playbook),
-        *server_problems(hostvars, hosts),
-        *hooks.hook_problems(hostvars, agents),
-        *batches.problems(hostvars, agents),
-        *rehearsal.rehearsal_problems(hostvars, agents),
-        *compose.problems(hostvars, agents),
-        *preview.problems(hostvars, agents),
-        *_garbled(hostvars, agents),
-    ]
+    return owner.problems() + problems.problems(hostvars, groups, run, _project())
 
 
-def _eviction(hostvars: Hostvars, agents: list[str], _groups: Groups, hosts: list[str], _playbook: str) -> list[str]:
-    return eviction.early_problems(hostvars, agents, hosts)
+def _eviction(hostvars: HostVars, groups: Groups, run: problems.CommandLine) -> list[str]:
+    return eviction.early_problems(hostvars, _agents(groups), run.hosts)
 
 
-def _removal(hostvars: Hostvars, _agents: list[str], _groups: Groups, hosts: list[str], _playbook: str) -> list[str]:
+def _removal(hostvars: HostVars, _groups: Groups, run: problems.CommandLine) -> list[str]:
     """Only what is wrong with this host: to end a conflict with another one may be what it is taken out for."""
-    return eviction.early_problems(hostvars, hosts, hosts)
+    return eviction.early_problems(hostvars, run.hosts, run.hosts)
 
 
-_PROBLEMS: dict[str, Callable[[Hostvars, list[str], Groups, list[str], str], list[str]]] = {
+def _agents(groups: Groups) -> list[str]:
+    return [str(host) for host in groups.get("agent_hosts") or []]
+
+
+_PROBLEMS: dict[str, Callable[[HostVars, Groups, problems.CommandLine], list[str]]] = {
     "example": _example,
     "inventory": _inventory,
     "inputs": _inputs,
@@ -167,12 +149,12 @@ _REFUSALS: dict[str, Callable[..., str]] = {
 _NAME_COMMANDS = (probes.vacancy_trouble, probes.standby_trouble)
 
 
-def livekit_probes(hostvars: Hostvars, step: str, *more: Any) -> list[dict[str, Any]]:
+def livekit_probes(hostvars: HostVars, step: str, *more: Any) -> list[dict[str, Any]]:
     """Return what a step sends: `hostvars | livekit_probes('prove', groups['agent_hosts'], hosts)`."""
     return _PROBES[step](Runs(hostvars), *more)
 
 
-def livekit_refusal(hostvars: Hostvars, step: str, *more: Any) -> str:
+def livekit_refusal(hostvars: HostVars, step: str, *more: Any) -> str:
     """Return why what came of a step's probes keeps a host from going on; empty where it does not."""
     refuse = _REFUSALS[step]
     named = {"playbooks": _playbooks()} if refuse in _NAME_COMMANDS else {}
@@ -184,7 +166,7 @@ def _playbooks() -> commands.Playbooks:
     return commands.Playbooks(tuple(map(commands.seen_from, context.CLIARGS.get("inventory") or ())), commands.root_of(_ROOT))
 
 
-def livekit_preview(hostvars: Hostvars, host: str, part: str) -> Any:
+def livekit_preview(hostvars: HostVars, host: str, part: str) -> Any:
     """Return a part of a host's preview: `hostvars | livekit_preview(inventory_hostname, 'slot')`.
 
     `slot` is the request to the new API on its own port, empty where previews are off; `host` the request as the host sends it to its
@@ -198,7 +180,7 @@ def livekit_preview(hostvars: Hostvars, host: str, part: str) -> Any:
     return preview.of(variables, host).host_request()
 
 
-def livekit_asked_of_servers(hostvars: Hostvars, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def livekit_asked_of_servers(hostvars: HostVars, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return which names the log of a LiveKit server is read for, and which worker ids are ours."""
     runs = Runs(hostvars)
     return {"names": probes.served_names(runs, hosts), "own_ids": observations.known_ids(runs, hosts, others)}
@@ -207,23 +189,23 @@ def livekit_asked_of_servers(hostvars: Hostvars, hosts: Sequence[str], others: S
 # --- a release -------------------------------------------------------------------------------------------------------
 
 
-def livekit_images(hostvars: Hostvars, hosts: Sequence[str]) -> dict[str, Any]:
+def livekit_images(hostvars: HostVars, hosts: Sequence[str]) -> dict[str, Any]:
     """Return the `tags` that a run has to resolve and the `archives` that it has to read."""
-    return {"tags": archives.tagged_images(hostvars, hosts), "archives": archives.wanted(hostvars, hosts)}
+    return {"tags": archives.tagged_images(hostvars, hosts), "archives": archives.wanted_archives(hostvars, hosts)}
 
 
-def livekit_named_images(hostvars: Hostvars, hosts: Sequence[str], host: str, app: str) -> dict[str, Any]:
+def livekit_named_images(hostvars: HostVars, hosts: Sequence[str], host: str, app: str) -> dict[str, Any]:
     """Return the `names` of a host's images by reference, their `archives`, and why some are `unresolved`."""
     return images.named(Runs(hostvars), hosts, host, app)
 
 
-def livekit_renames(hostvars: Hostvars, group: Sequence[str], hosts: Sequence[str], planned: bool = False) -> dict[str, Any]:
+def livekit_renames(hostvars: HostVars, group: Sequence[str], hosts: Sequence[str], planned: bool = False) -> dict[str, Any]:
     """Return the `changes` of names that a run makes, and the `inventory` of who serves and who dispatches to which."""
     runs = Runs(hostvars)
     return {"changes": rename.changes(runs, hosts, planned), "inventory": rename.inventory(runs, group, hosts, planned)}
 
 
-def livekit_removal(hostvars: Hostvars, group: Sequence[str], host: str) -> dict[str, Any]:
+def livekit_removal(hostvars: HostVars, group: Sequence[str], host: str) -> dict[str, Any]:
     """The same of a host that is taken out, and the `sharers`: the hosts that may serve its name, too."""
     runs = Runs(hostvars)
     return {
@@ -253,7 +235,7 @@ def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[
 def livekit_since(value: Any, now: float) -> float | None:
     """`-e diagnose_since=30` or a time, as seconds since the epoch; None where it is empty."""
     try:
-        return play_options.since_of(value, now)
+        return play_options.since_seconds(value, now)
     except play_options.SinceError as error:
         raise AnsibleFilterError(str(error)) from None
 
@@ -262,7 +244,7 @@ def of_runs(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a filter of `hostvars` for a function that takes what the hosts registered."""
 
     @functools.wraps(function)
-    def called(hostvars: Hostvars, *arguments: Any, **named: Any) -> Any:
+    def called(hostvars: HostVars, *arguments: Any, **named: Any) -> Any:
         return function(Runs(hostvars), *arguments, **named)
 
     return called
@@ -274,14 +256,14 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "livekit_problems": livekit_problems,
-            "livekit_nodes": nodes_of,
+            "livekit_nodes": node_count,
             "livekit_probes": livekit_probes,
             "livekit_refusal": livekit_refusal,
             "livekit_preview": livekit_preview,
             "livekit_images": livekit_images,
             "livekit_named_images": livekit_named_images,
             "livekit_compose": livekit_compose,
-            "livekit_hooks": hooks.hooks_of,
+            "livekit_hooks": hooks.hook_files,
             "livekit_batches": batches.batches,
             "livekit_batch_stop": of_runs(played.stop),
             "livekit_batch_failed": of_runs(played.failed),
@@ -302,5 +284,5 @@ class FilterModule:
             "livekit_diagnosis_inputs": of_runs(inputs.inputs),
             "livekit_eviction_hosts": of_runs(eviction.hosts_of),
             "livekit_fleet": of_runs(status.fleet),
-            "livekit_known_hosts": new_host.known_of,
+            "livekit_known_hosts": new_host.known_hosts,
         }

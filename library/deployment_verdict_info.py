@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.proof import checks
+from ansible.module_utils.livekit_deploy.proof.judge import judge
 
 DOCUMENTATION = r"""
 ---
@@ -150,7 +150,7 @@ def main() -> None:
     try:
         switches = {"preview": p["check_preview"], "accept_inconclusive": p["accept_inconclusive"]}
         seen = {"nodes": p["nodes"], "server_logs": p["server_logs"], "playbooks": commands.Playbooks.of(p["playbooks"])}
-        answer = checks.judge(p["hosts"], p["probes"], **switches, **seen)
+        answer = judge(p["hosts"], p["probes"], **switches, **seen)
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, **answer)

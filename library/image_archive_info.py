@@ -59,7 +59,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def read(image: str, path: str) -> dict[str, Any]:
+def read_archive(image: str, path: str) -> Any:
     try:
         return image_archive.read(Path(path), image)
     except image_archive.ArchiveError as error:
@@ -69,7 +69,7 @@ def read(image: str, path: str) -> dict[str, Any]:
 @guarded
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
-    module.exit_json(changed=False, archives=[read(one["image"], one["path"]) for one in module.params["archives"]])
+    module.exit_json(changed=False, archives=[read_archive(one["image"], one["path"]) for one in module.params["archives"]])
 
 
 if __name__ == "__main__":

@@ -77,7 +77,6 @@ report_documents:
 import os
 import shlex
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +110,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def read(path: Path) -> str:
-    """The file's text; it may be new, in a directory that is there."""
+def inventory_text(path: Path) -> str:
+    """Return the text of the inventory file, or refuse the file."""
     wanted = "Name a YAML file: -e new_inventory=inventory/<yours>/hosts.yml"
     if path.is_dir() or path.suffix not in (".yml", ".yaml"):
         what = "a directory" if path.is_dir() else "no YAML file by its name"
@@ -126,7 +125,7 @@ def read(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace it whole, with the mode and the owner that it has."""
+    """Replace the file whole, with the mode and the owner that it has."""
     path = path.resolve()
     status = path.stat()
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -142,16 +141,18 @@ def write(path: Path, text: str) -> None:
         raise
 
 
-def lines(p: Mapping[str, Any], entry: Mapping[str, Any], check: bool) -> list[str]:
+def report_lines(p: Any, entry: new_host.Values, check: bool) -> list[str]:
     host, address = p["host"], shlex.quote(str(entry["ansible_host"]))
     scan = f"ssh-keyscan{' -p ' + str(entry['ansible_port']) if 'ansible_port' in entry else ''} {address}"
+    playbooks = commands.Playbooks([p["path"]], commands.Playbooks.of(p["playbooks"]).root)
     return [
         f"{host} {'would be' if check else 'is'} entered into {p['path']} as {entry['livekit_agent_name']}.",
-        "Next, compare the fingerprint of its host key with the one that its console or its provider shows; if it is the same, keep the key:",
+        "Next, compare the fingerprint of its host key with the one that its console or its provider shows; "
+        "if it is the same, keep the key:",
         f"  {scan} 2>/dev/null | ssh-keygen -lf -",
         f"  {scan} 2>/dev/null >>~/.ssh/known_hosts",
         "Then make it ready and deploy to it; no other host is touched (-J asks for the vault's password, -K for sudo's):",
-        f"  {commands.Playbooks([p['path']], commands.Playbooks.of(p['playbooks']).root).start('add_host.yml', '-J', limit=host)}",
+        f"  {playbooks.start('add_host.yml', '-J', limit=host)}",
     ]
 
 
@@ -160,9 +161,10 @@ def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     p = module.params
     path = Path(p["path"])
-    wanted = new_host.Wanted(p["host"], p["address"], p["user"] or "", p["port"], p["agent_name"] or "", p["app"] or "")
+    optional = {"user": p["user"] or "", "port": p["port"], "agent_name": p["agent_name"] or "", "app": p["app"] or ""}
+    wanted = new_host.Wanted(p["host"], p["address"], **optional)
     try:
-        before = read(path)
+        before = inventory_text(path)
         entry = new_host.entry(wanted, [new_host.Known(**known) for known in p["known"]], p["taken"])
         after = new_host.inserted(before, p["group"], p["host"], entry)
         if not module.check_mode:
@@ -170,15 +172,15 @@ def main() -> None:
     except new_host.EntryError as error:
         module.fail_json(msg=f"{error}" if str(path) in str(error) or "new_" in str(error) else f"{path}: {error}")
     except OSError as error:
-        module.fail_json(msg=f"found: {path} cannot be written ({error.strerror}), expected a file of yours. Correct its owner or mode")
-    told = lines(p, entry, module.check_mode)
+        expected = "expected a file of yours. Correct its owner or mode"
+        module.fail_json(msg=f"found: {path} cannot be written ({error.strerror}), {expected}")
     document = {"new_host.json": {"ok": True, "host": p["host"], "path": p["path"], "entry": entry}}
     module.exit_json(
         changed=True,
         path=p["path"],
         entry=entry,
         diff={"before": before, "after": after, "before_header": p["path"], "after_header": p["path"]},
-        report_lines=told,
+        report_lines=report_lines(p, entry, module.check_mode),
         report_documents=document,
     )
 

@@ -129,6 +129,7 @@ from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.diagnosis import decide, text
 from ansible.module_utils.livekit_deploy.diagnosis.world import World, destination, moment, utc
 from ansible.module_utils.livekit_deploy.livekit import client
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError, shown_url
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "hosts": {"type": "dict", "required": True},
@@ -164,7 +165,7 @@ async def ask_rooms(connection: client.Connection, wanted: list[str]) -> dict[st
     """The dispatches of those rooms that still live. One that ends meanwhile answers an error: it is left out."""
     if not wanted:
         return {}
-    living = set(await client.read(connection.rooms))
+    living = set(await client.retried(connection.rooms))
     rooms = [room for room in wanted if room in living][:ROOMS_ASKED]
     answers = await asyncio.gather(*(connection.list_dispatch(room) for room in rooms), return_exceptions=True)
     return {room: answer for room, answer in zip(rooms, answers, strict=True) if isinstance(answer, list)}
@@ -176,7 +177,7 @@ async def within(seconds: float, question: Awaitable[dict[str, Any]]) -> tuple[d
         return await asyncio.wait_for(question, seconds), ""
     except TimeoutError:
         return {}, f"no answer within {seconds:g} s"
-    except client.LiveKitError as trouble:
+    except LiveKitError as trouble:
         return {}, trouble.found
 
 
@@ -202,7 +203,7 @@ def diagnose(params: dict[str, Any]) -> dict[str, Any]:
     answer = decide.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbooks)
     answer["not_read"] += [*params["not_proven"], *unread]
     addresses = [params["url"], *(host.get("livekit_url") for host in params["hosts"].values())]
-    shown = next((client.shown_url(str(address)) for address in addresses if address), "not known")
+    shown = next((shown_url(str(address)) for address in addresses if address), "not known")
     return {"at": utc(time.time()), "server": shown, "inventory": params["inventory_problems"], "sip": sip, **answer}
 
 

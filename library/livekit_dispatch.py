@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, TypedDict
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
+from ansible.module_utils.livekit_deploy.livekit.probe import Results, SentProbe, Wait, probe_refusals, probe_specs, probe_waits
 
 DOCUMENTATION = r"""
 ---
@@ -325,20 +327,30 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(params: dict[str, Any]) -> dict[str, Any]:
+class Answer(TypedDict):
+    """What the module answers; RETURN says more of each."""
+
+    probes: Results
+    sent: list[SentProbe]
+    waits: list[Wait]
+    seconds: float
+
+
+def run(params: Any) -> Answer:
     started = time.monotonic()
     server = params["url"], params["api_key"], params["api_secret"]
-    timeout = params["timeout_seconds"]
-    results: dict[str, dict[str, Any]] = {}
-    sent: list[dict[str, Any]] = []
+    limit = {"timeout_seconds": params["timeout_seconds"]}
+    results: Results = {}
+    sent: list[SentProbe] = []
+    specs = probe_specs(params["probes"] or [], params["window_seconds"])
     if params["collect"] is not None:
-        results = asyncio.run(dispatch.collect(*server, params["collect"], timeout))
+        results = asyncio.run(dispatch.collect(*server, params["collect"], **limit))
     elif params["leave"]:
-        sent = asyncio.run(dispatch.leave(*server, dispatch.specs_of(params["probes"], params["window_seconds"]), timeout))
+        sent = asyncio.run(dispatch.leave(*server, specs, **limit))
     else:
-        results = asyncio.run(dispatch.send(*server, dispatch.specs_of(params["probes"], params["window_seconds"]), timeout))
+        results = asyncio.run(dispatch.send(*server, specs, **limit))
     seconds = round(time.monotonic() - started, 3)
-    waits = dispatch.waits_of(results, params["window_seconds"])
+    waits = probe_waits(results, params["window_seconds"])
     if params["collect"] is not None:
         waits = [{"what": "vacancy window", "seconds": round(seconds, 1)}] if seconds >= 0.1 else []
     return {"probes": results, "sent": sent, "waits": waits, "seconds": seconds}
@@ -348,18 +360,19 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     needed = dict.fromkeys(("probes", "collect"), ("url", "api_key", "api_secret"))
     either = [("probes", "collect")]
-    module = Module(ARGUMENTS, supports_check_mode=True, required_by=needed, required_one_of=either, mutually_exclusive=either)
+    required = {"required_by": needed, "required_one_of": either}
+    module = Module(ARGUMENTS, supports_check_mode=True, mutually_exclusive=either, **required)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     probes = module.params["probes"] or []
-    if problems := dispatch.problems_of(probes, leave=module.params["leave"]):
-        module.fail_json(msg="; ".join(problems))
+    if refusals := probe_refusals(probes, leave=module.params["leave"]):
+        module.fail_json(msg="; ".join(refusals))
     if module.check_mode or not (probes or module.params["collect"]):
         module.exit_json(changed=False, probes={}, sent=[], waits=[], seconds=0.0)
     try:
         answer = run(module.params)
-    except client.LiveKitError as trouble:
-        module.fail_json(msg=str(trouble), **trouble.as_dict())
+    except LiveKitError as failure:
+        module.fail_json(msg=str(failure), **failure.as_dict())
     except (asyncio.CancelledError, KeyboardInterrupt):
         module.fail_json(msg="interrupted; dispatches and rooms of the probes were deleted")
     except Exception as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.livekit import client, dispatch
+from ansible.module_utils.livekit_deploy.livekit import client, dispatch, probe
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
 from ansible.module_utils.livekit_deploy.names import rename
 
 DOCUMENTATION = r"""
@@ -92,12 +93,12 @@ async def sip_rules(p: dict[str, Any]) -> dict[str, Any]:
     try:
         async with client.connect(p["url"], p["api_key"], p["api_secret"], p["timeout_seconds"]) as connection:
             return {"checked": True, "rules": await connection.sip_dispatch_rules()}
-    except client.LiveKitError as trouble:
+    except LiveKitError as trouble:
         return {"checked": False, "reason": trouble.found}
 
 
-async def ask(p: dict[str, Any], specs: list[dispatch.Spec]) -> tuple[dict[str, Any], dict[str, Any]]:
-    probes = dispatch.send(p["url"], p["api_key"], p["api_secret"], specs, p["timeout_seconds"])
+async def ask(p: dict[str, Any], specs: list[probe.ProbeSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
+    probes = dispatch.send(p["url"], p["api_key"], p["api_secret"], specs, timeout_seconds=p["timeout_seconds"])
     answers, sip = await asyncio.gather(probes, sip_rules(p))
     return answers, sip
 
@@ -113,15 +114,16 @@ def main() -> None:
             module.warn(line)
     if module.check_mode or not p["changes"]:
         module.exit_json(changed=False, report_notes=[], probes={}, waits=[])
-    specs = dispatch.specs_of(rename.questions(p["changes"], p["samples"], p["spacing_seconds"]), WINDOW_SECONDS)
+    asked: Any = rename.questions(p["changes"], p["samples"], p["spacing_seconds"])
+    specs = probe.probe_specs(asked, WINDOW_SECONDS)
     try:
         answers, sip = asyncio.run(ask(p, specs))
-    except client.LiveKitError as trouble:
+    except LiveKitError as trouble:
         module.fail_json(msg=str(trouble), **trouble.as_dict())
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     notes = rename.notes(p["changes"], p["inventory"], answers, sip)
-    module.exit_json(changed=False, report_notes=notes, probes=answers, waits=dispatch.waits_of(answers, WINDOW_SECONDS))
+    module.exit_json(changed=False, report_notes=notes, probes=answers, waits=probe.probe_waits(answers, WINDOW_SECONDS))
 
 
 if __name__ == "__main__":

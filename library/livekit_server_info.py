@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.livekit import client
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
 
 DOCUMENTATION = r"""
 ---
@@ -125,10 +126,10 @@ def main() -> None:
     clock = {"stamp": stamp(now), "time": now}
     try:
         found = asyncio.run(client.look_at_server(p["url"], p["api_key"], p["api_secret"], p["timeout_seconds"]))
-    except client.LiveKitError as trouble:
-        answered = trouble.kind in ANSWERED and bool(p["api_key"] and p["api_secret"])
-        seconds = round(time.monotonic() - started, 3)
-        module.fail_json(msg=str(trouble), reachable=answered, key_accepted=False, seconds=seconds, **clock, **trouble.as_dict())
+    except LiveKitError as failure:
+        answered = failure.kind in ANSWERED and bool(p["api_key"] and p["api_secret"])
+        state = {"reachable": answered, "key_accepted": False, "seconds": round(time.monotonic() - started, 3)}
+        module.fail_json(msg=str(failure), **state, **clock, **failure.as_dict())
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, **clock, **found)

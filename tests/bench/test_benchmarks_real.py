@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import real_livekit  # type: ignore[import-not-found]
+from ansible.module_utils.livekit_deploy.livekit.probe import ProbeResult
 
 from benchmarks import verdict_time
 from benchmarks.stand_in import StandIn, in_thread, running
@@ -37,18 +38,19 @@ class Seen:
     """What both servers showed; the two measurements run at the same time because each waits for a search window."""
 
     measured: dict[str, Any]
-    probes: dict[str, dict[str, Any]]
+    probes: dict[str, ProbeResult]
     flapping: StandIn
 
 
 async def see(quiet: str, trapped: str) -> Seen:
     flapping = StandIn("flapping", reconnect_every=2.0)
 
-    async def probe_traps() -> dict[str, dict[str, Any]]:
+    async def probe_traps() -> dict[str, ProbeResult]:
         async with running(trapped, KEY, SECRET, [flapping, *(worker for worker, _ in TRAPS.values())]):
             await asyncio.sleep(1.0)  # the server takes a load that was told a moment ago for the one before
-            asked = [{"id": n, "kind": "probe", "mode": "pass", "expect": "job", "agent_name": n, "instances": ["a/r1"]} for n in TRAPS]
-            return dict(await verdict_time.dispatch.send(trapped, KEY, SECRET, verdict_time.dispatch.specs_of(asked, 10.0)))
+            common = {"kind": "probe", "mode": "pass", "expect": "job", "instances": ["a/r1"]}
+            asked: list[Any] = [{"id": n, "agent_name": n, **common} for n in TRAPS]
+            return dict(await verdict_time.dispatch.send(trapped, KEY, SECRET, verdict_time.probe_specs(asked, 10.0)))
 
     measuring = verdict_time.measure(quiet, KEY, SECRET, names=(3,), foreign=3, times=1)
     measured, probes = await asyncio.gather(measuring, probe_traps())

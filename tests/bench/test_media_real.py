@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 import real_livekit  # type: ignore[import-not-found]
 from ansible.module_utils.livekit_deploy.livekit import dispatch
+from ansible.module_utils.livekit_deploy.livekit.probe import GivenProbe, ProbeResult, probe_specs
 
 from benchmarks.stand_in import ACCEPT, StandIn, in_thread
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.real
 KEY, SECRET = real_livekit.KEY, real_livekit.SECRET
 
 
-def rehearse(url: str) -> dict[str, Any]:
-    probe = {"id": "a/rehearsal", "kind": "rehearsal", "agent_name": "mute", "deadline_seconds": 10.0}
-    return asyncio.run(dispatch.send(url, KEY, SECRET, dispatch.specs_of([probe], 10.0)))["a/rehearsal"]
+def rehearse(url: str) -> ProbeResult:
+    probe: GivenProbe = {"id": "a/rehearsal", "kind": "rehearsal", "agent_name": "mute", "deadline_seconds": 10.0}
+    return asyncio.run(dispatch.send(url, KEY, SECRET, probe_specs([probe], 10.0)))["a/rehearsal"]
 
 
 def test_agent_without_a_media_connection_is_not_in_its_room(tmp_path: Path) -> None:

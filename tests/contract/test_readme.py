@@ -36,9 +36,9 @@ def test_readme_names_playbooks_and_links() -> None:
 
 
 def test_every_check_of_a_verification_is_explained() -> None:
-    from ansible.module_utils.livekit_deploy.proof import checks
+    from ansible.module_utils.livekit_deploy.proof.judge import judge
 
-    report = checks.judge({"a": {"agent_name": "n"}}, {})["report"]["a"]
+    report = judge({"a": {"agent_name": "n"}}, {})["report"]["a"]
     assert {check["name"] for check in report["checks"]} <= set(CHECKS)
 
 

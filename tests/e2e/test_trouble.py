@@ -122,7 +122,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"agent_api_secret_env": {"MODEL_KEY": "{{ vault_model_key }}"}},
         ("agent_api_secret_env.MODEL_KEY cannot be read ('vault_model_key' is undefined)", "in the vault"),
     ),
-    "variable that has another name now": ({"verification_preview_path": "/x"}, ("it is verification_preview.path now",)),
 }
 HOST_SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "value that Compose refuses": (

@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any
 
 from ..common.commands import shell
-from ..inventory.problems import normalised_url
+from ..inventory.addresses import normalised_url
 from ..proof.verdicts import GOOD
 from ..release.records import API
 from ..worker.worker_log import ANSWER_SECONDS, KILLED

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..inventory.problems import read_host
+from ..inventory.settings import read_settings
 from ..play import access
 from ..play.run import DIAGNOSED, ELSEWHERE, PROBES, SERVER, SERVER_LOGS, SUSPECT, SUSPECTS_OUTSIDE, VERDICT, HostRun, Runs, host_asked
 from ..proof import observations
@@ -69,7 +69,7 @@ def suspects_outside(runs: Runs, groups: Mapping[str, Sequence[str]]) -> list[st
 
 
 def host_of(run: HostRun, group: str, reading: Mapping[str, Any]) -> dict[str, Any]:
-    host, _ = read_host(run.name, run.variables)
+    host, _ = read_settings(run.name, run.variables)
     unread = ""
     evidence = {key: value for key, value in reading.items() if key not in OF_ANSIBLE}
     if "workers" not in evidence:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ..common.times import epoch
-from ..inventory.problems import normalised_url
+from ..inventory.addresses import normalised_url
 from ..machine.logs import Reach
 from ..release.records import services_of
 

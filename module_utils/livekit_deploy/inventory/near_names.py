@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which known name somebody meant who wrote another one. Pure."""
+"""Which known name the user meant who wrote another one. Pure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ MOST_SLIPS = 3
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that differs from ``name`` by a few slips only, in case, hyphens or underscores; empty where there is none."""
+    """Return the known name that differs from ``name`` by a few slips only, in case, hyphens or underscores.
+
+    Empty where there is none.
+    """
     return _nearest(name, tuple(sorted(known)))
 
 
 @lru_cache(maxsize=4096)
 def _nearest(name: str, known: tuple[str, ...]) -> str:
-    written = plain(name)
+    written = folded_name(name)
     allowed = slips_in(written)
-    # A whole name with a word of its own before or after it is somebody else's: my_livekit_url.
+    # A whole name with a word of its own before or after it is the user's own: my_livekit_url.
     others = [other for other in known if not (name.startswith(f"{other}_") or name.endswith(f"_{other}"))]
-    found = [(distance, other) for other in others if (distance := slips(written, plain(other), allowed)) <= allowed]
-    return min(found)[1] if found else ""
+    found = [(slips(written, folded_name(other), allowed), other) for other in others]
+    distance, other = min(found, default=(allowed + 1, ""))
+    return other if distance <= allowed else ""
 
 
-def plain(name: str) -> str:
+def folded_name(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).casefold()
 
 
@@ -37,7 +41,7 @@ def slips_in(name: str) -> int:
 
 
 def slips(one: str, other: str, most: int) -> int:
-    """Count the letters that are wrong, missing, too many or in the place of their neighbour; more than ``most`` are not counted."""
+    """Count the letters that are wrong, missing, too many or in the place of their neighbour, up to ``most``."""
     if abs(len(one) - len(other)) > most or (Counter(one) - Counter(other)).total() > most:
         return most + 1
     before, row = [0] * (len(other) + 1), list(range(len(other) + 1))

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the playbooks take with ``-e``: the type of each option, and which playbook it is for. Pure.
 
-An option that is misspelt, or given to a playbook that does not know it, would be ignored, and the run would do what nobody asked for.
+An option that is misspelt, or given to a playbook that does not know it, would be ignored. The run would then do what
+nobody asked for.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..common import values
 from ..common.times import epoch
 from . import batches
+from .variables import HostVars, Variables
 
 READING = frozenset({"verify", "status", "diagnose"})
 PLAYBOOKS = READING | {"deploy", "rollback", "remove", "evict", "provision", "new_host"}
@@ -27,8 +29,8 @@ class SinceError(Exception):
     """A start of the time looked at that nobody can read."""
 
 
-def since_of(value: Any, now: float) -> float | None:
-    """Seconds since the epoch of minutes back or of an ISO 8601 time; None for an empty text: the hosts' own default."""
+def since_seconds(value: Any, now: float) -> float | None:
+    """Return the seconds since the epoch of minutes back or of an ISO 8601 time; None for an empty text."""
     text = str(value if value is not None else "").strip()
     if not text:
         return None
@@ -41,27 +43,28 @@ def since_of(value: Any, now: float) -> float | None:
     return seconds
 
 
-def _text(value: Any) -> str:
+def _no_text(value: Any) -> str:
     return "" if isinstance(value, str) and value.strip() and value.isprintable() else "a text"
 
 
-def _port(value: Any) -> str:
+def _no_port(value: Any) -> str:
     return values.not_a_whole(value, *values.PORTS)
 
 
-def _batches(value: Any) -> str:
+def _no_batches(value: Any) -> str:
     listed = value if isinstance(value, list) else [value]
-    good = not isinstance(value, str) or value.strip()
-    return "" if good and all(batches.is_size(one) for one in listed) else "numbers of hosts from 1 on, or shares such as 50%"
+    written = not isinstance(value, str) or value.strip()
+    good = written and all(batches.is_size(one) for one in listed)
+    return "" if good else "numbers of hosts from 1 on, or shares such as 50%"
 
 
-def _keep_or_rollback(value: Any) -> str:
+def _no_choice(value: Any) -> str:
     return "" if value in ("keep", "rollback") else "keep or rollback"
 
 
-def _since(value: Any) -> str:
+def _no_since(value: Any) -> str:
     try:
-        since_of(value, time.time())
+        since_seconds(value, time.time())
     except SinceError:
         return SINCE
     return ""
@@ -69,7 +72,7 @@ def _since(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Option:
-    """``expected`` says what is wrong with a value; ``playbooks`` are those that may be given it with ``-e``."""
+    """``expected`` returns what a value should be; ``playbooks`` are those that take it with ``-e``."""
 
     expected: Callable[[Any], str]
     playbooks: frozenset[str] = PLAYBOOKS
@@ -83,22 +86,22 @@ OPTIONS: dict[str, Option] = {
     # add_host.yml is provision.yml and deploy.yml.
     "force_release": Option(values.not_a_switch, READING | {"deploy", "provision"}),
     "deploy_lock_wait_seconds": Option(values.not_a_whole),
-    "deploy_batches": Option(_batches),
-    "deploy_on_batch_failure": Option(_keep_or_rollback),
-    "rollback_to": Option(_text, frozenset({"rollback"})),
-    "remove_host": Option(_text, frozenset({"remove"})),
+    "deploy_batches": Option(_no_batches),
+    "deploy_on_batch_failure": Option(_no_choice),
+    "rollback_to": Option(_no_text, frozenset({"rollback"})),
+    "remove_host": Option(_no_text, frozenset({"remove"})),
     "remove_prove": Option(values.not_a_switch),
     "remove_wait_seconds": Option(values.not_a_whole),
-    "evict_worker": Option(_text, frozenset({"evict"})),
-    "evict_name": Option(_text, frozenset({"evict"})),
-    "diagnose_since": Option(_since, frozenset({"diagnose"})),
-    "new_host": Option(_text),
-    "new_address": Option(_text),
-    "new_user": Option(_text),
-    "new_port": Option(_port),
-    "new_agent_name": Option(_text),
-    "new_app": Option(_text),
-    "new_inventory": Option(_text),
+    "evict_worker": Option(_no_text, frozenset({"evict"})),
+    "evict_name": Option(_no_text, frozenset({"evict"})),
+    "diagnose_since": Option(_no_since, frozenset({"diagnose"})),
+    "new_host": Option(_no_text),
+    "new_address": Option(_no_text),
+    "new_user": Option(_no_text),
+    "new_port": Option(_no_port),
+    "new_agent_name": Option(_no_text),
+    "new_app": Option(_no_text),
+    "new_inventory": Option(_no_text),
 }
 NEW = "new_"
 # What people write who remember half of a name; on the command line only, since an inventory has names of its own.
@@ -112,23 +115,25 @@ HALVES = {
 }
 
 
-def problems(hostvars: Mapping[str, Any], hosts: Iterable[str], given: Iterable[str], playbook: str) -> list[str]:
-    """Return what is wrong with each option: once where it is given with ``-e``, else for each host whose inventory sets it."""
+def option_problems(hostvars: HostVars, hosts: Iterable[str], given: Iterable[str], playbook: str) -> list[str]:
+    """Return what is wrong with each option: once where ``-e`` gives it, else for each host whose inventory sets it."""
     known, names = list(hosts), set(given)
-    found = [text for name in sorted(names) for text in of_command_line(name, playbook)]
+    found = [text for name in sorted(names) for text in command_line_problems(name, playbook)]
     for name, option in OPTIONS.items():
         for host in known[:1] if name in names else known:
-            found += [about(name, host, name in names) + text for text in wrong(hostvars[host], name, option)]
+            place = option_place(name, host, name in names)
+            found += [place + text for text in option_value_problems(hostvars[host], name, option)]
     return found
 
 
-def about(name: str, host: str, given: bool) -> str:
+def option_place(name: str, host: str, given: bool) -> str:
     return f"{name} (given with -e) " if given else f"{host}: {name} "
 
 
-def of_command_line(name: str, playbook: str) -> Iterator[str]:
+def command_line_problems(name: str, playbook: str) -> Iterator[str]:
     if name == WITHOUT_VALUE:
-        yield "-e has a word without a value, expected name=value, such as -e dry_run=true. Correct it on the command line"
+        expected = "name=value, such as -e dry_run=true"
+        yield f"-e has a word without a value, expected {expected}. Correct it on the command line"
     option = OPTIONS.get(name)
     if option and playbook and playbook not in option.playbooks:
         fitting = ", ".join(f"{one}.yml" for one in sorted(option.playbooks))
@@ -136,7 +141,7 @@ def of_command_line(name: str, playbook: str) -> Iterator[str]:
         yield f"{name} (given with -e) is nothing that {playbook}.yml knows, expected it with {fitting} only. {remedy}"
 
 
-def wrong(variables: Mapping[str, Any], name: str, option: Option) -> Iterator[str]:
+def option_value_problems(variables: Variables, name: str, option: Option) -> Iterator[str]:
     try:
         if name not in variables:
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a host's API is asked for a room with an agent, and which lines its worker then has to log: as the inventory says. Pure."""
+"""How the inventory says that a host's API is asked for a room with an agent, and what its worker then logs. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..common import values
 from ..common.merge import plain
+from ..livekit.probe import ApiRequest
 from . import environment
-from .placement import value_of
+from .placement import role_value
+from .variables import HostVars, Variables
 
 VARIABLE, PATTERNS = "verification_preview", "verification_log_patterns"
 # What a request may say, with what holds where it does not.
@@ -61,22 +63,32 @@ class Preview:
     own_site: bool
     headers: Mapping[str, str] = field(repr=False)
 
-    def request(self) -> dict[str, Any]:
-        """As ``livekit_dispatch`` takes it."""
-        keys = {f"{name}_key": key for name, key in self.where.items()}
-        tls = {"server_name": self.server_name, "ca_file": self.ca_file, "validate_certs": self.validate_certs}
-        return {"url": self.url, "method": self.method, "headers": dict(self.headers), "body": self.body, **keys, **tls}
+    def request(self) -> ApiRequest:
+        """Return the request as ``livekit_dispatch`` takes it."""
+        return {
+            "url": self.url,
+            "method": self.method,
+            "headers": dict(self.headers),
+            "body": self.body,
+            "room_key": self.where["room"],
+            "dispatch_key": self.where["dispatch"],
+            "agent_name_key": self.where["agent_name"],
+            "server_name": self.server_name,
+            "ca_file": self.ca_file,
+            "validate_certs": self.validate_certs,
+        }
 
     def slot_request(self) -> dict[str, Any]:
-        """The same on the host itself, before the proxy knows of the API: as ``api_answer_info`` takes it."""
+        """Return the request on the host itself, before the proxy knows of the API: as ``api_answer_info`` takes it."""
         as_json = isinstance(self.body, dict | list)
         body = {} if self.body is None else {"body": self.body, "body_format": "json" if as_json else "raw"}
         return {"path": self.path, "method": self.method, "headers": dict(self.headers), **body}
 
     def host_request(self) -> dict[str, Any]:
-        """The same as a host sends it to its own proxy, or to the address that the inventory gives: as ``api_answer_info`` takes it.
+        """Return the request as a host sends it to its own proxy, or to the address that the inventory gives.
 
-        Whose certificate a site shows on its own loopback address proves nothing, and the authority's file is on the controller.
+        ``api_answer_info`` takes it. Whose certificate a site shows on its own loopback address proves nothing, and the
+        authority's file is on the controller.
         """
         parts = urlsplit(self.url)
         secure = parts.scheme == "https"
@@ -88,19 +100,19 @@ class Preview:
         return {"host": LOOPBACK if self.own_site else str(parts.hostname), "port": port, "preview": asked}
 
 
-def wanted(variables: Mapping[str, Any]) -> bool:
-    """Whether a host's API is asked at all."""
+def wanted(variables: Variables) -> bool:
+    """Return whether a host's API is asked at all."""
     found = plain(variables.get(VARIABLE, True))
     return isinstance(found, dict) or bool(boolean(found, strict=False))
 
 
-def settings(variables: Mapping[str, Any]) -> dict[str, Any]:
+def settings(variables: Variables) -> dict[str, Any]:
     found = plain(variables.get(VARIABLE, True))
     return {**KEYS, **(found if isinstance(found, dict) else {})}
 
 
-def of(variables: Mapping[str, Any], host: str) -> Preview:
-    """The request of a host through its proxy: of the site that this project writes, unless ``url`` says where."""
+def of(variables: Variables, host: str) -> Preview:
+    """Return the request of a host through its proxy, to the site that this project writes unless there is ``url``."""
     said = settings(variables)
     first = (str(variables.get("api_proxy_server_name") or "").split() or [""])[0]
     url = said["url"] or f"{site(variables, host)}{said['path']}"
@@ -120,12 +132,12 @@ def of(variables: Mapping[str, Any], host: str) -> Preview:
     )
 
 
-def site(variables: Mapping[str, Any], host: str) -> str:
+def site(variables: Variables, host: str) -> str:
     address = str(variables.get("ansible_host") or host)
     address = f"[{address}]" if ":" in address else address
-    if value_of(variables, "api_proxy_certificate"):
-        return f"https://{address}:{value_of(variables, 'api_proxy_https_port')}"
-    return f"http://{address}:{value_of(variables, 'api_proxy_listen_port')}"
+    if role_value(variables, "api_proxy_certificate"):
+        return f"https://{address}:{role_value(variables, 'api_proxy_https_port')}"
+    return f"http://{address}:{role_value(variables, 'api_proxy_listen_port')}"
 
 
 def path_of(url: str) -> str:
@@ -133,7 +145,7 @@ def path_of(url: str) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def patterns(variables: Mapping[str, Any]) -> list[Pattern]:
+def patterns(variables: Variables) -> list[Pattern]:
     found = plain(variables.get(PATTERNS) or [])
     return [Pattern(**one) if isinstance(one, dict) else Pattern(str(one)) for one in found]
 
@@ -141,27 +153,28 @@ def patterns(variables: Mapping[str, Any]) -> list[Pattern]:
 # --- what is wrong with it -------------------------------------------------------------------------------------------
 
 
-def problems(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
-    """What an inventory says of previews that cannot be done, without a value: one may be secret."""
-    return [f"{host}: {text}. Correct it in the inventory" for host in hosts for text in of_host(hostvars[host])]
+def preview_problems(hostvars: HostVars, hosts: Iterable[str]) -> list[str]:
+    """Return what an inventory says of previews that cannot be done, without a value: one may be secret."""
+    found = [(host, text) for host in hosts for text in host_preview_problems(hostvars[host])]
+    return [f"{host}: {text}. Correct it in the inventory" for host, text in found]
 
 
-def of_host(variables: Mapping[str, Any]) -> Iterator[str]:
+def host_preview_problems(variables: Variables) -> Iterator[str]:
     try:
         said, found = plain(variables.get(VARIABLE, True)), plain(variables.get(PATTERNS) or [])
     except Exception as error:  # what fails to template may quote a secret
         yield f"{VARIABLE} or {PATTERNS} cannot be read ({type(error).__name__}), expected values"
         return
     if isinstance(said, dict):
-        yield from of_request(said)
-        yield from of_texts(variables[VARIABLE])
+        yield from request_problems(said)
+        yield from text_problems(variables[VARIABLE])
     elif values.switch(said) is None:
         yield f"{VARIABLE} is no request, expected true, false or a dict with some of {', '.join(KEYS)}"
     for one in found if isinstance(found, list) else []:
-        yield from of_pattern(one)
+        yield from pattern_problems(one)
 
 
-def of_request(said: Mapping[str, Any]) -> Iterator[str]:
+def request_problems(said: Mapping[str, Any]) -> Iterator[str]:
     if unknown := sorted(set(said) - set(KEYS)):
         yield f"{VARIABLE} has {', '.join(unknown)}, expected some of {', '.join(KEYS)}"
     if str(said.get("method", "POST")).upper() not in METHODS:
@@ -174,9 +187,10 @@ def of_request(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"{VARIABLE}.headers is no dict, expected names and values"
 
 
-def of_texts(said: Mapping[str, Any]) -> Iterator[str]:
+def text_problems(said: Mapping[str, Any]) -> Iterator[str]:
     """Refuse what YAML has read as something else than the text that was written; headers without their values."""
-    texts = {key: said[key] for key in ("method", "path", "url", "room", "dispatch", "agent_name", "ca_file") if key in said}
+    names = ("method", "path", "url", "room", "dispatch", "agent_name", "ca_file")
+    texts = {key: said[key] for key in names if key in said}
     headers = said.get("headers", {}) if isinstance(said.get("headers", {}), Mapping) else {}
     found = [*environment.not_texts(texts, VARIABLE), *environment.not_texts(headers, f"{VARIABLE}.headers")]
     found += environment.untextual({key: said[key] for key in ("headers", "body") if key in said}, VARIABLE)
@@ -185,9 +199,10 @@ def of_texts(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"{VARIABLE}.validate_certs is {values.shown(check)}, expected true or false"
 
 
-def of_pattern(one: Any) -> Iterator[str]:
+def pattern_problems(one: Any) -> Iterator[str]:
     if isinstance(one, dict) and not ("pattern" in one and set(one) <= {"pattern", "deadline_seconds"}):
-        yield f"{PATTERNS} has a dict with {', '.join(sorted(one))}, expected pattern and, if it has to be, deadline_seconds"
+        expected = "pattern and, if it has to be, deadline_seconds"
+        yield f"{PATTERNS} has a dict with {', '.join(sorted(one))}, expected {expected}"
         return
     text = str(one["pattern"] if isinstance(one, dict) else one)
     seconds = one.get("deadline_seconds", PATTERN_SECONDS) if isinstance(one, dict) else PATTERN_SECONDS
@@ -200,10 +215,10 @@ def of_pattern(one: Any) -> Iterator[str]:
 
 
 def media_remedy(host: str, url: str = "") -> str:
-    """What to do where the agent of a job on a host is in its room and its media do not get through."""
+    """Return what to do where the agent of a job on a host is in its room and its media do not get through."""
     server = urlsplit(url).hostname or "the LiveKit server"
     return (
-        f"A firewall between {host} and {server} drops the media. Let {host} reach the media ports of {server}: UDP (rtc.udp_port, or "
-        "rtc.port_range_start to rtc.port_range_end, 50000 to 60000 where nothing is set) or TCP (rtc.tcp_port, 7881), and check the "
-        "address that the server gives out (rtc.node_ip, rtc.use_external_ip)"
+        f"A firewall between {host} and {server} drops the media. Let {host} reach the media ports of {server}: UDP "
+        "(rtc.udp_port, or rtc.port_range_start to rtc.port_range_end, 50000 to 60000 where nothing is set) or TCP "
+        "(rtc.tcp_port, 7881), and check the address that the server gives out (rtc.node_ip, rtc.use_external_ip)"
     )

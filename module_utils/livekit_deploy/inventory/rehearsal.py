@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the inventory gives to rehearsals."""
+"""What a rehearsal's job gets from the inventory. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from ..common import values
 from . import environment
+from .variables import HostVars
+
+METADATA = "livekit_agent_rehearsal_metadata"
 
 
-def rehearsal_problems(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
-    """Hosts whose metadata for a rehearsal cannot be sent: found before anything is touched, and not in the middle."""
+def rehearsal_problems(hostvars: HostVars, hosts: Iterable[str]) -> list[str]:
+    """Return hosts whose metadata for a rehearsal cannot be sent: found before anything is touched."""
     problems = []
     for host in hosts:
         try:
-            given = hostvars[host].get("livekit_agent_rehearsal_metadata") or {}
-            read = [f"{host}: {one}" for one in environment.untextual(given, "livekit_agent_rehearsal_metadata")]
-            problems += [f"{one}, expected a text: {values.QUOTES}" for one in read]
-            json.dumps(None if read else given)
+            given = hostvars[host].get(METADATA) or {}
+            found = [f"{host}: {one}" for one in environment.untextual(given, METADATA)]
+            problems += [f"{one}, expected a text: {values.QUOTES}" for one in found]
+            json.dumps(None if found else given)
         except Exception:
-            problems.append(f"{host}: livekit_agent_rehearsal_metadata cannot be written as JSON, expected a plain dict. Correct it")
+            problems.append(f"{host}: {METADATA} cannot be written as JSON, expected a plain dict. Correct it")
     return problems

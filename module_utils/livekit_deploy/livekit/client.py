@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
-import ssl
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, NamedTuple, TypedDict, TypeVar
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ..common.text import parsed_object
+from .errors import LiveKitError, answer_error, connection_error, http_url
 
 IMPORT_ERROR: str | None = None
 try:
@@ -33,162 +31,58 @@ except ImportError:
 
 MAX_IN_FLIGHT = 64
 READ_TRIES = 3
-# Each request has a token of its own, which is used at once; LiveKit's own default is 6 h. A server's clock may be somewhat ahead.
+# Each request has a token of its own, which is used at once; LiveKit's own default is 6 h.
+# A server's clock may be somewhat ahead.
 TOKEN_LIFE = timedelta(minutes=1)
 BODY_BYTES = 8 * 2**20
-SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
-PASSING_CODES = frozenset({"internal", "unavailable", "deadline_exceeded", "resource_exhausted", "aborted"})
 JOB_STATUS = {0: "JS_PENDING", 1: "JS_RUNNING", 2: "JS_SUCCESS", 3: "JS_FAILED", 4: "JS_CANCELLED"}
 
 
-class LiveKitError(Exception):
-    """Something that can be told to a person: what was found, what was expected, what to do."""
+class Job(TypedDict):
+    """A job of a dispatch, as the server lists it."""
 
-    def __init__(self, kind: str, found: str, expected: str, remedy: str, passing: bool = False) -> None:
-        super().__init__(f"{found}; expected {expected}; {remedy}")
-        self.kind = kind
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
-        self.passing = passing
-
-    def as_dict(self) -> dict[str, str]:
-        return {"kind": self.kind, "found": self.found, "expected": self.expected, "remedy": self.remedy}
+    id: str
+    worker_id: str  # empty where nobody has it yet, and always with LiveKit servers before 1.9.1
+    status: str  # JS_PENDING and so on
+    identity: str  # of the agent in the room
 
 
-def http_url(url: str) -> str:
-    """The address for HTTP requests of a LiveKit URL, or a LiveKitError."""
-    try:
-        parts = urlsplit(url.strip())
-        valid = parts.scheme.lower() in SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid:
-        raise LiveKitError(
-            "url",
-            f"{shown_url(url)!r} is no address of a LiveKit server",
-            "ws://, wss://, http:// or https:// and a host",
-            "correct the URL",
-        )
-    return urlunsplit((SCHEMES[parts.scheme.lower()], parts.netloc, parts.path.rstrip("/"), "", ""))
+class Dispatch(TypedDict):
+    """A dispatch of a room: all that the decisions need."""
+
+    id: str
+    agent_name: str  # empty for the one that the server makes itself
+    jobs: list[Job]
 
 
-def shown_url(url: str) -> str:
-    """The URL without what may be secret in it."""
-    before, at, after = url.rpartition("@")
-    return f"{before.partition('://')[0]}://{after}".split("?")[0] if at else url.split("?")[0]
+class SipRule(TypedDict):
+    """A rule for calls by phone."""
+
+    id: str
+    name: str
+    agents: list[str]  # names that it dispatches to
+    trunks: list[str]  # ids
 
 
-def why_unauthorized(text: str) -> str:
-    """key, secret or clock: which of them a 401 answer is about. The answer may hold a token: never show it."""
-    lowered = text.lower()
-    if "invalid api key" in lowered:
-        return "key"
-    if "not valid yet" in lowered or "expired" in lowered or "before issued" in lowered or "(nbf)" in lowered:
-        return "clock"
-    return "secret" if "signature" in lowered or "cryptographic" in lowered or "invalid token" in lowered else "key"
+class ServerAnswer(TypedDict):
+    """One ListRooms that the server answered, as ``livekit_server_info`` returns it."""
+
+    reachable: bool
+    key_accepted: bool
+    rooms: int  # how many live
+    seconds: float  # how long the answer took
 
 
-def error_of_unauthorized(url: str, text: str) -> LiveKitError:
-    kind = why_unauthorized(text)
-    found, expected, remedy = {
-        "key": (
-            "does not know the API key (HTTP 401)",
-            "an API key of this server",
-            "set livekit_api_key to a key in this server's configuration, or correct the URL",
-        ),
-        "secret": (
-            "refuses the API secret (HTTP 401): the signature does not match its key",
-            "the secret that belongs to the API key",
-            "correct livekit_api_secret in the vault",
-        ),
-        "clock": (
-            "refuses the token for its time (HTTP 401)",
-            "clocks of this machine and of the server that agree",
-            "synchronise the clock of this machine (timedatectl) and of the server",
-        ),
-    }[kind]
-    return LiveKitError(kind, f"{shown_url(url)} {found}", expected, remedy)
+class RoomAgent(NamedTuple):
+    """The agent that a new room dispatches to."""
+
+    name: str
+    metadata: str
+    deployment: str = ""
 
 
-def error_of_answer(url: str, status: int, content_type: str, body: bytes) -> LiveKitError:
-    """What an HTTP answer that is no success of the LiveKit API says."""
-    text = body[:2000].decode("utf-8", "replace")
-    if status == 401:
-        return error_of_unauthorized(url, text)
-    code, message = twirp_error(text) if "json" in content_type else ("", "")
-    if not code:
-        what = f"{shown_url(url)} answers HTTP {status} ({content_type or 'no content type'})"
-        expected = "the API of a LiveKit server"
-        return LiveKitError(
-            "not_livekit",
-            what,
-            expected,
-            "correct the URL, or the proxy in front of the server",
-            passing=status in (502, 503, 504),
-        )
-    found = f"{shown_url(url)} answers {code}: {message} (HTTP {status})"
-    if status == 403:
-        return LiveKitError("permission", found, "a key that may create rooms and dispatches", "use an API key with full rights")
-    passing = code in PASSING_CODES or status in (502, 503, 504)
-    return LiveKitError(
-        code,
-        found,
-        "an answer without error",
-        "run it again; if it stays, read the LiveKit server's log",
-        passing=passing,
-    )
-
-
-def twirp_error(text: str) -> tuple[str, str]:
-    """Code and message of a Twirp error; empty when the text is none."""
-    data = parsed_object(text)
-    if not isinstance(data.get("code"), str):
-        return "", ""
-    return data["code"], str(data.get("msg", ""))
-
-
-def error_of_connection(url: str, error: BaseException, expected: str = "a LiveKit server that answers") -> LiveKitError:
-    """What a failed connection says; the kinds are unreachable, dns, timeout, tls."""
-    where = shown_url(url)
-    cause = getattr(error, "os_error", None) or error
-    if isinstance(error, TimeoutError):
-        return LiveKitError(
-            "timeout",
-            f"{where} does not answer in time",
-            expected,
-            "check the address, the port and the firewall between",
-            passing=True,
-        )
-    if isinstance(cause, socket.gaierror):
-        return LiveKitError("dns", f"the host name of {where} does not resolve", expected, "correct the URL or the name service")
-    if isinstance(cause, ssl.SSLError) or "ssl" in type(error).__name__.lower() or "certificate" in type(error).__name__.lower():
-        return LiveKitError(
-            "tls",
-            f"no TLS connection to {where}: {cause}",
-            expected,
-            "use ws:// or http:// for a server without TLS, else correct the certificate",
-        )
-    if isinstance(cause, ConnectionRefusedError):
-        return LiveKitError(
-            "unreachable",
-            f"{where} refuses the connection",
-            expected,
-            "start the server, or correct address and port",
-            passing=True,
-        )
-    text = str(cause).strip() or type(cause).__name__
-    return LiveKitError(
-        "unreachable",
-        f"no connection to {where}: {text}",
-        expected,
-        "check the address, the port and the network between",
-        passing=True,
-    )
-
-
-async def body_of(response: Any) -> bytes:
-    """What a server answers, at most 8 MiB: of a fleet's rooms less; within the session's total time."""
+async def answer_body(response: Any) -> bytes:
+    """Return what a server answers, within the session's total time. 8 MiB are more than a fleet's rooms need."""
     body = bytearray()
     async for block in response.content.iter_chunked(64 * 1024):
         body += block
@@ -197,10 +91,10 @@ async def body_of(response: Any) -> bytes:
     return bytes(body)
 
 
-def proxy_of(url: str) -> str | None:
-    """The proxy of this machine's environment through which a server is reached; none for an address of this machine or its networks.
+def environment_proxy(url: str) -> str | None:
+    """Return the proxy that this machine's environment names for a server; none for an address of its own networks.
 
-    ``trust_env`` of aiohttp is not used: it takes passwords out of ``~/.netrc`` too, and hosts are never asked through a proxy.
+    ``trust_env`` of aiohttp is not used: it takes passwords out of ``~/.netrc``. Hosts are never asked through a proxy.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -225,73 +119,70 @@ class Connection:
     gate: asyncio.Semaphore
     proxy: str | None = None
 
-    async def post(self, service: str, method: str, message: Any, answer: Any, *, sip_admin: bool = False, **grants: Any) -> Any:
-        """One call of the API: the decoded answer, or a LiveKitError."""
-        address = f"{http_url(self.url)}/twirp/livekit.{service}/{method}"
+    async def post(self, call: str, message: Any, answer: Any, *, sip_admin: bool = False, **grants: Any) -> Any:
+        """Return the decoded answer of a call such as ``RoomService/ListRooms``, or raise a LiveKitError."""
+        address = f"{http_url(self.url)}/twirp/livekit.{call}"
         access = api.AccessToken(self.key, self.secret).with_grants(api.VideoGrants(**grants)).with_ttl(TOKEN_LIFE)
         token = (access.with_sip_grants(api.SIPGrants(admin=True)) if sip_admin else access).to_jwt()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
         async with self.gate:
             try:
-                sent = {"data": message.SerializeToString(), "headers": headers, "allow_redirects": False, "proxy": self.proxy}
-                async with self.session.post(address, **sent) as response:
-                    status, kind, body = (
-                        response.status,
-                        response.headers.get("Content-Type", ""),
-                        await body_of(response),
-                    )
+                options = {"headers": headers, "allow_redirects": False, "proxy": self.proxy}
+                async with self.session.post(address, data=message.SerializeToString(), **options) as response:
+                    status, kind = response.status, response.headers.get("Content-Type", "")
+                    body = await answer_body(response)
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise error_of_connection(self.url, error) from None
+                raise connection_error(self.url, error) from None
         if status != 200 or "protobuf" not in kind:
-            raise error_of_answer(self.url, status, kind, body)
+            raise answer_error(self.url, status, kind, body)
         try:
             return answer.FromString(body)
         except DecodeError:
-            raise error_of_answer(self.url, status, "an answer that cannot be read", b"") from None
+            raise answer_error(self.url, status, "an answer that cannot be read", b"") from None
 
     async def rooms(self) -> list[str]:
-        """Names of the rooms that live, newest first."""
-        answer = await self.post("RoomService", "ListRooms", api.ListRoomsRequest(), api.ListRoomsResponse, room_list=True)
+        """Return the names of the rooms that live, newest first."""
+        answer = await self.post("RoomService/ListRooms", api.ListRoomsRequest(), api.ListRoomsResponse, room_list=True)
         return [room.name for room in sorted(answer.rooms, key=lambda room: room.creation_time, reverse=True)]
 
-    async def list_rooms(self) -> int:
-        return len(await self.rooms())
-
-    async def sip_dispatch_rules(self) -> list[dict[str, Any]]:
-        """Which agents the rules for calls by phone name. A server without SIP answers an error."""
+    async def sip_dispatch_rules(self) -> list[SipRule]:
+        """Return the rules for calls by phone. A server without SIP answers an error."""
         request = api.ListSIPDispatchRuleRequest()
-        answer = await self.post("SIP", "ListSIPDispatchRule", request, api.ListSIPDispatchRuleResponse, sip_admin=True)
+        answer = await self.post("SIP/ListSIPDispatchRule", request, api.ListSIPDispatchRuleResponse, sip_admin=True)
         return [plain_rule(rule) for rule in answer.items]
 
-    async def create_room(self, room: str, empty_timeout: int, agent_name: str, metadata: str, deployment: str = "") -> None:
-        """A room of its own with one dispatch. Not repeated on trouble: a room's name is never used twice."""
-        agent = api.RoomAgentDispatch(agent_name=agent_name, metadata=metadata, deployment=deployment)
-        request = api.CreateRoomRequest(name=room, empty_timeout=empty_timeout, departure_timeout=5, agents=[agent])
-        await self.post("RoomService", "CreateRoom", request, api.Room, room_create=True)
+    async def create_room(self, room: str, empty_timeout: int, agent: RoomAgent) -> None:
+        """Create a room with one dispatch. It is not repeated after a failure: a room's name is never used twice."""
+        name, metadata, deployment = agent
+        wanted = api.RoomAgentDispatch(agent_name=name, metadata=metadata, deployment=deployment)
+        request = api.CreateRoomRequest(name=room, empty_timeout=empty_timeout, departure_timeout=5, agents=[wanted])
+        await self.post("RoomService/CreateRoom", request, api.Room, room_create=True)
 
-    async def list_dispatch(self, room: str) -> list[dict[str, Any]]:
-        """The room's dispatches as plain data."""
-        request = api.ListAgentDispatchRequest(room=room)
-        answer = await self.post("AgentDispatchService", "ListDispatch", request, api.ListAgentDispatchResponse, room_admin=True, room=room)
+    async def list_dispatch(self, room: str) -> list[Dispatch]:
+        """Return the room's dispatches."""
+        request, call = api.ListAgentDispatchRequest(room=room), "AgentDispatchService/ListDispatch"
+        answer = await self.post(call, request, api.ListAgentDispatchResponse, room_admin=True, room=room)
         return [plain_dispatch(dispatch) for dispatch in answer.agent_dispatches]
 
     async def delete_dispatch(self, room: str, dispatch_id: str) -> None:
         request = api.DeleteAgentDispatchRequest(dispatch_id=dispatch_id, room=room)
-        await self.post("AgentDispatchService", "DeleteDispatch", request, api.AgentDispatch, room_admin=True, room=room)
+        call = "AgentDispatchService/DeleteDispatch"
+        await self.post(call, request, api.AgentDispatch, room_admin=True, room=room)
 
     async def participants(self, room: str) -> dict[str, bool]:
-        """All who are in the room, by identity: whether the media connection of each stands. The list has them before it does."""
-        request = api.ListParticipantsRequest(room=room)
-        answer = await self.post("RoomService", "ListParticipants", request, api.ListParticipantsResponse, room_admin=True, room=room)
+        """Return for each identity in the room whether its media connection stands. The list has it before that."""
+        request, call = api.ListParticipantsRequest(room=room), "RoomService/ListParticipants"
+        answer = await self.post(call, request, api.ListParticipantsResponse, room_admin=True, room=room)
         return {one.identity: one.state == api.ParticipantInfo.ACTIVE for one in answer.participants}
 
     async def delete_room(self, room: str) -> None:
-        await self.post("RoomService", "DeleteRoom", api.DeleteRoomRequest(room=room), api.DeleteRoomResponse, room_create=True)
+        request = api.DeleteRoomRequest(room=room)
+        await self.post("RoomService/DeleteRoom", request, api.DeleteRoomResponse, room_create=True)
 
 
-def plain_dispatch(dispatch: Any) -> dict[str, Any]:
-    """A dispatch of the server's answer as plain data: all that the decisions need."""
-    jobs = [
+def plain_dispatch(dispatch: Any) -> Dispatch:
+    """Return a dispatch of the server's answer as plain data."""
+    jobs: list[Job] = [
         {
             "id": job.id,
             "worker_id": job.state.worker_id,
@@ -303,15 +194,15 @@ def plain_dispatch(dispatch: Any) -> dict[str, Any]:
     return {"id": dispatch.id, "agent_name": dispatch.agent_name, "jobs": jobs}
 
 
-def plain_rule(rule: Any) -> dict[str, Any]:
-    """A SIP dispatch rule of the server's answer as plain data."""
+def plain_rule(rule: Any) -> SipRule:
+    """Return a rule of the server's answer as plain data."""
     agents = [agent.agent_name for agent in rule.room_config.agents]
     return {"id": rule.sip_dispatch_rule_id, "name": rule.name, "agents": agents, "trunks": list(rule.trunk_ids)}
 
 
 @asynccontextmanager
 async def connect(url: str, key: str, secret: str, timeout_seconds: float) -> AsyncIterator[Connection]:
-    """A connection that is closed at the end, whatever happens."""
+    """Yield a connection that is closed at the end, whatever happens."""
     http_url(url)
     if not key or not secret:
         raise LiveKitError(
@@ -322,27 +213,28 @@ async def connect(url: str, key: str, secret: str, timeout_seconds: float) -> As
         )
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield Connection(url, key, secret, session, asyncio.Semaphore(MAX_IN_FLIGHT), proxy_of(http_url(url)))
+        gate, proxy = asyncio.Semaphore(MAX_IN_FLIGHT), environment_proxy(http_url(url))
+        yield Connection(url, key, secret, session, gate=gate, proxy=proxy)
 
 
 T = TypeVar("T")
 
 
-async def read(call: Callable[[], Awaitable[T]], tries: int = READ_TRIES) -> T:
+async def retried(call: Callable[[], Awaitable[T]], tries: int = READ_TRIES) -> T:
     """Repeat a read on the server's passing errors (about one ListDispatch in a thousand answers one)."""
     for left in range(tries - 1, -1, -1):
         try:
             return await call()
-        except LiveKitError as trouble:
-            if not trouble.passing or not left:
+        except LiveKitError as failure:
+            if not failure.passing or not left:
                 raise
             await asyncio.sleep(0.1)
     raise AssertionError("tries must be at least 1")
 
 
-async def look_at_server(url: str, key: str, secret: str, timeout_seconds: float) -> dict[str, Any]:
-    """One ListRooms: the server is reachable and accepts the key, or a LiveKitError."""
+async def look_at_server(url: str, key: str, secret: str, timeout_seconds: float) -> ServerAnswer:
+    """Return what one ListRooms shows: the server is reachable and accepts the key. Else raise a LiveKitError."""
     started = time.monotonic()
     async with connect(url, key, secret, timeout_seconds) as connection:
-        rooms = await connection.list_rooms()
+        rooms = len(await connection.rooms())
     return {"reachable": True, "key_accepted": True, "rooms": rooms, "seconds": round(time.monotonic() - started, 3)}

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import commands, ids
+from ..inventory.addresses import normalised_url
 from ..inventory.placement import placement_problems
-from ..inventory.problems import inventory_problems, name_problems, normalised_url, pool_problems, read_host, server_problems
+from ..inventory.pools import name_problems, pool_problems, server_problems
+from ..inventory.problems import inventory_problems
+from ..inventory.settings import read_settings
 from ..play import access
 from ..play.run import RELEASES, WORKERS, HostRun, Runs
 from ..proof.verdicts import GOOD
@@ -68,7 +71,7 @@ EVIDENCE = (
 
 def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_hosts: Sequence[str]) -> list[str]:
     """Why nothing can be looked at. Conflicts between hosts are no reason: to end one is what evicting is for."""
-    read = [read_host(name, hostvars[name])[0] for name in group_hosts]
+    read = [read_settings(name, hostvars[name])[0] for name in group_hosts]
     conflicts = {*pool_problems(read), *name_problems(read), *placement_problems(hostvars, group_hosts)}
     problems = [problem for problem in inventory_problems(hostvars, group_hosts) if problem not in conflicts]
     return problems + server_problems(hostvars, [name for name in run_hosts if name in group_hosts])

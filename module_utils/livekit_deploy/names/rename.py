@@ -9,7 +9,7 @@ from typing import Any
 
 from ..common.commands import Playbooks
 from ..inventory import placement
-from ..inventory.problems import read_host
+from ..inventory.settings import read_settings
 from ..play.run import LEFT, REMOVED, SHARERS, HostRun, Runs, host_asked
 from ..proof import observations
 from ..release import adoption, records
@@ -199,14 +199,14 @@ def refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
 def leaving(runs: Runs, host: str) -> dict[str, dict[str, Any]]:
     """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
     found = runs[host].result(REMOVED).get("removal") or {}
-    names = [str(name) for name in found.get("agent_names") or []] or [read_host(host, runs[host].variables)[0].agent_name]
+    names = [str(name) for name in found.get("agent_names") or []] or [read_settings(host, runs[host].variables)[0].agent_name]
     return {host: {"before": [name for name in names if name], "now": None, "shared": False}}
 
 
 def sharers(runs: Runs, group: Sequence[str], host: str) -> list[str]:
     """The other hosts that may serve such a name: by their own name, or rolled back to their shared one."""
     names = set(leaving(runs, host)[host]["before"])
-    known = {other: read_host(other, runs[other].variables)[0] for other in group if other != host}
+    known = {other: read_settings(other, runs[other].variables)[0] for other in group if other != host}
     return [other for other, one in known.items() if {one.agent_name, one.shared_name} & names]
 
 
@@ -214,7 +214,9 @@ def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, dict[str, A
     """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
     run = runs[host]
     known: dict[str, dict[str, Any]] = {
-        other: {"agent_name": read_host(other, runs[other].variables)[0].agent_name, "worker_ids": []} for other in group if other != host
+        other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []}
+        for other in group
+        if other != host
     }
     for read in run.result(SHARERS).get("results") or []:
         other = host_asked(read)

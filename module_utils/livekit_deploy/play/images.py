@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..inventory.archives import archives_of
-from ..machine.image_archive import own_name
+from ..inventory.archives import ArchivedImages, archived_images, host_archives
 from .run import ARCHIVES, DIGESTS, HostRun, Runs
 
 
@@ -18,19 +17,15 @@ def digests(runs: Runs, hosts: Sequence[str]) -> dict[str, Any]:
     return next((result for result in found if result.get("digests") is not None), found[-1] if found else {})
 
 
-def archived(run: HostRun, app: str) -> dict[str, Any]:
+def archived(run: HostRun, app: str) -> ArchivedImages:
     """Of what was read: the names of a host's images by reference, the archives by those names, and why one could not be read."""
-    mine = archives_of(run.variables)
+    mine = host_archives(run.variables)
     answer = run.result(ARCHIVES)
     if not mine or answer.get("skipped"):
         return {"images": {}, "archives": {}, "unread": ""}
     if "archives" not in answer:
         return {"images": {}, "archives": {}, "unread": str(answer.get("msg") or "the image archives were not read")}
-    found = [one for one in answer["archives"] if mine.get(one["image"]) == one["path"]]
-    troubles = [one["trouble"] for one in found if one.get("trouble")]
-    names = {one["image"]: own_name(app, one["id"]) for one in found if not one.get("trouble")}
-    facts = {names[one["image"]]: {key: one[key] for key in ("path", "ids", "config", "tops")} for one in found if one["image"] in names}
-    return {"images": names, "archives": facts, "unread": " ".join(troubles)}
+    return archived_images([one for one in answer["archives"] if mine.get(one["image"]) == one["path"]], app)
 
 
 def named(runs: Runs, hosts: Sequence[str], host: str, app: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_the_documentation_names_every_result(capsys: pytest.CaptureFixture[str]
 
 def test_the_example_can_be_sent() -> None:
     task = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "x", livekit_dispatch.EXAMPLES))[0]
-    assert livekit_dispatch.dispatch.problems_of([{"kind": "probe", **p} for p in task["livekit_dispatch"]["probes"]]) == []
+    assert livekit_dispatch.probe_refusals([{"kind": "probe", **p} for p in task["livekit_dispatch"]["probes"]]) == []
 
 
 # --- sent by one call, looked for by another ---

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.livekit_deploy.inventory import compose
+from ansible.module_utils.livekit_deploy.inventory import compose, garbled
 from ansible.module_utils.livekit_deploy.release import records
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +37,7 @@ GOOD = ["Zk8-long-enough", "hunter2!", "postgres://app:s3cr3t@db/x", "correct ho
 
 def problems(**variables: Any) -> list[str]:
     hostvars = {"oslo-1": INVENTORY, "oslo-2": variables}
-    return [str(text) for text in FILTERS._garbled(hostvars, ["oslo-1", "oslo-2"])]
+    return [str(text) for text in garbled.garbled_problems(hostvars, ["oslo-1", "oslo-2"], FILTERS._project().words)]
 
 
 def of_secret(value: str) -> list[str]:

@@ -18,7 +18,7 @@ from ansible.module_utils.livekit_deploy.common import text, times
 from ansible.module_utils.livekit_deploy.fleet import report
 from ansible.module_utils.livekit_deploy.gather import access_log, evidence, server_log
 from ansible.module_utils.livekit_deploy.inventory import new_host
-from ansible.module_utils.livekit_deploy.livekit import client, dispatch
+from ansible.module_utils.livekit_deploy.livekit import errors, preview_request, probe
 from ansible.module_utils.livekit_deploy.machine import certificate, command, image_archive, logs, nginx, processes, sockets
 from ansible.module_utils.livekit_deploy.proof import server_evidence
 from ansible.module_utils.livekit_deploy.release import history, records
@@ -67,7 +67,8 @@ def read_worker(given_lines: list[str]) -> None:
 def read_server(given_lines: list[str]) -> None:
     found = server_log.read(given_lines, 1.8e9)
     json.dumps(found)
-    server_evidence.evidence([{**found, "host": "h"}], "a")
+    given: Any = {**found, "host": "h"}
+    server_evidence.name_evidence([given], "a")
     server_log.unsettled(found, ["a"], [])
 
 
@@ -128,9 +129,9 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "address": (processes.address_of, ()),
     "command line": (lambda given_text: processes.shown(given_text.split(" ")), ()),
     "listeners": (lambda given_text: list(sockets.parsed("heading\n" + given_text)), ()),
-    "Twirp error": (client.twirp_error, ()),
-    "room in a token": (dispatch.room_in, (client.LiveKitError,)),
-    "object": (dispatch.object_in, ()),
+    "Twirp error": (errors.twirp_error, ()),
+    "room in a token": (preview_request.room_name, (errors.LiveKitError,)),
+    "object": (probe.json_object, ()),
     "verdicts": (report.verdicts_of, ()),
     "openssl": (certificate.parsed, (ValueError,)),
     "nginx": (nginx.remedy, ()),

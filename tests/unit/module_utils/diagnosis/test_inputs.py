@@ -132,10 +132,10 @@ def test_a_suspect_outside_the_run_has_what_the_search_found(hostvars: Hostvars)
     [("", None), (None, None), ("30", NOW - 1800), (30, NOW - 1800), ("1.5", NOW - 90), ("2026-01-02T03:00:00Z", NOW - 600)],
 )
 def test_the_start_is_minutes_back_or_a_time(value: Any, seconds: float | None) -> None:
-    assert play_options.since_of(value, NOW) == seconds
+    assert play_options.since_seconds(value, NOW) == seconds
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "0", "2027-01-02T03:00:00Z", "2026-13-01", "nan"])
 def test_a_start_that_is_none_is_refused_with_what_is_expected(value: str) -> None:
     with pytest.raises(play_options.SinceError, match="expected minutes back"):
-        play_options.since_of(value, NOW)
+        play_options.since_seconds(value, NOW)

@@ -141,17 +141,17 @@ def test_storm_of_reconnects_keeps_the_latest_only() -> None:
 # --- what the logs say about one name ---
 
 
-def log(*lines: str, host: str = "server-1", start: bool = True, age: float = 3600.0) -> dict[str, Any]:
+def log(*lines: str, host: str = "server-1", start: bool = True, age: float = 3600.0) -> Any:
     first = [json.dumps({"ts": NOW - age, "msg": "starting LiveKit server"})] if start else []
     return {"host": host, **server_log.read([*first, *lines], NOW)}
 
 
 def test_no_log_is_no_evidence() -> None:
-    assert server_evidence.evidence([], "name-a") is None
+    assert server_evidence.name_evidence([], "name-a") is None
 
 
 def test_workers_of_the_name_count_whatever_their_job_type() -> None:
-    found = server_evidence.evidence(
+    found = server_evidence.name_evidence(
         [log(registered("AW_1", 9), registered("AW_2", 9, jobType="JT_PUBLISHER"), registered("AW_3", 9, "else"))], "name-a"
     )
     assert found is not None
@@ -159,13 +159,13 @@ def test_workers_of_the_name_count_whatever_their_job_type() -> None:
 
 
 def test_name_is_compared_to_the_letter() -> None:
-    found = server_evidence.evidence([log(registered("AW_1", 9, "Name-A"))], "name-a")
+    found = server_evidence.name_evidence([log(registered("AW_1", 9, "Name-A"))], "name-a")
     assert found is not None
     assert found.worker_ids == frozenset()
 
 
 def test_worker_that_left_is_recent_and_not_registered() -> None:
-    found = server_evidence.evidence([log(registered("AW_1", 50), closed("AW_1", 10))], "name-a")
+    found = server_evidence.name_evidence([log(registered("AW_1", 50), closed("AW_1", 10))], "name-a")
     assert found is not None
     (entry,) = found.recent
     assert (found.worker_ids, entry.registered, entry.left) == (frozenset(), pytest.approx(50, abs=0.01), pytest.approx(10, abs=0.01))
@@ -182,16 +182,14 @@ NODES: list[tuple[str, list[dict[str, Any]], int, bool, int, str]] = [
 
 
 @pytest.mark.parametrize(("logs", "nodes", "complete", "covered", "text"), [pytest.param(*rest, id=name) for name, *rest in NODES])
-def test_logs_decide_only_when_every_node_has_a_complete_one(
-    logs: list[dict[str, Any]], nodes: int, complete: bool, covered: int, text: str
-) -> None:
-    found = server_evidence.evidence(logs, "name-a", nodes)
+def test_logs_decide_only_when_every_node_has_a_complete_one(logs: list[Any], nodes: int, complete: bool, covered: int, text: str) -> None:
+    found = server_evidence.name_evidence(logs, "name-a", nodes)
     assert found is not None
     assert (found.complete, found.covered, text in found.trouble) == (complete, covered, True)
 
 
 def test_workers_of_all_nodes_are_taken_together() -> None:
-    found = server_evidence.evidence([log(registered("AW_1", 9)), log(registered("AW_2", 9), host="server-2")], "name-a", 2)
+    found = server_evidence.name_evidence([log(registered("AW_1", 9)), log(registered("AW_2", 9), host="server-2")], "name-a", 2)
     assert found is not None
     assert found.worker_ids == {"AW_1", "AW_2"}
 

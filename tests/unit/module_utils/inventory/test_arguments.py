@@ -114,7 +114,7 @@ def test_no_sentence_holds_a_value() -> None:
 
 
 def test_each_host_is_named_and_all_problems_are_told_at_once() -> None:
-    hostvars = {"a": {"sample_keep": "x", "sample_kep": 1}, "b": {"sample_keep": []}}
+    hostvars: Any = {"a": {"sample_keep": "x", "sample_kep": 1}, "b": {"sample_keep": []}}
     assert [found.split(" ")[:2] for found in argument_problems(hostvars, ["a", "b"], SPECS)] == [
         ["a:", "sample_keep"],
         ["a:", "sample_kep"],

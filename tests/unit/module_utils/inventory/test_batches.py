@@ -53,7 +53,7 @@ def test_no_host_is_no_batch() -> None:
     ],
 )
 def test_what_is_wrong_with_the_batches_of_an_inventory_is_told(values: list[dict[str, Any]], words: str) -> None:
-    found = batches.problems({"a": values[0], "b": values[1]}, ["a", "b"])
+    found = batches.batch_problems({"a": values[0], "b": values[1]}, ["a", "b"])
     assert words in " ".join(found) if words else found == []
 
 

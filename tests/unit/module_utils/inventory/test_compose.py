@@ -18,7 +18,7 @@ def service(**given: Any) -> dict[str, Any]:
 
 
 def problems(**variables: Any) -> list[str]:
-    return compose.problems({"a": variables}, ["a"])
+    return compose.compose_problems({"a": variables}, ["a"])
 
 
 def test_service_without_additions_is_hardened_and_has_what_the_release_decides() -> None:

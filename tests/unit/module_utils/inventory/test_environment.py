@@ -34,7 +34,7 @@ ORDINARY = ["agent_api_env", "livekit_agent_env"]
 
 def problems(text: str, **more: Any) -> list[str]:
     variables = {**yaml.safe_load(text), **more}
-    return list(compose.problems({"a": variables}, ["a"]))
+    return list(compose.compose_problems({"a": variables}, ["a"]))
 
 
 @pytest.mark.parametrize("variable", ORDINARY)
@@ -171,13 +171,13 @@ def test_a_date_in_a_command_is_refused() -> None:
     ],
 )
 def test_a_request_that_yaml_changes_is_refused(written: str, words: str) -> None:
-    (found,) = preview.problems({"a": yaml.safe_load(f"verification_preview: {written}")}, ["a"])
+    (found,) = preview.preview_problems({"a": yaml.safe_load(f"verification_preview: {written}")}, ["a"])
     assert words in found
 
 
 def test_a_request_of_texts_is_accepted() -> None:
     text = "verification_preview: {headers: {X-Time: '22:30'}, body: {count: 3, at: '2026-01-02', flag: true}, validate_certs: no}"
-    assert preview.problems({"a": yaml.safe_load(text)}, ["a"]) == []
+    assert preview.preview_problems({"a": yaml.safe_load(text)}, ["a"]) == []
 
 
 @pytest.mark.parametrize("written", ["{at: 2026-01-02}", "{on: 1}", "{deep: [{at: 2026-01-02}]}"])

@@ -10,8 +10,8 @@ from ansible.module_utils.livekit_deploy.inventory import hooks
 
 def test_hook_is_found_from_where_the_playbook_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert hooks.hooks_of({"before_switch": "a.yml"}, "before_switch") == [str(tmp_path / "a.yml")]
-    assert hooks.hooks_of({"before_switch": "a.yml"}, "after_switch") == []
+    assert hooks.hook_files({"before_switch": "a.yml"}, "before_switch") == [str(tmp_path / "a.yml")]
+    assert hooks.hook_files({"before_switch": "a.yml"}, "after_switch") == []
 
 
 def test_file_that_is_there_is_no_problem(tmp_path: Path) -> None:
@@ -35,12 +35,12 @@ def test_hook_that_would_be_skipped_in_silence_is_refused_once(given: object, sa
 @pytest.mark.parametrize("text", ["[]", "- {name: a, b: !vault c}", "$ANSIBLE_VAULT;1.1;AES256\n3333\n"])
 def test_list_of_tasks_is_no_problem(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yml").write_text(text)
-    assert hooks.problems_of({"on_failure": str(tmp_path / "a.yml")}) == []
+    assert hooks.host_hook_problems({"on_failure": str(tmp_path / "a.yml")}) == []
 
 
 @pytest.mark.parametrize(("text", "said"), [("[}", "found no YAML in"), ("name: a", "found no list in"), ("", "found no list in")])
 def test_file_that_would_end_the_run_in_the_midst_of_a_release_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "a.yml").write_text(text)
-    (problem,) = hooks.problems_of({"before_switch": str(tmp_path / "a.yml")})
+    (problem,) = hooks.host_hook_problems({"before_switch": str(tmp_path / "a.yml")})
     assert said in problem
     assert problem.endswith(f"for before_switch ({tmp_path}/a.yml), expected a list of tasks. Correct it")

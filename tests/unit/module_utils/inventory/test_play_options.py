@@ -37,7 +37,7 @@ ACCEPTED = [
 
 
 def problems(variables: dict[str, Any], playbook: str = "", given: bool = True) -> list[str]:
-    return play_options.problems({"a": variables, "b": variables}, ["a", "b"], variables if given else [], playbook)
+    return play_options.option_problems({"a": variables, "b": variables}, ["a", "b"], variables if given else [], playbook)
 
 
 @pytest.mark.parametrize(("name", "value", "words"), REFUSED)
@@ -103,6 +103,6 @@ class Undefined(dict[str, Any]):
 
 def test_a_value_that_fails_to_template_is_a_sentence_without_it() -> None:
     hostvars = {"a": Undefined(dry_run=0)}
-    assert play_options.problems(hostvars, ["a"], ["dry_run"], "deploy") == [
+    assert play_options.option_problems(hostvars, ["a"], ["dry_run"], "deploy") == [
         "dry_run (given with -e) cannot be read (ValueError), expected a value. Correct the expression"
     ]

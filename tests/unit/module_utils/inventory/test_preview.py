@@ -93,13 +93,13 @@ def test_pattern_has_a_deadline() -> None:
     ],
 )
 def test_request_that_cannot_be_made_is_refused(variables: dict[str, Any], words: str) -> None:
-    (problem,) = preview.problems({"a": variables}, ["a"])
+    (problem,) = preview.preview_problems({"a": variables}, ["a"])
     assert problem.startswith("a: ")
     assert words in problem
 
 
 def test_inventory_that_says_nothing_has_no_problem() -> None:
-    assert preview.problems({"a": {}}, ["a"]) == []
+    assert preview.preview_problems({"a": {}}, ["a"]) == []
 
 
 OWN = {"api_proxy_server_name": "api.example.com"}

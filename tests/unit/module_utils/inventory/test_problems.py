@@ -6,14 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.inventory.problems import (
-    inventory_problems,
-    is_documentation,
-    is_local,
-    nodes_of,
-    normalised_url,
-    server_problems,
-)
+from ansible.module_utils.livekit_deploy.inventory import problems as every
+from ansible.module_utils.livekit_deploy.inventory.addresses import is_documentation, is_local, node_count, normalised_url
+from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
+from ansible.module_utils.livekit_deploy.inventory.problems import CommandLine, Project, inventory_problems
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SECRET = "k3yOfAtLeast32Bytes-Qw7Zt1Yx9Lm4Pv2"
@@ -299,7 +295,7 @@ def test_two_servers(other: str) -> None:
     ],
 )
 def test_livekit_cloud_has_several_nodes_unless_the_inventory_says_otherwise(url: str, set_to: Any, nodes: int) -> None:
-    assert nodes_of(url, set_to) == nodes
+    assert node_count(url, set_to) == nodes
 
 
 @pytest.mark.parametrize(
@@ -511,3 +507,54 @@ def test_a_name_of_docker_desktop_is_refused_where_containers_do_not_know_it() -
         assert "Docker on Linux gives containers no address for host.docker.internal" in found
     mapped = {"extra_hosts": {"host.docker.internal": "host-gateway"}}
     assert problems(a=host("a", **url, livekit_agent_compose=KNOWS, agent_api_compose=mapped)) == []
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+WRONG: dict[str, Any] = {
+    "livekit_agent_name": "a b",
+    "preflight_nonsense": 1,
+    "livekit_url": "wss://other.corp.test",
+    "agent_release_hooks": {"nonsense": "x.yml"},
+    "deploy_on_batch_failure": "maybe",
+    "livekit_agent_rehearsal_metadata": {1: "a"},
+    "livekit_agent_compose": {"image": "x"},
+    "verification_preview": {"path": "x"},
+    "livekit_api_secret": f"worker{'-' * 32}",
+}
+IN_ORDER = [
+    "a: livekit_agent_name is 'a b'",
+    "a: deploy_on_batch_failure is 'maybe', expected keep or rollback",
+    "b: deploy_on_batch_failure is 'maybe', expected keep or rollback",
+    "a: preflight_nonsense is no variable",
+    "found several LiveKit servers in one run",
+    "agent_release_hooks has nonsense",
+    "deploy_on_batch_failure is 'maybe'",
+    "a: livekit_agent_rehearsal_metadata has the key 1",
+    "a: livekit_agent_compose has the key 'image'",
+    "a: verification_preview.path is 'x'",
+    "a: livekit_api_secret is shorter than 4 characters, part of ids",
+]
+
+
+def all_problems(*hosts: dict[str, Any], run: list[str], given: list[str]) -> list[str]:
+    hostvars = dict(zip("ab", hosts, strict=True))
+    project = Project({"preflight": {}}, words=f"worker{'-' * 32}")
+    return every.problems(hostvars, {"agent_hosts": list(hostvars)}, CommandLine("deploy", run, given), project)
+
+
+def test_every_problem_of_an_inventory_is_found_in_order() -> None:
+    found = all_problems(host(**WRONG), host("b", deploy_on_batch_failure="maybe"), run=["a", "b"], given=[])
+    assert [text[: len(wanted)] for text, wanted in zip(found, IN_ORDER, strict=True)] == IN_ORDER
+
+
+def test_servers_are_compared_of_the_hosts_of_a_run_only() -> None:
+    hosts = host(), host("b", livekit_url="wss://other.corp.test")
+    assert all_problems(*hosts, run=["a"], given=[]) == []
+    assert len(all_problems(*hosts, run=["a", "b"], given=[])) == 1
+
+
+def test_option_of_another_playbook_is_a_problem_of_the_command_line() -> None:
+    hosts = host(evict_name="x"), host("b", evict_name="x")
+    (found,) = all_problems(*hosts, run=["a"], given=["evict_name"])
+    assert found.startswith("evict_name (given with -e) is nothing that deploy.yml knows")

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.livekit import client, dispatch
-from ansible.module_utils.livekit_deploy.livekit.client import LiveKitError
-from ansible.module_utils.livekit_deploy.livekit.dispatch import Probe, Spec
+from ansible.module_utils.livekit_deploy.livekit import client, dispatch, errors, preview_request, probe, watch
+from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
+from ansible.module_utils.livekit_deploy.livekit.probe import Probe, ProbeResult, ProbeSpec
 
 URL = "ws://127.0.0.1:7880"
 JOB = {"id": "AJ_1", "worker_id": "AW_1", "status": "JS_SUCCESS", "identity": "agent-AJ_1"}
@@ -24,7 +24,7 @@ JOB = {"id": "AJ_1", "worker_id": "AW_1", "status": "JS_SUCCESS", "identity": "a
 AGENT, SILENT = {"agent-AJ_1": True}, {"agent-AJ_1": False}
 
 
-def given(**changes: Any) -> dict[str, Any]:
+def given(**changes: Any) -> Any:
     return {"id": "p", "kind": "probe", "agent_name": "support", **changes}
 
 
@@ -32,8 +32,8 @@ def given(**changes: Any) -> dict[str, Any]:
 
 
 def metadata(**changes: Any) -> dict[str, Any]:
-    answer = json.loads(dispatch.metadata_of(given(**changes), "n1"))
-    assert answer.pop("about") == dispatch.ABOUT
+    answer = json.loads(probe.probe_metadata(given(**changes), "n1"))
+    assert answer.pop("about") == probe.ABOUT
     return dict(answer)
 
 
@@ -54,27 +54,27 @@ def test_metadata_says_what_is_asked(changes: dict[str, Any], wanted: dict[str, 
 
 
 def test_metadata_of_the_user_is_sent_as_it_is() -> None:
-    assert dispatch.metadata_of(given(kind="plain", metadata="user-7"), "n1") == "user-7"
+    assert probe.probe_metadata(given(kind="plain", metadata="user-7"), "n1") == "user-7"
 
 
 # --- what is sent
 
 
 def test_a_count_makes_spaced_dispatches_with_rooms_of_their_own() -> None:
-    specs = dispatch.specs_of([given(kind="plain", count=3, spacing_seconds=0.5)], 10.0)
+    specs = probe.probe_specs([given(kind="plain", count=3, spacing_seconds=0.5)], 10.0)
     assert [(spec.id, spec.start_after) for spec in specs] == [("p/1", 0.0), ("p/2", 0.5), ("p/3", 1.0)]
     assert len({spec.room for spec in specs}) == 3
     assert all(spec.nonce in spec.metadata for spec in specs)
 
 
 def test_who_waits_longest_is_started_first() -> None:
-    specs = dispatch.specs_of([given(), given(id="nobody", expect="nobody", agent_name=None)], 10.0)
+    specs = probe.probe_specs([given(), given(id="nobody", expect="nobody", agent_name=None)], 10.0)
     assert [spec.id for spec in specs] == ["nobody", "p"]
     assert specs[0].agent_name.startswith("nobody-")
 
 
 def test_a_room_outlives_the_window() -> None:
-    assert dispatch.specs_of([given()], 10.0)[0].empty_timeout > 10
+    assert probe.probe_specs([given()], 10.0)[0].empty_timeout > 10
 
 
 PROBLEMS = [
@@ -99,8 +99,8 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("probes", "problem"), PROBLEMS)
-def test_probes_that_make_no_sense_are_refused(probes: list[dict[str, Any]], problem: str | None) -> None:
-    found = dispatch.problems_of(probes)
+def test_probes_that_make_no_sense_are_refused(probes: list[Any], problem: str | None) -> None:
+    found = probe.probe_refusals(probes)
     assert problem in "; ".join(found) if problem else found == []
 
 
@@ -127,8 +127,8 @@ JOBS = [
 
 
 @pytest.mark.parametrize(("dispatches", "id_", "wanted"), [pytest.param(*row[1:], id=row[0]) for row in JOBS])
-def test_the_job_in_the_list(dispatches: list[dict[str, Any]], id_: str, wanted: str | None) -> None:
-    job = dispatch.find_job(dispatch.find_dispatch(dispatches, "support", id_))
+def test_the_job_in_the_list(dispatches: list[Any], id_: str, wanted: str | None) -> None:
+    job = watch.find_job(watch.find_dispatch(dispatches, "support", id_))
     assert (job["id"] if job else None) == wanted
 
 
@@ -137,10 +137,10 @@ DELAYS = [(0.3, 1, "job", 0.1), (3.0, 1, "job", 0.25), (3.0, 1, "nobody", 1.0), 
 
 @pytest.mark.parametrize(("elapsed", "active", "expect", "wanted"), DELAYS)
 def test_looks_are_frequent_at_first_and_rare_in_a_crowd(elapsed: float, active: int, expect: str, wanted: float) -> None:
-    assert dispatch.poll_delay(elapsed, active, expect) == wanted
+    assert watch.poll_delay(elapsed, active, expect) == wanted
 
 
-def ended(latency: float | None, outcome: str, seconds: float = 0.3) -> dict[str, Any]:
+def ended(latency: float | None, outcome: str, seconds: float = 0.3) -> Any:
     return {"latency_seconds": latency, "outcome": outcome, "seconds": seconds}
 
 
@@ -156,13 +156,13 @@ WAITS = [
 
 
 @pytest.mark.parametrize(("results", "wanted"), WAITS)
-def test_waits_are_told_once_for_each_cause(results: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
-    assert dispatch.waits_of({str(i): r for i, r in enumerate(results)}, 10.0) == wanted
+def test_waits_are_told_once_for_each_cause(results: list[Any], wanted: list[dict[str, Any]]) -> None:
+    assert probe.probe_waits({str(i): r for i, r in enumerate(results)}, 10.0) == wanted
 
 
 # --- the application's answer
 
-REQUEST = {
+REQUEST: Any = {
     "url": "http://a/v1/preview?key=1",
     "room_key": "room",
     "dispatch_key": "dispatch_id",
@@ -183,12 +183,12 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("request_", "status", "text", "wanted"), ANSWERS)
-def test_the_answer_of_the_application(request_: dict[str, Any], status: int, text: str, wanted: Any) -> None:
+def test_the_answer_of_the_application(request_: Any, status: int, text: str, wanted: Any) -> None:
     if isinstance(wanted, tuple):
-        assert dispatch.read_preview(request_, status, text) == wanted
+        assert preview_request.read_preview(request_, status, text) == wanted
     else:
         with pytest.raises(LiveKitError, match=r"HTTP 200|room_key") as caught:
-            dispatch.read_preview(request_, status, text)
+            preview_request.read_preview(request_, status, text)
         assert wanted in caught.value.found
 
 
@@ -212,7 +212,7 @@ HTTP = [
 
 @pytest.mark.parametrize(("status", "content", "body", "kind", "passing"), HTTP)
 def test_an_answer_that_is_no_success(status: int, content: str, body: str, kind: str, passing: bool) -> None:
-    error = client.error_of_answer(URL, status, content, body.encode())
+    error = errors.answer_error(URL, status, content, body.encode())
     assert (error.kind, error.passing) == (kind, passing)
     assert error.found
     assert error.expected
@@ -230,7 +230,7 @@ CONNECTIONS = [
 
 @pytest.mark.parametrize(("error", "kind"), CONNECTIONS)
 def test_a_connection_that_fails(error: Exception, kind: str) -> None:
-    assert client.error_of_connection(URL, error).kind == kind
+    assert errors.connection_error(URL, error).kind == kind
 
 
 ADDRESSES = [
@@ -248,14 +248,14 @@ ADDRESSES = [
 @pytest.mark.parametrize(("url", "wanted"), ADDRESSES)
 def test_addresses(url: str, wanted: str | None) -> None:
     if wanted:
-        assert client.http_url(url) == wanted
+        assert errors.http_url(url) == wanted
     else:
         with pytest.raises(LiveKitError):
-            client.http_url(url)
+            errors.http_url(url)
 
 
 def test_a_shown_address_has_no_password() -> None:
-    assert client.shown_url("ws://user:pass@a:7880/x?token=1") == "ws://a:7880/x"
+    assert errors.shown_url("ws://user:pass@a:7880/x?token=1") == "ws://a:7880/x"
 
 
 # --- the life of a probe
@@ -293,8 +293,8 @@ def failure(passing: bool) -> LiveKitError:
     return LiveKitError("internal", "size mismatch", "no error", "again", passing=passing)
 
 
-async def live(server: Any, **changes: Any) -> dict[str, Any]:
-    spec = Spec(
+async def live(server: Any, **changes: Any) -> ProbeResult:
+    spec = ProbeSpec(
         **{
             "id": "p",
             "kind": "probe",
@@ -305,16 +305,16 @@ async def live(server: Any, **changes: Any) -> dict[str, Any]:
             **changes,
         }
     )
-    probe = Probe(spec, dispatch.blank(spec), [0])
-    await dispatch.run_probe(server, probe)
-    return probe.result
+    under_way = Probe(spec, probe.blank_result(spec), [0])
+    await dispatch.run_probe(server, under_way)
+    return under_way.result
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "LEAVE_SECONDS", 0.2)
-    monkeypatch.setattr(dispatch, "STAY_SECONDS", 0.05)
-    monkeypatch.setattr(dispatch, "SERVER_FLOOR_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "STAY_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "SERVER_FLOOR_SECONDS", 0.01)
 
 
 GONE, KEPT = ["create_room", "delete_dispatch AD_1", "delete_room"], ["create_room", "delete_room"]
@@ -375,7 +375,7 @@ async def test_a_preview_waits_for_its_agent_and_its_media(
     async def answer(*_: Any) -> tuple[int, str]:
         return 200, '{"room":"r","dispatch_id":"AD_1","agent_name":"support"}'
 
-    monkeypatch.setattr(dispatch, "http_text", answer)
+    monkeypatch.setattr(preview_request, "http_text", answer)
     server = Server([[listed(jobs=[{**JOB, "status": "JS_RUNNING"}])]], list(present))
     result = await live(server, kind="preview", request=REQUEST, deadline=1.0)
     assert (result["outcome"], result["in_room"], result["room"], result["error_kind"]) == ("taken", in_room, "r", kind)
@@ -391,9 +391,9 @@ async def test_one_failing_probe_does_not_fail_the_others() -> None:
 
 async def test_reads_are_repeated_only_on_passing_errors() -> None:
     server = Server([failure(True), failure(True), ["ok"]])
-    assert await client.read(lambda: server.list_dispatch("r")) == ["ok"]
+    assert await client.retried(lambda: server.list_dispatch("r")) == ["ok"]
     with pytest.raises(LiveKitError):
-        await client.read(lambda: Server([failure(False), ["ok"]]).list_dispatch("r"))
+        await client.retried(lambda: Server([failure(False), ["ok"]]).list_dispatch("r"))
 
 
 ANSWER = {"status": 200, "text": '{"room":"r","dispatch_id":"AD_1","agent_name":"support"}'}
@@ -410,8 +410,8 @@ DISPATCHES = [
 async def test_what_an_api_dispatched_is_found_by_the_name(
     monkeypatch: pytest.MonkeyPatch, lists: list[Any], outcome: str, reason: str
 ) -> None:
-    monkeypatch.setattr(dispatch, "DISPATCH_SECONDS", 0.3)
-    monkeypatch.setattr(dispatch, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "DISPATCH_SECONDS", 0.3)
+    monkeypatch.setattr(watch, "JOB_SECONDS", 0.2)
     server = Server(lists)
     result = await live(server, kind="preview", expect="dispatch", request=REQUEST, answer=ANSWER)
     assert (result["outcome"], result["room"]) == (outcome, "r")
@@ -440,7 +440,7 @@ async def test_a_rehearsal_waits_for_its_agent() -> None:
 
 
 def test_metadata_of_a_rehearsal_is_the_users_with_the_instance() -> None:
-    made = json.loads(dispatch.metadata_of(given(kind="rehearsal", instance="a/r1", metadata='{"user": 7}'), "n1"))
+    made = json.loads(probe.probe_metadata(given(kind="rehearsal", instance="a/r1", metadata='{"user": 7}'), "n1"))
     assert made == {"user": 7, "livekit_deploy_rehearsal": "a/r1", "nonce": "n1"}
 
 
@@ -473,7 +473,7 @@ async def test_application_is_asked_again_when_its_worker_refused_once(name: str
     async def ask(_: Any, probe: Probe) -> None:
         asked.append(probe)
         probe.created = time.monotonic()
-        probe.result.update(room="r", agent_name=name, in_room=False)
+        probe.result |= {"room": "r", "agent_name": name, "in_room": False}
 
     monkeypatch.setattr(dispatch, "ask_application", ask)
     result = await live(Server([[{**listed(jobs=[]), "agent_name": name}]]), kind="preview", tries=2, window=0.1)
@@ -490,14 +490,14 @@ ROOM_TEXTS = [
 
 @pytest.mark.parametrize(("text", "room"), ROOM_TEXTS)
 def test_room_of_an_answer(text: str, room: str) -> None:
-    assert dispatch.room_in(text) == room
+    assert preview_request.room_name(text) == room
 
 
 @pytest.mark.parametrize(
     ("path", "expected"), [("call.room", "r1"), ("calls.0.room", "r2"), ("calls.1.room", ""), ("calls.x", ""), ("call.room.x", "")]
 )
 def test_value_is_found_by_its_path(path: str, expected: str) -> None:
-    assert dispatch.value_at({"call": {"room": "r1"}, "calls": [{"room": "r2"}]}, path) == expected
+    assert preview_request.value_at({"call": {"room": "r1"}, "calls": [{"room": "r2"}]}, path) == expected
 
 
 SERVERS = [
@@ -509,8 +509,8 @@ SERVERS = [
 
 
 @pytest.mark.parametrize(("request_", "headers", "options"), SERVERS)
-def test_server_is_asked_under_its_name(request_: dict[str, Any], headers: dict[str, str], options: list[str]) -> None:
-    found = dispatch.tls_of(request_)
+def test_server_is_asked_under_its_name(request_: Any, headers: dict[str, str], options: list[str]) -> None:
+    found = preview_request.tls_options(request_)
     assert (found[0], sorted(found[1])) == (headers, options)
 
 
@@ -522,7 +522,7 @@ async def connection_to(server: Server, *_: Any) -> AsyncIterator[Server]:
     yield server
 
 
-VACANCY = {"id": "a/vacancy", "kind": "probe", "agent_name": "support", "expect": "nobody", "window_seconds": 0.5}
+VACANCY: Any = {"id": "a/vacancy", "kind": "probe", "agent_name": "support", "expect": "nobody", "window_seconds": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -540,14 +540,16 @@ async def test_what_was_left_is_looked_for_later(
 ) -> None:
     server = Server(lists)
     monkeypatch.setattr(client, "connect", lambda *_: connection_to(server))
-    (handle,) = json.loads(json.dumps(await dispatch.leave("ws://a", "k", "s", dispatch.specs_of([VACANCY], 0.5))))
+    handle: Any
+    (handle,) = json.loads(json.dumps(await dispatch.leave("ws://a", "k", "s", probe.probe_specs([VACANCY], 0.5))))
     assert server.calls == ["create_room"]
-    found = await dispatch.collect("ws://a", "k", "s", [{**handle, "created": handle["created"] - age}])
+    handle["created"] -= age
+    found = await dispatch.collect("ws://a", "k", "s", [handle])
     assert (found["a/vacancy"]["outcome"], server.calls[1:]) == (outcome, calls)
 
 
 def test_room_of_what_is_left_outlives_the_time_in_which_it_is_collected() -> None:
-    (spec,) = dispatch.specs_of([VACANCY], 0.5)
+    (spec,) = probe.probe_specs([VACANCY], 0.5)
     assert replace(spec, keep=dispatch.KEPT_SECONDS).empty_timeout > dispatch.KEPT_SECONDS
 
 
@@ -574,7 +576,7 @@ async def test_token_of_a_request_lives_a_minute(unused_tcp_port: int) -> None:
 async def asked(port: int) -> LiveKitError:
     async with client.connect("ws://127.0.0.1:1", "k", "s", 5) as connection:
         with pytest.raises(LiveKitError) as trouble:
-            await dispatch.http_text(connection, {**REQUEST, "method": "POST", "url": f"http://127.0.0.1:{port}/v1/preview"}, 3)
+            await preview_request.http_text(connection, {**REQUEST, "method": "POST", "url": f"http://127.0.0.1:{port}/v1/preview"}, 3)
     return trouble.value
 
 
@@ -602,7 +604,7 @@ async def test_api_that_gets_no_connection_is_told_from_one_that_does_not_answer
     ],
 )
 def test_no_connection_is_told_from_no_answer(kind: str, error: Exception, expected: str) -> None:
-    assert dispatch.kind_of_silence(kind, error)[0] == expected
+    assert preview_request.kind_of_silence(kind, error)[0] == expected
 
 
 PROXIES = {"http_proxy": "http://proxy.test:3128", "https_proxy": "http://secure.test:3128", "no_proxy": "inside.test,.corp.test"}
@@ -627,7 +629,7 @@ def test_server_is_reached_through_the_proxy_of_this_machine_unless_it_is_near(
 ) -> None:
     for name, value in PROXIES.items():
         monkeypatch.setenv(name, value)
-    assert client.proxy_of(url) == proxy
+    assert client.environment_proxy(url) == proxy
 
 
 async def test_api_of_a_host_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -642,5 +644,5 @@ async def test_api_of_a_host_is_never_asked_through_a_proxy(monkeypatch: pytest.
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/preview"
     async with client.connect("ws://127.0.0.1:1", "k", "s", 5) as connection:
-        assert await dispatch.http_text(connection, {**REQUEST, "method": "GET", "url": url}, 3) == (200, "ok")
+        assert await preview_request.http_text(connection, {**REQUEST, "method": "GET", "url": url}, 3) == (200, "ok")
     server.close()

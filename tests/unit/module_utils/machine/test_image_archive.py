@@ -128,12 +128,12 @@ def fact(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_archive_is_read_once_for_all_hosts_and_only_where_its_image_is_used() -> None:
-    assert archives.wanted({"a": variables(), "b": variables()}, ["a", "b"]) == [{"image": "worker:1", "path": "/a.tar"}]
+    assert archives.wanted_archives({"a": variables(), "b": variables()}, ["a", "b"]) == [{"image": "worker:1", "path": "/a.tar"}]
 
 
 def test_a_relative_path_is_from_where_the_playbook_is_started() -> None:
     hostvars = {"a": variables(agent_release_image_archives={"worker:1": "b/a.tar"})}
-    assert archives.wanted(hostvars, ["a"]) == [{"image": "worker:1", "path": str(Path.cwd() / "b/a.tar")}]
+    assert archives.wanted_archives(hostvars, ["a"]) == [{"image": "worker:1", "path": str(Path.cwd() / "b/a.tar")}]
 
 
 def test_home_that_nobody_knows_is_a_file_that_is_not_found() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.proof.checks import judge
+from ansible.module_utils.livekit_deploy.proof.checks.check import CheckRow
+from ansible.module_utils.livekit_deploy.proof.judge import judge
 
 RELEASE = "20260102T030405Z-0a1b2c3d"
 NAME = "support"
@@ -70,7 +71,7 @@ def verdict_of(world: World, name: str = "a") -> str:
     return str(judge(**world)["report"][name]["verdict"])
 
 
-def check(world: World, wanted: str, name: str = "a") -> dict[str, Any]:
+def check(world: World, wanted: str, name: str = "a") -> CheckRow:
     checks = judge(**world)["report"][name]["checks"]
     return next(entry for entry in checks if entry["name"] == wanted)
 

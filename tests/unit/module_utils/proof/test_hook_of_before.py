@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.livekit import dispatch
+from ansible.module_utils.livekit_deploy.livekit.probe import probe_metadata
 from ansible.module_utils.livekit_deploy.play.run import Runs
-from ansible.module_utils.livekit_deploy.proof import checks, probes, verdicts
+from ansible.module_utils.livekit_deploy.proof import judge, observed, probes, verdicts
 from ansible.module_utils.livekit_deploy.worker import worker_log
 
 ROOT = Path(__file__).parents[4]
@@ -47,8 +47,8 @@ def variables(**changes: Any) -> dict[str, Any]:
 def sent(**changes: Any) -> dict[str, str]:
     """The metadata of the directed and the reject-through probe of a verification."""
     found = probes.verification_probes(Runs({"a": variables(**changes)}), ["a"], None, {"samples": 0, "spacing_seconds": 0.0})
-    by_id = {probe["id"]: {"kind": "probe", **probe} for probe in found}
-    return {name: dispatch.metadata_of(by_id[name], "n") for name in ("a/directed", "n/through")}
+    by_id: Any = {probe["id"]: {"kind": "probe", **probe} for probe in found}
+    return {name: probe_metadata(by_id[name], "n") for name in ("a/directed", "n/through")}
 
 
 def test_copy_of_a_host_is_seen_by_both_probes() -> None:
@@ -89,8 +89,8 @@ def test_process_is_read_from_the_worker_s_own_log(lines: list[str], process: st
 @pytest.mark.parametrize(("process", "blind"), [(OURS, False), (None, True)])
 def test_verdict_says_whether_a_copy_would_be_seen(process: str | None, blind: bool) -> None:
     reading = {**variables(hook_process=process, guarded=True)["__verification_read"], "time": 0.0}
-    member = checks.member_of(checks.host_of("a", {"agent_name": "n", "release": HERE[2:], "readings": [reading]}, {}))
+    member = judge.pool_member(observed.observed_host("a", {"agent_name": "n", "release": HERE[2:], "readings": [reading]}, {}))
     assert member.copied is blind
-    through = {"outcome": "nobody", "room": "r", "seconds": 10.0}
+    through: Any = {"outcome": "nobody", "room": "r", "seconds": 10.0}
     found = verdicts.not_seen_by(verdicts.Evidence("n", (member,), through))
     assert (verdicts.COPY in found) is blind

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.proof.verdicts import Evidence, Member, Registration, ServerEvidence, decide, seconds_of
+from ansible.module_utils.livekit_deploy.livekit.probe import ProbeResult
+from ansible.module_utils.livekit_deploy.proof.verdicts import Evidence, Member, Registration, ServerEvidence, decide, probing_seconds
 
 OURS, OTHER, NEIGHBOUR = "AW_ours", "AW_other", "AW_neighbour"
 
 
-def probe(outcome: str, worker_id: str | None = None, seconds: float = 10.0, room: str = "r") -> dict[str, Any]:
+def probe(outcome: str, worker_id: str | None = None, seconds: float = 10.0, room: str = "r") -> ProbeResult:
     return {"outcome": outcome, "worker_id": worker_id, "seconds": seconds, "room": room, "reason": "said the probe"}
 
 
@@ -21,7 +22,7 @@ TWIN = Member("b", worker_ids=frozenset({NEIGHBOUR}))
 CLEAN = Evidence("name", (HOST,), through=NOBODY)
 
 
-def samples(*worker_ids: str | None) -> list[dict[str, Any]]:
+def samples(*worker_ids: str | None) -> list[ProbeResult]:
     return [probe("taken" if worker_id else "nobody", worker_id) for worker_id in worker_ids]
 
 
@@ -202,7 +203,7 @@ def test_verdict_names_its_method() -> None:
     assert decide(replace(CLEAN, server=complete(OURS))).method == "reject-through probe and server evidence"
 
 
-def test_verdict_carries_the_seconds_of_its_probe() -> None:
+def test_verdict_carries_the_probing_seconds_its_probe() -> None:
     assert decide(CLEAN).seconds == 10.0
 
 
@@ -257,5 +258,5 @@ def test_probability_of_a_miss_counts_all_workers_of_ours() -> None:
 
 
 def test_seconds_reach_from_the_first_sample_to_the_last_answer() -> None:
-    samples = [{"outcome": "taken", "worker_id": "AW_1", "begun": begun, "seconds": 0.3} for begun in (0.0, 0.5, 1.0)]
-    assert seconds_of(Evidence("name", (), samples=samples)) == 1.3
+    samples: list[Any] = [{"outcome": "taken", "worker_id": "AW_1", "begun": begun, "seconds": 0.3} for begun in (0.0, 0.5, 1.0)]
+    assert probing_seconds(Evidence("name", (), samples=samples)) == 1.3

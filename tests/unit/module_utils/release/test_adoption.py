@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker, web
-from ansible.module_utils.livekit_deploy.proof import checks, observations, probes
+from ansible.module_utils.livekit_deploy.proof import observations, observed, probes
+from ansible.module_utils.livekit_deploy.proof.checks.environment import check_environment
+from ansible.module_utils.livekit_deploy.proof.checks.preview import check_preview
 from ansible.module_utils.livekit_deploy.release import adoption, deployment, records
 from ansible.module_utils.livekit_deploy.release.deployment import Deployment, Goal, Order
 from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, upstream_text
@@ -773,14 +775,14 @@ def test_only_workers_of_adopted_projects_are_claimed() -> None:
     ],
 )
 def test_environment_of_an_adopted_project_is_its_own(services: dict[str, Any], ok: bool, words: str) -> None:
-    host = checks.host_of("a", {"agent_name": "old", "adopted": True, "services": services}, {})
-    check = checks.check_environment(host)
+    host = observed.observed_host("a", {"agent_name": "old", "adopted": True, "services": services}, {})
+    check = check_environment(host)
     assert (check.ok, words in check.found) == (ok, True)
 
 
 def test_adopted_project_without_an_api_needs_no_preview() -> None:
-    host = checks.host_of("a", {"agent_name": "old", "adopted": True, "parts": ["agent-worker"]}, {})
-    assert checks.check_preview(host, wanted=True).ok
+    host = observed.observed_host("a", {"agent_name": "old", "adopted": True, "parts": ["agent-worker"]}, {})
+    assert check_preview(host, wanted=True).ok
 
 
 @pytest.mark.parametrize(("status", "there"), [pytest.param(0, False, id="nobody, or no HTTP"), (404, True), (200, True)])
