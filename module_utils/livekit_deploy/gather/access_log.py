@@ -7,10 +7,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ..common.times import iso, proxy_epoch
 from ..machine import logs
 from ..machine.command import LINE_BYTES
 
@@ -49,23 +49,6 @@ def decoded(line: bytes) -> str:
     return line[:LINE_BYTES].decode(errors="replace")
 
 
-def moment(text: str) -> float | None:
-    """Seconds since the epoch of a time as proxies write it: ISO 8601, common log format, or the number itself."""
-    found = logs.epoch(text)
-    if found is not None:
-        return found
-    try:
-        if text.replace(".", "", 1).isdecimal():
-            return logs.number(float(text))
-        return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(max(0.0, seconds), timezone.utc).isoformat(timespec="seconds")
-
-
 class AccessLog:
     """The requests of a log and of the one rotated before it; ``reach`` says from when on they are all there, ``unread`` why not further
     back. ``began`` is when requests were first logged there, where that is known."""
@@ -83,7 +66,7 @@ class AccessLog:
         self.late = False
         self.unread = self.read()
         if not self.unread and not self.reached and (began or 0.0) > since:
-            self.unread = f"the site was written at {iso(began or 0.0)}, requests before may have been logged elsewhere"
+            self.unread = f"the site was written at {iso(began or 0.0, 'seconds')}, requests before may have been logged elsewhere"
             self.oldest = began
         self.reach = self.reached_back()
 
@@ -91,7 +74,7 @@ class AccessLog:
         self.lines += 1
         for pattern in self.patterns:
             match = pattern.search(line)
-            when = moment(match["time"] or "") if match else None
+            when = proxy_epoch(match["time"] or "") if match else None
             if match and when is not None:
                 self.patterns = [pattern]
                 return when, match
@@ -142,7 +125,7 @@ class AccessLog:
         return None
 
     def back(self) -> str:
-        return f": back to {iso(self.oldest)}" if self.oldest else ""
+        return f": back to {iso(self.oldest, 'seconds')}" if self.oldest else ""
 
     def reached_back(self) -> logs.Reach:
         begins = self.oldest if self.unread else self.since

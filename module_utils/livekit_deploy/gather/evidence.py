@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..common.text import Masker, parsed_object
-from ..common.times import epoch
+from ..common.times import epoch, iso
 from ..machine import docker, logs, processes
 from ..machine.command import Reader, Run
 from ..release import adoption, records
@@ -219,7 +219,7 @@ class Dispatches:
         fields = self.fields(text)
         if not fields and self.first is not None:
             return
-        when = logs.moment(stamp) if stamp else None
+        when = logs.stamp_epoch(stamp) if stamp else None
         self.first = self.first or when
         if fields:
             self.recognized = True
@@ -284,8 +284,8 @@ def shortened(what: str, reach: logs.Reach, since: float) -> str | None:
     """A sentence about a reading that does not reach back to the time looked at."""
     if reach.covers(since):
         return None
-    begins = f"begins at {access_log.iso(reach.begins)}" if reach.begins is not None else "has a beginning that is not known"
-    return f"{what} {begins}, and not at {access_log.iso(since)} or before" + (f": {reach.why}" if reach.why else "")
+    begins = f"begins at {iso(reach.begins, 'seconds')}" if reach.begins is not None else "has a beginning that is not known"
+    return f"{what} {begins}, and not at {iso(since, 'seconds')} or before" + (f": {reach.why}" if reach.why else "")
 
 
 # --- all of it -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..common import ids
 from ..common.text import one_line, parsed
-from ..common.times import epoch
+from ..common.times import epoch, event_epoch, iso
 from ..machine import logs
 
 STARTING, REGISTERED = "starting LiveKit server", "worker registered"
@@ -37,8 +37,8 @@ class Registration:
     left: float | None = None
 
 
-def iso(moment: float | None) -> str | None:
-    return None if moment is None else logs.iso(moment).replace("+00:00", "Z")
+def time_text(moment: float | None) -> str | None:
+    return None if moment is None else iso(moment, zone="Z")
 
 
 def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:
@@ -51,7 +51,7 @@ def event_of(line: str) -> tuple[str, float | None, dict[str, Any]] | None:
         return None
     if len(columns) > 4:
         return columns[4].strip(), epoch((columns[0].split() or [""])[-1]), fields
-    return str(fields.get("msg", "")), logs.epoch(fields.get("ts")), fields
+    return str(fields.get("msg", "")), event_epoch(fields.get("ts")), fields
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Log:
             entry = entry_of(None, fields)
         if entry["closed"] is None:
             past.append(entry)
-        entry["closed"] = entry["closed"] or iso(moment or 0.0)
+        entry["closed"] = entry["closed"] or time_text(moment or 0.0)
         entry["deployment"] = one_line(fields.get("deployment")) if "deployment" in fields else entry["deployment"]
 
 
@@ -110,7 +110,7 @@ def entry_of(registered: float | None, fields: Mapping[str, Any]) -> dict[str, A
         "agent_name": one_line(fields.get("agentName")) or "",
         "job_type": one_line(fields.get("jobType")) or "",
         "deployment": one_line(fields.get("deployment")),
-        "registered": iso(registered),
+        "registered": time_text(registered),
         "closed": None,
     }
 
@@ -128,7 +128,7 @@ def read(lines: Iterable[str], now: float) -> dict[str, Any]:
     return {
         "complete": not reason,
         "reason": reason,
-        "since": iso(log.since),
+        "since": time_text(log.since),
         "workers": [*log.registered.values(), *past],
         "lines": log.lines,
         "time": now,

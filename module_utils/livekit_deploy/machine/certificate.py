@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import re
 import ssl
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.times import TO_THE_MINUTE, stamp
 from .command import Run
 
 SOON_DAYS = 14
@@ -83,12 +83,13 @@ def read(run: Run, certificate: str, key: str) -> Certificate:
 def refuse_dates(found: Certificate, path: str, now: float) -> None:
     if found.ends <= now:
         raise CertificateError(
-            f"found: the certificate {path} ended on {day(found.ends)}, expected one that is valid now: no client accepts it. Renew it"
+            f"found: the certificate {path} ended on {stamp(found.ends, TO_THE_MINUTE)}, expected one that is valid now: no client "
+            "accepts it. Renew it"
         )
     if found.begins > now:
         raise CertificateError(
-            f"found: the certificate {path} begins on {day(found.begins)} only, expected one that is valid now. Look at the host's clock "
-            "(timedatectl), or take another certificate"
+            f"found: the certificate {path} begins on {stamp(found.begins, TO_THE_MINUTE)} only, expected one that is valid "
+            "now. Look at the host's clock (timedatectl), or take another certificate"
         )
 
 
@@ -96,7 +97,7 @@ def notes(found: Certificate, path: str, server_names: Sequence[str], now: float
     """What is not wrong yet, or for some clients only."""
     told = []
     if found.ends - now < SOON_DAYS * DAY:
-        told.append(f"the certificate {path} ends on {day(found.ends)}: renew it")
+        told.append(f"the certificate {path} ends on {stamp(found.ends, TO_THE_MINUTE)}: renew it")
     if missing := [name for name in server_names if not is_covered(name, found.names)]:
         told.append(
             f"the certificate {path} is for {', '.join(found.names) or 'no name'} and not for {', '.join(missing)}, as "
@@ -114,10 +115,6 @@ def is_covered(server_name: str, names: Iterable[str]) -> bool:
         return is_covered(name[1:], names) and is_covered(f"*{name}", names)
     wildcard = f"*.{name.partition('.')[2]}" if not name.replace(".", "").isdigit() else name
     return any(one in (name, wildcard) for one in names)
-
-
-def day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def first_line(said: str) -> str:

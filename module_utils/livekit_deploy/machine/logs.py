@@ -11,13 +11,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 from ..common import times
 from ..common.files import open_regular
-from ..common.text import plain
 from . import command, docker
 
 # One log at most; a longer one, or one that is read too slowly, is read again from nearer to its end.
@@ -34,8 +32,6 @@ FIRST_WORDS_SECONDS = 60.0
 DOCKERS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 JOURNALS = re.compile(r"@\d{1,12}\.\d{1,9}")
 OF_JOURNAL = re.compile(r"(?P<time>\d{1,12}\.\d{1,9}) \S+ \S+?: (?P<text>.*)", re.DOTALL)
-# A time that a program wrote itself; without a zone it is of the host.
-WRITTEN = re.compile(r"\s*\[?(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?\s?(?P<zone>Z|[+-]\d\d:?\d\d)?")
 # What systemd's journal puts in place of lines that it dropped.
 DROPPED = re.compile(r"Suppressed \d+ messages from \S+")
 
@@ -131,39 +127,9 @@ def stamped(line: str) -> tuple[str, str]:
     return (stamp, text) if space and (DOCKERS.fullmatch(stamp) or JOURNALS.fullmatch(stamp)) else ("", line)
 
 
-def moment(stamp: str) -> float | None:
-    """Seconds since the epoch of such a time."""
+def stamp_epoch(stamp: str) -> float | None:
+    """Return seconds since the epoch of such a time."""
     return float(stamp[1:]) if stamp.startswith("@") else times.epoch(stamp)
-
-
-def written(text: str) -> float | None:
-    """Seconds since the epoch of the time that a line of text begins with."""
-    found = WRITTEN.match(plain(text[:200]))
-    if not found:
-        return None
-    if found["zone"]:
-        return times.epoch(f"{found['time']}.{found['fraction'] or '0'}{found['zone']}")
-    try:
-        return datetime.fromisoformat(found["time"]).timestamp() + float(f"0.{found['fraction'] or 0}")
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def number(value: float) -> float | None:
-    """Seconds since the epoch of a number in a log: seconds, or milliseconds as Node has them."""
-    seconds = value / 1000 if abs(value) > 1e11 else float(value)
-    return seconds if 0 < seconds < 1e11 else None
-
-
-def epoch(value: Any) -> float | None:
-    """Seconds since the epoch of the time that an event has, as a number or as ISO 8601."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return number(value)
-    return times.epoch(value)
-
-
-def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(max(0.0, seconds), timezone.utc).isoformat(timespec="milliseconds")
 
 
 # --- where logs are ---

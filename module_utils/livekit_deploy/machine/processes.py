@@ -13,7 +13,6 @@ import os
 import pwd
 import re
 import stat
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,7 +209,7 @@ def unit_of(cgroup: str) -> Unit | None:
 def started_at(root: Path, process: Process) -> str:
     boot = next((line.split()[1] for line in (root / "stat").read_text().splitlines() if line.startswith("btime")), "0")
     seconds = int(boot) + process.started / os.sysconf("SC_CLK_TCK")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return times.stamp(seconds)
 
 
 # --- which of them are workers ---------------------------------------------------------------------------------------

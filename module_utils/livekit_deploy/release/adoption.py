@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import commands, times
-from ..machine import docker, logs, processes, web
+from ..machine import docker, processes, web
 from ..machine.command import Reader
 from ..worker import readings, worker_log
 from . import records
@@ -122,7 +122,7 @@ def without_registration(one: Mapping[str, Any]) -> str:
     reach = one["reach"]
     if one["unread"] or not reach["why"]:
         return str(one["unread"])
-    begins = f"it begins at {logs.iso(reach['begins'])}: " if reach["begins"] is not None else ""
+    begins = f"it begins at {times.iso(reach['begins'])}: " if reach["begins"] is not None else ""
     return f"{begins}{reach['why']}"
 
 

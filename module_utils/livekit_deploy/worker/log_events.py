@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..common import times
 from ..common.text import cut, parsed_object, plain
 from ..machine import logs
 
@@ -74,7 +75,7 @@ def normal(found: Mapping[str, Any]) -> Event:
     event["message"] = first_text(found, MESSAGES)
     event["level"] = level_of(found)
     value = next((found[key] for key in TIMES if key in found), None)
-    event["when"] = logs.epoch(value)
+    event["when"] = times.event_epoch(value)
     event["timestamp"] = value if isinstance(value, str) else stamp_of(event["when"])
     event["sdk"] = "node" if is_pino(found) else "python"
     if isinstance(event.get("error"), Mapping) or isinstance(event.get("err"), Mapping):
@@ -85,7 +86,7 @@ def normal(found: Mapping[str, Any]) -> Event:
 def of_loguru(record: Mapping[str, Any]) -> Event:
     """What loguru writes with ``serialize=True``."""
     extra = inner(record.get("extra"))
-    when = logs.epoch(inner(record.get("time")).get("timestamp"))
+    when = times.event_epoch(inner(record.get("time")).get("timestamp"))
     event: Event = {**inner(extra.get("extra")), **extra, "message": first_text(record, ("message",)), "sdk": "python"}
     exception = inner(record.get("exception"))
     if exception:
@@ -113,7 +114,7 @@ def level_of(found: Mapping[str, Any]) -> str:
 
 
 def stamp_of(when: float | None) -> str | None:
-    return logs.iso(when) if when is not None else None
+    return times.iso(when) if when is not None else None
 
 
 def of_text(line: str, words: tuple[str, ...]) -> Event | None:

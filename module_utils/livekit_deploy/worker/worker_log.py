@@ -13,9 +13,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from ..common import ids
+from ..common import ids, times
 from ..common.text import cut, one_line, plain
-from ..common.times import epoch as epoch
 from ..machine import logs
 from . import log_events
 from .log_events import Event
@@ -236,9 +235,9 @@ class Fold:
                 self.state["unnamed"] = cut(plain(text), 240)
             return
         if event["when"] is None:
-            event["when"] = (logs.moment(stamp) if stamp else None) or (logs.written(text) if told_as_text else None)
+            event["when"] = (logs.stamp_epoch(stamp) if stamp else None) or (times.line_epoch(text) if told_as_text else None)
         if not event["timestamp"] and event["when"] is not None:
-            event["timestamp"] = logs.iso(event["when"])
+            event["timestamp"] = times.iso(event["when"])
         self.offer(event)
 
     def follow(self, line: str) -> None:
@@ -429,9 +428,9 @@ def time_of(line: str) -> float | None:
     """When a line was written, whatever it says."""
     stamp, text = logs.stamped(line)
     if stamp:
-        return logs.moment(stamp)
+        return logs.stamp_epoch(stamp)
     event = log_events.structured(text)
-    return event["when"] if event else logs.written(text)
+    return event["when"] if event else times.line_epoch(text)
 
 
 def tells(line: str) -> bool:

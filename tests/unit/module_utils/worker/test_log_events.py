@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.worker import log_events, readings, worker_log
 
 PLAIN, RESET, GREEN, RED, GRAY = "\x1b[0m", "\x1b[0m", "\x1b[32m", "\x1b[31m", "\x1b[90m"
@@ -59,7 +60,7 @@ def test_registration_is_read_in_every_form(form: str) -> None:
 @pytest.mark.parametrize("form", REGISTRATIONS)
 def test_line_that_docker_stamped_has_that_time_or_its_own(form: str) -> None:
     found = read("2025-11-27T20:01:00.5Z " + REGISTRATIONS[form])
-    assert worker_log.epoch(found["registered_since"]) == pytest.approx(1764273660, abs=1)
+    assert times.epoch(found["registered_since"]) == pytest.approx(1764273660, abs=1)
     assert found["reach"]["begins"] == pytest.approx(1764273660.5)
 
 

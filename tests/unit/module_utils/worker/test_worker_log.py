@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.worker import worker_log
 
 
@@ -136,7 +137,7 @@ def test_token_in_an_address_is_not_repeated() -> None:
 
 def test_what_was_before_the_window_is_not_counted() -> None:
     lines = [registered("AW_1"), request(1, "AJ_old"), CRASH, refused(6, WRONG_KEY), request(10, "AJ_new")]
-    found = worker_log.read(lines, since=worker_log.epoch(CLOCK.format(8)))
+    found = worker_log.read(lines, since=times.epoch(CLOCK.format(8)))
     counted = {key: found[key] for key in ("requests_total", "entrypoint_errors", "failures", "unauthorized", "last_entrypoint_error")}
     assert counted == {"requests_total": 1, "entrypoint_errors": 0, "failures": 0, "unauthorized": 0, "last_entrypoint_error": None}
     assert ([r["job_id"] for r in found["requests"]], found["worker_id"], found["connected"]) == (["AJ_new"], "AW_1", False)
@@ -179,7 +180,7 @@ def test_field_of_another_type_is_no_trouble(fields: dict[str, Any]) -> None:
     ],
 )
 def test_time_of_a_line_is_read_as_utc_unless_it_says_otherwise(text: Any, expected: float | None) -> None:
-    assert worker_log.epoch(text) == expected
+    assert times.epoch(text) == expected
 
 
 def test_reading_lists_each_job_request_with_its_ids() -> None:
