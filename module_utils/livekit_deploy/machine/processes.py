@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..common import commands, times
-from . import command, docker, logs
+from . import command, docker, logs, sockets
 from .command import Reader, Run
 
 ROOT = Path("/proc")
@@ -36,7 +36,6 @@ SESSIONS = frozenset({"login", "su", "sshd", "sshd-session", "screen", "tmux", "
 # Programs that wait for the one they started and pass SIGTERM on to it, once (uv 0.13.9, tini and Docker's own init).
 FORWARDING = frozenset({"uv", "tini", "docker-init"})
 INIT = frozenset({"systemd", "init"})
-LISTEN = "0A"
 CONTAINERS = (
     ("Kubernetes", re.compile(r"kubepods")),
     ("Docker", re.compile(r"^.*/docker[/-]([0-9a-f]{64})")),
@@ -478,24 +477,16 @@ def journal(run: Reader, unit: Unit, began: float | None) -> logs.Log:
 
 
 def addresses(root: Path, process: Process) -> list[tuple[str, int]]:
-    """Where the process itself listens, as this host reaches it; none in another network namespace, or where it may not be looked at."""
+    """Return where the process itself listens, as this host reaches it.
+
+    None in another network namespace, or where it may not be looked at.
+    """
     entry = root / str(process.pid)
     try:
         if (entry / "ns/net").readlink() != (root / "self/ns/net").readlink():
             return []
-        sockets = {str(path.readlink())[8:-1] for path in (entry / "fd").iterdir() if str(path.readlink()).startswith("socket:[")}
-        tables = [(entry / "net" / name).read_text(errors="replace").splitlines()[1:] for name in ("tcp", "tcp6")]
+        inodes = {str(path.readlink())[8:-1] for path in (entry / "fd").iterdir() if str(path.readlink()).startswith("socket:[")}
+        found = sockets.own_addresses(entry, inodes)
     except OSError:
         return []
-    rows = [line.split() for table in tables for line in table]
-    found = [address for row in rows if len(row) > 9 and row[3] == LISTEN and row[9] in sockets if (address := address_of(row[1]))]
-    return sorted(set(found), key=lambda address: (address[1] != docker.WORKER_PORT, address))
-
-
-def address_of(text: str) -> tuple[str, int] | None:
-    """From ``0100007F:1F91`` to an address that answers on this host; where it listens on all, or with IPv6, loopback does."""
-    if not re.fullmatch(r"(?:[0-9A-Fa-f]{8}){1,4}:[0-9A-Fa-f]{1,4}", text):
-        return None
-    address, _, port = text.partition(":")
-    four = ".".join(str(byte) for byte in reversed(bytes.fromhex(address))) if len(address) == 8 else "127.0.0.1"
-    return ("127.0.0.1" if four == "0.0.0.0" else four), int(port, 16)  # noqa: S104  compared, not bound
+    return sorted(found, key=lambda address: (address[1] != docker.WORKER_PORT, address))

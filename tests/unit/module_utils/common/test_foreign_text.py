@@ -113,6 +113,10 @@ def with_host(given_text: str) -> str:
     return new_host.inserted(given_text, "agent_hosts", "new", {"ansible_host": "10.0.0.1"})
 
 
+def reached_addresses(given_text: str) -> list[tuple[str, int]]:
+    return [sockets.reached_at(*one.local.split(":")) for one in sockets.table_sockets(f"heading\n{given_text}")]
+
+
 PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "JSON": (lambda given_text: text.parsed_object(given_text), ()),
     "escapes": (text.plain, ()),
@@ -125,9 +129,9 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "control groups": (lambda given_text: (processes.cgroup_of(given_text), processes.memory_events(given_text)), ()),
     "container of a control group": (processes.container_of, ()),
     "unit of a control group": (processes.unit_of, ()),
-    "address": (processes.address_of, ()),
+    "address": (reached_addresses, ()),
     "command line": (lambda given_text: processes.shown(given_text.split(" ")), ()),
-    "listeners": (lambda given_text: list(sockets.parsed("heading\n" + given_text)), ()),
+    "listeners": (lambda given_text: list(sockets.listeners(sockets.table_sockets("heading\n" + given_text))), ()),
     "Twirp error": (client.twirp_error, ()),
     "room in a token": (dispatch.room_in, (client.LiveKitError,)),
     "object": (dispatch.object_in, ()),
