@@ -115,6 +115,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.waiting import wait_until
 from ansible.module_utils.livekit_deploy.machine import command, docker
 from ansible.module_utils.livekit_deploy.machine.command import Reader
 from ansible.module_utils.livekit_deploy.worker import readings, stop
@@ -136,15 +137,16 @@ TOTAL_SECONDS = 120.0
 
 def wait_registered(run: Reader, module: Module, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
-    started = time.monotonic()
-    while True:
-        found = readings.readings(run, project=module.params["project"], known=module.params["known"], **selection)
-        trouble = readings.registration_trouble(found["workers"], module.params["registered_as"])
-        if not trouble:
-            return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
-        if trouble.final or time.monotonic() - started > module.params["wait_seconds"]:
-            module.fail_json(msg=f"{trouble.text} (after {time.monotonic() - started:.0f} s)", unread=[], **found)
-        time.sleep(0.3)
+    started, p = time.monotonic(), module.params
+
+    def look() -> tuple[dict[str, Any], readings.Trouble | None]:
+        found = readings.readings(run, project=p["project"], known=p["known"], **selection)
+        return found, readings.registration_trouble(found["workers"], p["registered_as"])
+
+    found, trouble = wait_until(look, p["wait_seconds"], 0.3, holds=lambda seen: not seen[1] or seen[1].final)
+    if trouble:
+        module.fail_json(msg=f"{trouble.text} (after {time.monotonic() - started:.0f} s)", unread=[], **found)
+    return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
 
 
 def read(module: Module) -> dict[str, Any]:

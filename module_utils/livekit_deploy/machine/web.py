@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from ..common.waiting import wait_until
+
 BODY_BYTES = 256 * 1024
 # Each look of a wait, and the pause after it.
 ASK_SECONDS, PAUSE_SECONDS = 2.0, 0.5
@@ -73,14 +75,14 @@ def ask(
 
 
 def wait_for(host: str, port: int, path: str, seconds: float, status: int = 200) -> Answer:
-    """Ask until a server answers with a status, at most so long; its last answer. A redirect is another status."""
+    """Ask until a server answers with a status, at most so long, and return its last answer. A redirect is another status."""
     deadline = time.monotonic() + seconds
-    while True:
-        left = deadline - time.monotonic()
-        found = ask(host, port, path, max(0.1, min(ASK_SECONDS, left)))
-        if found.status == status or time.monotonic() + PAUSE_SECONDS > deadline:
-            return found
-        time.sleep(PAUSE_SECONDS)
+
+    def look() -> Answer:
+        return ask(host, port, path, max(0.1, min(ASK_SECONDS, deadline - time.monotonic())))
+
+    # No pause begins that would end after the deadline.
+    return wait_until(look, seconds - PAUSE_SECONDS, PAUSE_SECONDS, holds=lambda found: found.status == status)
 
 
 class Bounded(io.RawIOBase):

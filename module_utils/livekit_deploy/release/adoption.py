@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import commands, times
+from ..common.waiting import wait_until
 from ..machine import docker, processes, web
 from ..machine.command import Reader
 from ..worker import readings, worker_log
@@ -302,12 +303,7 @@ def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service
 
 def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
-    deadline = time.monotonic() + seconds
-    while port is not None and not web.ask("127.0.0.1", port, "/", ASK_SECONDS).status:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.3)
-    return port is not None
+    return port is not None and bool(wait_until(lambda: web.ask("127.0.0.1", port, "/", ASK_SECONDS).status, seconds, 0.3))
 
 
 def fate(record: Mapping[str, Any], successor: str) -> list[str]:

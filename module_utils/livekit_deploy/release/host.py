@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 from ..common import commands, times
 from ..common.files import read_text, write_atomically
 from ..common.text import Masker, cut, parsed, plain
+from ..common.waiting import wait_until
 from ..machine import docker, docker_variants, images, nginx
 from ..machine.command import NOT_THERE, TOO_LATE, Reader, Run
+from ..machine.sockets import connected_to
 from ..worker import failed_start, readings, worker_log
 from . import adoption, records
 from .lock import LockError
@@ -761,16 +763,6 @@ def environment_in(path: Path) -> dict[str, str]:
         return {}
 
 
-def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
-    """Poll until it holds, at most so long; whether it did."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def told_now() -> dict[str, Any]:
     """When a worker is told to stop: for people, and on a clock that nobody sets."""
     return {"drain_started_at": now(), "drain_started": times.moment()}
@@ -787,12 +779,6 @@ def is_overdue(record: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
     # A record of an older version, or of another boot.
     passed = min(time.time() - told, here["seconds"]) if since is None else since
     return passed > float(seconds)
-
-
-def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
-    """Whether the proxy has a connection to an API's port of 127.0.0.1: a request that is not answered yet."""
-    established = re.compile(rf"\s0100007F:{port or 0:04X} 01 ")
-    return any(established.search(line) for line in (read_text(table) or "").splitlines())
 
 
 def lacking(run: Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:

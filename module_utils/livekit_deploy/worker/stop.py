@@ -19,6 +19,7 @@ from typing import Any
 
 from ..common import commands, ids, text
 from ..common.files import open_regular, write_atomically
+from ..common.waiting import wait_until
 from ..machine import docker, processes
 from ..machine.command import Reader
 from . import readings
@@ -93,7 +94,7 @@ class Drain:
         stop(found, told or found["draining"])
         if self.dry:
             return self.result(found, known, gone=False)
-        gone = wait_for(is_gone, wait_seconds)
+        gone = wait_until(is_gone, wait_seconds, LOOK_SECONDS)
         if gone:
             self.sweep()
         return self.result(found if gone else self.find() or found, self.records.read(self.worker_id), gone=gone)
@@ -303,15 +304,6 @@ class Drain:
 def identity(found: Mapping[str, Any]) -> str:
     """One run of a container or process: the same container started again is another."""
     return f"{found['container_id']} {found['started_at']}" if found["container_id"] else f"{found['pid']} {found['start_ticks']}"
-
-
-def wait_for(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(LOOK_SECONDS)
-    return True
 
 
 class Records:
