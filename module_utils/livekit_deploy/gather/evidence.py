@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..common.text import Masker, parsed_object
 from ..common.times import epoch, iso
-from ..machine import docker, logs, processes
+from ..machine import docker, logs, systemd
 from ..machine.command import Reader, Run
 from ..release import adoption, records
 from ..release.host import Host, ReleaseError
@@ -104,7 +104,7 @@ def reader_of(directory: Path) -> list[str]:
         return []
     if found.st_mode & 0o002:
         raise docker.EngineError(f"{directory} can be written by everybody, so its files are not read as root")
-    return processes.as_user(found.st_uid) if found.st_uid != os.geteuid() else []
+    return systemd.as_user(found.st_uid) if found.st_uid != os.geteuid() else []
 
 
 def variables(environment: dict[str, str | None]) -> dict[str, str | None]:

@@ -36,6 +36,10 @@ WORKER_PORT = 8081
 SILENT = "Expected: the Docker Engine answers. Look at it (systemctl status docker), restart it, and run again"
 
 
+# What ``docker inspect`` says of a container: the Engine's own JSON, of which few keys are read here and the version decides on the rest.
+Container = dict[str, Any]
+
+
 class EngineError(Exception):
     """The Engine did not do what it was asked; the text is its own message."""
 
@@ -59,7 +63,7 @@ def said(status: int, text: str) -> str:
     return f"{text.strip()[-2000:]}{late}"
 
 
-def containers(run: Run, label: str | None = None) -> list[dict[str, Any]]:
+def containers(run: Run, label: str | None = None) -> list[Container]:
     """``docker inspect`` of all containers, or of those with a label (``name=value``); running or not."""
     only = ["--filter", f"label={label}"] if label else []
     ids = docker(run, "ps", "--all", "--quiet", "--no-trunc", *only).split()
@@ -79,7 +83,7 @@ def owned(run: Run, kind: str) -> dict[str, str]:
     return {name: project for name, _, project in (line.partition("\t") for line in lines if line)}
 
 
-def clear(run: Run, found: Sequence[dict[str, Any]], is_cleared: Callable[[str], bool]) -> None:
+def clear(run: Run, found: Sequence[Container], is_cleared: Callable[[str], bool]) -> None:
     """Stop and remove containers, then the networks of the compose projects that are cleared.
 
     By their ids: Compose would look for a file, and would know only what has the project's label.
@@ -96,47 +100,47 @@ def clear(run: Run, found: Sequence[dict[str, Any]], is_cleared: Callable[[str],
         docker(run, "network", "rm", network)
 
 
-def inspect(run: Run, container: str) -> dict[str, Any]:
+def inspect(run: Run, container: str) -> Container:
     """``docker inspect`` of one container."""
-    found: list[dict[str, Any]] = json.loads(docker(run, "inspect", "--type", "container", container))
+    found: list[Container] = json.loads(docker(run, "inspect", "--type", "container", container))
     return found[0]
 
 
-def labels(container: dict[str, Any]) -> dict[str, str]:
+def labels(container: Container) -> dict[str, str]:
     return container.get("Config", {}).get("Labels") or {}
 
 
-def name(container: dict[str, Any]) -> str:
+def name(container: Container) -> str:
     return str(container["Name"]).lstrip("/")
 
 
-def environment(container: dict[str, Any]) -> dict[str, str]:
+def environment(container: Container) -> dict[str, str]:
     """The environment a container was created with."""
     pairs = (entry.partition("=") for entry in container.get("Config", {}).get("Env") or [])
     return {name: value for name, _, value in pairs}
 
 
-def address(container: dict[str, Any]) -> str | None:
+def address(container: Container) -> str | None:
     """An address of the container that its host can reach, or None while it does not run."""
     networks = container.get("NetworkSettings", {}).get("Networks") or {}
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
 
 
-def restart_policy(container: dict[str, Any]) -> str:
+def restart_policy(container: Container) -> str:
     return str((container.get("HostConfig", {}).get("RestartPolicy") or {}).get("Name") or "no")
 
 
-def drain_signal(container: dict[str, Any]) -> str:
+def drain_signal(container: Container) -> str:
     """The one signal after which Docker does not start a container again and a worker drains; empty where its stop signal is another."""
     wanted = str(container["Config"].get("StopSignal") or "SIGTERM").removeprefix("SIG")
     return {"TERM": "TERM", "15": "TERM", "INT": "INT", "2": "INT"}.get(wanted, "")
 
 
-def orchestrator(container: dict[str, Any]) -> str | None:
+def orchestrator(container: Container) -> str | None:
     return next((name for label, name in ORCHESTRATORS.items() if label in labels(container)), None)
 
 
-def start_command(container: dict[str, Any]) -> str:
+def start_command(container: Container) -> str:
     """How to start a stopped container again; empty for one that is removed when it stops."""
     if container.get("HostConfig", {}).get("AutoRemove"):
         return ""

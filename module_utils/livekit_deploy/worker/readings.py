@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..common.text import Masker, one_line, parsed_object
 from ..common.times import epoch
-from ..machine import docker, logs, processes, web
+from ..machine import cgroups, docker, logs, process_log, processes, supervisors, web
 from ..machine.command import Reader
 from . import failed_start, worker_log
 
@@ -132,7 +132,7 @@ def reading(
     container: dict[str, Any],
     log: logs.Log,
     selection: Selection,
-    supervisor: dict[str, Any] | None = None,
+    supervisor: supervisors.Supervisor | None = None,
     where: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """Everything known of one worker container."""
@@ -152,7 +152,7 @@ def reading(
         "running": state["Running"],
         "exit_code": None if state["Running"] else state["ExitCode"],
         # Of any of its processes, since its start.
-        "oom_killed": bool(state.get("OOMKilled") or processes.oom_kills(processes.ROOT, state.get("Pid"))),
+        "oom_killed": bool(state.get("OOMKilled") or cgroups.oom_kills(processes.ROOT, state.get("Pid"))),
         "started_at": state["StartedAt"],
         "restarts": container.get("RestartCount", 0),
         "connected": bool(found["connected"] and state["Running"]),
@@ -173,13 +173,13 @@ def log_of(run: Reader, container: dict[str, Any]) -> logs.Log:
     return logs.ContainerLog(run, container["Id"], epoch(container.get("Created")))
 
 
-def docker_supervisor(container: dict[str, Any]) -> dict[str, Any]:
+def docker_supervisor(container: docker.Container) -> supervisors.Supervisor:
     """The Engine, or whatever told it to run the container and would do so again."""
     other = docker.orchestrator(container)
     if other:
-        return processes.supervised("other", other)
+        return supervisors.supervised("other", other)
     policy = docker.restart_policy(container)
-    return processes.supervised("docker", "", policy=policy, starts_at_boot=policy in ("always", "unless-stopped"))
+    return supervisors.supervised("docker", "", policy=policy, starts_at_boot=policy in ("always", "unless-stopped"))
 
 
 def may_be_worker(container: dict[str, Any]) -> bool:
@@ -283,7 +283,7 @@ class Search:
         return None
 
     def runs_helper(self, container: dict[str, Any]) -> bool:
-        cgroups = (processes.container_of(helper.cgroup) for helper in self.certain.values())
+        cgroups = (cgroups.cgroup_container(helper.cgroup) for helper in self.certain.values())
         return any(found is not None and found.id == container["Id"] for found in cgroups)
 
     def is_worth_reading(self, container: dict[str, Any]) -> bool:
@@ -307,15 +307,15 @@ class Search:
             unread = f"its log cannot be read: {str(error).strip()[-200:]}"
             return None if error.is_gone else reading(container, logs.Log(unread=unread), self.selection, *how)
 
-    def supervisor(self, container: dict[str, Any]) -> dict[str, Any]:
+    def supervisor(self, container: docker.Container) -> supervisors.Supervisor:
         found = docker_supervisor(container)
         if found["kind"] != "docker":
             return found
-        client = processes.client_unit(self.table, self.root, container)
+        client = supervisors.client_unit(self.table, self.root, container)
         if client:
-            return processes.supervised("other", client)
-        shell = processes.swallows_signal(self.table, container["State"].get("Pid") or 0)
-        return processes.supervised("other", f"`{shell}` in the container, which passes no signal on") if shell else found
+            return supervisors.supervised("other", client)
+        shell = supervisors.swallows_signal(self.table, container["State"].get("Pid") or 0)
+        return supervisors.supervised("other", f"`{shell}` in the container, which passes no signal on") if shell else found
 
     def where(self, container: dict[str, Any]) -> tuple[str, int] | None:
         """Where a container that uses the host's own network answers."""
@@ -326,14 +326,14 @@ class Search:
     # --- processes ---
 
     def of_process(self, found: processes.Process) -> dict[str, Any] | None:
-        log = processes.log_of(self.run, self.root, found)
-        environment = processes.environment_of(self.table, found)
+        log = process_log.process_log(self.run, self.root, found)
+        environment = processes.worker_environment(self.table, found)
         one = common(log, self.answer_of(found), environment, self.selection)
         # What only carries the name may write another one's log, so only its own answer counts.
         if not (self.is_certain(found) or one["answered_name"]):
             return None
-        supervisor = processes.supervisor(self.run, self.table, found)
-        directory = processes.directory_of(self.root, found)
+        supervisor = supervisors.process_supervisor(self.run, self.table, found)
+        directory = processes.working_directory(self.root, found)
         return {
             **one,
             "sdk": "node" if found.is_node else one["sdk"],
@@ -347,13 +347,13 @@ class Search:
             "image": "",
             "running": True,
             "exit_code": None,
-            "oom_killed": bool(processes.oom_kills(self.root, found.pid)),
+            "oom_killed": bool(cgroups.oom_kills(self.root, found.pid)),
             "started_at": processes.started_at(self.root, found),
             "restarts": 0,
             # A log that cannot be read says nothing about the connection.
             "connected": None if one["unread"] else one["connected"],
             "supervisor": supervisor,
-            "start_command": processes.start_command(supervisor, found, directory),
+            "start_command": supervisors.process_start_command(supervisor, found, directory),
             "dev": is_dev(found.argv),
         }
 

@@ -20,7 +20,7 @@ from typing import Any
 from ..common import commands, ids, text
 from ..common.files import open_regular, write_atomically
 from ..common.waiting import wait_until
-from ..machine import docker, processes
+from ..machine import cgroups, docker, processes, systemd
 from ..machine.command import Reader
 from . import readings
 
@@ -105,7 +105,7 @@ class Drain:
         if kind == "docker":
             return self.stop_container, lambda: not self.container_runs(found["container_id"])
         if kind == "systemd":
-            unit = processes.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
+            unit = cgroups.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
             return self.stop_unit, lambda: self.unit_is_gone(unit, found)
         return self.stop_process, lambda: not self.process_runs(found)
 
@@ -163,7 +163,7 @@ class Drain:
     # --- systemd ---
 
     def stop_unit(self, found: dict[str, Any], told: bool) -> None:
-        unit = processes.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
+        unit = cgroups.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
         if told or self.state_of(unit) == "deactivating":
             return
         path = self.drop_in(unit)
@@ -173,40 +173,40 @@ class Drain:
         self.remember(found)
         self.systemctl(unit, "stop", "--no-block", "--", unit.name)
 
-    def systemctl(self, unit: processes.Unit, *arguments: str) -> None:
+    def systemctl(self, unit: cgroups.Unit, *arguments: str) -> None:
         shown = commands.shell("systemctl", *([] if unit.user is None else ["--user"]), *arguments)
-        self.act(shown, lambda: self.done(unit, processes.systemctl(unit, *arguments), shown))
+        self.act(shown, lambda: self.done(unit, systemd.systemctl(unit, *arguments), shown))
 
-    def done(self, unit: processes.Unit, argv: list[str], what: str, also: int = 0) -> int:
+    def done(self, unit: cgroups.Unit, argv: list[str], what: str, also: int = 0) -> int:
         """Run a command about a unit; its status, which may be ``also`` beside 0."""
-        status, out, err = processes.run_for(self.run, unit)(argv)
+        status, out, err = systemd.run_for(self.run, unit)(argv)
         if status not in (0, also):
             raise DrainError(
                 f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done. Remove what hinders it and run again"
             )
         return status
 
-    def state_of(self, unit: processes.Unit) -> str:
+    def state_of(self, unit: cgroups.Unit) -> str:
         """The unit's state; empty where its manager does not answer."""
-        return processes.properties(self.run, unit).get("ActiveState", "")
+        return systemd.unit_properties(self.run, unit).get("ActiveState", "")
 
-    def unit_is_gone(self, unit: processes.Unit, found: dict[str, Any]) -> bool:
+    def unit_is_gone(self, unit: cgroups.Unit, found: dict[str, Any]) -> bool:
         """A manager that does not answer says nothing, so the process is looked at."""
         state = self.state_of(unit)
         return state in ENDED if state else not self.process_runs(found)
 
-    def drop_in(self, unit: processes.Unit) -> Path:
+    def drop_in(self, unit: cgroups.Unit) -> Path:
         where = "systemd/system" if unit.user is None else f"user/{unit.user}/systemd/user"
         return self.runtime / where / f"{unit.name}.d" / DROP_IN
 
-    def write_drop_in(self, path: Path, unit: processes.Unit) -> None:
+    def write_drop_in(self, path: Path, unit: cgroups.Unit) -> None:
         if unit.user is None:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write_atomically(path, DROP_IN_TEXT, 0o644)
         else:
             self.as_user(unit, WRITE, path, DROP_IN_TEXT)
 
-    def remove_drop_in(self, path: Path, unit: processes.Unit) -> bool:
+    def remove_drop_in(self, path: Path, unit: cgroups.Unit) -> bool:
         """Remove our file, and its directory where nothing else is in it; whether it was there."""
         if unit.user is not None:
             return self.as_user(unit, REMOVE, path) != NOT_THERE
@@ -217,8 +217,8 @@ class Drain:
             path.parent.rmdir()
         return True
 
-    def as_user(self, unit: processes.Unit, script: str, path: Path, *rest: str) -> int:
-        argv = [*processes.as_user(unit.user or 0), "sh", "-c", script, "sh", str(path.parent), path.name, *rest]
+    def as_user(self, unit: cgroups.Unit, script: str, path: Path, *rest: str) -> int:
+        argv = [*systemd.as_user(unit.user or 0), "sh", "-c", script, "sh", str(path.parent), path.name, *rest]
         return self.done(unit, argv, f"write {path.parent} as user {unit.user}", NOT_THERE)
 
     def sweep(self) -> None:
@@ -238,14 +238,14 @@ class Drain:
             except (DrainError, OSError, ValueError) as error:
                 self.warnings.append(f"{self.drop_in(unit)} may be left, which lets {unit.name} stop without a timeout: {error}")
 
-    def to_sweep(self) -> list[processes.Unit]:
+    def to_sweep(self) -> list[cgroups.Unit]:
         paths = self.runtime.glob(f"systemd/system/*.service.d/{DROP_IN}")
-        own = [processes.Unit(path.parent.name.removesuffix(".d")) for path in paths]
+        own = [cgroups.Unit(path.parent.name.removesuffix(".d")) for path in paths]
         kept = [record["supervisor"] for record in self.records.all() if not record.get("swept")]
-        users = [processes.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
+        users = [cgroups.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
         return list(dict.fromkeys([*own, *users]))
 
-    def sweep_unit(self, unit: processes.Unit) -> None:
+    def sweep_unit(self, unit: cgroups.Unit) -> None:
         path, state = self.drop_in(unit), self.state_of(unit)
         if state == "deactivating":
             return
@@ -339,7 +339,7 @@ class Records:
             return []
         return [record for path in paths if (record := record_in(path))]
 
-    def sweep(self, unit: processes.Unit) -> None:
+    def sweep(self, unit: cgroups.Unit) -> None:
         """Note that nothing of ours is left of a unit."""
         for record in self.all():
             by = record["supervisor"]

@@ -19,7 +19,17 @@ from ansible.module_utils.livekit_deploy.fleet import report
 from ansible.module_utils.livekit_deploy.gather import access_log, evidence, server_log
 from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
-from ansible.module_utils.livekit_deploy.machine import certificate, command, image_archive, logs, nginx, processes, sockets
+from ansible.module_utils.livekit_deploy.machine import (
+    certificate,
+    cgroups,
+    command,
+    command_lines,
+    image_archive,
+    logs,
+    nginx,
+    processes,
+    sockets,
+)
 from ansible.module_utils.livekit_deploy.proof import server_evidence
 from ansible.module_utils.livekit_deploy.release import history, records
 from ansible.module_utils.livekit_deploy.worker import log_events, readings, worker_log
@@ -126,11 +136,11 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "time of a request": (times.proxy_epoch, ()),
     "line as text": (lambda given_text: log_events.of_text(given_text, worker_log.WORDS), ()),
     "line in a message": (log_events.short, ()),
-    "control groups": (lambda given_text: (processes.cgroup_of(given_text), processes.memory_events(given_text)), ()),
-    "container of a control group": (processes.container_of, ()),
-    "unit of a control group": (processes.unit_of, ()),
+    "control groups": (lambda given_text: (cgroups.cgroup_path(given_text), cgroups.memory_events(given_text)), ()),
+    "container of a control group": (cgroups.cgroup_container, ()),
+    "unit of a control group": (cgroups.cgroup_unit, ()),
     "address": (reached_addresses, ()),
-    "command line": (lambda given_text: processes.shown(given_text.split(" ")), ()),
+    "command line": (lambda given_text: command_lines.shown_argv(given_text.split(" ")), ()),
     "listeners": (lambda given_text: list(sockets.listeners(sockets.table_sockets("heading\n" + given_text))), ()),
     "Twirp error": (client.twirp_error, ()),
     "room in a token": (dispatch.room_in, (client.LiveKitError,)),

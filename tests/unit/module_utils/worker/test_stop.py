@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.machine import processes
+from ansible.module_utils.livekit_deploy.machine import supervisors, systemd
 from ansible.module_utils.livekit_deploy.machine.command import Runner
 from ansible.module_utils.livekit_deploy.worker import readings, stop
 from ansible.module_utils.livekit_deploy.worker.stop import Drain, DrainError
@@ -23,7 +23,7 @@ UNIT = "agent.service"
 
 
 def entry(kind: str = "docker", **changes: Any) -> dict[str, Any]:
-    supervisor = processes.supervised(kind, {"systemd": UNIT, "other": "supervisord"}.get(kind, ""), policy=changes.pop("policy", ""))
+    supervisor = supervisors.supervised(kind, {"systemd": UNIT, "other": "supervisord"}.get(kind, ""), policy=changes.pop("policy", ""))
     supervisor.update(changes.pop("supervisor", {}))
     in_container = kind == "docker"
     return {
@@ -336,7 +336,7 @@ def test_drop_in_of_a_user_is_that_users_and_goes_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(readings, "everywhere", host.everywhere)
     Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     found = (folder / stop.DROP_IN).stat()
-    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (STRANGER, processes.group_of(STRANGER), 0o644)
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (STRANGER, systemd.user_group(STRANGER), 0o644)
     host.state, host.found = "inactive", []
     Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     assert not folder.exists()
@@ -353,7 +353,7 @@ def test_nothing_in_a_users_directory_is_touched_but_by_that_user(monkeypatch: p
     monkeypatch.setattr(readings, "everywhere", host.everywhere)
     Drain(Told(run), ID, runtime=tmp_path, root=tmp_path / "proc").drain(0.0)
     assert {tuple(argv[:1]) for argv in calls} == {("setpriv",)}
-    assert all({"--clear-groups", "--no-new-privs", f"--regid={processes.group_of(STRANGER)}"} <= set(argv) for argv in calls)
+    assert all({"--clear-groups", "--no-new-privs", f"--regid={systemd.user_group(STRANGER)}"} <= set(argv) for argv in calls)
     assert "--regid=0" not in calls[0]
     assert [path.name for path in tmp_path.iterdir()] == ["livekit-agent-deploy"]
 
