@@ -19,7 +19,8 @@ from ..machine import docker, logs, systemd
 from ..machine.command import Reader, Run
 from ..release import adoption, records
 from ..release.host import Host, ReleaseError
-from ..worker import readings, worker_log
+from ..worker import log_events, readings, search
+from ..worker.types import HostReading
 from . import access_log
 
 T = TypeVar("T")
@@ -208,7 +209,7 @@ class Dispatches:
         if self.pattern:
             match = self.pattern.search(text)
             return match.groupdict() if match else None
-        event = (worker_log.event_of(text) if '"dispatch_' in text else None) or {}
+        event = (log_events.json_object(text) if '"dispatch_' in text else None) or {}
         if event.get("event") == "dispatch_failed":
             return {**event, "error": event.get("message") or event.get("error") or "no reason given"}
         return {**event, "error": None} if event.get("event") == "dispatch_created" else None
@@ -267,7 +268,7 @@ def api(run: Reader, container: dict[str, Any] | None, since: float, pattern: st
         "running": container["State"]["Running"],
         "service": docker.labels(container).get(docker.SERVICE_LABEL),
         "url": environment.get("LIVEKIT_URL"),
-        "env": readings.names(container),
+        "env": readings.name_variables(container),
         **(found or Dispatches(since)).result(),
         "last_failure": mask.all(found.last_failure) if found else None,
         "reach": reach.result(),
@@ -276,7 +277,7 @@ def api(run: Reader, container: dict[str, Any] | None, since: float, pattern: st
 
 def followed(run: Reader, container: dict[str, Any], since: float, pattern: str | None) -> tuple[Dispatches | None, logs.Reach]:
     """The dispatches in a container's log, and from when on it tells of them."""
-    fold, log = logs.folded(readings.log_of(run, container), lambda: Dispatches(since, pattern))
+    fold, log = logs.folded(readings.container_log(run, container), lambda: Dispatches(since, pattern))
     return fold, log.reach(fold.first, time.time())
 
 
@@ -320,9 +321,9 @@ def proxy(options: Options, since: float, notes: Notes) -> dict[str, Any]:
 def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, Any]] | None, since: float, notes: Notes) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is left."""
     left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}}
-    nobody: dict[str, Any] = {"time": time.time(), "workers": [], "unread": []}
+    nobody: HostReading = {"time": time.time(), "workers": [], "unread": []}
     found = left if containers is None else notes.attempt("the release and its containers", lambda: host.state(containers), left)
-    seen = notes.attempt("the workers", lambda: readings.everywhere(host.run, found=containers, since=since), nobody)
+    seen = notes.attempt("the workers", lambda: search.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
         if containers is not None or not what.startswith("containers"):  # that the Engine does not answer is said already
             notes.add(f"the search for workers could not read {what}")

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, TypeVar
+from typing import IO, NamedTuple, Protocol, TypedDict, TypeVar
 
 from ..common import times
 from ..common.files import open_regular
@@ -36,6 +36,15 @@ OF_JOURNAL = re.compile(r"(?P<time>\d{1,12}\.\d{1,9}) \S+ \S+?: (?P<text>.*)", r
 DROPPED = re.compile(r"Suppressed \d+ messages from \S+")
 
 
+class ReachFacts(TypedDict):
+    """A ``Reach`` as JSON."""
+
+    begins: float | None
+    ends: float | None
+    whole: bool
+    why: str
+
+
 class Reach(NamedTuple):
     """From when to when a reading reaches, in seconds since the epoch; ``whole`` if nothing between is missing, ``why`` says what is."""
 
@@ -48,7 +57,7 @@ class Reach(NamedTuple):
         """True if nothing since a moment is missing."""
         return self.whole and self.begins is not None and self.begins <= moment
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ReachFacts:
         return {"begins": self.begins, "ends": self.ends, "whole": self.whole, "why": self.why}
 
 
@@ -128,7 +137,7 @@ def stamped(line: str) -> tuple[str, str]:
 
 
 def stamp_epoch(stamp: str) -> float | None:
-    """Return seconds since the epoch of such a time."""
+    """Return seconds since the epoch of such a time; None where there is none."""
     return float(stamp[1:]) if stamp.startswith("@") else times.epoch(stamp)
 
 

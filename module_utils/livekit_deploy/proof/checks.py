@@ -15,7 +15,7 @@ from ..common.commands import Playbooks, shell
 from ..inventory import preview
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..release.records import API, SERVICES
-from ..worker.worker_log import NODE_REMEDY
+from ..worker.log_words import NODE_REMEDY
 from . import server_evidence, verdicts
 
 NAME_VARIABLES = ("AGENT_NAME", "LIVEKIT_AGENT_NAME")

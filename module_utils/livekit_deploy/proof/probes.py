@@ -16,7 +16,7 @@ from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play import access, run
 from ..release import adoption
 from ..release.records import API, SHARED_NAME, ids_in_order, services_of
-from ..worker.worker_log import NODE_REMEDY
+from ..worker.log_words import NODE_REMEDY
 
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 ASKED = "__verification_asked"

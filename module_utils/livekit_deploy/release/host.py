@@ -17,7 +17,7 @@ from ..common.waiting import wait_until
 from ..machine import docker, docker_variants, images, nginx
 from ..machine.command import NOT_THERE, TOO_LATE, Reader, Run
 from ..machine.sockets import connected_to
-from ..worker import failed_start, readings, worker_log
+from ..worker import failed_start, log_events, log_words, own_answer, readings, registration
 from . import adoption, records
 from .lock import LockError
 from .records import Content
@@ -146,7 +146,7 @@ class Host:
             "config_hash": docker.labels(container).get(docker.CONFIG_LABEL),
             "stop_seconds": container["Config"].get("StopTimeout"),
             "address": docker.address(container),
-            "env": readings.names(container),
+            "env": readings.name_variables(container),
         }
 
     def drift(self, record: dict[str, Any], services: dict[str, dict[str, Any]]) -> list[str]:
@@ -374,7 +374,7 @@ class Host:
         """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
         record = self.record(release_id) or {"app": self.app, "id": release_id}
         found = readings.readings(self.run, project=records.project_of(record), known=adoption.known(record))["workers"]
-        if trouble := readings.registration_trouble(found, record.get("agent_name", "")):
+        if trouble := registration.registration_trouble(found, record.get("agent_name", "")):
             raise ReleaseError(trouble.text)
         if found[0]["worker_id"] != worker_id:
             raise ReleaseError(
@@ -482,7 +482,7 @@ class Host:
             services, given = self.services(release_id, found), {container["Id"]: docker.environment(container) for container in found}
             lines = {name: self.last_words(one["id"], given.get(one["id"], {})) for name, one in services.items()}
         except TROUBLE as error:
-            return [f"the containers of {release_id} cannot be read: {worker_log.short(Masker()(str(error)))}"]
+            return [f"the containers of {release_id} cannot be read: {log_events.short(Masker()(str(error)))}"]
         log = [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
         # What keeps a worker from starting is said where it is waited for.
         what_to_set = failed_start.remedy(lines.get(records.API, []), "agent_api")
@@ -494,9 +494,9 @@ class Host:
         try:
             masker = Masker.of(environment, *self.environments())
             lines = docker.log_lines(self.run, container, LOOKED_AT)
-            return [worker_log.short(masker(line)) for line in worker_log.telling(lines, LAST_WORDS)]
+            return [log_events.short(masker(line)) for line in log_words.telling(lines, LAST_WORDS)]
         except Exception as error:  # foreign text, whatever it is
-            return [f"its log cannot be read: {worker_log.short(masker(str(error)))}"]
+            return [f"its log cannot be read: {log_events.short(masker(str(error)))}"]
 
     def environments(self) -> list[dict[str, str]]:
         """What the releases of this application give to their services: no text that leaves the host may show a secret of it."""
@@ -626,8 +626,8 @@ class Host:
 
     def may_have_calls(self, agent: dict[str, Any]) -> bool:
         """Whether a worker that was told to stop may still have calls: unless it says itself that it has none."""
-        answer = readings.own_answer((agent["address"], docker.WORKER_PORT)) if agent["address"] else {}
-        return readings.jobs_of(answer) != 0
+        answer = own_answer.ask_worker((agent["address"], docker.WORKER_PORT)) if agent["address"] else {}
+        return own_answer.active_jobs(answer) != 0
 
     def down(self, release_id: str) -> None:
         """Remove a release's containers and network. Those of an adopted one are stopped and stay."""

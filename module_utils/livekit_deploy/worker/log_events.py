@@ -44,7 +44,7 @@ RAISED = re.compile(rf"(?:{KIND_OF_ERROR}|[a-z_][\w.]{{0,100}}\.[A-Z]\w{{0,100}}
 Event = dict[str, Any]
 
 
-def json_of(line: str) -> Event | None:
+def json_object(line: str) -> Event | None:
     """The JSON object on a line, also behind a prefix; None for any other line."""
     start = line.find("{")
     if start < 0 or not line.rstrip().endswith("}"):
@@ -55,7 +55,7 @@ def json_of(line: str) -> Event | None:
 def structured(line: str) -> Event | None:
     """The event on a line of JSON; None for any other line, also for text with fields behind it."""
     start = line.find("{")
-    found = json_of(line) if 0 <= start <= PREFIX_CHARACTERS else None
+    found = json_object(line) if 0 <= start <= PREFIX_CHARACTERS else None
     if found is None:
         return None
     event = normal(found)
@@ -63,27 +63,27 @@ def structured(line: str) -> Event | None:
     return None if BEFORE.match(line[:start]) and not (event["message"] and event["level"]) else event
 
 
-def normal(found: Mapping[str, Any]) -> Event:
+def normal(found: Event) -> Event:
     """An event under the keys of livekit-agents, whichever logger wrote it."""
     record = found.get("record")
     if isinstance(record, Mapping) and "message" in record:
-        return of_loguru(record)
+        return loguru_event(dict(record))
     event: Event = {**inner(found.get("extra")), **found}
     for key, name in ALIASES.items():
         if key in event:
             event.setdefault(name, event[key])
     event["message"] = first_text(found, MESSAGES)
-    event["level"] = level_of(found)
+    event["level"] = event_level(found)
     value = next((found[key] for key in TIMES if key in found), None)
     event["when"] = times.event_epoch(value)
-    event["timestamp"] = value if isinstance(value, str) else stamp_of(event["when"])
+    event["timestamp"] = value if isinstance(value, str) else event_stamp(event["when"])
     event["sdk"] = "node" if is_pino(found) else "python"
     if isinstance(event.get("error"), Mapping) or isinstance(event.get("err"), Mapping):
         event["error"] = first_text(inner(event.get("error")) or inner(event.get("err")), ("message", "type"))
     return event
 
 
-def of_loguru(record: Mapping[str, Any]) -> Event:
+def loguru_event(record: Event) -> Event:
     """What loguru writes with ``serialize=True``."""
     extra = inner(record.get("extra"))
     when = times.event_epoch(inner(record.get("time")).get("timestamp"))
@@ -91,29 +91,29 @@ def of_loguru(record: Mapping[str, Any]) -> Event:
     exception = inner(record.get("exception"))
     if exception:
         event["error"] = f"{exception.get('type')}: {exception.get('value')}"
-    return {**event, "level": str(inner(record.get("level")).get("name") or "").upper(), "when": when, "timestamp": stamp_of(when)}
+    return {**event, "level": str(inner(record.get("level")).get("name") or "").upper(), "when": when, "timestamp": event_stamp(when)}
 
 
-def inner(value: Any) -> dict[str, Any]:
+def inner(value: Any) -> Event:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def first_text(found: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+def first_text(found: Event, keys: tuple[str, ...]) -> str:
     return next((found[key] for key in keys if isinstance(found.get(key), str)), "")
 
 
-def is_pino(found: Mapping[str, Any]) -> bool:
+def is_pino(found: Event) -> bool:
     return isinstance(found.get("msg"), str) and isinstance(found.get("time"), (int, float)) and isinstance(found.get("level"), int)
 
 
-def level_of(found: Mapping[str, Any]) -> str:
+def event_level(found: Event) -> str:
     value = next((found[key] for key in LEVELS if key in found), "")
     if isinstance(value, int):
         return (PINO if is_pino(found) else PYTHON).get(value, "")
     return value.strip().upper() if isinstance(value, str) else ""
 
 
-def stamp_of(when: float | None) -> str | None:
+def event_stamp(when: float | None) -> str | None:
     return times.iso(when) if when is not None else None
 
 
@@ -133,14 +133,14 @@ def of_text(line: str, words: tuple[str, ...]) -> Event | None:
 def text_event(level: str, text: str, word: str) -> Event:
     """The fields stand behind the message: as JSON (``dev``), or as key=value (structlog and others)."""
     start = text.find("{")
-    behind = json_of(text[start:]) if start >= 0 else None
+    behind = json_object(text[start:]) if start >= 0 else None
     message = (FIELDS_BEGIN.split(text, maxsplit=1)[0] if word else text[: start if behind else None]).strip()
     fields = {found["key"]: found["double"] or found["single"] or found["bare"] for found in FIELD.finditer(text[len(word) :])}
     event = normal({**fields, **(behind or {})})
     return {**event, "message": message, "level": level.upper(), "sdk": None, "text": True}
 
 
-def is_error(event: Mapping[str, Any]) -> bool:
+def is_error(event: Event) -> bool:
     return event.get("level") in ERRORS
 
 

@@ -8,23 +8,22 @@ Engine starts (Engine 26.1, measured).
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ..common import commands, ids, text
-from ..common.files import open_regular, write_atomically
+from ..common import commands
+from ..common.files import write_atomically
 from ..common.waiting import wait_until
 from ..machine import cgroups, docker, processes, systemd
 from ..machine.command import Reader
-from . import readings
+from . import search
+from .eviction_records import RUNTIME, DrainError, Records
+from .types import EvictionRecord, PolicyChange, Stopped, WorkerReading
 
-RUNTIME = Path("/run")
 DROP_IN = "zz-livekit-agent-deploy-drain.conf"
 DROP_IN_TEXT = """# Written by livekit-agent-deploy to let a worker finish its calls; removed when it has.
 [Service]
@@ -42,11 +41,6 @@ ENDED = frozenset({"inactive", "failed"})
 LOOK_SECONDS = 0.3
 # Tidying up after earlier evictions takes no longer, whatever is found there.
 SWEEP_SECONDS = 20.0
-RECORD_BYTES = 64 * 1024
-
-
-class DrainError(Exception):
-    """The worker is not told to stop; the text says found, expected and what to do."""
 
 
 class Drain:
@@ -61,12 +55,12 @@ class Drain:
         self.records = Records(runtime)
         self.commands: list[str] = []
         self.warnings: list[str] = []
-        self.policy: dict[str, str] | None = None
+        self.policy: PolicyChange | None = None
 
     # --- which ---
 
-    def find(self) -> dict[str, Any] | None:
-        found = readings.everywhere(self.run, self.root)
+    def find(self) -> WorkerReading | None:
+        found = search.everywhere(self.run, self.root)
         mine = [one for one in found["workers"] if self.worker_id in one["worker_ids"]]
         if len(mine) > 1:
             names = ", ".join(one["container"] for one in mine)
@@ -83,7 +77,7 @@ class Drain:
 
     # --- how ---
 
-    def drain(self, wait_seconds: float) -> dict[str, Any]:
+    def drain(self, wait_seconds: float) -> Stopped:
         self.sweep()
         found = self.find()
         known = self.records.read(self.worker_id)
@@ -99,11 +93,11 @@ class Drain:
             self.sweep()
         return self.result(found if gone else self.find() or found, self.records.read(self.worker_id), gone=gone)
 
-    def ways(self, found: dict[str, Any]) -> tuple[Callable[[dict[str, Any], bool], None], Callable[[], bool]]:
+    def ways(self, found: WorkerReading) -> tuple[Callable[[WorkerReading, bool], None], Callable[[], bool]]:
         """How to tell it to stop, and how to see that it has."""
         kind = found["supervisor"]["kind"]
         if kind == "docker":
-            return self.stop_container, lambda: not self.container_runs(found["container_id"])
+            return self.stop_container, lambda: not self.container_runs(str(found["container_id"]))
         if kind == "systemd":
             unit = cgroups.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
             return self.stop_unit, lambda: self.unit_is_gone(unit, found)
@@ -114,28 +108,38 @@ class Drain:
         if not self.dry:
             action()
 
-    def remember(self, found: dict[str, Any], *, signalled: bool = True) -> None:
+    def remember(self, found: WorkerReading, *, signalled: bool = True) -> None:
         """Before the signal: what may have been told to stop is never told again. Without it: only that something of ours may be there."""
-        kept = ("worker_id", "worker_ids", "agent_name", "container", "project", "supervisor", "start_command", "directory")
-        record = {key: found[key] for key in kept}
+        start_command = found["start_command"]
         if self.policy:
             update = commands.shell("docker", "update", "--restart", self.policy["before"], "--", found["container"])
-            record["start_command"] = f"{update} && {found['start_command']}"
+            start_command = f"{update} && {start_command}"
+        record: EvictionRecord = {
+            "worker_id": cast(str, found["worker_id"]),
+            "worker_ids": found["worker_ids"],
+            "agent_name": found["agent_name"],
+            "container": found["container"],
+            "project": found["project"],
+            "supervisor": found["supervisor"],
+            "start_command": start_command,
+            "directory": found["directory"],
+            "identity": identity(found),
+            "policy": self.policy,
+            "signalled": signalled,
+            "told_at": time.time(),
+        }
         if not self.dry:
-            self.records.write(
-                self.worker_id,
-                {**record, "identity": identity(found), "policy": self.policy, "signalled": signalled, "told_at": time.time()},
-            )
+            self.records.write(self.worker_id, record)
 
     # --- Docker ---
 
-    def stop_container(self, found: dict[str, Any], told: bool) -> None:
+    def stop_container(self, found: WorkerReading, told: bool) -> None:
         name = found["container"]
         if found["supervisor"]["policy"] == "always":
             self.policy = {"before": "always", "after": "unless-stopped"}
             self.docker("update", "--restart", "unless-stopped", "--", name)
         if not told:
-            sent = self.signal_for(found["container_id"])
+            sent = self.signal_for(str(found["container_id"]))
             self.remember(found)
             self.docker("kill", "--signal", sent, "--", name)
 
@@ -162,7 +166,7 @@ class Drain:
 
     # --- systemd ---
 
-    def stop_unit(self, found: dict[str, Any], told: bool) -> None:
+    def stop_unit(self, found: WorkerReading, told: bool) -> None:
         unit = cgroups.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
         if told or self.state_of(unit) == "deactivating":
             return
@@ -190,7 +194,7 @@ class Drain:
         """The unit's state; empty where its manager does not answer."""
         return systemd.unit_properties(self.run, unit).get("ActiveState", "")
 
-    def unit_is_gone(self, unit: cgroups.Unit, found: dict[str, Any]) -> bool:
+    def unit_is_gone(self, unit: cgroups.Unit, found: WorkerReading) -> bool:
         """A manager that does not answer says nothing, so the process is looked at."""
         state = self.state_of(unit)
         return state in ENDED if state else not self.process_runs(found)
@@ -259,21 +263,21 @@ class Drain:
 
     # --- a process that nothing keeps running ---
 
-    def stop_process(self, found: dict[str, Any], told: bool) -> None:
+    def stop_process(self, found: WorkerReading, told: bool) -> None:
         if not told:
             self.remember(found)
             self.act(commands.shell("kill", "-TERM", found["pid"]), lambda: self.send_term(found))
 
-    def send_term(self, found: dict[str, Any]) -> None:
+    def send_term(self, found: WorkerReading) -> None:
         """To the process that was read and to no later one of its number: the handle is taken before the look."""
-        handle = os.pidfd_open(found["pid"])
+        handle = os.pidfd_open(found["pid"] or 0)
         try:
             if self.process_runs(found):
                 signal.pidfd_send_signal(handle, signal.SIGTERM)
         finally:
             os.close(handle)
 
-    def process_runs(self, found: dict[str, Any]) -> bool:
+    def process_runs(self, found: WorkerReading) -> bool:
         try:
             now, _readable = processes.read_process(self.root / str(found["pid"]))
         except OSError:
@@ -282,14 +286,14 @@ class Drain:
 
     # --- what became of it ---
 
-    def result(self, found: dict[str, Any] | None, record: dict[str, Any] | None, *, gone: bool) -> dict[str, Any]:
+    def result(self, found: WorkerReading | None, record: EvictionRecord | None, *, gone: bool) -> Stopped:
         about: dict[str, Any] = {**(found or {}), **(record or {})}
-        ids = [*about["worker_ids"], *((found or {}).get("worker_ids") or [])]
+        ids = [*about["worker_ids"], *((found.get("worker_ids") or []) if found else [])]
         return {
             "changed": bool(self.commands),
             "gone": gone,
             "draining": not gone and bool(found and found["draining"]),
-            "active_jobs": 0 if gone else (found or {}).get("active_jobs"),
+            "active_jobs": 0 if gone else found.get("active_jobs") if found else None,
             "container": about["container"],
             "worker_ids": list(dict.fromkeys(ids)),
             "supervisor": about["supervisor"],
@@ -301,86 +305,6 @@ class Drain:
         }
 
 
-def identity(found: Mapping[str, Any]) -> str:
+def identity(found: WorkerReading) -> str:
     """One run of a container or process: the same container started again is another."""
     return f"{found['container_id']} {found['started_at']}" if found["container_id"] else f"{found['pid']} {found['start_ticks']}"
-
-
-class Records:
-    """What was told to stop since the host started: a file each in /run, in directories that are root's alone."""
-
-    def __init__(self, runtime: Path = RUNTIME) -> None:
-        self.directory = runtime / "livekit-agent-deploy" / "evictions"
-
-    def path(self, worker_id: str) -> Path:
-        if not ids.worker(worker_id):
-            raise DrainError(f"found worker id {worker_id!r}, expected one as LiveKit makes it")
-        return self.directory / f"{worker_id}.json"
-
-    def write(self, worker_id: str, record: Mapping[str, Any]) -> None:
-        path = self.path(worker_id)
-        for directory in (self.directory.parent, self.directory):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            if (trouble := not_own(directory)) is not None:
-                raise DrainError(f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again")
-        write_atomically(path, json.dumps(record))
-
-    def read(self, worker_id: str) -> dict[str, Any] | None:
-        """The record that has this id, as the requested one or as another of the same worker."""
-        return next((record for record in self.all() if worker_id in [record["worker_id"], *record["worker_ids"]]), None)
-
-    def all(self) -> list[dict[str, Any]]:
-        """Every record; a file of another form is none."""
-        try:
-            if not_own(self.directory) is not None:
-                return []
-            paths = sorted(path for path in self.directory.iterdir() if path.suffix == ".json")
-        except OSError:
-            return []
-        return [record for path in paths if (record := record_in(path))]
-
-    def sweep(self, unit: cgroups.Unit) -> None:
-        """Note that nothing of ours is left of a unit."""
-        for record in self.all():
-            by = record["supervisor"]
-            if (by["name"], by["user"]) == unit and not record.get("swept"):
-                self.write(record["worker_id"], {**record, "swept": True})
-
-
-def not_own(directory: Path) -> str | None:
-    """Why a directory is not this user's alone to write; none where it is."""
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        return "is no directory"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
-    return "can be written by others" if found.st_mode & 0o022 else None
-
-
-def record_in(path: Path) -> dict[str, Any] | None:
-    try:
-        with open_regular(path) as file:
-            found = text.parsed_object(file.read(RECORD_BYTES))
-    except OSError:
-        return None
-    return found if is_record(found) else None
-
-
-def is_record(found: Mapping[str, Any]) -> bool:
-    """Whether a record has the form in which ``remember`` writes it."""
-    texts = all(isinstance(found.get(key), str) for key in ("container", "start_command", "identity"))
-    names, policy = found.get("worker_ids"), found.get("policy")
-    known = ids.worker(found.get("worker_id")) and isinstance(names, list) and all(map(ids.worker, names))
-    return bool(texts and known and is_supervisor(found.get("supervisor"))) and (policy is None or has(policy, "before", "after"))
-
-
-def is_supervisor(found: Any) -> bool:
-    return has(found, "kind", "policy", "enabled", "user") and isinstance(found.get("name"), str) and is_user(found["user"])
-
-
-def has(found: Any, *keys: str) -> bool:
-    return isinstance(found, dict) and found.keys() >= set(keys)
-
-
-def is_user(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)

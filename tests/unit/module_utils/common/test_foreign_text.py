@@ -32,7 +32,7 @@ from ansible.module_utils.livekit_deploy.machine import (
 )
 from ansible.module_utils.livekit_deploy.proof import server_evidence
 from ansible.module_utils.livekit_deploy.release import history, records
-from ansible.module_utils.livekit_deploy.worker import log_events, readings, worker_log
+from ansible.module_utils.livekit_deploy.worker import log_events, log_words, own_answer, readings, registration, worker_log
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +42,7 @@ SECONDS = 5.0
 
 # Half of it is close to what the parsers look for, so that they get further than the first character.
 WORDS = (
-    *worker_log.WORDS,
+    *log_words.WORDS,
     *server_log.CLOSED,
     *(server_log.STARTING, server_log.REGISTERED, "dispatch_created", "dispatch_failed", "Traceback (most recent call last):"),
     *("message", "msg", "event", "level", "levelname", "severity", "timestamp", "time", "ts", "record", "extra", "error", "exc_info"),
@@ -68,10 +68,11 @@ table = st.lists(
 
 
 def read_worker(given_lines: list[str]) -> None:
-    found = worker_log.read(given_lines, ["x"], {"r"}, 1.0)
+    found = worker_log.log_reading(given_lines, ["x"], {"r"}, 1.0)
     json.dumps(found)
-    readings.registration_trouble([{**found, "running": True, "restarts": 0, "exit_code": None}], "a")
-    worker_log.telling(given_lines, 3)
+    worker: Any = {**found, "running": True, "restarts": 0, "exit_code": None}
+    registration.registration_trouble([worker], "a")
+    log_words.telling(given_lines, 3)
 
 
 def read_server(given_lines: list[str]) -> None:
@@ -134,7 +135,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "time": (times.epoch, ()),
     "time of a line": (lambda given_text: (times.line_epoch(given_text), logs.stamp_epoch(logs.stamped(given_text)[0])), ()),
     "time of a request": (times.proxy_epoch, ()),
-    "line as text": (lambda given_text: log_events.of_text(given_text, worker_log.WORDS), ()),
+    "line as text": (lambda given_text: log_events.of_text(given_text, log_words.WORDS), ()),
     "line in a message": (log_events.short, ()),
     "control groups": (lambda given_text: (cgroups.cgroup_path(given_text), cgroups.memory_events(given_text)), ()),
     "container of a control group": (cgroups.cgroup_container, ()),
@@ -168,9 +169,9 @@ def test_text_is_parsed_whatever_it_says(parser: str, given_text: str) -> None:
 @FIXED
 def test_answer_of_a_worker_is_read_whatever_it_says(body: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readings.web, "ask", lambda *_: readings.web.Answer(200, body))
-        answer = readings.own_answer(("127.0.0.1", 8081))
-    json.dumps(readings.common(logs.Log(), answer, {}, readings.Selection()))
+        patch.setattr(own_answer.web, "ask", lambda *_: own_answer.web.Answer(200, body))
+        answer = own_answer.ask_worker(("127.0.0.1", 8081))
+    json.dumps(readings.shared_reading(logs.Log(), answer, {}, readings.Selection()))
 
 
 @given(stat=st.binary(max_size=80), cgroup=st.binary(max_size=80), environ=st.binary(max_size=80), argv=st.binary(min_size=1, max_size=80))

@@ -109,7 +109,7 @@ def test_registration_before_the_part_that_was_read_is_not_guessed() -> None:
 
     container = {"Id": "c", "Name": "/c", "Created": times.iso(CREATED), "Config": {"Image": "i"}}
     state = {"Running": False, "ExitCode": 0, "StartedAt": times.iso(CREATED)}
-    found = readings.reading({**container, "State": state}, readings.log_of(Told(answer), container), readings.Selection())
+    found = readings.reading({**container, "State": state}, readings.container_log(Told(answer), container), readings.Selection())
     assert (found["worker_id"], found["reach"]["begins"], found["reach"]["why"]) == (
         None,
         CREATED + 1000,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import cgroups, command_lines, logs, process_log, processes, supervisors
 from ansible.module_utils.livekit_deploy.machine.systemd import enabled
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.worker import readings, search
 
 from tests.unit.module_utils.standin import Told
 
@@ -431,10 +431,10 @@ def no_docker(argv: Sequence[str]) -> tuple[int, str, str]:
     return (127, "", "docker: No such file or directory") if argv[0] == "docker" else (0, "", "")
 
 
-def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[dict[str, Any]]:
+def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[Any]:
     (proc.root / "log").write_text(log + "\n")
     proc.add(50, 1, argv, env=NAMED, output=str(proc.root / "log"))
-    found = readings.everywhere(Told(no_docker), proc.root)
+    found = search.everywhere(Told(no_docker), proc.root)
     assert found["unread"] == []
     return list(found["workers"])
 

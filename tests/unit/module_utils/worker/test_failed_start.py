@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.worker.failed_start import remedy
-from ansible.module_utils.livekit_deploy.worker.readings import registration_trouble
+from ansible.module_utils.livekit_deploy.worker.registration import registration_trouble
 
 UV = [
     "error: Could not acquire lock",
@@ -55,7 +55,7 @@ def test_another_failure_gets_no_such_remedy(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("found", [{"running": False, "restarts": 3}, {"running": True, "restarts": 0}])
 def test_a_worker_that_did_not_register_says_what_to_set(found: dict[str, Any]) -> None:
-    worker = {"worker_id": None, "exit_code": 2, "last_lines": UV, "agent_name": None, "connected": False, **found}
+    worker: Any = {"worker_id": None, "exit_code": 2, "last_lines": UV, "agent_name": None, "connected": False, **found}
     trouble = registration_trouble([worker], "name")
     assert trouble
     assert "Set livekit_agent_env: {UV_CACHE_DIR: /tmp/uv}" in trouble.text
