@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..common.times import iso, proxy_epoch
 from ..machine import logs
 from ..machine.command import LINE_BYTES
+from .types import ProxyEvidence
 
 BLOCK = 1024 * 1024
 BYTES_READ = 256 * BLOCK
@@ -38,14 +38,14 @@ def backwards(path: Path, limit: int) -> Iterator[str]:
             end -= size
             file.seek(end)
             rest, *lines = (file.read(size) + rest).split(b"\n")
-            yield from (decoded(line) for line in reversed(lines) if line)
+            yield from (decoded_line(line) for line in reversed(lines) if line)
             # Its beginning is what counts, and may still come.
             rest = rest[:LINE_BYTES]
         if rest and not start:
-            yield decoded(rest)
+            yield decoded_line(rest)
 
 
-def decoded(line: bytes) -> str:
+def decoded_line(line: bytes) -> str:
     return line[:LINE_BYTES].decode(errors="replace")
 
 
@@ -131,7 +131,7 @@ class AccessLog:
         begins = self.oldest if self.unread else self.since
         return logs.Reach(begins, time.time(), begins is not None, self.unread or "")
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ProxyEvidence:
         return {
             "read": self.oldest is not None or (self.lines == 0 and self.path.exists()),
             "path": str(self.path),

@@ -30,7 +30,7 @@ class Certificate:
     public_key: str
 
 
-def parsed(text: str) -> Certificate:
+def parsed_certificate(text: str) -> Certificate:
     """What `openssl x509 -noout -dates -ext subjectAltName -pubkey` prints."""
     found = dict(re.findall(r"^(notBefore|notAfter)=(.+?)\s*$", text, re.MULTILINE))
     key = PUBLIC_KEY.search(text)
@@ -48,7 +48,7 @@ def refuse_paths(certificate: str, key: str) -> None:
         )
 
 
-def read(run: Run, certificate: str, key: str) -> Certificate:
+def read_certificate(run: Run, certificate: str, key: str) -> Certificate:
     """The certificate of these files, if a server could use it with this key at some time."""
     refuse_paths(certificate, key)
     for variable, path in (("api_proxy_certificate", certificate), ("api_proxy_certificate_key", key)):
@@ -58,7 +58,7 @@ def read(run: Run, certificate: str, key: str) -> Certificate:
             )
     status, printed, said = run(["openssl", "x509", "-in", certificate, "-noout", "-dates", "-ext", "subjectAltName", "-pubkey"])
     try:
-        found = parsed(printed if status == 0 else "")
+        found = parsed_certificate(printed if status == 0 else "")
     except ValueError:
         raise CertificateError(
             f"found: openssl reads no certificate in {certificate} ({first_line(said)}), expected one in PEM form, the host's own first, "
@@ -93,7 +93,7 @@ def refuse_dates(found: Certificate, path: str, now: float) -> None:
         )
 
 
-def notes(found: Certificate, path: str, server_names: Sequence[str], now: float) -> list[str]:
+def certificate_notes(found: Certificate, path: str, server_names: Sequence[str], now: float) -> list[str]:
     """What is not wrong yet, or for some clients only."""
     told = []
     if found.ends - now < SOON_DAYS * DAY:

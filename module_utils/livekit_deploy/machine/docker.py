@@ -148,12 +148,17 @@ def start_command(container: Container) -> str:
     directory, service = found.get(DIRECTORY_LABEL, ""), found.get(SERVICE_LABEL)
     if not (service and directory and Path(directory).is_dir()):
         return commands.shell("docker", "start", "--", container["Name"].lstrip("/"))
+    options = compose_options(found, directory)
+    return commands.in_directory(directory, "docker", "compose", *options, "up", "-d", "--", service)
+
+
+def compose_options(found: dict[str, str], directory: str) -> list[str]:
+    """Return what a container's labels say that Compose would not find by itself in its directory."""
     files = [path for path in found.get(FILES_LABEL, "").split(",") if path]
     usual = len(files) == 1 and Path(files[0]).name in DEFAULT_FILES and str(Path(files[0]).parent) == directory
     project = found[PROJECT_LABEL]
     options = [] if usual else [part for path in files for part in ("-f", path)]
-    options += [] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project]
-    return commands.in_directory(directory, "docker", "compose", *options, "up", "-d", "--", service)
+    return options + ([] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project])
 
 
 class Lines:

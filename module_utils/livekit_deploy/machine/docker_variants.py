@@ -217,7 +217,7 @@ def look(run: Run, root: Path = Path("/")) -> Docker:
         version=str((server or {}).get("Version") or "") if status == 0 else "",
         components=components_of(version),
         root=str(info.get("DockerRootDir") or ""),
-        is_rootless="name=rootless" in [str(option) for option in info.get("SecurityOptions") or []],
+        is_rootless="name=rootless" in map(str, info.get("SecurityOptions") or []),
         says=text.plain(err) if program else "",
         client=answer(run, "docker", "--version"),
         is_snap=is_snap(program, root),
@@ -225,8 +225,12 @@ def look(run: Run, root: Path = Path("/")) -> Docker:
         packages=packages(run, PACKAGES),
         daemon=shutil.which("dockerd", path=":".join(command.SYSTEM_PATH)) or "",
         unit=unit_state(run, UNIT),
-        rootless=tuple(sorted(str(path) for pattern in ROOTLESS for path in root.glob(pattern))),
+        rootless=rootless_traces(root),
     )
+
+
+def rootless_traces(root: Path) -> tuple[str, ...]:
+    return tuple(sorted(str(path) for pattern in ROOTLESS for path in root.glob(pattern)))
 
 
 def components_of(version: Mapping[str, Any]) -> tuple[str, ...]:

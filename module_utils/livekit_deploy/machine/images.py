@@ -17,7 +17,7 @@ from . import docker, image_archive, registry
 from .command import Run
 
 Logins = Sequence[Mapping[str, str]]
-Archives = Mapping[str, Mapping[str, Any]]
+Archives = Mapping[str, image_archive.ImageArchive]
 # What an Engine runs beside its own architecture.
 ALSO_RUNS = {"linux/amd64": {"linux/386"}}
 
@@ -96,7 +96,7 @@ class Images:
         except docker.EngineError as error:
             # That the Engine is silent is no matter of a pull that takes its time.
             said = str(error).removesuffix(f". {docker.SILENT}")
-            raise ImageError(registry.trouble(image, said, login["username"] if login else "", self.platform())) from None
+            raise ImageError(registry.pull_trouble(image, said, login["username"] if login else "", self.platform())) from None
 
     def resolve(self, image: str, logins: Logins = ()) -> tuple[str, bool]:
         """Pull a tag; its reference by digest, and whether another image came. A tag that somebody else has here stays where it is."""
@@ -132,11 +132,11 @@ class Images:
             self.directory.mkdir(mode=0o700, exist_ok=True)
         return [{"path": known[name]["path"], "destination": str(self.sent(name))} for name in lacking]
 
-    def here(self, name: str, archive: Mapping[str, Any]) -> str:
+    def here(self, name: str, archive: image_archive.ImageArchive) -> str:
         """What the host knows the image of an archive by; empty where it does not have it."""
         return next((found for found in (name, *archive["ids"]) if self.id_of(found) in archive["ids"]), "")
 
-    def load(self, name: str, archive: Mapping[str, Any] | None) -> list[str]:
+    def load(self, name: str, archive: image_archive.ImageArchive | None) -> list[str]:
         if archive is None:
             if self.id_of(name):
                 return []
@@ -161,7 +161,7 @@ class Images:
             )
         return [name]
 
-    def load_sent(self, name: str, archive: Mapping[str, Any]) -> None:
+    def load_sent(self, name: str, archive: image_archive.ImageArchive) -> None:
         sent, single = self.sent(name), self.sent(name).with_suffix(".single.tar")
         if not sent.is_file():
             raise ImageError(f"found: no file {sent}, expected {archive['path']} there, which the run sends. Run again")

@@ -176,7 +176,7 @@ class FileLog(Log):
                 with open_regular(path) as file:
                     start = max(0, file.seek(0, os.SEEK_END) - self.size)
                     if start:
-                        self.older = f"only its newest {shown(self.size)} were read"
+                        self.older = f"only its newest {shown_size(self.size)} were read"
                     yield from command.split(self.blocks(file, start, deadline))
         except OSError as error:
             self.unread = f"it cannot be read: {error.strerror}"
@@ -200,7 +200,7 @@ class FileLog(Log):
         return FileLog(self.paths, self.began, max(1, self.size // FEWER))
 
 
-def shown(size: int) -> str:
+def shown_size(size: int) -> str:
     return f"{size // command.MIB} MiB" if size >= command.MIB else f"{size} bytes"
 
 

@@ -27,14 +27,14 @@ REMEDIES = (
 ELSE = "Repair what it names, see that `nginx -t` passes, and run again"
 
 
-def short(said: str) -> str:
+def short_refusal(said: str) -> str:
     """nginx's own words in one line, without their time and process and without the conclusion."""
     lines = [re.sub(r"^(\d{4}/\S+ \S+ |nginx: )?\[(\w+)\] (\d+#\d+: )?", "", line.strip()) for line in said.splitlines()]
     told = [line for line in lines if line and not re.search(r"configuration file \S+ test failed$", line)]
     return "; ".join(dict.fromkeys(told)).rstrip(".")
 
 
-def remedy(said: str) -> str:
+def nginx_remedy(said: str) -> str:
     return next((text for pattern, text in REMEDIES if pattern.search(said)), ELSE)
 
 
@@ -42,7 +42,7 @@ def broken(said: str) -> str:
     """nginx does not accept the configuration that is there before anything of ours is changed."""
     return (
         f"found: nginx refuses the configuration that is on this host already: {said}. Expected: one that passes `nginx -t`. "
-        f"Nothing was changed, and nginx serves on with what it has loaded. {remedy(said)}"
+        f"Nothing was changed, and nginx serves on with what it has loaded. {nginx_remedy(said)}"
     )
 
 
@@ -50,7 +50,7 @@ def refused(said: str, still: str | None, what: str) -> str:
     """nginx did not accept ``what``, which was taken back; ``still`` is what it says of the files as they were."""
     if still:
         return broken(still)
-    return f"found: {said}. Expected: nginx accepts {what}; the files are as they were before. {remedy(said)}"
+    return f"found: {said}. Expected: nginx accepts {what}; the files are as they were before. {nginx_remedy(said)}"
 
 
 def port_problems(taken: Mapping[str, tuple[int, str]], packaged: str) -> list[str]:

@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def address_of(image: str) -> str:
+def registry_address(image: str) -> str:
     """The registry of an image reference, as Docker reads it: a first part without dot and port is a name on Docker Hub."""
     first, slash, _rest = image.partition("/")
     is_address = bool(slash) and ("." in first or ":" in first or first == "localhost")
@@ -50,7 +50,7 @@ def address_of(image: str) -> str:
 
 
 def login_of(image: str, logins: Sequence[Mapping[str, str]]) -> Mapping[str, str] | None:
-    wanted = address_of(image)
+    wanted = registry_address(image)
     return next((login for login in logins if login["address"] == wanted or (wanted == HUB and login["address"] in HUB_NAMES)), None)
 
 
@@ -178,9 +178,9 @@ TROUBLES = [
 UNKNOWN = ("no image {image}", "the registry has it and lets this host in", CORRECT_IT)
 
 
-def trouble(image: str, message: str, username: str = "", platform: str = "linux/<arch>") -> str:
+def pull_trouble(image: str, message: str, username: str = "", platform: str = "linux/<arch>") -> str:
     """What it means that an image could not be pulled: found, expected, what to do. ``username`` is of the login that was used."""
-    address = address_of(image)
+    address = registry_address(image)
     # The image's own name is no evidence.
     told = message.replace(image, "")
     found, expected, remedy = next((tuple(row) for pattern, *row in TROUBLES if re.search(pattern, told)), UNKNOWN)

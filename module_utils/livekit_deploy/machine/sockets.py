@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -152,14 +152,19 @@ def covers(published: str, port: int) -> bool:
 
 
 def taken_by(run: Run, port: int, address: str = EVERY, besides: str = "", proc: Path = Path("/proc")) -> str:
-    """Who keeps others from a port: programs and containers by name, empty where it is free. A program of the host itself that is
-    called ``besides`` does not count."""
+    """Return who keeps others from a port: programs and containers by name, empty where it is free.
+
+    A program of the host itself that is called ``besides`` does not count.
+    """
+    if containers := publishers(run, port):
+        return f"the container{'s' if len(containers) > 1 else ''} {', '.join(containers)}"
     found = [one for one in listeners(tcp_sockets(proc)) if clashes(one, address, port)]
     holders = owners({listener.inode for listener in found}, proc) if found else []
-    containers = publishers(run, port)
-    strangers = [owner for owner in holders if owner.contained or owner.program != besides]
-    if containers:
-        return f"the container{'s' if len(containers) > 1 else ''} {', '.join(containers)}"
-    if strangers:
-        return str(next((owner for owner in strangers if owner.program != DOCKER_PROXY), strangers[0]))
-    return "a program that could not be told" if found and not holders else ""
+    if found and not holders:
+        return "a program that could not be told"
+    return first_name([owner for owner in holders if owner.contained or owner.program != besides])
+
+
+def first_name(owners: Sequence[Owner]) -> str:
+    """Return the first program that is not Docker's own proxy, or that proxy; empty where there is none."""
+    return next((str(owner) for owner in owners if owner.program != DOCKER_PROXY), str(owners[0]) if owners else "")

@@ -485,7 +485,7 @@ class Host:
             return [f"the containers of {release_id} cannot be read: {log_events.short(Masker()(str(error)))}"]
         log = [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
         # What keeps a worker from starting is said where it is waited for.
-        what_to_set = failed_start.remedy(lines.get(records.API, []), "agent_api")
+        what_to_set = failed_start.start_remedy(lines.get(records.API, []), "agent_api")
         return [*log, *([f"{records.API}: {what_to_set}"] if what_to_set else [])]
 
     def last_words(self, container: str, environment: Mapping[str, str]) -> list[str]:
@@ -850,7 +850,7 @@ def proxy_runs(run: Run) -> bool:
 def told(run: Run, *argv: str) -> str | None:
     """What a command that failed says."""
     status, out, err = run(argv)
-    return f"`{' '.join(argv)}` says: {nginx.short(err or out)}" if status != 0 else None
+    return f"`{' '.join(argv)}` says: {nginx.short_refusal(err or out)}" if status != 0 else None
 
 
 def site_path(app: str) -> str:

@@ -45,7 +45,7 @@ def registration_trouble(workers: Sequence[WorkerReading], expected: str) -> Tro
 
 def last_words(found: WorkerReading) -> str:
     last = f"Its last lines: {' | '.join(found['last_lines'])}" if found["last_lines"] else "It has logged nothing"
-    what_to_set = failed_start.remedy(found["last_lines"], "livekit_agent")
+    what_to_set = failed_start.start_remedy(found["last_lines"], "livekit_agent")
     return f"{what_to_set}. {last}" if what_to_set else last
 
 

@@ -145,10 +145,7 @@ class Fold:
             if REGISTERED in text and self.state["worker_id"] is None:
                 self.state["unnamed"] = cut(plain(text), 240)
         elif not (event.get("text") and log_events.is_error(event) and self.is_traceback_of_before(event)):
-            if event["when"] is None:
-                event["when"] = logs.stamp_epoch(stamp) or (None if structured else times.line_epoch(text))
-            if not event["timestamp"] and event["when"] is not None:
-                event["timestamp"] = times.iso(event["when"])
+            complete_time(event, stamp, "" if structured else text)
             self.offer(event)
 
     def is_traceback_of_before(self, event: Event) -> bool:
@@ -332,6 +329,14 @@ class Fold:
             "last_lines": [log_events.short(line) for line in self.last],
             "log_matches": self.matches,
         }
+
+
+def complete_time(event: Event, stamp: str, text: str) -> None:
+    """Give an event that has no time that of its line: from before it, or as the text begins."""
+    if event["when"] is None:
+        event["when"] = logs.stamp_epoch(stamp) or times.line_epoch(text)
+    if not event["timestamp"] and event["when"] is not None:
+        event["timestamp"] = times.iso(event["when"])
 
 
 def event_line(event: Event) -> LogLine:

@@ -76,7 +76,7 @@ def read_worker(given_lines: list[str]) -> None:
 
 
 def read_server(given_lines: list[str]) -> None:
-    found = server_log.read(given_lines, 1.8e9)
+    found = server_log.read_registrations(given_lines, 1.8e9)
     json.dumps(found)
     server_evidence.evidence([{**found, "host": "h"}], "a")
     server_log.unsettled(found, ["a"], [])
@@ -147,8 +147,8 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "room in a token": (dispatch.room_in, (client.LiveKitError,)),
     "object": (dispatch.object_in, ()),
     "verdicts": (report.verdicts_of, ()),
-    "openssl": (certificate.parsed, (ValueError,)),
-    "nginx": (nginx.remedy, ()),
+    "openssl": (certificate.parsed_certificate, (ValueError,)),
+    "nginx": (nginx.nginx_remedy, ()),
     "environment file": (records.env_values, ()),
     "inventory": (with_host, (new_host.EntryError,)),
 }
@@ -213,7 +213,7 @@ def test_archive_of_an_image_is_read_or_refused_as_one(members: list[tuple[str, 
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
         with suppress(image_archive.ArchiveError):
-            image_archive.read(path, "app:1")
+            image_archive.read_archive(path, "app:1")
 
 
 @given(data=st.binary(max_size=600))
@@ -223,7 +223,7 @@ def test_archive_that_is_none_is_refused_in_words(data: bytes) -> None:
         path = Path(folder) / "image.tar"
         path.write_bytes(data)
         with pytest.raises(image_archive.ArchiveError, match="expected"):
-            image_archive.read(path, "app:1")
+            image_archive.read_archive(path, "app:1")
 
 
 # --- long and deep text, in bounded time ---------------------------------------------------------------------------------------

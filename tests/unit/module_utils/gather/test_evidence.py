@@ -384,7 +384,7 @@ def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
         "State": {"Running": True},
         "Config": {"Env": ["LIVEKIT_API_SECRET=sk-proj-4711abcd"], "Labels": {}},
     }
-    found = evidence.api(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, evidence.Notes())
+    found = evidence.api_evidence(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, evidence.Notes())
     assert found["last_failure"] == "refused: ***"
 
 
@@ -397,14 +397,14 @@ def test_project_of_a_user_is_read_as_that_user(tmp_path: Path) -> None:
         asked.append(argv)
         return 0, '{"services": {}}', ""
 
-    evidence.written(run, str(tmp_path), ["compose.yml"])
+    evidence.written_variables(run, str(tmp_path), ["compose.yml"])
     assert (asked[0][0], "--reuid=54321" in asked[0], "docker" in asked[0]) == ("setpriv", True, True)
 
 
 def test_project_that_everybody_can_write_is_not_read(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(docker.EngineError, match="written by everybody"):
-        evidence.written(lambda _argv: (0, "{}", ""), str(tmp_path), ["compose.yml"])
+        evidence.written_variables(lambda _argv: (0, "{}", ""), str(tmp_path), ["compose.yml"])
 
 
 def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host, machine: Machine, tmp_path: Path) -> None:
