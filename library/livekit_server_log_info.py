@@ -138,8 +138,8 @@ def lines_of(argv: list[str]) -> Iterator[str]:
     yield from lines
     if lines.status:
         raise LogError(
-            f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, expected the log. "
-            f"Look at `{commands.shell(*argv)}` on the host"
+            f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, "
+            f"expected the log. Look at `{commands.shell(*argv)}` on the host"
         )
 
 

@@ -170,7 +170,11 @@ def certificate_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
         return []
     if check_mode and run(["openssl", "version"])[0] != 0:
         return ["its certificate is not looked at in a check run: openssl is not installed yet"]
-    found, path, now = certificate.read_certificate(run, p["certificate"], p["certificate_key"]), p["certificate"], time.time()
+    found, path, now = (
+        certificate.read_certificate(run, p["certificate"], p["certificate_key"]),
+        p["certificate"],
+        time.time(),
+    )
     certificate.refuse_dates(found, path, now)
     return certificate.certificate_notes(found, path, p["server_name"].split(), now)
 
@@ -187,7 +191,11 @@ def main() -> None:
     site, upstream = Path(site_path(p["app"])), Path(upstream_path(p["app"]))
     before: Texts = {path: read_text(path) for path in (site, upstream)}
     after = wanted(p, before, site, upstream)
-    result = {"changed": before != after, "path": str(site), "diff": {"before": before[site] or "", "after": after[site] or ""}}
+    result = {
+        "changed": before != after,
+        "path": str(site),
+        "diff": {"before": before[site] or "", "after": after[site] or ""},
+    }
     if p["state"] != "absent" and not module.check_mode and run(["nginx", "-v"])[0] != 0:
         module.fail_json(msg=nginx.NOT_INSTALLED)
     try:

@@ -13,7 +13,8 @@ from typing import Any
 from .text import plain
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# What Python 3.10 does not read: Z, a zone without its colon, and fractions of other than 3 or 6 digits (Docker writes 9).
+# What Python 3.10 does not read: Z, a zone without its colon, and fractions of other than 3 or 6 digits (Docker writes
+# 9).
 ISO = re.compile(r"(?P<to_seconds>[\d-]+[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:?\d\d)?")
 # A time that a program wrote itself; without a zone it is of the host.
 WRITTEN = re.compile(
@@ -85,7 +86,7 @@ def line_epoch(text: str) -> float | None:
 
 
 def proxy_epoch(text: str) -> float | None:
-    """Return seconds since the epoch of a time as proxies write it: ISO 8601, common log format, or the number itself."""
+    """Return seconds since the epoch of a time as proxies write it: ISO 8601, common log format, or a number."""
     found = event_epoch(text)
     if found is not None:
         return found
@@ -101,7 +102,7 @@ def proxy_epoch(text: str) -> float | None:
 
 
 def moment() -> dict[str, Any]:
-    """Return now on a clock of this host that nobody sets: the seconds since its boot, with the boot that they are of."""
+    """Return now on a clock of this host that nobody sets: its boot, and the seconds since then."""
     return {"boot": BOOT_ID.read_text(encoding="ascii").strip(), "seconds": time.clock_gettime(time.CLOCK_BOOTTIME)}
 
 

@@ -29,7 +29,10 @@ PATTERNS = (
 
 
 def backwards(path: Path, limit: int) -> Iterator[str]:
-    """A file's lines, newest first; of more than ``limit`` bytes only those that begin in the last ``limit``. A line is cut at 64 KiB."""
+    """A file's lines, newest first; of more than ``limit`` bytes only those that begin in the last ``limit``.
+
+    A line is cut at 64 KiB.
+    """
     with path.open("rb") as file:
         end = file.seek(0, 2)
         start, rest = max(0, end - limit), b""
@@ -50,10 +53,19 @@ def decoded_line(line: bytes) -> str:
 
 
 class AccessLog:
-    """The requests of a log and of the one rotated before it; ``reach`` says from when on they are all there, ``unread`` why not further
-    back. ``began`` is when requests were first logged there, where that is known."""
+    """The requests of a log and of the one rotated before it; ``reach`` says from when on they are all there,
+    ``unread`` why not further back. ``began`` is when requests were first logged there, where that is known.
+    """
 
-    def __init__(self, path: str, since: float, pattern: str | None = None, limit: int = BYTES_READ, *, began: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        since: float,
+        pattern: str | None = None,
+        limit: int = BYTES_READ,
+        *,
+        began: float | None = None,
+    ) -> None:
         self.path, self.since, self.limit = Path(path), since, limit
         self.patterns = [re.compile(text) for text in ([pattern] if pattern else PATTERNS)]
         self.deadline = time.monotonic() + SECONDS
@@ -66,7 +78,8 @@ class AccessLog:
         self.late = False
         self.unread = self.read()
         if not self.unread and not self.reached and (began or 0.0) > since:
-            self.unread = f"the site was written at {iso(began or 0.0, 'seconds')}, requests before may have been logged elsewhere"
+            written = iso(began or 0.0, "seconds")
+            self.unread = f"the site was written at {written}, requests before may have been logged elsewhere"
             self.oldest = began
         self.reach = self.reached_back()
 
@@ -109,7 +122,8 @@ class AccessLog:
         rotated = self.path.with_name(f"{self.path.name}.1")
         present = [path for path in (self.path, rotated) if path.exists()]
         if not present:
-            return f"the access log {self.path} is not there; provision.yml configures it, diagnosis_access_log names another"
+            remedy = "provision.yml configures it, diagnosis_access_log names another"
+            return f"the access log {self.path} is not there; {remedy}"
         for path in present:
             self.reached = self.count(path)
             if self.reached:
@@ -119,7 +133,8 @@ class AccessLog:
             if path.stat().st_size > self.limit:
                 return f"of {path} only the newest {self.limit // BLOCK} MiB were read{self.back()}"
         if self.lines and self.oldest is None:
-            return f"no line of {self.path} is in a known format; access_log_pattern describes another (groups time and status)"
+            remedy = "access_log_pattern describes another (groups time and status)"
+            return f"no line of {self.path} is in a known format; {remedy}"
         if any(path.name != rotated.name for path in self.path.parent.glob(f"{self.path.name}.[0-9]*")):
             return f"older requests than those of {self.path} and {rotated.name} were not read{self.back()}"
         return None

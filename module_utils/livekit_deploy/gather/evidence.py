@@ -1,6 +1,8 @@
-"""What a host shows of why its worker gets no jobs: what its files say now, its compose projects, what its API dispatched.
+"""What a host shows of why its worker gets no jobs: what its files say now, its compose projects, what its API
+dispatched.
 
-Nothing here raises for what it finds. What cannot be read becomes a sentence: evidence that is missing rules nothing out.
+Nothing here raises for what it finds. What cannot be read becomes a sentence: evidence that is missing rules nothing
+out.
 """
 
 from __future__ import annotations
@@ -8,51 +10,28 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from ..common.text import Masker, parsed_object
-from ..common.times import epoch, iso
+from ..common.text import parsed_object
+from ..common.times import epoch
 from ..machine import docker, logs, systemd
-from ..machine.command import Reader, Run
+from ..machine.command import Run
 from ..machine.docker import Container
 from ..release import adoption, records
-from ..release.host import Host, ReleaseError
-from ..worker import log_events, readings, search
+from ..release.host import Host
+from ..worker import readings, search
 from ..worker.types import HostReading, WorkerReading
 from . import access_log
-from .types import ApiEvidence, ApiFacts, Dispatch, DispatchCounts, ProjectEvidence, ProxyEvidence, Variables
-
-T = TypeVar("T")
-TROUBLE = (OSError, ValueError, LookupError, TypeError, AttributeError, re.error, docker.EngineError, ReleaseError)
+from .api_log import api_container, api_evidence, container_agent_name
+from .notes import Notes, reach_note
+from .types import ProjectEvidence, ProxyEvidence, Variables
 
 ENV_FILES_LABEL = "com.docker.compose.project.environment_file"
 # Compose 2.26 warns of them, and goes on with an empty text.
 UNSET = re.compile(r'The \\?"(\w+)\\?" variable is not set')
 VARIABLES = (*readings.NAME_VARIABLES, "LIVEKIT_URL")
-DISPATCHES_KEPT = 200
-NAMES_KEPT = 200
-
-
-class Notes:
-    """The sentences about what could not be read, each once."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def add(self, sentence: str | None) -> None:
-        if sentence and sentence not in self.sentences:
-            self.sentences.append(sentence)
-
-    def attempt(self, what: str, call: Callable[[], T], otherwise: T) -> T:
-        """What ``call`` answers; when it cannot, a sentence and ``otherwise``."""
-        try:
-            return call()
-        except TROUBLE as error:
-            self.add(f"{what} could not be read: {str(error).strip()[:300] or type(error).__name__}")
-            return otherwise
 
 
 class Window(NamedTuple):
@@ -74,7 +53,8 @@ def window(record: dict[str, Any] | None, since: float | None, max_seconds: floa
 def written_variables(
     run: Run, directory: str, files: Iterable[str], env_files: Iterable[str] = (), project: str = ""
 ) -> dict[str, Variables]:
-    """The variables each service of a compose project would get if it were created now, from compose files and env files.
+    """The variables each service of a compose project would get if it were created now, from compose files and env
+    files.
 
     Neither compose's words nor any other variable are passed on: a broken env file is quoted in them, secrets and all.
     """
@@ -94,7 +74,10 @@ def config_command(directory: str, files: Iterable[str], env_files: Iterable[str
     named = list(files) or [str(path) for name in sorted(docker.DEFAULT_FILES) if (path := Path(directory, name)).is_file()][:1]
     if not named:
         raise docker.EngineError(f"{directory} has no compose file any more")
-    options = [*(["--project-name", project] if project else []), *(part for path in named for part in ("--file", path))]
+    options = [
+        *(["--project-name", project] if project else []),
+        *(part for path in named for part in ("--file", path)),
+    ]
     options += [part for path in env_files for part in ("--env-file", path)]
     return ["docker", "compose", "--project-directory", directory, *options, "config", "--format", "json"]
 
@@ -104,7 +87,9 @@ def object_or_empty(value: Any) -> dict[str, Any]:
 
 
 def project_reader(directory: Path) -> list[str]:
-    """What a command is started with that reads a project of a user: as that user, because its files may name any other file as theirs."""
+    """What a command is started with that reads a project of a user: as that user, because its files may name any other
+    file as theirs.
+    """
     try:
         found = directory.stat()
     except OSError:
@@ -125,15 +110,11 @@ def agent_names(containers: Iterable[Container], workers: Iterable[WorkerReading
     return sorted({name for name in [*given, *(w.get("agent_name") for w in workers)] if name})
 
 
-def container_agent_name(container: Container) -> str | None:
-    """The agent name in a container's environment; AGENT_NAME counts only where there is LiveKit."""
-    environment = docker.environment(container)
-    override = environment.get("LIVEKIT_AGENT_NAME_OVERRIDE") or environment.get("LIVEKIT_AGENT_NAME")
-    return override or (environment.get("AGENT_NAME") if "LIVEKIT_URL" in environment else None)
-
-
 def compose_projects(run: Run, found: list[Container], workers: list[WorkerReading], releases: Path, notes: Notes) -> list[ProjectEvidence]:
-    """Every compose project with containers on the host; those of others that have a worker with what their files say."""
+    """Return every compose project with containers on the host.
+
+    A project of others that has a worker comes with what its files say.
+    """
     by_name: dict[str, list[dict[str, Any]]] = {}
     for container in found:
         name = docker.labels(container).get(docker.PROJECT_LABEL)
@@ -170,133 +151,6 @@ def compose_project(
 
 def path_list(paths: str) -> list[str]:
     return [path for path in paths.split(",") if path]
-
-
-# --- the API ---------------------------------------------------------------------------------------------------------
-
-
-def is_ours_or_worker(container: Container) -> bool:
-    """A container of a deployment of this kind, maybe of another application, or one that is a worker by its service's name."""
-    deployed = readings.INSTANCE_VARIABLE in docker.environment(container)
-    return deployed or docker.labels(container).get(docker.SERVICE_LABEL) == readings.WORKER_SERVICE
-
-
-def api_container(
-    found: list[Container], serving: dict[str, Any] | None, workers: list[WorkerReading], agent_name: str
-) -> Container | None:
-    """The API: the serving release's own, or without a release a hand-made container that has an agent name and is no worker.
-
-    ``serving`` are the containers of the release by service, None where there is no release.
-    """
-    if serving is not None:
-        wanted = serving.get(records.API, {}).get("id")
-        return next((c for c in found if c["Id"] == wanted), None)
-    known = {w.get("container") for w in workers}
-    others = [c for c in found if c["Name"].lstrip("/") not in known and container_agent_name(c)]
-    others = [c for c in others if not is_ours_or_worker(c)]
-    return min(others, key=lambda c: (not c["State"]["Running"], container_agent_name(c) != agent_name, c["Name"]), default=None)
-
-
-class Dispatches:
-    """The dispatches in an API's log: the reference application's JSON lines, or whatever a pattern finds."""
-
-    def __init__(self, since: float, pattern: str | None = None) -> None:
-        self.since = since
-        self.pattern = re.compile(pattern) if pattern else None
-        self.first: float | None = None
-        self.recognized = False
-        self.names: Counter[str] = Counter()
-        self.created: deque[Dispatch] = deque(maxlen=DISPATCHES_KEPT)
-        self.failed = 0
-        self.last_failure: str | None = None
-
-    def fields(self, text: str) -> dict[str, Any] | None:
-        """What a line says of a dispatch; one with ``error`` failed."""
-        if self.pattern:
-            match = self.pattern.search(text)
-            return match.groupdict() if match else None
-        event = (log_events.json_object(text) if '"dispatch_' in text else None) or {}
-        if event.get("event") == "dispatch_failed":
-            return {**event, "error": event.get("message") or event.get("error") or "no reason given"}
-        return {**event, "error": None} if event.get("event") == "dispatch_created" else None
-
-    def take(self, line: str) -> None:
-        """One line of ``docker logs --timestamps``."""
-        stamp, text = logs.stamped(line)
-        fields = self.fields(text)
-        if not fields and self.first is not None:
-            return
-        when = logs.stamp_epoch(stamp) if stamp else None
-        self.first = self.first or when
-        if fields:
-            self.recognized = True
-            if when is None or when >= self.since:
-                self.count(fields, stamp)
-
-    def count(self, fields: dict[str, Any], stamp: str) -> None:
-        if fields.get("error"):
-            self.failed += 1
-            self.last_failure = str(fields["error"])[:300]
-            return
-        name = str(fields.get("agent_name") or "")[:200]
-        if name in self.names or len(self.names) < NAMES_KEPT:
-            self.names[name] += 1
-        room, dispatch_id, agent_name = (short_field(fields.get(key)) for key in ("room", "dispatch_id", "agent_name"))
-        self.created.append({"room": room, "dispatch_id": dispatch_id, "agent_name": agent_name, "time": stamp})
-
-    def result(self) -> DispatchCounts:
-        return {
-            "agent_names": dict(self.names),
-            "dispatches": list(self.created),
-            "failed": self.failed,
-            "last_failure": self.last_failure,
-        }
-
-
-def short_field(value: Any) -> str | None:
-    return None if value is None else str(value)[:200]
-
-
-def api_evidence(run: Reader, container: Container | None, since: float, pattern: str | None, notes: Notes) -> ApiEvidence:
-    """What the API's container was given, and what its log says it dispatched."""
-    if container is None:
-        notes.add("no container of an API was found, so its dispatches are not known")
-        about: ApiFacts = {"read": False, "container": None, "running": False, "service": None, "url": None, "env": {}}
-        return {**about, **Dispatches(since).result(), "reach": logs.Reach().result()}
-    name, environment = container["Name"].lstrip("/"), docker.environment(container)
-    log = f"the log of the API (container {name})"
-    nothing: tuple[Dispatches | None, logs.Reach] = (None, logs.Reach())
-    found, reach = notes.attempt(log, lambda: followed(run, container, since, pattern), nothing)
-    if found and not found.recognized:
-        notes.add(f"no line of {log} tells of a dispatch: it made none, or api_log_pattern has to say how it does")
-    elif found:
-        notes.add(reach_note(log, reach, since))
-    mask = Masker.of(environment)
-    return {
-        "read": bool(found and found.recognized),
-        "container": name,
-        "running": container["State"]["Running"],
-        "service": docker.labels(container).get(docker.SERVICE_LABEL),
-        "url": environment.get("LIVEKIT_URL"),
-        "env": readings.name_variables(container),
-        **(found or Dispatches(since)).result(),
-        "last_failure": mask.all(found.last_failure) if found else None,
-        "reach": reach.result(),
-    }
-
-
-def followed(run: Reader, container: Container, since: float, pattern: str | None) -> tuple[Dispatches | None, logs.Reach]:
-    """The dispatches in a container's log, and from when on it tells of them."""
-    fold, log = logs.folded(readings.container_log(run, container), lambda: Dispatches(since, pattern))
-    return fold, log.reach(fold.first, time.time())
-
-
-def reach_note(what: str, reach: logs.Reach, since: float) -> str | None:
-    """A sentence about a reading that does not reach back to the time looked at."""
-    if reach.covers(since):
-        return None
-    begins = f"begins at {iso(reach.begins, 'seconds')}" if reach.begins is not None else "has a beginning that is not known"
-    return f"{what} {begins}, and not at {iso(since, 'seconds')} or before" + (f": {reach.why}" if reach.why else "")
 
 
 # --- all of it -------------------------------------------------------------------------------------------------------
@@ -337,8 +191,17 @@ def proxy_evidence(options: Options, since: float, notes: Notes) -> ProxyEvidenc
 
 
 def host_state(host: Host, record: dict[str, Any] | None, containers: list[Container] | None, since: float, notes: Notes) -> dict[str, Any]:
-    """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is left."""
-    left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}}
+    """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is
+    left.
+    """
+    left: dict[str, Any] = {
+        "release": record,
+        "drift": [],
+        "services": {},
+        "states": {},
+        "leftovers": [],
+        "adopted": {},
+    }
     nobody: HostReading = {"time": time.time(), "workers": [], "unread": []}
     found = left if containers is None else notes.attempt("the release and its containers", lambda: host.state(containers), left)
     seen = notes.attempt("the workers", lambda: search.everywhere(host.run, found=containers, since=since), nobody)

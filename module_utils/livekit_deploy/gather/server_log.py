@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which workers a LiveKit server has registered, from its log. Pure; the log is read once, line by line.
 
-A server (1.13.5, measured) logs at INFO, as JSON or as tab separated text with a JSON end: ``starting LiveKit server`` when it starts,
-``worker registered``, ``closing worker``, and before that ``last worker deregistered`` where it was the last one of its name.
+A server (1.13.5, measured) logs at INFO, as JSON or as tab separated text with a JSON end: ``starting LiveKit server``
+when it starts, ``worker registered``, ``closing worker``, and before that ``last worker deregistered`` where it was the
+last one of its name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ CLOSED = ("closing worker", "last worker deregistered")
 INTERESTING = re.compile("|".join(re.escape(text) for text in (STARTING, REGISTERED, *CLOSED)))
 CLOSED_KEPT = 50  # of each name: enough to see a worker come back, and bounded in a storm of reconnects
 NAMES_KEPT = 10_000
-# A worker that lost its connection tries again within 10 s (livekit-agents 1.8.9); a container that is started again takes longer.
+# A worker that lost its connection tries again within 10 s (livekit-agents 1.8.9); a container that is started again
+# takes longer.
 RETURN_SECONDS = 30.0
 RECENT_SECONDS = 120.0
 
@@ -35,7 +37,9 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Registration:
-    """A worker in the server's log: the seconds since it registered and since it left; None where the log does not say, or it is there."""
+    """A worker in the server's log: the seconds since it registered and since it left; None where the log does not say,
+    or it is there.
+    """
 
     worker_id: str
     registered: float | None
@@ -84,7 +88,9 @@ class Log:
             self.close(moment, fields)
 
     def restart(self, moment: float | None) -> None:
-        """Another process from here on: nobody is registered with it yet, and what the log lacks before no longer matters."""
+        """Another process from here on: nobody is registered with it yet, and what the log lacks before no longer
+        matters.
+        """
         self.since, self.complete, self.dropped = moment, True, 0
         self.registered.clear()
         self.closed.clear()
@@ -125,7 +131,8 @@ def server_worker(registered: float | None, fields: Fields) -> ServerWorker:
 def read_registrations(lines: Iterable[str], now: float) -> ServerReading:
     """The workers registered at the end of a log, and those that left within the last minutes.
 
-    ``complete`` where the log reaches back to the server's start and nothing is known to be missing; else ``reason`` says why not.
+    ``complete`` where the log reaches back to the server's start and nothing is known to be missing; else ``reason``
+    says why not.
     """
     log = Log()
     for line in lines:
@@ -147,12 +154,15 @@ def log_trouble(log: Log) -> str:
     if not log.lines:
         return "found an empty log, expected one from the server's start"
     if not log.complete:
-        return f"the log does not reach back to the server's start: it lacks {STARTING!r}, which a server logs at level info"
+        lacks = f"it lacks {STARTING!r}, which a server logs at level info"
+        return f"the log does not reach back to the server's start: {lacks}"
     return "the journal dropped lines of the server (see LogRateLimitIntervalSec in systemd.exec)" if log.dropped else ""
 
 
 def unsettled(found: ServerReading, names: Iterable[str], own_ids: Iterable[str]) -> bool:
-    """Whether a worker that is not ours left one of the names so lately that it may come back, and it is not known yet that it does."""
+    """Whether a worker that is not ours left one of the names so lately that it may come back, and it is not known yet
+    that it does.
+    """
     known = set(own_ids)
     for name in names:
         strange = [entry for entry in found["workers"] if entry["agent_name"] == name and entry["worker_id"] not in known]
@@ -164,7 +174,10 @@ def unsettled(found: ServerReading, names: Iterable[str], own_ids: Iterable[str]
 
 
 def came_back(registrations: Sequence[Registration]) -> bool:
-    """Whether one registered soon after one had left. Two that only leave, as an old release does beside its new one, are no return."""
+    """Whether one registered soon after one had left.
+
+    Two that only leave, as an old release does beside its new one, are no return.
+    """
     began = [r.registered for r in registrations if r.registered is not None and r.registered <= RECENT_SECONDS]
     ended = [r.left for r in registrations if r.left is not None]
     return any(0.0 <= left - registered <= RETURN_SECONDS for registered in began for left in ended)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A certificate for the proxy's site: what `openssl` prints of it, and what is wrong with it, with found, expected and what to do."""
+"""A certificate for the proxy's site: what `openssl` prints of it, and what is wrong with it, with found, expected and
+what to do.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,8 @@ def parsed_certificate(text: str) -> Certificate:
 def refuse_paths(certificate: str, key: str) -> None:
     if bool(certificate) != bool(key) or not all(path.startswith("/") for path in (certificate, key) if path):
         raise CertificateError(
-            f"found: api_proxy_certificate {certificate!r} and api_proxy_certificate_key {key!r}, expected two absolute paths on the host, "
-            "or neither. Correct them"
+            f"found: api_proxy_certificate {certificate!r} and api_proxy_certificate_key {key!r}, expected two "
+            "absolute paths on the host, or neither. Correct them"
         )
 
 
@@ -61,21 +63,22 @@ def read_certificate(run: Run, certificate: str, key: str) -> Certificate:
         found = parsed_certificate(printed if status == 0 else "")
     except ValueError:
         raise CertificateError(
-            f"found: openssl reads no certificate in {certificate} ({first_line(said)}), expected one in PEM form, the host's own first, "
-            "then those between it and the authority. Correct api_proxy_certificate"
+            f"found: openssl reads no certificate in {certificate} ({first_line(said)}), expected one in PEM form, the "
+            "host's own first, then those between it and the authority. Correct api_proxy_certificate"
         ) from None
     # Without a terminal nobody is asked for a password, and nginx would have nobody to ask either.
     status, printed, said = run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:"])
     public = PUBLIC_KEY.search(printed if status == 0 else "")
     if not public:
         raise CertificateError(
-            f"found: openssl reads no private key in {key} ({first_line(said)}), expected one in PEM form without a password. "
-            "Correct api_proxy_certificate_key"
+            f"found: openssl reads no private key in {key} ({first_line(said)}), expected one in PEM form without a "
+            "password. Correct api_proxy_certificate_key"
         )
     if public[0] != found.public_key:
         raise CertificateError(
-            f"found: the key {key} does not belong to the first certificate in {certificate}, expected the two that were made for each "
-            "other. Correct the paths, or the order of the certificates: the host's own is the first"
+            f"found: the key {key} does not belong to the first certificate in {certificate}, expected the two that "
+            "were made for each other. Correct the paths, or the order of the certificates: the host's own is the "
+            "first"
         )
     return found
 
@@ -83,13 +86,13 @@ def read_certificate(run: Run, certificate: str, key: str) -> Certificate:
 def refuse_dates(found: Certificate, path: str, now: float) -> None:
     if found.ends <= now:
         raise CertificateError(
-            f"found: the certificate {path} ended on {stamp(found.ends, TO_THE_MINUTE)}, expected one that is valid now: no client "
-            "accepts it. Renew it"
+            f"found: the certificate {path} ended on {stamp(found.ends, TO_THE_MINUTE)}, expected one that is valid "
+            "now: no client accepts it. Renew it"
         )
     if found.begins > now:
         raise CertificateError(
-            f"found: the certificate {path} begins on {stamp(found.begins, TO_THE_MINUTE)} only, expected one that is valid "
-            "now. Look at the host's clock (timedatectl), or take another certificate"
+            f"found: the certificate {path} begins on {stamp(found.begins, TO_THE_MINUTE)} only, expected one that is "
+            "valid now. Look at the host's clock (timedatectl), or take another certificate"
         )
 
 
@@ -107,7 +110,10 @@ def certificate_notes(found: Certificate, path: str, server_names: Sequence[str]
 
 
 def is_covered(server_name: str, names: Iterable[str]) -> bool:
-    """Whether a certificate's names have one of nginx's; a wildcard stands for one label. Regular expressions and `_` are no names."""
+    """Whether a certificate's names have one of nginx's; a wildcard stands for one label.
+
+    Regular expressions and `_` are no names.
+    """
     name = server_name.lower().strip("[]")
     if name.startswith("~") or name in ("_", ""):
         return True

@@ -34,7 +34,10 @@ class Unit(NamedTuple):
 
 
 def cgroup_path(text: str) -> str:
-    """The control group that systemd knows a process by; with version 1 the same text has one line for each controller."""
+    """Return the control group that systemd knows a process by.
+
+    With version 1 the same text has one line for each controller.
+    """
     groups = {kind: path for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)}
     return next((path for kind in ("name=systemd", "") if (path := groups.get(kind, "/")) != "/"), "/")
 
@@ -55,9 +58,11 @@ def cgroup_unit(cgroup: str) -> Unit | None:
 
 
 def oom_kills(root: Path, pid: int | None, groups: Path = GROUPS) -> int:
-    """How many processes of a process's control group the kernel has killed for want of memory; 0 where that cannot be read.
+    """How many processes of a process's control group the kernel has killed for want of memory; 0 where that cannot be
+    read.
 
-    Docker's own mark of it (OOMKilled) may be missing where the container's first process lives on (Engine 20.10, measured).
+    Docker's own mark of it (OOMKilled) may be missing where the container's first process lives on (Engine 20.10,
+    measured).
     """
     try:
         counted = memory_events((root / str(pid) / "cgroup").read_text(errors="replace")) if pid else ""
@@ -69,7 +74,10 @@ def oom_kills(root: Path, pid: int | None, groups: Path = GROUPS) -> int:
 
 
 def memory_events(text: str) -> str:
-    """The file below /sys/fs/cgroup that counts them, with version 1 or 2 of control groups; empty where there is none."""
+    """Return the file below /sys/fs/cgroup that counts them; empty where there is none.
+
+    Control groups of version 1 and 2 have different ones.
+    """
     groups = {kind: path.strip("/") for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)}
     first = next((path for kinds, path in groups.items() if "memory" in kinds.split(",")), "")
     found = f"memory/{first}/memory.oom_control" if first else f"{groups[''] if groups.get('') else ''}/memory.events"

@@ -13,10 +13,28 @@ from ..common import commands
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "fish", "ksh"})
 # Programs that wait for the one they started and pass SIGTERM on to it, once (uv 0.13.9, tini and Docker's own init).
 FORWARDING = frozenset({"uv", "tini", "docker-init"})
-# What is told of a command line: the program, what it runs, and how livekit-agents is started. Any other word may be a secret.
+# What is told of a command line: the program, what it runs, and how livekit-agents is started. Any other word may be a
+# secret.
 SUBCOMMANDS = frozenset({"start", "dev", "console", "connect", "run", "exec", "up"})
 RUNNERS = frozenset(
-    {"node", "nodejs", "deno", "bun", "tsx", "ts-node", "npx", "uv", "uvx", "poetry", "pipenv", "pdm", "env", "nohup", *SHELLS, *FORWARDING}
+    {
+        "node",
+        "nodejs",
+        "deno",
+        "bun",
+        "tsx",
+        "ts-node",
+        "npx",
+        "uv",
+        "uvx",
+        "poetry",
+        "pipenv",
+        "pdm",
+        "env",
+        "nohup",
+        *SHELLS,
+        *FORWARDING,
+    }
 )
 PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
 PLAIN_WORD = re.compile(r"[\w./@+][\w./@+-]{0,199}", re.ASCII)
@@ -33,8 +51,11 @@ def shown_argv(argv: Sequence[str]) -> str:
 
 
 def told_words(argv: Sequence[str]) -> tuple[list[str], bool]:
-    """Program, script or module, and known subcommands; whether anything else is left out. A password may be in an option, in an address,
-    in a variable before the command, or in a title that the program gave itself."""
+    """Program, script or module, and known subcommands; whether anything else is left out.
+
+    A password may be in an option, in an address, in a variable before the command, or in a title that the program gave
+    itself.
+    """
     words = first_word(argv)
     left, expects = words != list(argv[:1]), is_runner(words[0])
     for before, word in itertools.pairwise(argv):

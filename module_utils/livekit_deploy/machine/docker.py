@@ -1,6 +1,7 @@
 """The Docker Engine of a host, through its own command line: hosts need only Python 3 and Docker.
 
-Every function takes ``run``, which runs an argument list and answers (exit status, standard output, standard error): a ``command.Runner``.
+Every function takes ``run``, which runs an argument list and answers (exit status, standard output, standard error): a
+``command.Runner``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ WORKER_PORT = 8081
 SILENT = "Expected: the Docker Engine answers. Look at it (systemctl status docker), restart it, and run again"
 
 
-# What ``docker inspect`` says of a container: the Engine's own JSON, of which few keys are read here and the version decides on the rest.
+# What ``docker inspect`` says of a container: the Engine's own JSON, of which few keys are read here and the version
+# decides on the rest.
 Container = dict[str, Any]
 
 
@@ -58,7 +60,10 @@ def docker(run: Run, *argv: str) -> str:
 
 
 def said(status: int, text: str) -> str:
-    """What a docker command that failed says. One that did not end in time says nothing itself, so what to do is added."""
+    """What a docker command that failed says.
+
+    One that did not end in time says nothing itself, so what to do is added.
+    """
     late = f". {SILENT}" if status == TOO_LATE else ""
     return f"{text.strip()[-2000:]}{late}"
 
@@ -89,7 +94,10 @@ def clear(run: Run, found: Sequence[Container], is_cleared: Callable[[str], bool
     By their ids: Compose would look for a file, and would know only what has the project's label.
     """
     running = [container["Id"] for container in found if container["State"]["Running"]]
-    for verb, ids in ((("stop", "-t", STOP_SECONDS), running), (("rm", "--force"), [container["Id"] for container in found])):
+    for verb, ids in (
+        (("stop", "-t", STOP_SECONDS), running),
+        (("rm", "--force"), [container["Id"] for container in found]),
+    ):
         try:
             if ids:
                 docker(run, *verb, *ids)
@@ -131,7 +139,9 @@ def restart_policy(container: Container) -> str:
 
 
 def drain_signal(container: Container) -> str:
-    """The one signal after which Docker does not start a container again and a worker drains; empty where its stop signal is another."""
+    """The one signal after which Docker does not start a container again and a worker drains; empty where its stop
+    signal is another.
+    """
     wanted = str(container["Config"].get("StopSignal") or "SIGTERM").removeprefix("SIG")
     return {"TERM": "TERM", "15": "TERM", "INT": "INT", "2": "INT"}.get(wanted, "")
 
@@ -162,11 +172,19 @@ def compose_options(found: dict[str, str], directory: str) -> list[str]:
 
 
 class Lines:
-    """A container's log, oldest first, standard output and error together, each line after its time where that is asked for. It is not held
-    in memory. ``cut`` says afterwards why the newest lines are missing; EngineError where Docker cannot read it."""
+    """A container's log, oldest first, standard output and error together, each line after its time where that is asked
+    for. It is not held in memory. ``cut`` says afterwards why the newest lines are missing; EngineError where Docker
+    cannot read it.
+    """
 
     def __init__(
-        self, run: Reader, container: str, tail: int | None = None, *, timestamps: bool = False, seconds: float | None = None
+        self,
+        run: Reader,
+        container: str,
+        tail: int | None = None,
+        *,
+        timestamps: bool = False,
+        seconds: float | None = None,
     ) -> None:
         options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
         self.output = run.lines(["docker", "logs", *options, container], seconds)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images in files of ``docker save``: which one is meant, the ids it can get, and a copy of the file that moves nobody's tag.
+"""Images in files of ``docker save``: which one is meant, the ids it can get, and a copy of the file that moves
+nobody's tag.
 
-An image's id is the SHA-256 of its configuration, with the containerd image store that of its manifest. Both are in the file.
+An image's id is the SHA-256 of its configuration, with the containerd image store that of its manifest. Both are in the
+file.
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ def read_archive(path: Path, image: str) -> ImageArchive:
     """Return the image that a reference stands for in an archive."""
     if not path.is_file():
         raise ArchiveError(
-            f"found: no file {path} for {image}, expected an archive on the controller. {SAVE_IT} {path} {image}, or correct "
-            "agent_release_image_archives"
+            f"found: no file {path} for {image}, expected an archive on the controller. {SAVE_IT} {path} {image}, or "
+            "correct agent_release_image_archives"
         )
     documents = archive_documents(path, image)
     manifests = documents.get(MANIFESTS)
@@ -162,7 +164,10 @@ def reached(documents: Json, descriptor: Json) -> Iterator[str]:
     yield descriptor["digest"]
     manifest = documents.get(f"blobs/{descriptor['digest'].replace(':', '/')}")
     if isinstance(manifest, dict):
-        below = [*(manifest.get("manifests") or []), *([manifest["config"]] if "config" in manifest and "layers" in manifest else [])]
+        below = [
+            *(manifest.get("manifests") or []),
+            *([manifest["config"]] if "config" in manifest and "layers" in manifest else []),
+        ]
         for one in below:
             yield from reached(documents, one)
 
@@ -171,9 +176,13 @@ def reached(documents: Json, descriptor: Json) -> Iterator[str]:
 
 
 def only(source: Path, target: Path, archive: ImageArchive, name: str) -> None:
-    """Write an archive anew so that loading it brings one image under ``name``, and no tag of the archive is put on it."""
+    """Write an archive anew, so that loading it brings one image under ``name`` and no tag of the archive."""
     handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file, tarfile.open(source, "r:*") as old, tarfile.open(fileobj=file, mode="w") as new:
+    with (
+        os.fdopen(handle, "wb") as file,
+        tarfile.open(source, "r:*") as old,
+        tarfile.open(fileobj=file, mode="w") as new,
+    ):
         for member in old:
             inside = member.name.removeprefix("./")
             data = old.extractfile(member) if member.isreg() else None
@@ -191,7 +200,10 @@ def renamed_manifests(manifests: Sequence[Json], archive: ImageArchive, name: st
 
 
 def renamed_index(index: Json, archive: ImageArchive, name: str) -> Json:
-    annotations = {"io.containerd.image.name": f"docker.io/{name}", "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+    annotations = {
+        "io.containerd.image.name": f"docker.io/{name}",
+        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+    }
     kept = [{**one, "annotations": annotations} for one in index.get("manifests") or [] if one["digest"] in archive["tops"]]
     return {**index, "manifests": kept[:1]}
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs of containers, units and files: read once, line by line, in constant memory. Each reading says from when to when it reaches.
+"""Logs of containers, units and files: read once, line by line, in constant memory.
 
-A log may be longer than can be read: then its newest part is read. It may have lost its beginning: to rotation, or because what writes it
-is new. Such a reading rules nothing out that may have happened before.
+Each reading says from when to when it reaches.
+
+A log may be longer than can be read: then its newest part is read. It may have lost its beginning: to rotation, or
+because what writes it is new. Such a reading rules nothing out that may have happened before.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class ReachFacts(TypedDict):
 
 
 class Reach(NamedTuple):
-    """From when to when a reading reaches, in seconds since the epoch; ``whole`` if nothing between is missing, ``why`` says what is."""
+    """From when to when a reading reaches, in seconds since the epoch; ``whole`` if nothing between is missing, ``why``
+    says what is.
+    """
 
     begins: float | None = None
     ends: float | None = None
@@ -64,8 +68,8 @@ class Reach(NamedTuple):
 class Log:
     """The lines of a log, read once. ``began`` is when what writes it began.
 
-    Known when it was read: ``older`` says why its oldest lines are left out, ``cut`` why its newest are missing, ``unread`` why nothing of
-    it could be read.
+    Known when it was read: ``older`` says why its oldest lines are left out, ``cut`` why its newest are missing,
+    ``unread`` why nothing of it could be read.
     """
 
     def __init__(self, lines: Iterable[str] = (), unread: str = "", *, began: float | None = None) -> None:
@@ -115,7 +119,9 @@ F = TypeVar("F", bound=Fold)
 
 
 def folded(log: Log, make: Callable[[], F]) -> tuple[F, Log]:
-    """Return what ``make`` made and was given each line, with the log that was read: where it is too long, its newest part."""
+    """Return what ``make`` made and was given each line, with the log that was read: where it is too long, its newest
+    part.
+    """
     for _ in range(ATTEMPTS):
         fold = make()
         for line in log:

@@ -16,7 +16,9 @@ from .systemd import unit_properties
 
 
 def process_log(run: Reader, root: Path, process: Process) -> logs.Log:
-    """Return a process's output: the regular file it writes to, else the journal of its unit's present run, else nothing and why."""
+    """Return a process's output: the regular file it writes to, else the journal of its unit's present run, else
+    nothing and why.
+    """
     outputs = [root / str(process.pid) / "fd" / number for number in ("1", "2")]
     began = times.epoch(started_at(root, process))
     try:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Worker processes of a host that no container of its Docker Engine holds: found in /proc, with whoever keeps them running.
+"""Worker processes of a host that no container of its Docker Engine holds: found in /proc, with whoever keeps them
+running.
 
-What a worker looks like there (livekit-agents 1.8.9 on Linux, measured): its job processes are forked by a helper whose command line
-names ``livekit.agents``; they inherit the environment, and so do shells and other programs around it. An environment that the program
-reads from a file of its own is not in its /proc entry, but in that of its helper.
+What a worker looks like there (livekit-agents 1.8.9 on Linux, measured): its job processes are forked by a helper whose
+command line names ``livekit.agents``; they inherit the environment, and so do shells and other programs around it. An
+environment that the program reads from a file of its own is not in its /proc entry, but in that of its helper.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Process:
 
     @property
     def is_session(self) -> bool:
-        """What people start programs from, and what starts nothing again by itself: a shell without a script, a terminal, a log-in."""
+        """What people start programs from, and what starts nothing again by itself: a shell without a script, a
+        terminal, a log-in.
+        """
         scripted = any(not a.startswith("-") or (not a.startswith("--") and "c" in a) for a in self.argv[1:])
         return self.comm in SESSIONS or (self.is_shell and not scripted)
 
@@ -78,8 +81,9 @@ class Process:
 
 @dataclass(frozen=True)
 class Table:
-    """All processes at one moment; ``hidden`` are those whose environment may not be read, ``silent`` the users whose manager did not
-    answer: none is asked twice."""
+    """All processes at one moment; ``hidden`` are those whose environment may not be read, ``silent`` the users whose
+    manager did not answer: none is asked twice.
+    """
 
     processes: Mapping[int, Process]
     hidden: tuple[int, ...] = ()
@@ -149,7 +153,8 @@ def zero_split(data: bytes) -> list[str]:
 
 
 def candidates(table: Table, docker_ids: Collection[str] = ()) -> list[Process]:
-    """Return the processes that are or may be a worker, one for each worker: without wrappers around it and what it started itself.
+    """Return the processes that are or may be a worker, one for each worker: without wrappers around it and what it
+    started itself.
 
     ``docker_ids`` are the containers that the Engine lists: they are read as containers.
     """

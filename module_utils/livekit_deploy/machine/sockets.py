@@ -47,7 +47,9 @@ class Owner:
 
 
 class Socket(NamedTuple):
-    """A row of /proc/net/tcp or tcp6; addresses as the kernel writes them (``0100007F:1F91``), ``inode`` empty where the row is short."""
+    """A row of /proc/net/tcp or tcp6; addresses as the kernel writes them (``0100007F:1F91``), ``inode`` empty where
+    the row is short.
+    """
 
     local: str
     remote: str
@@ -62,7 +64,10 @@ def table_sockets(table: str) -> Iterator[Socket]:
 
 
 def tcp_sockets(proc: Path) -> list[Socket]:
-    """Return the TCP sockets of a directory with a ``net``: /proc, or one process of it. A kernel without IPv6 has one table less."""
+    """Return the TCP sockets of a directory with a ``net``: /proc, or one process of it.
+
+    A kernel without IPv6 has one table less.
+    """
     return [found for name in ("tcp", "tcp6") for found in table_sockets(read_text(proc / "net" / name) or "")]
 
 
@@ -75,7 +80,10 @@ def listeners(sockets: Iterable[Socket]) -> Iterator[Listener]:
 
 
 def socket_address(number: str) -> str | None:
-    """Return an IPv4 address, or ``::``; None for any other of IPv6. The kernel writes each word in the order of the machine."""
+    """Return an IPv4 address, or ``::``; None for any other of IPv6.
+
+    The kernel writes each word in the order of the machine.
+    """
     words = struct.pack(f"={len(number) // 8}I", *(int(number[i : i + 8], 16) for i in range(0, len(number), 8)))
     if len(words) == 4:
         return socket.inet_ntop(socket.AF_INET, words)
@@ -85,7 +93,9 @@ def socket_address(number: str) -> str | None:
 
 
 def own_addresses(proc: Path, inodes: Collection[str]) -> set[tuple[str, int]]:
-    """Return where a process that has these sockets listens, as this host reaches it: what is of all addresses or of IPv6, on loopback."""
+    """Return where a process that has these sockets listens, as this host reaches it: what is of all addresses or of
+    IPv6, on loopback.
+    """
     own = [found for found in tcp_sockets(proc) if found.state == LISTENS and found.inode in inodes]
     return {reached_at(*found.local.split(":")) for found in own}
 

@@ -60,7 +60,7 @@ def supervised(kind: str, name: str, *, policy: str = "", user: int | None = Non
 
 
 def swallows_signal(table: Table, pid: int) -> str | None:
-    """Return what a SIGTERM for a container's first process would meet instead of the worker; none where it reaches it."""
+    """Return what a container's first process is, if a SIGTERM for it does not reach the worker; else None."""
     process = table.processes.get(pid)
     while process and process.comm in FORWARDING:
         process = next((child for child in table.children(process.pid) if not child.is_helper), None)
@@ -68,7 +68,7 @@ def swallows_signal(table: Table, pid: int) -> str | None:
 
 
 def client_unit(table: Table, root: Path, container: docker.Container) -> str | None:
-    """Return a unit whose own process is a Docker client in the foreground for this container: it would start it again."""
+    """Return a unit whose own process is a Docker client for this container: it would start it again."""
     name, directory = container["Name"].lstrip("/"), docker.labels(container).get(docker.DIRECTORY_LABEL)
     for client in table.processes.values():
         unit = cgroup_unit(client.cgroup)
@@ -82,7 +82,10 @@ def client_unit(table: Table, root: Path, container: docker.Container) -> str | 
 
 
 def process_start_command(supervised_by: Supervisor, process: Process, directory: str | None) -> str:
-    """Return how to start it again. What was started by hand is told without its options: any of them may be a secret."""
+    """Return how to start it again.
+
+    What was started by hand is told without its options: any of them may be a secret.
+    """
     if supervised_by["kind"] == "systemd":
         user = supervised_by["user"]
         start = ["systemctl", *([] if user is None else ["--user"]), "start", "--", supervised_by["name"]]

@@ -19,12 +19,22 @@ NOBODY = 65534
 
 
 def as_user(user: int) -> list[str]:
-    """What a command is started with that works for a user: with nothing of root's, and so with no more than the user may do."""
+    """What a command is started with that works for a user: with nothing of root's, and so with no more than the user
+    may do.
+    """
     path = f"PATH={os.pathsep.join(command.SYSTEM_PATH)}"
     own = ["env", "--ignore-environment", path, "LC_ALL=C.UTF-8", f"XDG_RUNTIME_DIR=/run/user/{user}"]
     if user == os.geteuid():
         return own
-    return ["setpriv", f"--reuid={user}", f"--regid={user_group(user)}", "--clear-groups", "--inh-caps=-all", "--no-new-privs", *own]
+    return [
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={user_group(user)}",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--no-new-privs",
+        *own,
+    ]
 
 
 def user_group(user: int, runtime: Path = Path("/run/user")) -> int:

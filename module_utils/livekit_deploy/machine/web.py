@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask an HTTP server of this host or of its containers: never through a proxy, with a total deadline and a bound on the answer.
+"""Ask an HTTP server of this host or of its containers: never through a proxy, with a total deadline and a bound on the
+answer.
 
-``urlopen`` bounds each read only, so one byte each half a second keeps it for ever; and it asks ``http_proxy`` of the environment, also
-for addresses that only this host reaches.
+``urlopen`` bounds each read only, so one byte each half a second keeps it for ever; and it asks ``http_proxy`` of the
+environment, also for addresses that only this host reaches.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def ask(
     tls: ssl.SSLContext | None = None,
     server_name: str = "",
 ) -> Answer:
-    """Send one request and read at most 256 KiB of its answer, all within ``seconds``. Nothing is raised for what the other side does.
+    """Send one request and read at most 256 KiB of its answer, all within ``seconds``.
+
+    Nothing is raised for what the other side does.
 
     With ``tls`` the server has to have a certificate that the context accepts, for ``server_name`` where that is given.
     """
@@ -75,7 +78,10 @@ def ask(
 
 
 def wait_for(host: str, port: int, path: str, seconds: float, status: int = 200) -> Answer:
-    """Ask until a server answers with a status, at most so long, and return its last answer. A redirect is another status."""
+    """Ask until a server answers with a status, at most so long, and return its last answer.
+
+    A redirect is another status.
+    """
     deadline = time.monotonic() + seconds
 
     def look() -> Answer:

@@ -86,8 +86,25 @@ WORDS = (
 )
 # A line without any of these tells nothing here. It is not parsed: a log may have millions of them.
 TELLING = (
-    *("registered worker", "job request", "draining", "starting worker", "worker failed", "failed to ", "capacity", "no answer was given"),
-    *("assignment for", "passed on", "probe answered", "is guarded", "exception while", "participant entrypoint", "memory limit"),
+    *(
+        "registered worker",
+        "job request",
+        "draining",
+        "starting worker",
+        "worker failed",
+        "failed to ",
+        "capacity",
+        "no answer was given",
+    ),
+    *(
+        "assignment for",
+        "passed on",
+        "probe answered",
+        "is guarded",
+        "exception while",
+        "participant entrypoint",
+        "memory limit",
+    ),
     *(
         "exited with",
         "exited unexpectedly",
@@ -97,13 +114,25 @@ TELLING = (
         "process run failed",
         "request_fnc failed",
     ),
-    *("RequestFunc failed", "ERROR", "CRITICAL", "FATAL", "Traceback", '"error"', "[error", '"critical"', '"level":5', '"level":6'),
+    *(
+        "RequestFunc failed",
+        "ERROR",
+        "CRITICAL",
+        "FATAL",
+        "Traceback",
+        '"error"',
+        "[error",
+        '"critical"',
+        '"level":5',
+        '"level":6',
+    ),
 )
 
 # The message comes first in the JSON of livekit-agents, so that of most lines its beginning is enough.
 MESSAGE, BEGINNING = '{"message": "', 8
 BEGINNINGS = frozenset(words[:BEGINNING] for words in WORDS)
-# The server listens for about 2.8 s (measured); a worker that accepted waits 7.5 s for the assignment (livekit-agents 1.0 to 1.8).
+# The server listens for about 2.8 s (measured); a worker that accepted waits 7.5 s for the assignment (livekit-agents
+# 1.0 to 1.8).
 ANSWER_SECONDS = 2.8
 ASSIGNMENT_SECONDS = 7.5
 
@@ -124,7 +153,9 @@ def tells(line: str) -> bool:
 
 
 def telling(lines: Iterable[str], count: int) -> list[str]:
-    """The last lines that are not about a request which never reached the application: under calls these hide what went wrong."""
+    """The last lines that are not about a request which never reached the application: under calls these hide what went
+    wrong.
+    """
     passing = (REQUESTED, PASSED_ON, *ANSWERED)
     kept: deque[str] = deque(maxlen=count)
     for line in lines:

@@ -13,7 +13,10 @@ from .types import OwnAnswer
 
 
 def ask_worker(where: tuple[str, int] | None, timeout: float = 1.0) -> OwnAnswer:
-    """Ask a running worker for ``GET /worker``; empty without an answer. A field that is not what a worker says there is None."""
+    """Ask a running worker for ``GET /worker``; empty without an answer.
+
+    A field that is not what a worker says there is None.
+    """
     if not where:
         return {}
     answer = web.ask(where[0], where[1], "/worker", timeout)
@@ -45,7 +48,7 @@ def active_jobs(answer: OwnAnswer) -> int | None:
 
 
 def answered_load(answer: OwnAnswer) -> float | None:
-    """Return the load that a worker answers with; None where it does not answer, or is a Node worker, which tells none."""
+    """Return the load that a worker answers with; None where it does not answer. A Node worker has none."""
     if "worker_load" in answer:
         return answer["worker_load"]
     return 0.0 if answer and "project_type" not in answer else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readings of the workers on one host: container or process, environment, log and the worker's own HTTP answer, joined."""
+"""Readings of workers: a container or process, its environment, its log and its own HTTP answer, joined."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def shared_reading(log: logs.Log, answer: OwnAnswer, environment: Mapping[str, s
 
 
 def worker_name(found: Mapping[str, object]) -> str | None:
-    """A worker's agent name: as it registered, else (older livekit-agents log none) as it answers or was created with."""
+    """Return a worker's agent name: as it registered, else as it answers or was created with.
+
+    Older livekit-agents log none.
+    """
     env = found.get("env")
     created_with = env.get("LIVEKIT_AGENT_NAME") if isinstance(env, Mapping) else None
     said = (found.get("agent_name"), found.get("answered_name"), created_with)
@@ -116,7 +119,9 @@ def reading(
 
 
 def is_dev(argv: Sequence[str]) -> bool:
-    """Whether a worker was started with ``dev``: it ends its calls at once when it is told to stop (livekit-agents, agents-js)."""
+    """Whether a worker was started with ``dev``: it ends its calls at once when it is told to stop (livekit-agents,
+    agents-js).
+    """
     words = [word for argument in argv for word in argument.split()][1:]
     return "dev" in words and "start" not in words
 
@@ -136,7 +141,7 @@ def docker_supervisor(container: docker.Container) -> supervisors.Supervisor:
 
 
 def may_be_worker(container: docker.Container) -> bool:
-    """The compose service ``agent-worker``, or a container of somebody else's that carries an agent name for LiveKit."""
+    """Return True for the service ``agent-worker``, and for a foreign container with a name for LiveKit."""
     environment = docker.environment(container)
     by_name = "LIVEKIT_AGENT_NAME" in environment and INSTANCE_VARIABLE not in environment
     return docker.labels(container).get(docker.SERVICE_LABEL) == WORKER_SERVICE or by_name
@@ -158,11 +163,12 @@ def readings(
     since: float | None = None,
     known: Collection[str] = (),
 ) -> ProjectReading:
-    """A reading of each worker container of the host, or of one compose project; ``time`` is the host's clock (epoch seconds).
+    """A reading of each worker container of the host, or of one compose project; ``time`` is the host's clock (epoch
+    seconds).
 
-    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then on, ``known`` are
-    names of containers that are workers whatever their settings and log say; of a project only these are read then. A container that is
-    removed meanwhile is left out.
+    ``found`` saves a listing where the caller has one, ``since`` (epoch seconds) asks for all job requests from then
+    on, ``known`` are names of containers that are workers whatever their settings and log say; of a project only these
+    are read then. A container that is removed meanwhile is left out.
     """
     selection = Selection(frozenset(job_ids), frozenset(rooms), tuple(patterns), since)
     if found is None:

@@ -13,18 +13,18 @@ from .types import WorkerReading
 
 PYTHON_NAME = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
 NODE_NAME = (
-    "Remove agentName from the ServerOptions of the worker's code (it beats LIVEKIT_AGENT_NAME), or use an @livekit/agents that reads that "
-    "variable (1.9.0 does)"
+    "Remove agentName from the ServerOptions of the worker's code (it beats LIVEKIT_AGENT_NAME), or use an "
+    "@livekit/agents that reads that variable (1.9.0 does)"
 )
 
 
 def unreadable(found: Mapping[str, object]) -> str:
     """Say what is wrong with a log that mentions a registration without its id."""
     return (
-        f"the worker's log mentions a registration in which its id cannot be read ({found['unnamed']!r}), expected the line "
-        f"{log_words.REGISTERED!r} with its fields. Start it with `start`, and let its loggers write the fields of livekit-agents: "
-        "without logging.basicConfig or another formatter before it, or with one that writes them as JSON or key=value "
-        "(docs/your-application.md)"
+        f"the worker's log mentions a registration in which its id cannot be read ({found['unnamed']!r}), expected the "
+        f"line {log_words.REGISTERED!r} with its fields. Start it with `start`, and let its loggers write the fields "
+        "of livekit-agents: without logging.basicConfig or another formatter before it, or with one that writes them "
+        "as JSON or key=value (docs/your-application.md)"
     )
 
 

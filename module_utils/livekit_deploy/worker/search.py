@@ -32,7 +32,8 @@ READERS = 2
 
 
 class Search:
-    """Every worker of a host: containers that carry a name or a LiveKit URL or whose log shows a registration, and plain processes.
+    """Every worker of a host: containers that carry a name or a LiveKit URL or whose log shows a registration, and
+    plain processes.
 
     What could not be read is listed and not guessed. ``run`` is used by several threads at once.
     """
@@ -165,7 +166,9 @@ class Search:
 
 
 def everywhere(run: Reader, root: Path | None = None, found: list[docker.Container] | None = None, **selection: Any) -> HostReading:
-    """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked at."""
+    """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked
+    at.
+    """
     chosen = Selection(
         frozenset(selection.get("job_ids", ())),
         frozenset(selection.get("rooms", ())),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stop one worker of a host and let it finish its calls: one signal, through whoever keeps it running, and nothing kills it after that.
+"""Stop one worker of a host and let it finish its calls: one signal, through whoever keeps it running, and nothing
+kills it after that.
 
-A worker says on SIGTERM that it is full, finishes its calls and ends; a second signal ends them at once (livekit-agents 1.8.9). No
-restart policy undoes a signal that the Docker Engine sent, but a stopped container with the policy ``always`` comes back when the
-Engine starts (Engine 26.1, measured).
+A worker says on SIGTERM that it is full, finishes its calls and ends; a second signal ends them at once (livekit-agents
+1.8.9). No restart policy undoes a signal that the Docker Engine sent, but a stopped container with the policy
+``always`` comes back when the Engine starts (Engine 26.1, measured).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ KillSignal=SIGTERM
 SendSIGHUP=no
 ExecStop=
 """
-# What is in a user's directory is written and removed by that user: root would follow a link there. Directory, name, text.
+# What is in a user's directory is written and removed by that user: root would follow a link there. Directory, name,
+# text.
 WRITE = 'umask 022 && mkdir -p -- "$1" && printf %s "$3" >"$1/.$2.partial" && mv -f -T -- "$1/.$2.partial" "$1/$2"'
 REMOVE = '{ [ -e "$1/$2" ] || [ -L "$1/$2" ]; } || exit 3; rm -f -- "$1/$2" && { rmdir -- "$1" 2>/dev/null || true; }'
 NOT_THERE = 3
@@ -67,8 +69,8 @@ class Drain:
             raise DrainError(f"found {self.worker_id} in the logs of {names}, expected one worker. Stop the right one by hand")
         if mine and mine[0]["supervisor"]["kind"] == "other" and mine[0]["running"]:
             raise DrainError(
-                f"found: {mine[0]['container']} is kept running by {mine[0]['supervisor']['name']}, expected Docker, a systemd unit "
-                "or nothing. Stop it there, with time to finish its calls"
+                f"found: {mine[0]['container']} is kept running by {mine[0]['supervisor']['name']}, expected Docker, a "
+                "systemd unit or nothing. Stop it there, with time to finish its calls"
             )
         if not mine and not self.records.read(self.worker_id):
             unread = f" (not read: {'; '.join(found['unread'])})" if found["unread"] else ""
@@ -109,7 +111,10 @@ class Drain:
             action()
 
     def remember(self, found: WorkerReading, *, signalled: bool = True) -> None:
-        """Before the signal: what may have been told to stop is never told again. Without it: only that something of ours may be there."""
+        """Before the signal: what may have been told to stop is never told again.
+
+        Without it: only that something of ours may be there.
+        """
         start_command = found["start_command"]
         if self.policy:
             update = commands.shell("docker", "update", "--restart", self.policy["before"], "--", found["container"])
@@ -152,8 +157,8 @@ class Drain:
             return sent
         wanted = inspected["Config"]["StopSignal"]
         raise DrainError(
-            f"found: the container's stop signal is {wanted}, which a worker does not drain on, expected SIGTERM or SIGINT. "
-            "With another signal Docker would start it again: stop it by hand"
+            f"found: the container's stop signal is {wanted}, which a worker does not drain on, expected SIGTERM or "
+            "SIGINT. With another signal Docker would start it again: stop it by hand"
         )
 
     def container_runs(self, container: str) -> bool:
@@ -226,10 +231,11 @@ class Drain:
         return self.done(unit, argv, f"write {path.parent} as user {unit.user}", NOT_THERE)
 
     def sweep(self) -> None:
-        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own timeout.
+        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own
+        timeout.
 
-        Which units of users have one is in the records, which are root's: what users put into their directories decides nothing. What
-        cannot be removed is told and keeps no worker from being evicted.
+        Which units of users have one is in the records, which are root's: what users put into their directories decides
+        nothing. What cannot be removed is told and keeps no worker from being evicted.
         """
         if self.dry:
             return

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker's log says about its registration, its job requests and its troubles.
 
-livekit-agents 1.2 to 1.8 and agents-js 1.9 say the same words, older ones with fewer fields (read in their sources; 1.8.9 measured). Their
-forms are those of ``log_events``. An application may print lines of its own in between: they are passed over, unless they tell of an error.
+livekit-agents 1.2 to 1.8 and agents-js 1.9 say the same words, older ones with fewer fields (read in their sources;
+1.8.9 measured). Their forms are those of ``log_events``. An application may print lines of its own in between: they are
+passed over, unless they tell of an error.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
-from ..common import ids, times
+from ..common import ids
 from ..common.text import cut, one_line, plain
 from ..machine import logs
 from . import log_events
-from .log_events import Event
+from .log_events import QUERY, Event, cause, complete_time, event_line, event_text, job_request, line_time, short_text
 from .log_words import (
     ANSWER_SECONDS,
     ANSWERED,
@@ -41,13 +42,11 @@ from .log_words import (
     tells,
     trouble_kind,
 )
-from .types import CountedLine, JobRequest, LogLine, LogReading
+from .types import CountedLine, JobRequest, LogReading
 
 UNAUTHORIZED = re.compile(r"(?:^|: )(?:401, message=|Unexpected server response: 401)")
 # What the probe hook draws when its process starts.
 PROCESS = re.compile(r"[0-9a-f]{16}")
-# The address in a connection's error may carry a token.
-QUERY = re.compile(r"\?[^\s'\"]+")
 
 # A worker that reconnects without pause logs hundreds of registrations a second.
 REQUESTS_KEPT = 500
@@ -61,30 +60,6 @@ UNTIMED_LINES = 1000
 # A log that has each line twice, as text and as JSON, has both within so many events.
 TWINS = 6
 TRACE_LINES = 100
-
-
-def job_request(event: Event) -> JobRequest:
-    """The fields of a "received job request" line that name the job."""
-    return {
-        "job_id": ids.job(event.get("job_id")),
-        "dispatch_id": ids.dispatch(event.get("dispatch_id")),
-        "room": one_line(event.get("room") or event.get("room_name")),
-        "agent_name": one_line(event.get("agent_name")),
-        "time": event.get("timestamp"),
-    }
-
-
-def cause(event: Event) -> str | None:
-    """What an event names as its error: the field of that name, else the last line of its traceback."""
-    # A job's traceback is part of its message (livekit-agents 1.8.9); older releases have that of a connection in exc_info.
-    trace = str(event.get("exc_info") or event.get("exception") or "").strip() or event["message"].strip().partition("\n")[2]
-    text = str(event.get("error") or "") or trace.rpartition("\n")[2]
-    return QUERY.sub("?…", text)[:500] or None
-
-
-def event_text(event: Event) -> str:
-    """An event in one line: its message, and the error that it names."""
-    return cut(": ".join(part for part in (event["message"].partition("\n")[0], cause(event) or "") if part), 400)
 
 
 class Fold:
@@ -118,7 +93,10 @@ class Fold:
             **dict.fromkeys(("agent_name", "worker_id", "registered_since", "url", "deployment", "sdk_version", "sdk", "unnamed")),
             **dict.fromkeys(("connected", "draining", "full", "guarded"), False),
             **dict.fromkeys(("last_failure", "last_entrypoint_error", "last_unknown_error", "hook_process")),
-            **dict.fromkeys(("requests_total", "failures", "unauthorized", "unanswered", "late", "entrypoint_errors", "passed_on"), 0),
+            **dict.fromkeys(
+                ("requests_total", "failures", "unauthorized", "unanswered", "late", "entrypoint_errors", "passed_on"),
+                0,
+            ),
             "unknown_errors": 0,
         }
 
@@ -331,31 +309,6 @@ class Fold:
         }
 
 
-def complete_time(event: Event, stamp: str, text: str) -> None:
-    """Give an event that has no time that of its line: from before it, or as the text begins."""
-    if event["when"] is None:
-        event["when"] = logs.stamp_epoch(stamp) or times.line_epoch(text)
-    if not event["timestamp"] and event["when"] is not None:
-        event["timestamp"] = times.iso(event["when"])
-
-
-def event_line(event: Event) -> LogLine:
-    return {"line": event["message"].partition("\n")[0][:300], "error": cause(event), "time": event["timestamp"]}
-
-
-def short_text(value: Any) -> str | None:
-    return None if value is None else str(value)[:500]
-
-
-def line_time(line: str) -> float | None:
-    """When a line was written, whatever it says."""
-    stamp, text = logs.stamped(line)
-    if stamp:
-        return logs.stamp_epoch(stamp)
-    event = log_events.structured(text)
-    return event["when"] if event else times.line_epoch(text)
-
-
 Take = Callable[[Fold, Event], None]
 EXACT: dict[str, Take] = {
     REGISTERED: Fold.register,
@@ -377,15 +330,18 @@ STARTS: list[tuple[str | tuple[str, ...], Take]] = [
 
 
 def log_reading(
-    lines: Iterable[str] | logs.Log, patterns: Iterable[str] = (), after: Collection[str] = (), since: float | None = None
+    lines: Iterable[str] | logs.Log,
+    patterns: Iterable[str] = (),
+    after: Collection[str] = (),
+    since: float | None = None,
 ) -> LogReading:
     """Fold a worker's log into one reading, counted from ``since`` (seconds since the epoch; None: the whole log).
 
-    With ``after`` (job ids and rooms) it has the requests with one of them, and a pattern counts only once one was requested: what an
-    earlier call logged proves nothing. The seconds of a match are by the log's own times.
+    With ``after`` (job ids and rooms) it has the requests with one of them, and a pattern counts only once one was
+    requested: what an earlier call logged proves nothing. The seconds of a match are by the log's own times.
 
-    ``late`` knows the answers that the hook logs, and acceptances, by the assignment that never came. An application's own late refusal
-    leaves no trace in the log and is not counted.
+    ``late`` knows the answers that the hook logs, and acceptances, by the assignment that never came. An application's
+    own late refusal leaves no trace in the log and is not counted.
     """
     given = lines if isinstance(lines, logs.Log) else logs.Log(lines)
     wanted = list(patterns)

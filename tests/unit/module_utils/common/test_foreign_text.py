@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.common import text, times
 from ansible.module_utils.livekit_deploy.fleet import report
-from ansible.module_utils.livekit_deploy.gather import access_log, evidence, server_log
+from ansible.module_utils.livekit_deploy.gather import access_log, api_log, server_log
 from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
 from ansible.module_utils.livekit_deploy.machine import (
@@ -84,7 +84,7 @@ def read_server(given_lines: list[str]) -> None:
 
 def read_api(given_lines: list[str]) -> None:
     for pattern in (None, r"(?P<agent_name>\w+)"):
-        fold, log = logs.folded(logs.Log(given_lines), lambda wanted=pattern: evidence.Dispatches(1.0, wanted))  # type: ignore[misc]
+        fold, log = logs.folded(logs.Log(given_lines), lambda wanted=pattern: api_log.Dispatches(1.0, wanted))  # type: ignore[misc]
         json.dumps({**fold.result(), "reach": log.reach(fold.first, 2.0).result()})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.common import times
-from ansible.module_utils.livekit_deploy.gather import evidence
+from ansible.module_utils.livekit_deploy.gather import api_log, evidence, notes
 from ansible.module_utils.livekit_deploy.machine import docker, processes
 from ansible.module_utils.livekit_deploy.release.host import Host, lacking
 
@@ -354,7 +354,7 @@ def test_time_looked_at_begins_with_the_release(record: dict[str, str] | None, s
 
 
 def test_newest_dispatches_are_kept_and_all_are_counted() -> None:
-    log = evidence.Dispatches(NOW - 600)
+    log = api_log.Dispatches(NOW - 600)
     for number in range(300):
         log.take(created(-60, room=f"r{number}"))
     found = log.result()
@@ -384,7 +384,7 @@ def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
         "State": {"Running": True},
         "Config": {"Env": ["LIVEKIT_API_SECRET=sk-proj-4711abcd"], "Labels": {}},
     }
-    found = evidence.api_evidence(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, evidence.Notes())
+    found = api_log.api_evidence(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, notes.Notes())
     assert found["last_failure"] == "refused: ***"
 
 
@@ -416,7 +416,7 @@ def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host
 
 
 def test_log_of_the_api_is_held_in_bounded_memory() -> None:
-    log = evidence.Dispatches(NOW - 600)
+    log = api_log.Dispatches(NOW - 600)
     for number in range(3000):
         log.take(created(-60, name=f"name-{number}"))
-    assert (len(log.names), len(log.created)) == (evidence.NAMES_KEPT, evidence.DISPATCHES_KEPT)
+    assert (len(log.names), len(log.created)) == (api_log.NAMES_KEPT, api_log.DISPATCHES_KEPT)
