@@ -147,7 +147,7 @@ def converge(run: Run, before: Texts, after: Texts, what: str, upstream: Path) -
     return nginx.refused(refused, test_proxy(run), what) if refused else ""
 
 
-def converged(run: Run, before: Texts, after: Texts, site: Path, upstream: Path) -> str:
+def converged(run: Run, before: Texts, after: Texts, *, site: Path, upstream: Path) -> str:
     """Write and load what is not loaded yet; say why that is refused, or nothing.
 
     Also where a run was killed before its reload: the files are as they are to be, and nginx has others loaded.
@@ -155,7 +155,7 @@ def converged(run: Run, before: Texts, after: Texts, site: Path, upstream: Path)
     if before == after and not load_mark(upstream).exists():
         return ""
     try:
-        return converge(run, before, after, f"{site} and {upstream}", upstream)
+        return converge(run, before, after, f"{site} and {upstream}", upstream=upstream)
     except ReleaseError as error:
         return str(error)
 
@@ -203,7 +203,7 @@ def main() -> None:
     except certificate.CertificateError as error:
         module.fail_json(msg=str(error))
     if not module.check_mode:
-        if refused := converged(run, before, after, site, upstream):
+        if refused := converged(run, before, after, site=site, upstream=upstream):
             module.fail_json(msg=refused)
         notes += upstream_notes(run, p, upstream)
     module.exit_json(**result, report_notes=[f"{p['instance_host']}: {note}".removeprefix(": ") for note in notes])

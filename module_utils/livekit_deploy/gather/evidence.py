@@ -121,7 +121,7 @@ def compose_projects(run: Run, found: list[Container], workers: list[WorkerReadi
         if name:
             by_name.setdefault(name, []).append(container)
     return [
-        compose_project(run, name, members, [w for w in workers if w.get("project") == name], releases, notes)
+        compose_project(run, name, members, [w for w in workers if w.get("project") == name], releases=releases, notes=notes)
         for name, members in sorted(by_name.items())
     ]
 
@@ -137,7 +137,7 @@ def compose_project(
     says: dict[str, Variables] = {}
     if workers and not ours and directory:
         what = f"what the files of compose project {name} say now"
-        says = notes.attempt(what, lambda: written_variables(run, directory, path_list(files), path_list(env_files), name), says)
+        says = notes.attempt(what, lambda: written_variables(run, directory, path_list(files), path_list(env_files), project=name), says)
     return {
         "name": name,
         "directory": directory,
@@ -238,15 +238,15 @@ def gather(host: Host, options: Options) -> dict[str, Any]:
     record = notes.attempt("the release record", host.known_current, None)
     since, until = window(record, options.since, options.max_seconds)
     containers = notes.attempt("the containers", lambda: docker.containers(host.run), None)
-    reading = host_state(host, record, containers, since, notes)
+    reading = host_state(host, record, containers, since=since, notes=notes)
     chosen = api_container(containers or [], reading["services"] if record else None, reading["workers"], options.agent_name)
     return {
         **reading,
         **release_files(host, record, notes),
         "since": since,
         "until": until,
-        "projects": compose_projects(host.run, containers or [], reading["workers"], host.releases, notes),
+        "projects": compose_projects(host.run, containers or [], reading["workers"], releases=host.releases, notes=notes),
         "proxy": proxy_evidence(options, since, notes),
-        "api": api_evidence(host.run, chosen, since, options.api_log_pattern, notes),
+        "api": api_evidence(host.run, chosen, since, pattern=options.api_log_pattern, notes=notes),
         "unread": notes.sentences,
     }

@@ -234,4 +234,4 @@ class JournalLog(Log):
             self.older = f"only its newest {self.tail} lines were read"
 
     def shorter(self) -> Log:
-        return JournalLog(self.run, self.unit, self.invocation, self.began, max(LEAST, self.count // FEWER))
+        return JournalLog(self.run, self.unit, self.invocation, self.began, tail=max(LEAST, self.count // FEWER))
