@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -33,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
-from ansible.module_utils.livekit_deploy.common import text
+from ansible.module_utils.livekit_deploy.common import text, times
 from ansible.module_utils.livekit_deploy.fleet import report
 from ansible.module_utils.livekit_deploy.play import owner
 
@@ -78,7 +77,7 @@ SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "
 
 
 def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return times.stamp(time.time())
 
 
 def write_atomically(path: Path, text: str) -> None:

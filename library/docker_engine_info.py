@@ -102,7 +102,11 @@ def system(systems: Mapping[str, Any]) -> dict[str, Any]:
     except OSError:
         release = {"ID": "unknown"}
     key = f"{release['ID']} {release.get('VERSION_ID', '')}".strip()
-    return {"system": release.get("PRETTY_NAME") or key, "supported": key in systems, "packages": list(systems.get(key) or [])}
+    return {
+        "system": release.get("PRETTY_NAME") or key,
+        "supported": key in systems,
+        "packages": list(systems.get(key) or []),
+    }
 
 
 def clock(run: Run) -> dict[str, Any]:

@@ -43,6 +43,7 @@ archives:
   elements: dict
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def read_archive(image: str, path: str) -> Any:
+def archive_or_trouble(image: str, path: str) -> Mapping[str, object]:
     try:
-        return image_archive.read(Path(path), image)
+        return image_archive.read_archive(Path(path), image)
     except image_archive.ArchiveError as error:
         return {"image": image, "path": path, "trouble": str(error)}
 
@@ -69,7 +70,7 @@ def read_archive(image: str, path: str) -> Any:
 @guarded
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
-    module.exit_json(changed=False, archives=[read_archive(one["image"], one["path"]) for one in module.params["archives"]])
+    module.exit_json(changed=False, archives=[archive_or_trouble(one["image"], one["path"]) for one in module.params["archives"]])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.times import COMPACT, stamp
 from ansible.module_utils.livekit_deploy.livekit import client
 from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
 
@@ -113,17 +114,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 ANSWERED = frozenset({"key", "secret", "clock", "permission"})
 
 
-def stamp(now: float) -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-
-
 @guarded
 def main() -> None:
     module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     p, now, started = module.params, time.time(), time.monotonic()
-    clock = {"stamp": stamp(now), "time": now}
+    clock = {"stamp": stamp(now, COMPACT), "time": now}
     try:
         found = asyncio.run(client.look_at_server(p["url"], p["api_key"], p["api_secret"], p["timeout_seconds"]))
     except LiveKitError as failure:

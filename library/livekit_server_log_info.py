@@ -102,9 +102,11 @@ from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.common.files import open_regular
 from ansible.module_utils.livekit_deploy.gather import server_log
+from ansible.module_utils.livekit_deploy.gather.types import ServerReading
 from ansible.module_utils.livekit_deploy.machine import command
 
-ARGUMENT_SPEC: dict[str, Any] = {
+Params = dict[str, Any]
+ARGUMENT_SPEC: Params = {
     "unit": {"type": "str"},
     "container": {"type": "str"},
     "path": {"type": "path"},
@@ -136,8 +138,8 @@ def lines_of(argv: list[str]) -> Iterator[str]:
     yield from lines
     if lines.status:
         raise LogError(
-            f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, expected the log. "
-            f"Look at `{commands.shell(*argv)}` on the host"
+            f"found: `{argv[0]}` ended with status {lines.status}{f', because {lines.cut}' if lines.cut else ''}, "
+            f"expected the log. Look at `{commands.shell(*argv)}` on the host"
         )
 
 
@@ -186,23 +188,23 @@ def lines_of_file(path: str) -> Iterator[str]:
         raise LogError(f"found: {path}: {error.strerror}, expected the LiveKit server's log. Correct livekit_server_log_path") from None
 
 
-def read(params: dict[str, Any]) -> dict[str, Any]:
+def read_log(params: Params) -> ServerReading:
     now = time.time()
     if params["unit"]:
-        return server_log.read(lines_of_unit(params["unit"]), now)
+        return server_log.read_registrations(lines_of_unit(params["unit"]), now)
     if params["container"]:
-        return server_log.read(lines_of_container(params["container"]), now)
-    return server_log.read(lines_of_file(params["path"]), now)
+        return server_log.read_registrations(lines_of_container(params["container"]), now)
+    return server_log.read_registrations(lines_of_file(params["path"]), now)
 
 
-def settled(params: dict[str, Any]) -> dict[str, Any]:
+def settled(params: Params) -> dict[str, object]:
     """Read again while somebody may be about to come back, and for no longer than was asked."""
     started = time.monotonic()
-    found = read(params)
+    found = read_log(params)
     reading = waited = time.monotonic() - started
     while server_log.unsettled(found, params["names"], params["own_ids"]) and waited < params["settle_seconds"]:
         time.sleep(max(POLL_SECONDS, 2 * reading))
-        found = read(params)
+        found = read_log(params)
         waited = time.monotonic() - started
     waits = [{"what": "a worker that may come back", "seconds": round(waited, 1)}] if waited > reading else []
     return {**found, "waits": waits}

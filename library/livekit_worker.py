@@ -121,9 +121,9 @@ def main() -> None:
         found = stop.Drain(run, worker_id, dry=module.check_mode).drain(wait)
     except (stop.DrainError, docker.EngineError, OSError) as error:
         module.fail_json(msg=f"worker {worker_id}: {error}")
-    for text in found.pop("warnings"):
+    for text in found["warnings"]:
         module.warn(text)
-    module.exit_json(**found)
+    module.exit_json(**{key: value for key, value in found.items() if key != "warnings"})
 
 
 if __name__ == "__main__":

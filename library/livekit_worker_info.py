@@ -115,9 +115,12 @@ import time
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.common.waiting import wait_until
 from ansible.module_utils.livekit_deploy.machine import command, docker
 from ansible.module_utils.livekit_deploy.machine.command import Reader
-from ansible.module_utils.livekit_deploy.worker import readings, stop
+from ansible.module_utils.livekit_deploy.worker import readings, registration, search
+from ansible.module_utils.livekit_deploy.worker.eviction_records import Records
+from ansible.module_utils.livekit_deploy.worker.types import ProjectReading
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "project": {"type": "str"},
@@ -136,15 +139,16 @@ TOTAL_SECONDS = 120.0
 
 def wait_registered(run: Reader, module: Module, **selection: Any) -> dict[str, Any]:
     """Poll until the worker is registered; ends at once when it cannot become so."""
-    started = time.monotonic()
-    while True:
-        found = readings.readings(run, project=module.params["project"], known=module.params["known"], **selection)
-        trouble = readings.registration_trouble(found["workers"], module.params["registered_as"])
-        if not trouble:
-            return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
-        if trouble.final or time.monotonic() - started > module.params["wait_seconds"]:
-            module.fail_json(msg=f"{trouble.text} (after {time.monotonic() - started:.0f} s)", unread=[], **found)
-        time.sleep(0.3)
+    started, p = time.monotonic(), module.params
+
+    def look() -> tuple[ProjectReading, registration.Trouble | None]:
+        found = readings.readings(run, project=p["project"], known=p["known"], **selection)
+        return found, registration.registration_trouble(found["workers"], p["registered_as"])
+
+    found, trouble = wait_until(look, p["wait_seconds"], 0.3, holds=lambda seen: not seen[1] or seen[1].final)
+    if trouble:
+        module.fail_json(msg=f"{trouble.text} (after {time.monotonic() - started:.0f} s)", unread=[], **found)
+    return {**found, "waits": [{"what": "worker registration", "seconds": round(time.monotonic() - started, 1)}]}
 
 
 def read(module: Module) -> dict[str, Any]:
@@ -152,10 +156,10 @@ def read(module: Module) -> dict[str, Any]:
     run = command.Runner(total_seconds=TOTAL_SECONDS + (p["wait_seconds"] if p["registered_as"] is not None else 0.0))
     selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"], "since": p["since"]}
     if p["everywhere"]:
-        return {**readings.everywhere(run, **selection), "evictions": stop.Records().all()}
+        return {**search.everywhere(run, **selection), "evictions": Records().all()}
     if p["registered_as"] is not None:
         return wait_registered(run, module, **selection)
-    return readings.readings(run, project=p["project"], known=p["known"], **selection)
+    return {**readings.readings(run, project=p["project"], known=p["known"], **selection)}
 
 
 @guarded

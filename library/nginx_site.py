@@ -147,6 +147,19 @@ def converge(run: Run, before: Texts, after: Texts, what: str, upstream: Path) -
     return nginx.refused(refused, test_proxy(run), what) if refused else ""
 
 
+def converged(run: Run, before: Texts, after: Texts, *, site: Path, upstream: Path) -> str:
+    """Write and load what is not loaded yet; say why that is refused, or nothing.
+
+    Also where a run was killed before its reload: the files are as they are to be, and nginx has others loaded.
+    """
+    if before == after and not load_mark(upstream).exists():
+        return ""
+    try:
+        return converge(run, before, after, f"{site} and {upstream}", upstream=upstream)
+    except ReleaseError as error:
+        return str(error)
+
+
 def forgotten(run: Run) -> str | None:
     """After a removal nginx has nothing to serve of ours: one that is not there, or is stopped, need not be asked."""
     return reload_proxy(run) if proxy_runs(run) else None
@@ -157,9 +170,13 @@ def certificate_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
         return []
     if check_mode and run(["openssl", "version"])[0] != 0:
         return ["its certificate is not looked at in a check run: openssl is not installed yet"]
-    found, path, now = certificate.read(run, p["certificate"], p["certificate_key"]), p["certificate"], time.time()
+    found, path, now = (
+        certificate.read_certificate(run, p["certificate"], p["certificate_key"]),
+        p["certificate"],
+        time.time(),
+    )
     certificate.refuse_dates(found, path, now)
-    return certificate.notes(found, path, p["server_name"].split(), now)
+    return certificate.certificate_notes(found, path, p["server_name"].split(), now)
 
 
 def upstream_notes(run: Run, p: Params, upstream: Path) -> list[str]:
@@ -174,7 +191,11 @@ def main() -> None:
     site, upstream = Path(site_path(p["app"])), Path(upstream_path(p["app"]))
     before: Texts = {path: read_text(path) for path in (site, upstream)}
     after = wanted(p, before, site, upstream)
-    result = {"changed": before != after, "path": str(site), "diff": {"before": before[site] or "", "after": after[site] or ""}}
+    result = {
+        "changed": before != after,
+        "path": str(site),
+        "diff": {"before": before[site] or "", "after": after[site] or ""},
+    }
     if p["state"] != "absent" and not module.check_mode and run(["nginx", "-v"])[0] != 0:
         module.fail_json(msg=nginx.NOT_INSTALLED)
     try:
@@ -182,13 +203,7 @@ def main() -> None:
     except certificate.CertificateError as error:
         module.fail_json(msg=str(error))
     if not module.check_mode:
-        # Also where a run was killed before its reload: the files are as they are to be, and nginx has others loaded.
-        unloaded = before != after or load_mark(upstream).exists()
-        try:
-            refused = converge(run, before, after, f"{site} and {upstream}", upstream) if unloaded else ""
-        except ReleaseError as error:
-            refused = str(error)
-        if refused:
+        if refused := converged(run, before, after, site=site, upstream=upstream):
             module.fail_json(msg=refused)
         notes += upstream_notes(run, p, upstream)
     module.exit_json(**result, report_notes=[f"{p['instance_host']}: {note}".removeprefix(": ") for note in notes])

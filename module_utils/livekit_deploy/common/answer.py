@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How every module of this project ends: nothing leaves it that a terminal would act on, that ansible-core refuses, or that is a secret.
+"""How every module of this project ends: nothing leaves it that a terminal would act on, that ansible-core refuses, or
+that is a secret.
 
-A module writes nothing into the system's log: its arguments hold tokens and requests. An error that nobody expected is a sentence.
+A module writes nothing into the system's log: its arguments hold tokens and requests. An error that nobody expected is
+a sentence.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ NOT_SHOWN = "(not shown)"
 class Module(AnsibleModule):
     """``words`` masks the messages of a failure; a module that knows values of secrets sets it.
 
-    An answer's other texts are names and facts that the run decides on: of them only tokens, credentials and escapes are taken out.
+    An answer's other texts are names and facts that the run decides on: of them only tokens, credentials and escapes
+    are taken out.
     """
 
     running: ClassVar[Module | None] = None
@@ -90,6 +93,6 @@ def unexpected(error: BaseException) -> str:
     where = traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" at {Path(frame.filename).name}, line {frame.lineno}, in {frame.name}" for frame in where)
     return (
-        f"found: {type(error).__name__}: {error}{place}. Expected: no such error. It is a fault of livekit-agent-deploy: report it with "
-        "this line"
+        f"found: {type(error).__name__}: {error}{place}. Expected: no such error. It is a fault of "
+        "livekit-agent-deploy: report it with this line"
     )

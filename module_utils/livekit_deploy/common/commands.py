@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that a user is told to type. They are made here, because a name in them may come from a stranger's log or container."""
+"""The commands that a user is told to type.
+
+They are made here, because a name in them may come from a stranger's log or container.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ AT_ROOT = frozenset({"deploy.yml"})
 
 
 def shell(*argv: Any) -> str:
-    """Return a command line whose words reach the program as they are. A ``--`` stays only before a word that begins with a dash."""
+    """Return a command line whose words reach the program as they are.
+
+    A ``--`` stays only before a word that begins with a dash.
+    """
     words = [str(word) for word in argv]
     kept = [word for number, word in enumerate(words) if word != "--" or "".join(words[number + 1 : number + 2]).startswith("-")]
     return shlex.join(kept)
@@ -30,7 +36,8 @@ def in_directory(directory: str | None, *argv: Any) -> str:
 
 @dataclass(frozen=True)
 class Playbooks:
-    """How this run's user starts a playbook: with the run's own inventories, from the directory where the run was started.
+    """How this run's user starts a playbook: with the run's own inventories, from the directory where the run was
+    started.
 
     ``root`` is the project's directory as seen from there, empty where it is that directory.
     """
@@ -58,7 +65,14 @@ class Playbooks:
         path = name if name in AT_ROOT else f"playbooks/{name}"
         limited = ["--limit", limit] if limit else []
         variables = [word for key, value in extra.items() for word in ("-e", variable(key, value))]
-        return " ".join([self.prefix, *map(shlex.quote, arguments), self.directory + path, *map(shlex.quote, [*limited, *variables])])
+        return " ".join(
+            [
+                self.prefix,
+                *map(shlex.quote, arguments),
+                self.directory + path,
+                *map(shlex.quote, [*limited, *variables]),
+            ]
+        )
 
 
 def variable(name: str, value: Any) -> str:
@@ -67,7 +81,10 @@ def variable(name: str, value: Any) -> str:
 
 
 def seen_from(source: str, directory: Path | None = None) -> str:
-    """Return an inventory source as it can be typed in a directory, which is the present one if none is named. A list of hosts stays."""
+    """Return an inventory source as it can be typed in a directory, which is the present one if none is named.
+
+    A list of hosts stays.
+    """
     path, here = Path(source), directory or Path.cwd()
     return str(path.relative_to(here)) if "," not in source and path.is_relative_to(here) else source
 

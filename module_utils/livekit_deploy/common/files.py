@@ -17,7 +17,10 @@ NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file whole, with exactly this mode. No link is followed. Where that fails, a full disk say, nothing of it stays."""
+    """Replace a file whole, with exactly this mode.
+
+    No link is followed. Where that fails, a full disk say, nothing of it stays.
+    """
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -47,7 +50,8 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the text of an ordinary file of at most 32 MiB, None for anything else: what has its place may be of others.
+    """Return the text of an ordinary file of at most 32 MiB, None for anything else: what has its place may be of
+    others.
 
     Bytes that are no UTF-8 are replaced: such a text equals none that we wrote.
     """
@@ -62,7 +66,10 @@ def read_text(path: Path) -> str | None:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; OSError for anything else. A pipe is not waited for, and a device not touched."""
+    """Open a regular file for reading; OSError for anything else.
+
+    A pipe is not waited for, and a device not touched.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ids that a LiveKit server makes: a prefix and twelve letters and digits (server 1.13.5; Cloud has a prefix of its own).
+"""The ids that a LiveKit server makes: a prefix and twelve letters and digits (server 1.13.5; Cloud has a prefix of its
+own).
 
 They are read from logs that anybody on a host may write, and are printed in commands. So nothing else passes as an id.
 """

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text that others wrote: logs, answers, records that a hand may have changed. Read with bounds, shown without secrets or escapes."""
+"""Text that others wrote: logs, answers, records that a hand may have changed.
+
+Read with bounds, shown without secrets or escapes.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-# What we read is flat; nesting is an accident or an attack. The parser of Python 3.10 fails at about 1,000, its encoder earlier.
+# What we read is flat; nesting is an accident or an attack. The parser of Python 3.10 fails at about 1,000, its encoder
+# earlier.
 DEPTH = 32
 JSON_CHARACTERS = 8 * 1024 * 1024
 NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
@@ -73,7 +77,9 @@ def is_deep(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Return a text that a terminal only shows: without escapes, control characters and what turns the direction of writing."""
+    """Return a text that a terminal only shows: without escapes, control characters and what turns the direction of
+    writing.
+    """
     return CONTROLS.sub("", ESCAPES.sub("", text))
 
 
@@ -123,8 +129,8 @@ class Masker:
 def secret_values(environment: Mapping[str, str]) -> set[str]:
     """Return the values of a program's environment that no text of it may show.
 
-    Where the name says so, from four characters on; any other from eight, unless it is a number, a path or a public name. Whether an
-    ordinary variable is secret only its owner knows.
+    Where the name says so, from four characters on; any other from eight, unless it is a number, a path or a public
+    name. Whether an ordinary variable is secret only its owner knows.
     """
     public = {value for name, value in environment.items() if name in PUBLIC}
     found = set()
@@ -139,6 +145,12 @@ def secret_values(environment: Mapping[str, str]) -> set[str]:
 
 def forms_of(secret: str) -> set[str]:
     """Return how a secret may stand in a text: as it is, line by line, in JSON, in an address."""
-    whole = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], quote(secret, safe="")}
+    whole = {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        quote(secret, safe=""),
+    }
     lines = {line.strip() for line in secret.splitlines()} if "\n" in secret else set()
     return {plain(form) for form in whole | {line for line in lines if len(line) >= SHORTEST_OTHER}} - {""}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a value of the user's is read: one strict reading of switches, numbers and sizes, for all that takes one.
 
-Jinja's filter ``bool`` takes ``y`` for false, a module's argument takes it for true; ``int()`` takes ``1_0`` and ``10 ``. Whatever two of
-them would read in two ways is refused here. Pure.
+Jinja's filter ``bool`` takes ``y`` for false, a module's argument takes it for true; ``int()`` takes ``1_0`` and ``10
+``. Whatever two of them would read in two ways is refused here. Pure.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ def bounds(least: int, most: int) -> str:
 
 
 def unpassable(env: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Name the variables of each service whose value is no text. A whole number may come of a template that only a role can read."""
+    """Name the variables of each service whose value is no text.
+
+    A whole number may come of a template that only a role can read.
+    """
     return sorted(
         f"{name} (of type {kind(value)})"
         for given in env.values()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..worker.worker_log import ANSWER_SECONDS, CRASHED, INITIALIZATION, MEMORY_LIMIT, NO_PROCESS, REQUEST_HANDLER, UNRESPONSIVE
+from ..worker.log_words import ANSWER_SECONDS, CRASHED, INITIALIZATION, MEMORY_LIMIT, NO_PROCESS, REQUEST_HANDLER, UNRESPONSIVE
 from . import findings as find
 from .findings import Finding
 from .world import Host

@@ -16,7 +16,7 @@ from ..common.commands import shell
 from ..inventory.addresses import normalised_url
 from ..proof.verdicts import GOOD
 from ..release.records import API
-from ..worker.worker_log import ANSWER_SECONDS, KILLED
+from ..worker.log_words import ANSWER_SECONDS, KILLED
 from . import world as view
 from .world import Host, MissingError, Rival, mapping, need, place, utc
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from ..common.times import epoch
+from ..common.times import epoch, stamp
 from ..inventory.addresses import normalised_url
 from ..machine.logs import Reach
 from ..release.records import services_of
@@ -81,15 +80,14 @@ def moment(value: Any) -> float | None:
     """Seconds since the epoch of a number or of an ISO 8601 text; a text without a zone is UTC. Docker's year 1 is no time."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if value > 0 else None
-    text = re.sub(r"(\.\d{6})\d+", r"\1", str(value or ""))  # Docker writes nanoseconds
-    seconds = epoch(text)
+    seconds = epoch(str(value or ""))
     return seconds if seconds and seconds > 0 else None
 
 
 def utc(value: Any) -> str:
     """A time as it is written for people and programs; whole seconds."""
     seconds = moment(value)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else "an unknown time"
+    return stamp(seconds) if seconds else "an unknown time"
 
 
 def version(text: Any) -> tuple[int, ...]:

@@ -7,12 +7,12 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
+from ..common.times import iso, proxy_epoch
 from ..machine import logs
 from ..machine.command import LINE_BYTES
+from .types import ProxyEvidence
 
 BLOCK = 1024 * 1024
 BYTES_READ = 256 * BLOCK
@@ -29,7 +29,10 @@ PATTERNS = (
 
 
 def backwards(path: Path, limit: int) -> Iterator[str]:
-    """A file's lines, newest first; of more than ``limit`` bytes only those that begin in the last ``limit``. A line is cut at 64 KiB."""
+    """A file's lines, newest first; of more than ``limit`` bytes only those that begin in the last ``limit``.
+
+    A line is cut at 64 KiB.
+    """
     with path.open("rb") as file:
         end = file.seek(0, 2)
         start, rest = max(0, end - limit), b""
@@ -38,39 +41,31 @@ def backwards(path: Path, limit: int) -> Iterator[str]:
             end -= size
             file.seek(end)
             rest, *lines = (file.read(size) + rest).split(b"\n")
-            yield from (decoded(line) for line in reversed(lines) if line)
+            yield from (decoded_line(line) for line in reversed(lines) if line)
             # Its beginning is what counts, and may still come.
             rest = rest[:LINE_BYTES]
         if rest and not start:
-            yield decoded(rest)
+            yield decoded_line(rest)
 
 
-def decoded(line: bytes) -> str:
+def decoded_line(line: bytes) -> str:
     return line[:LINE_BYTES].decode(errors="replace")
 
 
-def moment(text: str) -> float | None:
-    """Seconds since the epoch of a time as proxies write it: ISO 8601, common log format, or the number itself."""
-    found = logs.epoch(text)
-    if found is not None:
-        return found
-    try:
-        if text.replace(".", "", 1).isdecimal():
-            return logs.number(float(text))
-        return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(max(0.0, seconds), timezone.utc).isoformat(timespec="seconds")
-
-
 class AccessLog:
-    """The requests of a log and of the one rotated before it; ``reach`` says from when on they are all there, ``unread`` why not further
-    back. ``began`` is when requests were first logged there, where that is known."""
+    """The requests of a log and of the one rotated before it; ``reach`` says from when on they are all there,
+    ``unread`` why not further back. ``began`` is when requests were first logged there, where that is known.
+    """
 
-    def __init__(self, path: str, since: float, pattern: str | None = None, limit: int = BYTES_READ, *, began: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        since: float,
+        pattern: str | None = None,
+        limit: int = BYTES_READ,
+        *,
+        began: float | None = None,
+    ) -> None:
         self.path, self.since, self.limit = Path(path), since, limit
         self.patterns = [re.compile(text) for text in ([pattern] if pattern else PATTERNS)]
         self.deadline = time.monotonic() + SECONDS
@@ -83,7 +78,8 @@ class AccessLog:
         self.late = False
         self.unread = self.read()
         if not self.unread and not self.reached and (began or 0.0) > since:
-            self.unread = f"the site was written at {iso(began or 0.0)}, requests before may have been logged elsewhere"
+            written = iso(began or 0.0, "seconds")
+            self.unread = f"the site was written at {written}, requests before may have been logged elsewhere"
             self.oldest = began
         self.reach = self.reached_back()
 
@@ -91,7 +87,7 @@ class AccessLog:
         self.lines += 1
         for pattern in self.patterns:
             match = pattern.search(line)
-            when = moment(match["time"] or "") if match else None
+            when = proxy_epoch(match["time"] or "") if match else None
             if match and when is not None:
                 self.patterns = [pattern]
                 return when, match
@@ -126,7 +122,8 @@ class AccessLog:
         rotated = self.path.with_name(f"{self.path.name}.1")
         present = [path for path in (self.path, rotated) if path.exists()]
         if not present:
-            return f"the access log {self.path} is not there; provision.yml configures it, diagnosis_access_log names another"
+            remedy = "provision.yml configures it, diagnosis_access_log names another"
+            return f"the access log {self.path} is not there; {remedy}"
         for path in present:
             self.reached = self.count(path)
             if self.reached:
@@ -136,19 +133,20 @@ class AccessLog:
             if path.stat().st_size > self.limit:
                 return f"of {path} only the newest {self.limit // BLOCK} MiB were read{self.back()}"
         if self.lines and self.oldest is None:
-            return f"no line of {self.path} is in a known format; access_log_pattern describes another (groups time and status)"
+            remedy = "access_log_pattern describes another (groups time and status)"
+            return f"no line of {self.path} is in a known format; {remedy}"
         if any(path.name != rotated.name for path in self.path.parent.glob(f"{self.path.name}.[0-9]*")):
             return f"older requests than those of {self.path} and {rotated.name} were not read{self.back()}"
         return None
 
     def back(self) -> str:
-        return f": back to {iso(self.oldest)}" if self.oldest else ""
+        return f": back to {iso(self.oldest, 'seconds')}" if self.oldest else ""
 
     def reached_back(self) -> logs.Reach:
         begins = self.oldest if self.unread else self.since
         return logs.Reach(begins, time.time(), begins is not None, self.unread or "")
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ProxyEvidence:
         return {
             "read": self.oldest is not None or (self.lines == 0 and self.path.exists()),
             "path": str(self.path),

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A certificate for the proxy's site: what `openssl` prints of it, and what is wrong with it, with found, expected and what to do."""
+"""A certificate for the proxy's site: what `openssl` prints of it, and what is wrong with it, with found, expected and
+what to do.
+"""
 
 from __future__ import annotations
 
 import re
 import ssl
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.times import TO_THE_MINUTE, stamp
 from .command import Run
 
 SOON_DAYS = 14
@@ -30,7 +32,7 @@ class Certificate:
     public_key: str
 
 
-def parsed(text: str) -> Certificate:
+def parsed_certificate(text: str) -> Certificate:
     """What `openssl x509 -noout -dates -ext subjectAltName -pubkey` prints."""
     found = dict(re.findall(r"^(notBefore|notAfter)=(.+?)\s*$", text, re.MULTILINE))
     key = PUBLIC_KEY.search(text)
@@ -43,12 +45,12 @@ def parsed(text: str) -> Certificate:
 def refuse_paths(certificate: str, key: str) -> None:
     if bool(certificate) != bool(key) or not all(path.startswith("/") for path in (certificate, key) if path):
         raise CertificateError(
-            f"found: api_proxy_certificate {certificate!r} and api_proxy_certificate_key {key!r}, expected two absolute paths on the host, "
-            "or neither. Correct them"
+            f"found: api_proxy_certificate {certificate!r} and api_proxy_certificate_key {key!r}, expected two "
+            "absolute paths on the host, or neither. Correct them"
         )
 
 
-def read(run: Run, certificate: str, key: str) -> Certificate:
+def read_certificate(run: Run, certificate: str, key: str) -> Certificate:
     """The certificate of these files, if a server could use it with this key at some time."""
     refuse_paths(certificate, key)
     for variable, path in (("api_proxy_certificate", certificate), ("api_proxy_certificate_key", key)):
@@ -58,24 +60,25 @@ def read(run: Run, certificate: str, key: str) -> Certificate:
             )
     status, printed, said = run(["openssl", "x509", "-in", certificate, "-noout", "-dates", "-ext", "subjectAltName", "-pubkey"])
     try:
-        found = parsed(printed if status == 0 else "")
+        found = parsed_certificate(printed if status == 0 else "")
     except ValueError:
         raise CertificateError(
-            f"found: openssl reads no certificate in {certificate} ({first_line(said)}), expected one in PEM form, the host's own first, "
-            "then those between it and the authority. Correct api_proxy_certificate"
+            f"found: openssl reads no certificate in {certificate} ({first_line(said)}), expected one in PEM form, the "
+            "host's own first, then those between it and the authority. Correct api_proxy_certificate"
         ) from None
     # Without a terminal nobody is asked for a password, and nginx would have nobody to ask either.
     status, printed, said = run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:"])
     public = PUBLIC_KEY.search(printed if status == 0 else "")
     if not public:
         raise CertificateError(
-            f"found: openssl reads no private key in {key} ({first_line(said)}), expected one in PEM form without a password. "
-            "Correct api_proxy_certificate_key"
+            f"found: openssl reads no private key in {key} ({first_line(said)}), expected one in PEM form without a "
+            "password. Correct api_proxy_certificate_key"
         )
     if public[0] != found.public_key:
         raise CertificateError(
-            f"found: the key {key} does not belong to the first certificate in {certificate}, expected the two that were made for each "
-            "other. Correct the paths, or the order of the certificates: the host's own is the first"
+            f"found: the key {key} does not belong to the first certificate in {certificate}, expected the two that "
+            "were made for each other. Correct the paths, or the order of the certificates: the host's own is the "
+            "first"
         )
     return found
 
@@ -83,20 +86,21 @@ def read(run: Run, certificate: str, key: str) -> Certificate:
 def refuse_dates(found: Certificate, path: str, now: float) -> None:
     if found.ends <= now:
         raise CertificateError(
-            f"found: the certificate {path} ended on {day(found.ends)}, expected one that is valid now: no client accepts it. Renew it"
+            f"found: the certificate {path} ended on {stamp(found.ends, TO_THE_MINUTE)}, expected one that is valid "
+            "now: no client accepts it. Renew it"
         )
     if found.begins > now:
         raise CertificateError(
-            f"found: the certificate {path} begins on {day(found.begins)} only, expected one that is valid now. Look at the host's clock "
-            "(timedatectl), or take another certificate"
+            f"found: the certificate {path} begins on {stamp(found.begins, TO_THE_MINUTE)} only, expected one that is "
+            "valid now. Look at the host's clock (timedatectl), or take another certificate"
         )
 
 
-def notes(found: Certificate, path: str, server_names: Sequence[str], now: float) -> list[str]:
+def certificate_notes(found: Certificate, path: str, server_names: Sequence[str], now: float) -> list[str]:
     """What is not wrong yet, or for some clients only."""
     told = []
     if found.ends - now < SOON_DAYS * DAY:
-        told.append(f"the certificate {path} ends on {day(found.ends)}: renew it")
+        told.append(f"the certificate {path} ends on {stamp(found.ends, TO_THE_MINUTE)}: renew it")
     if missing := [name for name in server_names if not is_covered(name, found.names)]:
         told.append(
             f"the certificate {path} is for {', '.join(found.names) or 'no name'} and not for {', '.join(missing)}, as "
@@ -106,7 +110,10 @@ def notes(found: Certificate, path: str, server_names: Sequence[str], now: float
 
 
 def is_covered(server_name: str, names: Iterable[str]) -> bool:
-    """Whether a certificate's names have one of nginx's; a wildcard stands for one label. Regular expressions and `_` are no names."""
+    """Whether a certificate's names have one of nginx's; a wildcard stands for one label.
+
+    Regular expressions and `_` are no names.
+    """
     name = server_name.lower().strip("[]")
     if name.startswith("~") or name in ("_", ""):
         return True
@@ -114,10 +121,6 @@ def is_covered(server_name: str, names: Iterable[str]) -> bool:
         return is_covered(name[1:], names) and is_covered(f"*{name}", names)
     wildcard = f"*.{name.partition('.')[2]}" if not name.replace(".", "").isdigit() else name
     return any(one in (name, wildcard) for one in names)
-
-
-def day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def first_line(said: str) -> str:

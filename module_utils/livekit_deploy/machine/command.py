@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the programs of a host: one place, with a clean environment, a deadline and a bound on what is kept of their output.
+"""Run the programs of a host: one place, with a clean environment, a deadline and a bound on what is kept of their
+output.
 
-A host's own environment decides nothing: ``COMPOSE_PROJECT_NAME`` or ``COMPOSE_FILE`` of a login shell would send Compose to another
-project, ``DOCKER_HOST`` to another Engine, ``http_proxy`` to another server, a locale to other words.
+A host's own environment decides nothing: ``COMPOSE_PROJECT_NAME`` or ``COMPOSE_FILE`` of a login shell would send
+Compose to another project, ``DOCKER_HOST`` to another Engine, ``http_proxy`` to another server, a locale to other
+words.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class Reader(Protocol):
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of every program that is run: where programs are, whose files count, and plain English in UTF-8."""
+    """Return the environment of every program that is run: where programs are, whose files count, and plain English in
+    UTF-8.
+    """
     given = os.environ if base is None else base
     own = [part for part in given.get("PATH", "").split(os.pathsep) if Path(part).is_absolute()]
     return {
@@ -69,7 +73,9 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def home_of(given: Mapping[str, str]) -> str:
-    """Return the home whose files count: root's own, whoever logged in, because Docker runs plugins that it finds there."""
+    """Return the home whose files count: root's own, whoever logged in, because Docker runs plugins that it finds
+    there.
+    """
     if os.geteuid() != 0:
         return given["HOME"] if Path(given.get("HOME", "")).is_absolute() else "/"
     try:
@@ -82,7 +88,8 @@ def home_of(given: Mapping[str, str]) -> str:
 class Runner:
     """``seconds`` bound each program, ``total_seconds`` all that this runner starts together.
 
-    A program that is not there has status 127, one that was ended at its deadline 124. It is ended with all that it started.
+    A program that is not there has status 127, one that was ended at its deadline 124. It is ended with all that it
+    started.
     """
 
     def __init__(self, seconds: float = SECONDS, total_seconds: float | None = None) -> None:
@@ -119,7 +126,9 @@ class Runner:
         return process.returncode, out, err
 
     def lines(self, argv: Sequence[str], /, seconds: float | None = None, max_bytes: int = LOG_BYTES) -> Lines:
-        """Standard output and error together, in the order in which they were written, line by line, in constant memory."""
+        """Standard output and error together, in the order in which they were written, line by line, in constant
+        memory.
+        """
         until = self.deadline()
         return Lines(argv, until if seconds is None else min(until, time.monotonic() + seconds), max_bytes)
 
@@ -136,7 +145,8 @@ def within(run: Run, seconds: float) -> Run:
 
 
 class Lines:
-    """The lines of a program's output; afterwards ``status`` is its exit status, ``cut`` why it was not read to its end, else empty.
+    """The lines of a program's output; afterwards ``status`` is its exit status, ``cut`` why it was not read to its
+    end, else empty.
 
     A line of more than 64 KiB is cut there.
     """
@@ -173,7 +183,8 @@ class Lines:
                 return
 
 
-# What every program is given beside its own: a lock that holds as long as one of them works, also when this process is killed.
+# What every program is given beside its own: a lock that holds as long as one of them works, also when this process is
+# killed.
 HELD: set[int] = set()
 
 
@@ -201,7 +212,9 @@ def start(argv: Sequence[str], stderr: int) -> subprocess.Popen[bytes]:
 
 
 def blocks(process: subprocess.Popen[bytes], deadline: float) -> Iterator[tuple[str, bytes]]:
-    """Yield what a program says, as it comes; TimeoutError where it, or a child that keeps its output open, does not end in time."""
+    """Yield what a program says, as it comes; TimeoutError where it, or a child that keeps its output open, does not
+    end in time.
+    """
     with selectors.DefaultSelector() as selector:
         for name, pipe in (("out", process.stdout), ("err", process.stderr)):
             if pipe is not None:

@@ -1,6 +1,7 @@
 """The Docker Engine of a host, through its own command line: hosts need only Python 3 and Docker.
 
-Every function takes ``run``, which runs an argument list and answers (exit status, standard output, standard error): a ``command.Runner``.
+Every function takes ``run``, which runs an argument list and answers (exit status, standard output, standard error): a
+``command.Runner``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ WORKER_PORT = 8081
 SILENT = "Expected: the Docker Engine answers. Look at it (systemctl status docker), restart it, and run again"
 
 
+# What ``docker inspect`` says of a container: the Engine's own JSON, of which few keys are read here and the version
+# decides on the rest.
+Container = dict[str, Any]
+
+
 class EngineError(Exception):
     """The Engine did not do what it was asked; the text is its own message."""
 
@@ -54,12 +60,15 @@ def docker(run: Run, *argv: str) -> str:
 
 
 def said(status: int, text: str) -> str:
-    """What a docker command that failed says. One that did not end in time says nothing itself, so what to do is added."""
+    """What a docker command that failed says.
+
+    One that did not end in time says nothing itself, so what to do is added.
+    """
     late = f". {SILENT}" if status == TOO_LATE else ""
     return f"{text.strip()[-2000:]}{late}"
 
 
-def containers(run: Run, label: str | None = None) -> list[dict[str, Any]]:
+def containers(run: Run, label: str | None = None) -> list[Container]:
     """``docker inspect`` of all containers, or of those with a label (``name=value``); running or not."""
     only = ["--filter", f"label={label}"] if label else []
     ids = docker(run, "ps", "--all", "--quiet", "--no-trunc", *only).split()
@@ -79,13 +88,16 @@ def owned(run: Run, kind: str) -> dict[str, str]:
     return {name: project for name, _, project in (line.partition("\t") for line in lines if line)}
 
 
-def clear(run: Run, found: Sequence[dict[str, Any]], is_cleared: Callable[[str], bool]) -> None:
+def clear(run: Run, found: Sequence[Container], is_cleared: Callable[[str], bool]) -> None:
     """Stop and remove containers, then the networks of the compose projects that are cleared.
 
     By their ids: Compose would look for a file, and would know only what has the project's label.
     """
     running = [container["Id"] for container in found if container["State"]["Running"]]
-    for verb, ids in ((("stop", "-t", STOP_SECONDS), running), (("rm", "--force"), [container["Id"] for container in found])):
+    for verb, ids in (
+        (("stop", "-t", STOP_SECONDS), running),
+        (("rm", "--force"), [container["Id"] for container in found]),
+    ):
         try:
             if ids:
                 docker(run, *verb, *ids)
@@ -96,47 +108,49 @@ def clear(run: Run, found: Sequence[dict[str, Any]], is_cleared: Callable[[str],
         docker(run, "network", "rm", network)
 
 
-def inspect(run: Run, container: str) -> dict[str, Any]:
+def inspect(run: Run, container: str) -> Container:
     """``docker inspect`` of one container."""
-    found: list[dict[str, Any]] = json.loads(docker(run, "inspect", "--type", "container", container))
+    found: list[Container] = json.loads(docker(run, "inspect", "--type", "container", container))
     return found[0]
 
 
-def labels(container: dict[str, Any]) -> dict[str, str]:
+def labels(container: Container) -> dict[str, str]:
     return container.get("Config", {}).get("Labels") or {}
 
 
-def name(container: dict[str, Any]) -> str:
+def name(container: Container) -> str:
     return str(container["Name"]).lstrip("/")
 
 
-def environment(container: dict[str, Any]) -> dict[str, str]:
+def environment(container: Container) -> dict[str, str]:
     """The environment a container was created with."""
     pairs = (entry.partition("=") for entry in container.get("Config", {}).get("Env") or [])
     return {name: value for name, _, value in pairs}
 
 
-def address(container: dict[str, Any]) -> str | None:
+def address(container: Container) -> str | None:
     """An address of the container that its host can reach, or None while it does not run."""
     networks = container.get("NetworkSettings", {}).get("Networks") or {}
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), None)
 
 
-def restart_policy(container: dict[str, Any]) -> str:
+def restart_policy(container: Container) -> str:
     return str((container.get("HostConfig", {}).get("RestartPolicy") or {}).get("Name") or "no")
 
 
-def drain_signal(container: dict[str, Any]) -> str:
-    """The one signal after which Docker does not start a container again and a worker drains; empty where its stop signal is another."""
+def drain_signal(container: Container) -> str:
+    """The one signal after which Docker does not start a container again and a worker drains; empty where its stop
+    signal is another.
+    """
     wanted = str(container["Config"].get("StopSignal") or "SIGTERM").removeprefix("SIG")
     return {"TERM": "TERM", "15": "TERM", "INT": "INT", "2": "INT"}.get(wanted, "")
 
 
-def orchestrator(container: dict[str, Any]) -> str | None:
+def orchestrator(container: Container) -> str | None:
     return next((name for label, name in ORCHESTRATORS.items() if label in labels(container)), None)
 
 
-def start_command(container: dict[str, Any]) -> str:
+def start_command(container: Container) -> str:
     """How to start a stopped container again; empty for one that is removed when it stops."""
     if container.get("HostConfig", {}).get("AutoRemove"):
         return ""
@@ -144,20 +158,33 @@ def start_command(container: dict[str, Any]) -> str:
     directory, service = found.get(DIRECTORY_LABEL, ""), found.get(SERVICE_LABEL)
     if not (service and directory and Path(directory).is_dir()):
         return commands.shell("docker", "start", "--", container["Name"].lstrip("/"))
+    options = compose_options(found, directory)
+    return commands.in_directory(directory, "docker", "compose", *options, "up", "-d", "--", service)
+
+
+def compose_options(found: dict[str, str], directory: str) -> list[str]:
+    """Return what a container's labels say that Compose would not find by itself in its directory."""
     files = [path for path in found.get(FILES_LABEL, "").split(",") if path]
     usual = len(files) == 1 and Path(files[0]).name in DEFAULT_FILES and str(Path(files[0]).parent) == directory
     project = found[PROJECT_LABEL]
     options = [] if usual else [part for path in files for part in ("-f", path)]
-    options += [] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project]
-    return commands.in_directory(directory, "docker", "compose", *options, "up", "-d", "--", service)
+    return options + ([] if project == re.sub(r"[^a-z0-9_-]", "", Path(directory).name.lower()) else ["-p", project])
 
 
 class Lines:
-    """A container's log, oldest first, standard output and error together, each line after its time where that is asked for. It is not held
-    in memory. ``cut`` says afterwards why the newest lines are missing; EngineError where Docker cannot read it."""
+    """A container's log, oldest first, standard output and error together, each line after its time where that is asked
+    for. It is not held in memory. ``cut`` says afterwards why the newest lines are missing; EngineError where Docker
+    cannot read it.
+    """
 
     def __init__(
-        self, run: Reader, container: str, tail: int | None = None, *, timestamps: bool = False, seconds: float | None = None
+        self,
+        run: Reader,
+        container: str,
+        tail: int | None = None,
+        *,
+        timestamps: bool = False,
+        seconds: float | None = None,
     ) -> None:
         options = [*(["--timestamps"] if timestamps else []), *(["--tail", str(tail)] if tail else [])]
         self.output = run.lines(["docker", "logs", *options, container], seconds)

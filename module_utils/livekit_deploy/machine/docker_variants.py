@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Docker a host has: none, one that can be used, or one that cannot and why. ``look`` reads the host, the rest is pure.
+"""Which Docker a host has: none, one that can be used, or one that cannot and why.
 
-An Engine that does not answer is not absent: the distribution's packages would take its place, and its containers would be gone.
+``look`` reads the host, the rest is pure.
+
+An Engine that does not answer is not absent: the distribution's packages would take its place, and its containers would
+be gone.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ UNIT = "docker.service"
 SNAP_PROGRAMS = ("snap/bin/docker", "var/lib/snapd/snap/bin/docker")
 ROOTLESS = ("run/user/*/docker.sock", "home/*/.config/systemd/user/docker.service")
 WIDEST = 300
+READ_JOURNAL = "read journalctl --unit docker --lines 50"
 OWN_GUIDE = "docs.docker.com/engine/install"
 
 
@@ -67,7 +71,13 @@ class Judgement:
 
 def judge(docker: Docker, minimum_engine: str = MINIMUM_ENGINE) -> Judgement:
     """Decide what a host's Docker is good for."""
-    for trouble in (of_podman(docker), of_snap(docker), of_rootless(docker), of_versions(docker, minimum_engine), of_silence(docker)):
+    for trouble in (
+        of_podman(docker),
+        of_snap(docker),
+        of_rootless(docker),
+        of_versions(docker, minimum_engine),
+        of_silence(docker),
+    ):
         if trouble:
             return Judgement(REFUSED, trouble)
     return Judgement(USABLE if docker.version else ABSENT)
@@ -81,8 +91,8 @@ def of_podman(docker: Docker) -> str:
     what = f"{PODMAN} {package}" if package else docker.client if "podman" in docker.client.lower() else "its service answers"
     place = f"Remove that package (apt-get remove {PODMAN}; Podman and its containers stay)" if package else "Take it off Docker's socket"
     return (
-        f"found: `docker` is Podman's ({what}), expected Docker Engine: releases need its labels, its restart policies and its Compose. "
-        f"{place} and run provision.yml again"
+        f"found: `docker` is Podman's ({what}), expected Docker Engine: releases need its labels, its restart policies "
+        f"and its Compose. {place} and run provision.yml again"
     )
 
 
@@ -90,9 +100,9 @@ def of_snap(docker: Docker) -> str:
     if not (docker.is_snap or docker.root.startswith("/var/snap/")):
         return ""
     return (
-        "found: Docker is a snap, expected an Engine of packages: a snap sees neither the releases in /opt nor the settings in "
-        f"/etc/docker. Move its containers, remove it (snap remove docker), and run provision.yml again, or install "
-        f"Docker's own packages ({OWN_GUIDE})"
+        "found: Docker is a snap, expected an Engine of packages: a snap sees neither the releases in /opt nor the "
+        "settings in /etc/docker. Move its containers, remove it (snap remove docker), and run provision.yml again, "
+        f"or install Docker's own packages ({OWN_GUIDE})"
     )
 
 
@@ -105,8 +115,8 @@ def of_rootless(docker: Docker) -> str:
         return ""
     start = "start the host's: systemctl enable --now docker" if engines_of(docker) else f"install one: {OWN_GUIDE}"
     return (
-        f"found: {where}, expected the host's own Engine: releases need its socket, its networks and root. The user's may stay beside it; "
-        f"{start}. Then run provision.yml again"
+        f"found: {where}, expected the host's own Engine: releases need its socket, its networks and root. The user's "
+        f"may stay beside it; {start}. Then run provision.yml again"
     )
 
 
@@ -136,8 +146,8 @@ def of_silence(docker: Docker) -> str:
         return of_parts(docker)
     says = f" ({text.cut(' '.join(docker.says.split()), WIDEST)})" if docker.says else ""
     return (
-        f"found: {', '.join(engines)} is installed and does not answer{says}, expected an Engine that answers. Nothing was installed "
-        f"over it. {remedy_of(docker)}. Then run again"
+        f"found: {', '.join(engines)} is installed and does not answer{says}, expected an Engine that answers. Nothing "
+        f"was installed over it. {remedy_of(docker)}. Then run again"
     )
 
 
@@ -146,8 +156,9 @@ def of_parts(docker: Docker) -> str:
     if not parts:
         return ""
     return (
-        f"found: {', '.join(parts)} without an Engine, expected docker-ce from the same repository: the distribution's packages would "
-        f"remove them. Install it (apt-get install docker-ce docker-compose-plugin), or remove them yourself, and run again"
+        f"found: {', '.join(parts)} without an Engine, expected docker-ce from the same repository: the distribution's "
+        "packages would remove them. Install it (apt-get install docker-ce docker-compose-plugin), or remove them "
+        "yourself, and run again"
     )
 
 
@@ -168,14 +179,14 @@ def remedy_of(docker: Docker) -> str:
     if load != "loaded":
         return "It has no systemd service: start dockerd as this host does, or install its package again"
     if active == "failed":
-        return "Its service failed: read journalctl --unit docker --lines 50, mend that, and start it: systemctl restart docker"
+        return f"Its service failed: {READ_JOURNAL}, mend that, and start it: systemctl restart docker"
     if active == "active":
-        return "Its service runs: read journalctl --unit docker --lines 50. A restart ends containers, so it is yours to decide"
+        return f"Its service runs: {READ_JOURNAL}. A restart ends containers, so it is yours to decide"
     return "Start it: systemctl enable --now docker. If it does not start: journalctl --unit docker --lines 50"
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, such as of ``v2.24.6+ds1`` or ``20.10.24+dfsg1``; none for what is no version."""
+    """Return the numbers of a version, such as ``v2.24.6+ds1`` or ``20.10.24+dfsg1``; none for other texts."""
     found = re.match(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?![\w])", version.strip())
     return tuple(int(part or 0) for part in found.groups()) if found else ()
 
@@ -191,7 +202,10 @@ def has_compose(version: str) -> bool:
 
 
 def lacking(run: Run, ask_engine: bool = True) -> list[str]:
-    """What of Docker is missing or too old to run releases, by two commands. An Engine that is not asked is not missing."""
+    """What of Docker is missing or too old to run releases, by two commands.
+
+    An Engine that is not asked is not missing.
+    """
     status, out, _err = run(["docker", "version", "--format", "{{json .}}"] if ask_engine else ["docker", "--version"])
     if status != 0:
         return ["Docker"]
@@ -217,7 +231,7 @@ def look(run: Run, root: Path = Path("/")) -> Docker:
         version=str((server or {}).get("Version") or "") if status == 0 else "",
         components=components_of(version),
         root=str(info.get("DockerRootDir") or ""),
-        is_rootless="name=rootless" in [str(option) for option in info.get("SecurityOptions") or []],
+        is_rootless="name=rootless" in map(str, info.get("SecurityOptions") or []),
         says=text.plain(err) if program else "",
         client=answer(run, "docker", "--version"),
         is_snap=is_snap(program, root),
@@ -225,8 +239,12 @@ def look(run: Run, root: Path = Path("/")) -> Docker:
         packages=packages(run, PACKAGES),
         daemon=shutil.which("dockerd", path=":".join(command.SYSTEM_PATH)) or "",
         unit=unit_state(run, UNIT),
-        rootless=tuple(sorted(str(path) for pattern in ROOTLESS for path in root.glob(pattern))),
+        rootless=rootless_traces(root),
     )
+
+
+def rootless_traces(root: Path) -> tuple[str, ...]:
+    return tuple(sorted(str(path) for pattern in ROOTLESS for path in root.glob(pattern)))
 
 
 def components_of(version: Mapping[str, Any]) -> tuple[str, ...]:
@@ -242,14 +260,19 @@ def answer(run: Run, *argv: str) -> str:
 
 
 def is_snap(program: str | None, root: Path) -> bool:
-    """Whether the client is a snap's. Snaps are links to one program; where another client is found first, that one is asked."""
+    """Whether the client is a snap's.
+
+    Snaps are links to one program; where another client is found first, that one is asked.
+    """
     if program is None:
         return any((root / path).exists() for path in SNAP_PROGRAMS)
     return "/snap/" in program or Path(program).resolve().name == "snap"
 
 
 def packages(run: Run, names: Sequence[str]) -> dict[str, str]:
-    """Return those of these packages that are installed, or half of them, with their versions; none where there is no dpkg."""
+    """Return those of these packages that are installed, or half of them, with their versions; none where there is no
+    dpkg.
+    """
     shown = "${db:Status-Status}\t${Package}\t${Version}\n"
     _status, out, _err = run(["dpkg-query", "--show", f"--showformat={shown}", *names])
     rows = [line.split("\t") for line in out.splitlines()]
@@ -257,7 +280,9 @@ def packages(run: Run, names: Sequence[str]) -> dict[str, str]:
 
 
 def unit_state(run: Run, unit: str) -> str:
-    """Return a unit's load state and active state; empty where there is no systemd, or only a script of old that a removed package left."""
+    """Return a unit's load state and active state; empty where there is no systemd, or only a script of old that a
+    removed package left.
+    """
     out = answer(run, "systemctl", "show", unit, "--property=LoadState,ActiveState,FragmentPath")
     states = dict(line.partition("=")[::2] for line in out.splitlines())
     if states.get("FragmentPath", "").startswith("/run/systemd/generator"):

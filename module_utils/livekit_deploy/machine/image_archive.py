@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images in files of ``docker save``: which one is meant, the ids it can get, and a copy of the file that moves nobody's tag.
+"""Images in files of ``docker save``: which one is meant, the ids it can get, and a copy of the file that moves
+nobody's tag.
 
-An image's id is the SHA-256 of its configuration, with the containerd image store that of its manifest. Both are in the file.
+An image's id is the SHA-256 of its configuration, with the containerd image store that of its manifest. Both are in the
+file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ..common.text import parsed
 
@@ -29,6 +32,26 @@ class ArchiveError(Exception):
     """The file is not what is needed; the text says found, expected and what to do."""
 
 
+# JSON of an archive: OCI's and Docker's own forms, of which few keys are read here.
+Json = Mapping[str, Any]
+
+
+class ImageArchive(TypedDict):
+    """An image in an archive."""
+
+    image: str
+    """The reference that stands for it."""
+    path: str
+    id: str
+    ids: list[str]
+    """What it may be called on a host, by the kind of its image store."""
+    platform: str
+    config: str
+    """The name of its configuration in the file."""
+    tops: list[str]
+    """Those entries of the index that lead to it."""
+
+
 def own_name(app: str, image_id: str) -> str:
     """What an archived image is called on the hosts: by its id, so another image has another name."""
     return f"{NAMESPACE}/{app}:{image_id.removeprefix('sha256:')}"
@@ -41,32 +64,30 @@ def is_own(name: str) -> bool:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path, image: str) -> dict[str, Any]:
-    """The image that a reference stands for in an archive: its ``id``, the ``ids`` it may have on a host, ``platform``, and where it is in
-    the file (``config``, ``tops``)."""
+def read_archive(path: Path, image: str) -> ImageArchive:
+    """Return the image that a reference stands for in an archive."""
     if not path.is_file():
         raise ArchiveError(
-            f"found: no file {path} for {image}, expected an archive on the controller. {SAVE_IT} {path} {image}, or correct "
-            "agent_release_image_archives"
+            f"found: no file {path} for {image}, expected an archive on the controller. {SAVE_IT} {path} {image}, or "
+            "correct agent_release_image_archives"
         )
-    documents = json_of(path, image)
+    documents = archive_documents(path, image)
     manifests = documents.get(MANIFESTS)
     if not isinstance(manifests, list) or not all(isinstance(one, dict) and "Config" in one for one in manifests):
         raise ArchiveError(f"found: {path} has no {MANIFESTS}, expected an archive of docker save. {SAVE_IT} {path} {image}")
-    chosen = choose(path, image, manifests)
-    config = documents.get(chosen["Config"])
+    name = choose(path, image, manifests)["Config"]
+    config = documents.get(name)
     if not isinstance(config, dict) or "rootfs" not in config:
-        raise ArchiveError(f"found: {path} lacks {chosen['Config']}, expected a whole archive. {SAVE_IT} {path} {image}")
-    image_id = documents.digest(chosen["Config"])
-    tops = {top["digest"]: found for top in tops_of(documents) if image_id in (found := list(reached(documents, top)))}
-    ids = list(dict.fromkeys([image_id, *tops, *(digest for found in tops.values() for digest in found)]))
+        raise ArchiveError(f"found: {path} lacks {name}, expected a whole archive. {SAVE_IT} {path} {image}")
+    image_id = documents.digest(name)
+    tops = tops_with(documents, image_id)
     return {
         "image": image,
         "path": str(path),
         "id": image_id,
-        "ids": ids,
+        "ids": list(dict.fromkeys([image_id, *tops, *itertools.chain.from_iterable(tops.values())])),
         "platform": "/".join(str(config[key]) for key in ("os", "architecture") if config.get(key)),
-        "config": chosen["Config"],
+        "config": name,
         "tops": list(tops),
     }
 
@@ -89,7 +110,7 @@ class Documents(dict[str, Any]):
         return f"sha256:{hashlib.sha256(self.texts[name]).hexdigest()}"
 
 
-def json_of(path: Path, image: str) -> Documents:
+def archive_documents(path: Path, image: str) -> Documents:
     """All small JSON files of an archive, in one pass: a compressed one cannot be read at a place."""
     documents, kept = Documents(), 0
     try:
@@ -111,33 +132,42 @@ def json_of(path: Path, image: str) -> Documents:
     return documents
 
 
-def choose(path: Path, image: str, manifests: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def choose(path: Path, image: str, manifests: Sequence[Json]) -> Json:
     """The only image of an archive, or of several the one that has the reference."""
     if len(manifests) == 1:
         return manifests[0]
-    found = [one for one in manifests if normalised(image) in map(normalised, one.get("RepoTags") or [])]
+    found = [one for one in manifests if normal_reference(image) in map(normal_reference, one.get("RepoTags") or [])]
     if len(found) == 1:
         return found[0]
     there = ", ".join(sorted(tag for one in manifests for tag in one.get("RepoTags") or [])) or "images without a name"
     raise ArchiveError(f"found: {there} in {path}, expected {image}. {SAVE_IT} {path} {image}, or name one of these")
 
 
-def normalised(reference: str) -> str:
+def normal_reference(reference: str) -> str:
     name = reference.removeprefix("docker.io/").removeprefix("library/")
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-def tops_of(documents: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def index_tops(documents: Json) -> list[Json]:
     """What the index of an archive names, where it has one (Engine 25 and newer)."""
     return list((documents.get(INDEX) or {}).get("manifests") or []) if LAYOUT in documents else []
 
 
-def reached(documents: Mapping[str, Any], descriptor: Mapping[str, Any]) -> Iterator[str]:
+def tops_with(documents: Json, image_id: str) -> dict[str, list[str]]:
+    """Return the digests of the index that lead to an image, each with all that it leads to."""
+    found = {top["digest"]: list(reached(documents, top)) for top in index_tops(documents)}
+    return {top: digests for top, digests in found.items() if image_id in digests}
+
+
+def reached(documents: Json, descriptor: Json) -> Iterator[str]:
     """The digests of manifests and configurations below a descriptor, itself included."""
     yield descriptor["digest"]
     manifest = documents.get(f"blobs/{descriptor['digest'].replace(':', '/')}")
     if isinstance(manifest, dict):
-        below = [*(manifest.get("manifests") or []), *([manifest["config"]] if "config" in manifest and "layers" in manifest else [])]
+        below = [
+            *(manifest.get("manifests") or []),
+            *([manifest["config"]] if "config" in manifest and "layers" in manifest else []),
+        ]
         for one in below:
             yield from reached(documents, one)
 
@@ -145,10 +175,14 @@ def reached(documents: Mapping[str, Any], descriptor: Mapping[str, Any]) -> Iter
 # --- a copy with one image, under our name ---------------------------------------------------------------------------
 
 
-def only(source: Path, target: Path, archive: Mapping[str, Any], name: str) -> None:
-    """Write an archive anew so that loading it brings one image under ``name``, and no tag of the archive is put on it."""
+def only(source: Path, target: Path, archive: ImageArchive, name: str) -> None:
+    """Write an archive anew, so that loading it brings one image under ``name`` and no tag of the archive."""
     handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file, tarfile.open(source, "r:*") as old, tarfile.open(fileobj=file, mode="w") as new:
+    with (
+        os.fdopen(handle, "wb") as file,
+        tarfile.open(source, "r:*") as old,
+        tarfile.open(fileobj=file, mode="w") as new,
+    ):
         for member in old:
             inside = member.name.removeprefix("./")
             data = old.extractfile(member) if member.isreg() else None
@@ -161,12 +195,15 @@ def only(source: Path, target: Path, archive: Mapping[str, Any], name: str) -> N
             new.addfile(member, data)
 
 
-def renamed_manifests(manifests: Sequence[Mapping[str, Any]], archive: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def renamed_manifests(manifests: Sequence[Json], archive: ImageArchive, name: str) -> list[Json]:
     return [{**one, "RepoTags": [name]} for one in manifests if one["Config"] == archive["config"]]
 
 
-def renamed_index(index: Mapping[str, Any], archive: Mapping[str, Any], name: str) -> dict[str, Any]:
-    annotations = {"io.containerd.image.name": f"docker.io/{name}", "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+def renamed_index(index: Json, archive: ImageArchive, name: str) -> Json:
+    annotations = {
+        "io.containerd.image.name": f"docker.io/{name}",
+        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+    }
     kept = [{**one, "annotations": annotations} for one in index.get("manifests") or [] if one["digest"] in archive["tops"]]
     return {**index, "manifests": kept[:1]}
 

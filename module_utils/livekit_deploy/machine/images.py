@@ -17,7 +17,7 @@ from . import docker, image_archive, registry
 from .command import Run
 
 Logins = Sequence[Mapping[str, str]]
-Archives = Mapping[str, Mapping[str, Any]]
+Archives = Mapping[str, image_archive.ImageArchive]
 # What an Engine runs beside its own architecture.
 ALSO_RUNS = {"linux/amd64": {"linux/386"}}
 
@@ -53,8 +53,10 @@ class Images:
         return self.directory / f"{hashlib.sha256(reference.encode()).hexdigest()[:16]}.ref"
 
     def note(self, reference: str, image_id: str = "") -> None:
-        """Remember that this reference is of our making; noted before it is made, so that a killed run forgets nothing. A tag can be moved
-        by others later on, so the image that it was ours for is noted with it."""
+        """Remember that this reference is of our making; noted before it is made, so that a killed run forgets nothing.
+
+        A tag can be moved by others later on, so the image that it was ours for is noted with it.
+        """
         if self.root.is_dir():
             self.directory.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self.note_path(reference), f"{reference} {image_id}")
@@ -70,8 +72,9 @@ class Images:
     # --- bringing them ---
 
     def fetch(self, images: Iterable[str], logins: Logins = (), known: Archives | None = None) -> list[str]:
-        """Bring the images that the host lacks, from their registries or from the archives that were sent; returns them. One for another
-        architecture is refused."""
+        """Bring the images that the host lacks, from their registries or from the archives that were sent; returns
+        them. One for another architecture is refused.
+        """
         brought, wanted = [], list(dict.fromkeys(images))
         try:
             for image in wanted:
@@ -96,10 +99,13 @@ class Images:
         except docker.EngineError as error:
             # That the Engine is silent is no matter of a pull that takes its time.
             said = str(error).removesuffix(f". {docker.SILENT}")
-            raise ImageError(registry.trouble(image, said, login["username"] if login else "", self.platform())) from None
+            raise ImageError(registry.pull_trouble(image, said, login["username"] if login else "", self.platform())) from None
 
     def resolve(self, image: str, logins: Logins = ()) -> tuple[str, bool]:
-        """Pull a tag; its reference by digest, and whether another image came. A tag that somebody else has here stays where it is."""
+        """Pull a tag; its reference by digest, and whether another image came.
+
+        A tag that somebody else has here stays where it is.
+        """
         before, known = self.inspect(image), set(self.digests())
         ours = not before or self.noted(image)
         if not before:
@@ -132,18 +138,18 @@ class Images:
             self.directory.mkdir(mode=0o700, exist_ok=True)
         return [{"path": known[name]["path"], "destination": str(self.sent(name))} for name in lacking]
 
-    def here(self, name: str, archive: Mapping[str, Any]) -> str:
+    def here(self, name: str, archive: image_archive.ImageArchive) -> str:
         """What the host knows the image of an archive by; empty where it does not have it."""
         return next((found for found in (name, *archive["ids"]) if self.id_of(found) in archive["ids"]), "")
 
-    def load(self, name: str, archive: Mapping[str, Any] | None) -> list[str]:
+    def load(self, name: str, archive: image_archive.ImageArchive | None) -> list[str]:
         if archive is None:
             if self.id_of(name):
                 return []
             raise ImageError(
-                f"found: no image {name} on this host any more, expected the one that was sent as an archive. Deploy from the archive "
-                "again (agent_release_image_archives), or load it by hand: docker load --input <archive>, then docker tag sha256:"
-                f"{name.rpartition(':')[2]} {name}"
+                f"found: no image {name} on this host any more, expected the one that was sent as an archive. Deploy "
+                "from the archive again (agent_release_image_archives), or load it by hand: docker load --input "
+                f"<archive>, then docker tag sha256:{name.rpartition(':')[2]} {name}"
             )
         found = self.here(name, archive)
         if found == name:
@@ -156,12 +162,12 @@ class Images:
         if (has := self.id_of(name)) not in archive["ids"]:
             self.run(["docker", "image", "rm", name])
             raise ImageError(
-                f"found: {archive['path']} was loaded as {has or 'nothing'}, expected {' or '.join(archive['ids'])}. The file was changed "
-                "meanwhile, or on its way: run again"
+                f"found: {archive['path']} was loaded as {has or 'nothing'}, expected {' or '.join(archive['ids'])}. "
+                "The file was changed meanwhile, or on its way: run again"
             )
         return [name]
 
-    def load_sent(self, name: str, archive: Mapping[str, Any]) -> None:
+    def load_sent(self, name: str, archive: image_archive.ImageArchive) -> None:
         sent, single = self.sent(name), self.sent(name).with_suffix(".single.tar")
         if not sent.is_file():
             raise ImageError(f"found: no file {sent}, expected {archive['path']} there, which the run sends. Run again")
@@ -188,8 +194,9 @@ class Images:
     # --- removing them ---
 
     def prune(self, needed: Iterable[str]) -> list[str]:
-        """Remove what we brought and no release (``needed`` are the images of all records) and no container of the host has; returns it.
-        What Docker does not let go stays, and is tried again at the next end of a run."""
+        """Remove what we brought and no release (``needed`` are the images of all records) and no container of the host
+        has; returns it. What Docker does not let go stays, and is tried again at the next end of a run.
+        """
         brought = self.brought()
         if not brought:
             return []

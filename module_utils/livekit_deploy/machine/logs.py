@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs of containers, units and files: read once, line by line, in constant memory. Each reading says from when to when it reaches.
+"""Logs of containers, units and files: read once, line by line, in constant memory.
 
-A log may be longer than can be read: then its newest part is read. It may have lost its beginning: to rotation, or because what writes it
-is new. Such a reading rules nothing out that may have happened before.
+Each reading says from when to when it reaches.
+
+A log may be longer than can be read: then its newest part is read. It may have lost its beginning: to rotation, or
+because what writes it is new. Such a reading rules nothing out that may have happened before.
 """
 
 from __future__ import annotations
@@ -11,13 +13,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, TypeVar
+from typing import IO, NamedTuple, Protocol, TypedDict, TypeVar
 
 from ..common import times
 from ..common.files import open_regular
-from ..common.text import plain
 from . import command, docker
 
 # One log at most; a longer one, or one that is read too slowly, is read again from nearer to its end.
@@ -34,14 +34,23 @@ FIRST_WORDS_SECONDS = 60.0
 DOCKERS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 JOURNALS = re.compile(r"@\d{1,12}\.\d{1,9}")
 OF_JOURNAL = re.compile(r"(?P<time>\d{1,12}\.\d{1,9}) \S+ \S+?: (?P<text>.*)", re.DOTALL)
-# A time that a program wrote itself; without a zone it is of the host.
-WRITTEN = re.compile(r"\s*\[?(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?\s?(?P<zone>Z|[+-]\d\d:?\d\d)?")
 # What systemd's journal puts in place of lines that it dropped.
 DROPPED = re.compile(r"Suppressed \d+ messages from \S+")
 
 
+class ReachFacts(TypedDict):
+    """A ``Reach`` as JSON."""
+
+    begins: float | None
+    ends: float | None
+    whole: bool
+    why: str
+
+
 class Reach(NamedTuple):
-    """From when to when a reading reaches, in seconds since the epoch; ``whole`` if nothing between is missing, ``why`` says what is."""
+    """From when to when a reading reaches, in seconds since the epoch; ``whole`` if nothing between is missing, ``why``
+    says what is.
+    """
 
     begins: float | None = None
     ends: float | None = None
@@ -52,15 +61,15 @@ class Reach(NamedTuple):
         """True if nothing since a moment is missing."""
         return self.whole and self.begins is not None and self.begins <= moment
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ReachFacts:
         return {"begins": self.begins, "ends": self.ends, "whole": self.whole, "why": self.why}
 
 
 class Log:
     """The lines of a log, read once. ``began`` is when what writes it began.
 
-    Known when it was read: ``older`` says why its oldest lines are left out, ``cut`` why its newest are missing, ``unread`` why nothing of
-    it could be read.
+    Known when it was read: ``older`` says why its oldest lines are left out, ``cut`` why its newest are missing,
+    ``unread`` why nothing of it could be read.
     """
 
     def __init__(self, lines: Iterable[str] = (), unread: str = "", *, began: float | None = None) -> None:
@@ -110,7 +119,9 @@ F = TypeVar("F", bound=Fold)
 
 
 def folded(log: Log, make: Callable[[], F]) -> tuple[F, Log]:
-    """Return what ``make`` made and was given each line, with the log that was read: where it is too long, its newest part."""
+    """Return what ``make`` made and was given each line, with the log that was read: where it is too long, its newest
+    part.
+    """
     for _ in range(ATTEMPTS):
         fold = make()
         for line in log:
@@ -131,39 +142,9 @@ def stamped(line: str) -> tuple[str, str]:
     return (stamp, text) if space and (DOCKERS.fullmatch(stamp) or JOURNALS.fullmatch(stamp)) else ("", line)
 
 
-def moment(stamp: str) -> float | None:
-    """Seconds since the epoch of such a time."""
+def stamp_epoch(stamp: str) -> float | None:
+    """Return seconds since the epoch of such a time; None where there is none."""
     return float(stamp[1:]) if stamp.startswith("@") else times.epoch(stamp)
-
-
-def written(text: str) -> float | None:
-    """Seconds since the epoch of the time that a line of text begins with."""
-    found = WRITTEN.match(plain(text[:200]))
-    if not found:
-        return None
-    if found["zone"]:
-        return times.epoch(f"{found['time']}.{found['fraction'] or '0'}{found['zone']}")
-    try:
-        return datetime.fromisoformat(found["time"]).timestamp() + float(f"0.{found['fraction'] or 0}")
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def number(value: float) -> float | None:
-    """Seconds since the epoch of a number in a log: seconds, or milliseconds as Node has them."""
-    seconds = value / 1000 if abs(value) > 1e11 else float(value)
-    return seconds if 0 < seconds < 1e11 else None
-
-
-def epoch(value: Any) -> float | None:
-    """Seconds since the epoch of the time that an event has, as a number or as ISO 8601."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return number(value)
-    return times.epoch(value)
-
-
-def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(max(0.0, seconds), timezone.utc).isoformat(timespec="milliseconds")
 
 
 # --- where logs are ---
@@ -201,7 +182,7 @@ class FileLog(Log):
                 with open_regular(path) as file:
                     start = max(0, file.seek(0, os.SEEK_END) - self.size)
                     if start:
-                        self.older = f"only its newest {shown(self.size)} were read"
+                        self.older = f"only its newest {shown_size(self.size)} were read"
                     yield from command.split(self.blocks(file, start, deadline))
         except OSError as error:
             self.unread = f"it cannot be read: {error.strerror}"
@@ -225,7 +206,7 @@ class FileLog(Log):
         return FileLog(self.paths, self.began, max(1, self.size // FEWER))
 
 
-def shown(size: int) -> str:
+def shown_size(size: int) -> str:
     return f"{size // command.MIB} MiB" if size >= command.MIB else f"{size} bytes"
 
 
@@ -253,4 +234,4 @@ class JournalLog(Log):
             self.older = f"only its newest {self.tail} lines were read"
 
     def shorter(self) -> Log:
-        return JournalLog(self.run, self.unit, self.invocation, self.began, max(LEAST, self.count // FEWER))
+        return JournalLog(self.run, self.unit, self.invocation, self.began, tail=max(LEAST, self.count // FEWER))

@@ -39,8 +39,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def address_of(image: str) -> str:
-    """The registry of an image reference, as Docker reads it: a first part without dot and port is a name on Docker Hub."""
+def registry_address(image: str) -> str:
+    """The registry of an image reference, as Docker reads it: a first part without dot and port is a name on Docker
+    Hub.
+    """
     first, slash, _rest = image.partition("/")
     is_address = bool(slash) and ("." in first or ":" in first or first == "localhost")
     return HUB if not is_address or first in HUB_NAMES else first
@@ -50,8 +52,11 @@ def address_of(image: str) -> str:
 
 
 def login_of(image: str, logins: Sequence[Mapping[str, str]]) -> Mapping[str, str] | None:
-    wanted = address_of(image)
-    return next((login for login in logins if login["address"] == wanted or (wanted == HUB and login["address"] in HUB_NAMES)), None)
+    wanted = registry_address(image)
+    return next(
+        (login for login in logins if login["address"] == wanted or (wanted == HUB and login["address"] in HUB_NAMES)),
+        None,
+    )
 
 
 def config_of(login: Mapping[str, str]) -> str:
@@ -63,7 +68,9 @@ def config_of(login: Mapping[str, str]) -> str:
 
 @contextmanager
 def logged_in(run: Run, image: str, logins: Sequence[Mapping[str, str]], parent: Path = VOLATILE) -> Iterator[Run]:
-    """A ``run`` that is logged in to the image's registry, where a login for it is given; else the host's own logins count, as before."""
+    """A ``run`` that is logged in to the image's registry, where a login for it is given; else the host's own logins
+    count, as before.
+    """
     login = login_of(image, logins)
     if login is None:
         yield run
@@ -88,10 +95,14 @@ def sweep(parent: Path = VOLATILE) -> None:
 
 
 def certificate_trouble(address: str, text: str) -> str:
-    """Why a text is not written as the authority of a registry's certificate; empty where nothing is wrong. Without the text."""
+    """Why a text is not written as the authority of a registry's certificate; empty where nothing is wrong.
+
+    Without the text.
+    """
     told = "expected the PEM text of a certificate. Correct docker_host_registry_certificates"
     if not ADDRESS.match(address):
-        return f"found: {address!r} in docker_host_registry_certificates, expected host or host:port as the images name it. Correct it"
+        expected = "expected host or host:port as the images name it. Correct it"
+        return f"found: {address!r} in docker_host_registry_certificates, {expected}"
     if "PRIVATE KEY" in text:
         return f"found: a private key for the registry {address}, {told}"
     try:
@@ -104,13 +115,17 @@ def certificate_trouble(address: str, text: str) -> str:
 # --- what Docker says when it cannot pull ----------------------------------------------------------------------------
 
 CORRECT_IT = "Push it, or correct livekit_agent_image and agent_api_image"
-# Tried in turn: what Docker's message has, what that means, what is expected instead, what to do. Engines 20.10 to 28, both image stores.
+# Tried in turn: what Docker's message has, what that means, what is expected instead, what to do. Engines 20.10 to 28,
+# both image stores.
 TROUBLES = [
     (
         r"certificate signed by unknown authority",
         "the certificate of the registry {address} is signed by an authority that this host does not know",
         "one that it knows",
-        "Add the authority's certificate: docker_host_registry_certificates: {{'{address}': <PEM text>}}, then run playbooks/provision.yml",
+        (
+            "Add the authority's certificate: docker_host_registry_certificates: {{'{address}': <PEM text>}}, then run "
+            "playbooks/provision.yml"
+        ),
     ),
     (
         r"x509: |tls: failed to verify",
@@ -131,8 +146,8 @@ TROUBLES = [
         "Correct the image's name or the host's DNS, or deploy the image from a file with agent_release_image_archives",
     ),
     (
-        r"connection refused|no route to host|network is unreachable|i/o timeout|deadline exceeded|Client\.Timeout|handshake timeout"
-        r"|request canceled while waiting|connection reset",
+        r"connection refused|no route to host|network is unreachable|i/o timeout|deadline exceeded|Client\.Timeout"
+        r"|handshake timeout|request canceled while waiting|connection reset",
         "this host does not reach the registry {address}",
         "that it answers",
         "Start it, or open the way from this host to it; an image can also come from a file: agent_release_image_archives",
@@ -150,8 +165,8 @@ TROUBLES = [
         "Wait, or log in with agent_release_registries",
     ),
     (
-        r"unauthorized|denied|no basic auth credentials|401 Unauthorized|403 Forbidden|insufficient_scope|authentication required"
-        r"|incorrect username or password|authorization failed",
+        r"unauthorized|denied|no basic auth credentials|401 Unauthorized|403 Forbidden|insufficient_scope"
+        r"|authentication required|incorrect username or password|authorization failed",
         "{login_found}",
         "a login that may pull it",
         "{login_remedy}",
@@ -178,9 +193,12 @@ TROUBLES = [
 UNKNOWN = ("no image {image}", "the registry has it and lets this host in", CORRECT_IT)
 
 
-def trouble(image: str, message: str, username: str = "", platform: str = "linux/<arch>") -> str:
-    """What it means that an image could not be pulled: found, expected, what to do. ``username`` is of the login that was used."""
-    address = address_of(image)
+def pull_trouble(image: str, message: str, username: str = "", platform: str = "linux/<arch>") -> str:
+    """What it means that an image could not be pulled: found, expected, what to do.
+
+    ``username`` is of the login that was used.
+    """
+    address = registry_address(image)
     # The image's own name is no evidence.
     told = message.replace(image, "")
     found, expected, remedy = next((tuple(row) for pattern, *row in TROUBLES if re.search(pattern, told)), UNKNOWN)
@@ -195,5 +213,6 @@ def login_words(image: str, address: str, username: str) -> dict[str, str]:
         remedy = f"Correct username and password of {address} in agent_release_registries, or let {username} pull the image"
     else:
         found = f"the registry {address} gives {image} to no one without a login"
-        remedy = f"Add {address} with username and password (from the vault) to agent_release_registries, or correct the image's name"
+        login = f"{address} with username and password (from the vault)"
+        remedy = f"Add {login} to agent_release_registries, or correct the image's name"
     return {"login_found": found, "login_remedy": remedy}

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who listens on a TCP port of this host, from /proc and from what containers publish; needs no program but Docker, where it is there."""
+"""TCP sockets of this host, from /proc/net: who has a port, where a process listens, whether an API has a connection.
+
+It needs no program but Docker, where that is there: what containers publish has no socket of its own everywhere.
+"""
 
 from __future__ import annotations
 
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..common.files import read_text
 from .command import Run
 
 EVERY, LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104  what /proc says, nothing listens
-LISTENS = "0A"
+LISTENS, ESTABLISHED = "0A", "01"
 SOCKET = re.compile(r"(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{32}):[0-9A-Fa-f]{1,4}")
 DOCKER_PROXY = "docker-proxy"
 
@@ -39,17 +43,47 @@ class Owner:
         return f"{self.program} (process {self.pid}{', in a container' if self.contained else ''})"
 
 
-def parsed(table: str) -> Iterator[Listener]:
-    """The listening sockets of /proc/net/tcp or tcp6 that keep others from a port of an IPv4 address."""
+# --- /proc/net/tcp ---------------------------------------------------------------------------------------------------
+
+
+class Socket(NamedTuple):
+    """A row of /proc/net/tcp or tcp6; addresses as the kernel writes them (``0100007F:1F91``), ``inode`` empty where
+    the row is short.
+    """
+
+    local: str
+    remote: str
+    state: str
+    inode: str
+
+
+def table_sockets(table: str) -> Iterator[Socket]:
     for fields in (line.split() for line in table.splitlines()[1:]):
-        if len(fields) > 9 and fields[3] == LISTENS and SOCKET.fullmatch(fields[1]):
-            number, _, port = fields[1].partition(":")
-            if (address := address_of(number)) is not None:
-                yield Listener(address, int(port, 16), fields[9])
+        if len(fields) > 3 and SOCKET.fullmatch(fields[1]):
+            yield Socket(fields[1], fields[2], fields[3], fields[9] if len(fields) > 9 else "")
 
 
-def address_of(number: str) -> str | None:
-    """/proc writes each word of an address in the order of the machine."""
+def tcp_sockets(proc: Path) -> list[Socket]:
+    """Return the TCP sockets of a directory with a ``net``: /proc, or one process of it.
+
+    A kernel without IPv6 has one table less.
+    """
+    return [found for name in ("tcp", "tcp6") for found in table_sockets(read_text(proc / "net" / name) or "")]
+
+
+def listeners(sockets: Iterable[Socket]) -> Iterator[Listener]:
+    """Yield the listening sockets that keep others from a port of an IPv4 address."""
+    for found in sockets:
+        number, _, port = found.local.partition(":")
+        if found.state == LISTENS and found.inode and (address := socket_address(number)) is not None:
+            yield Listener(address, int(port, 16), found.inode)
+
+
+def socket_address(number: str) -> str | None:
+    """Return an IPv4 address, or ``::``; None for any other of IPv6.
+
+    The kernel writes each word in the order of the machine.
+    """
     words = struct.pack(f"={len(number) // 8}I", *(int(number[i : i + 8], 16) for i in range(0, len(number), 8)))
     if len(words) == 4:
         return socket.inet_ntop(socket.AF_INET, words)
@@ -58,24 +92,41 @@ def address_of(number: str) -> str | None:
     return text if text == "::" else text.removeprefix("::ffff:") if text.startswith("::ffff:") else None
 
 
+def own_addresses(proc: Path, inodes: Collection[str]) -> set[tuple[str, int]]:
+    """Return where a process that has these sockets listens, as this host reaches it: what is of all addresses or of
+    IPv6, on loopback.
+    """
+    own = [found for found in tcp_sockets(proc) if found.state == LISTENS and found.inode in inodes]
+    return {reached_at(*found.local.split(":")) for found in own}
+
+
+def reached_at(number: str, port: str) -> tuple[str, int]:
+    address = socket_address(number) if len(number) == 8 else LOOPBACK
+    return (LOOPBACK if address in (None, EVERY) else str(address)), int(port, 16)
+
+
+def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
+    """Return True if the proxy has a connection to an API's port of 127.0.0.1: a request that is not answered yet."""
+    remotes = (found.remote for found in table_sockets(read_text(table) or "") if found.state == ESTABLISHED)
+    return any(SOCKET.fullmatch(remote) and reached_at(*remote.split(":")) == (LOOPBACK, port or 0) for remote in remotes)
+
+
+# --- who listens -----------------------------------------------------------------------------------------------------
+
+
 def clashes(listener: Listener, address: str, port: int) -> bool:
-    """Whether a program that wants a port of an address cannot have it because of this one."""
+    """Return True if a program that wants a port of an address cannot have it because of this one."""
     return listener.port == port and (EVERY in (address, listener.address) or listener.address in (address, "::"))
-
-
-def clashing(address: str, port: int, proc: Path) -> list[Listener]:
-    tables = (read_text(proc / "net" / name) or "" for name in ("tcp", "tcp6"))
-    return [found for table in tables for found in parsed(table) if clashes(found, address, port)]
 
 
 def owners(inodes: set[str], proc: Path) -> list[Owner]:
     """The processes that have one of these sockets open, the oldest first."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     numbers = sorted(int(path.name) for path in proc.iterdir() if path.name.isdigit())
-    return [owner_of(number, proc) for number in numbers if wanted & set(targets(proc / str(number) / "fd"))]
+    return [socket_owner(number, proc) for number in numbers if wanted & set(open_files(proc / str(number) / "fd"))]
 
 
-def targets(directory: Path) -> Iterator[str]:
+def open_files(directory: Path) -> Iterator[str]:
     try:
         for path in directory.iterdir():
             yield str(path.readlink())
@@ -83,13 +134,13 @@ def targets(directory: Path) -> Iterator[str]:
         return
 
 
-def owner_of(number: int, proc: Path) -> Owner:
+def socket_owner(number: int, proc: Path) -> Owner:
     program = (read_text(proc / str(number) / "comm") or "").strip() or "a program that has ended"
-    own, first = (space_of(proc / one / "ns/pid") for one in (str(number), "1"))
+    own, first = (process_space(proc / one / "ns/pid") for one in (str(number), "1"))
     return Owner(number, program, contained=own != first and bool(own and first))
 
 
-def space_of(path: Path) -> str:
+def process_space(path: Path) -> str:
     try:
         return str(path.readlink())
     except OSError:
@@ -111,14 +162,19 @@ def covers(published: str, port: int) -> bool:
 
 
 def taken_by(run: Run, port: int, address: str = EVERY, besides: str = "", proc: Path = Path("/proc")) -> str:
-    """Who keeps others from a port: programs and containers by name, empty where it is free. A program of the host itself that is
-    called ``besides`` does not count."""
-    found = clashing(address, port, proc)
-    holders = owners({listener.inode for listener in found}, proc) if found else []
-    containers = publishers(run, port)
-    strangers = [owner for owner in holders if owner.contained or owner.program != besides]
-    if containers:
+    """Return who keeps others from a port: programs and containers by name, empty where it is free.
+
+    A program of the host itself that is called ``besides`` does not count.
+    """
+    if containers := publishers(run, port):
         return f"the container{'s' if len(containers) > 1 else ''} {', '.join(containers)}"
-    if strangers:
-        return str(next((owner for owner in strangers if owner.program != DOCKER_PROXY), strangers[0]))
-    return "a program that could not be told" if found and not holders else ""
+    found = [one for one in listeners(tcp_sockets(proc)) if clashes(one, address, port)]
+    holders = owners({listener.inode for listener in found}, proc) if found else []
+    if found and not holders:
+        return "a program that could not be told"
+    return first_name([owner for owner in holders if owner.contained or owner.program != besides])
+
+
+def first_name(owners: Sequence[Owner]) -> str:
+    """Return the first program that is not Docker's own proxy, or that proxy; empty where there is none."""
+    return next((str(owner) for owner in owners if owner.program != DOCKER_PROXY), str(owners[0]) if owners else "")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask an HTTP server of this host or of its containers: never through a proxy, with a total deadline and a bound on the answer.
+"""Ask an HTTP server of this host or of its containers: never through a proxy, with a total deadline and a bound on the
+answer.
 
-``urlopen`` bounds each read only, so one byte each half a second keeps it for ever; and it asks ``http_proxy`` of the environment, also
-for addresses that only this host reaches.
+``urlopen`` bounds each read only, so one byte each half a second keeps it for ever; and it asks ``http_proxy`` of the
+environment, also for addresses that only this host reaches.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
+
+from ..common.waiting import wait_until
 
 BODY_BYTES = 256 * 1024
 # Each look of a wait, and the pause after it.
@@ -49,7 +52,9 @@ def ask(
     tls: ssl.SSLContext | None = None,
     server_name: str = "",
 ) -> Answer:
-    """Send one request and read at most 256 KiB of its answer, all within ``seconds``. Nothing is raised for what the other side does.
+    """Send one request and read at most 256 KiB of its answer, all within ``seconds``.
+
+    Nothing is raised for what the other side does.
 
     With ``tls`` the server has to have a certificate that the context accepts, for ``server_name`` where that is given.
     """
@@ -73,14 +78,17 @@ def ask(
 
 
 def wait_for(host: str, port: int, path: str, seconds: float, status: int = 200) -> Answer:
-    """Ask until a server answers with a status, at most so long; its last answer. A redirect is another status."""
+    """Ask until a server answers with a status, at most so long, and return its last answer.
+
+    A redirect is another status.
+    """
     deadline = time.monotonic() + seconds
-    while True:
-        left = deadline - time.monotonic()
-        found = ask(host, port, path, max(0.1, min(ASK_SECONDS, left)))
-        if found.status == status or time.monotonic() + PAUSE_SECONDS > deadline:
-            return found
-        time.sleep(PAUSE_SECONDS)
+
+    def look() -> Answer:
+        return ask(host, port, path, max(0.1, min(ASK_SECONDS, deadline - time.monotonic())))
+
+    # No pause begins that would end after the deadline.
+    return wait_until(look, seconds - PAUSE_SECONDS, PAUSE_SECONDS, holds=lambda found: found.status == status)
 
 
 class Bounded(io.RawIOBase):

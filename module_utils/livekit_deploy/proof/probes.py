@@ -13,7 +13,7 @@ from ..inventory import preview
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play.run import ASKED, CANDIDATE, SLOT_PREVIEW, WORKER, HostRun, Runs, host_asked
 from ..release.records import API, services_of
-from ..worker.worker_log import NODE_REMEDY
+from ..worker.log_words import NODE_REMEDY
 from .observations import own_ids, taking, with_others
 
 # On a name that others have on purpose a directed probe may be taken by one of them: so many are tried.

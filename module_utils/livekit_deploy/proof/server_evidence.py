@@ -9,15 +9,7 @@ from typing import TypedDict
 
 from ..common.times import epoch
 from ..gather.server_log import RETURN_SECONDS, Registration, registration
-
-
-class LoggedWorker(TypedDict):
-    """A worker in the log of a node."""
-
-    agent_name: str
-    worker_id: str
-    registered: str | None
-    closed: str | None
+from ..gather.types import ServerWorker
 
 
 class ServerLog(TypedDict, total=False):
@@ -28,7 +20,7 @@ class ServerLog(TypedDict, total=False):
     since: str  # start of the server
     complete: bool
     reason: str  # why it is not complete
-    workers: list[LoggedWorker] | None
+    workers: list[ServerWorker] | None
     msg: str  # why it could not be read
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..common import commands, times
-from ..machine import docker, logs, processes, web
+from ..common.waiting import wait_until
+from ..machine import docker, processes, web
 from ..machine.command import Reader
-from ..worker import readings, worker_log
+from ..worker import log_words, readings, registration, search
 from . import records
 
 API, AGENT = records.SERVICES
@@ -45,8 +46,8 @@ def strangers(run: Reader, found: list[dict[str, Any]], others: Mapping[str, str
     strange = [c for c in running if docker.labels(c)[docker.PROJECT_LABEL] not in others and not is_ours(c)]
     if not strange:
         return []
-    search = readings.Search(run, readings.Selection(), root, found)
-    looked = [(container, search.of_container(container)) for container in strange]
+    looking = search.Search(run, readings.Selection(), root, found)
+    looked = [(container, looking.of_container(container)) for container in strange]
     return [{**one, "signal": docker.drain_signal(container)} for container, one in looked if one]
 
 
@@ -86,9 +87,9 @@ def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
             return f"found: {described(one)}, removed when it stops (--rm), expected a container that stays. Start it with `up -d`"
         if not one["signal"]:
             return f"found: {described(one)}, whose stop signal is none a worker drains on, expected SIGTERM or SIGINT. Correct stop_signal"
-        if readings.name_of(one) is None:
+        if readings.worker_name(one) is None:
             return f"found: {described(one)}, expected a name in its log or environment. Start it anew, or leave the project alone"
-        if not readings.name_of(one):
+        if not readings.worker_name(one):
             return (
                 f"found: {described(one)}, which is sent to every new room (automatic dispatch), expected a name. Give it one "
                 "(LIVEKIT_AGENT_NAME, or agent_name in its code), or leave the project alone"
@@ -108,10 +109,10 @@ def unlike(one: Mapping[str, Any]) -> str:
     if one["worker_id"]:
         return ""
     if one["unnamed"]:
-        return f"found: {described(one)}: {readings.unreadable(one)}, or leave the project alone"
+        return f"found: {described(one)}: {registration.unreadable(one)}, or leave the project alone"
     why = f" ({without_registration(one)})" if without_registration(one) else ""
     return (
-        f"found: {described(one)}, without a registration in its log{why}, expected the line {worker_log.REGISTERED!r}, by which it is "
+        f"found: {described(one)}, without a registration in its log{why}, expected the line {log_words.REGISTERED!r}, by which it is "
         "known when it is brought back. Start it anew (with `start`, at log level INFO, with a log that Docker can read), or leave the "
         "project alone"
     )
@@ -122,7 +123,7 @@ def without_registration(one: Mapping[str, Any]) -> str:
     reach = one["reach"]
     if one["unread"] or not reach["why"]:
         return str(one["unread"])
-    begins = f"it begins at {logs.iso(reach['begins'])}: " if reach["begins"] is not None else ""
+    begins = f"it begins at {times.iso(reach['begins'])}: " if reach["begins"] is not None else ""
     return f"{begins}{reach['why']}"
 
 
@@ -163,7 +164,7 @@ def state_of(container: dict[str, Any]) -> str:
 
 
 def described(one: Mapping[str, Any]) -> str:
-    name = readings.name_of(one)
+    name = readings.worker_name(one)
     called = "an agent name that is not known" if name is None else f"agent name {name!r}"
     return (
         f"compose project {one['project']} with a worker, container {one['container']}, {called}, in {one['directory'] or 'no directory'}"
@@ -192,7 +193,7 @@ def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]],
         "id": before["id"],
         "app": app,
         "hash": digest,
-        "agent_name": readings.name_of(one) or "",
+        "agent_name": readings.worker_name(one) or "",
         "api_port": port,
         "images": {name: container["Config"]["Image"] for name, container in parts.items()},
         "services": list(parts),
@@ -302,12 +303,7 @@ def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service
 
 def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
-    deadline = time.monotonic() + seconds
-    while port is not None and not web.ask("127.0.0.1", port, "/", ASK_SECONDS).status:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.3)
-    return port is not None
+    return port is not None and bool(wait_until(lambda: web.ask("127.0.0.1", port, "/", ASK_SECONDS).status, seconds, 0.3))
 
 
 def fate(record: Mapping[str, Any], successor: str) -> list[str]:

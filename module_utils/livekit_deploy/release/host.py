@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from ..common import commands, times
 from ..common.files import read_text, write_atomically
 from ..common.text import Masker, cut, parsed, plain
+from ..common.waiting import wait_until
 from ..machine import docker, docker_variants, images, nginx
 from ..machine.command import NOT_THERE, TOO_LATE, Reader, Run
-from ..worker import failed_start, readings, worker_log
+from ..machine.sockets import connected_to
+from ..worker import failed_start, log_events, log_words, own_answer, readings, registration
 from . import adoption, records
 from .lock import LockError
 from .records import Content
@@ -144,7 +146,7 @@ class Host:
             "config_hash": docker.labels(container).get(docker.CONFIG_LABEL),
             "stop_seconds": container["Config"].get("StopTimeout"),
             "address": docker.address(container),
-            "env": readings.names(container),
+            "env": readings.name_variables(container),
         }
 
     def drift(self, record: dict[str, Any], services: dict[str, dict[str, Any]]) -> list[str]:
@@ -372,7 +374,7 @@ class Host:
         """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
         record = self.record(release_id) or {"app": self.app, "id": release_id}
         found = readings.readings(self.run, project=records.project_of(record), known=adoption.known(record))["workers"]
-        if trouble := readings.registration_trouble(found, record.get("agent_name", "")):
+        if trouble := registration.registration_trouble(found, record.get("agent_name", "")):
             raise ReleaseError(trouble.text)
         if found[0]["worker_id"] != worker_id:
             raise ReleaseError(
@@ -480,10 +482,10 @@ class Host:
             services, given = self.services(release_id, found), {container["Id"]: docker.environment(container) for container in found}
             lines = {name: self.last_words(one["id"], given.get(one["id"], {})) for name, one in services.items()}
         except TROUBLE as error:
-            return [f"the containers of {release_id} cannot be read: {worker_log.short(Masker()(str(error)))}"]
+            return [f"the containers of {release_id} cannot be read: {log_events.short(Masker()(str(error)))}"]
         log = [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
         # What keeps a worker from starting is said where it is waited for.
-        what_to_set = failed_start.remedy(lines.get(records.API, []), "agent_api")
+        what_to_set = failed_start.start_remedy(lines.get(records.API, []), "agent_api")
         return [*log, *([f"{records.API}: {what_to_set}"] if what_to_set else [])]
 
     def last_words(self, container: str, environment: Mapping[str, str]) -> list[str]:
@@ -492,9 +494,9 @@ class Host:
         try:
             masker = Masker.of(environment, *self.environments())
             lines = docker.log_lines(self.run, container, LOOKED_AT)
-            return [worker_log.short(masker(line)) for line in worker_log.telling(lines, LAST_WORDS)]
+            return [log_events.short(masker(line)) for line in log_words.telling(lines, LAST_WORDS)]
         except Exception as error:  # foreign text, whatever it is
-            return [f"its log cannot be read: {worker_log.short(masker(str(error)))}"]
+            return [f"its log cannot be read: {log_events.short(masker(str(error)))}"]
 
     def environments(self) -> list[dict[str, str]]:
         """What the releases of this application give to their services: no text that leaves the host may show a secret of it."""
@@ -624,8 +626,8 @@ class Host:
 
     def may_have_calls(self, agent: dict[str, Any]) -> bool:
         """Whether a worker that was told to stop may still have calls: unless it says itself that it has none."""
-        answer = readings.own_answer((agent["address"], docker.WORKER_PORT)) if agent["address"] else {}
-        return readings.jobs_of(answer) != 0
+        answer = own_answer.ask_worker((agent["address"], docker.WORKER_PORT)) if agent["address"] else {}
+        return own_answer.active_jobs(answer) != 0
 
     def down(self, release_id: str) -> None:
         """Remove a release's containers and network. Those of an adopted one are stopped and stay."""
@@ -761,16 +763,6 @@ def environment_in(path: Path) -> dict[str, str]:
         return {}
 
 
-def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
-    """Poll until it holds, at most so long; whether it did."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def told_now() -> dict[str, Any]:
     """When a worker is told to stop: for people, and on a clock that nobody sets."""
     return {"drain_started_at": now(), "drain_started": times.moment()}
@@ -787,12 +779,6 @@ def is_overdue(record: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
     # A record of an older version, or of another boot.
     passed = min(time.time() - told, here["seconds"]) if since is None else since
     return passed > float(seconds)
-
-
-def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
-    """Whether the proxy has a connection to an API's port of 127.0.0.1: a request that is not answered yet."""
-    established = re.compile(rf"\s0100007F:{port or 0:04X} 01 ")
-    return any(established.search(line) for line in (read_text(table) or "").splitlines())
 
 
 def lacking(run: Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:
@@ -864,7 +850,7 @@ def proxy_runs(run: Run) -> bool:
 def told(run: Run, *argv: str) -> str | None:
     """What a command that failed says."""
     status, out, err = run(argv)
-    return f"`{' '.join(argv)}` says: {nginx.short(err or out)}" if status != 0 else None
+    return f"`{' '.join(argv)}` says: {nginx.short_refusal(err or out)}" if status != 0 else None
 
 
 def site_path(app: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from ..common import times
 from ..common.files import read_text, write_atomically
 from ..common.text import parsed
+from ..common.waiting import wait_until
 from ..machine import command
 
 # How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
@@ -197,15 +198,12 @@ class Lock:
     def changing(self, wait_seconds: float) -> Iterator[None]:
         """Hold the kernel's lock: no other process of a deployment changes this host meanwhile."""
         handle = os.open(self.guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + wait_seconds
         try:
-            while not flocked(handle):
-                if time.monotonic() > deadline:
-                    raise LockError(
-                        f"{held_text(self.read(), time.time())}; a step of it, or a program that this has started, is still at work on "
-                        f"this host (fuser {self.guard} tells which)"
-                    )
-                time.sleep(0.1)
+            if not wait_until(lambda: flocked(handle), wait_seconds):
+                raise LockError(
+                    f"{held_text(self.read(), time.time())}; a step of it, or a program that this has started, is still at work on "
+                    f"this host (fuser {self.guard} tells which)"
+                )
             if not os.fstat(handle).st_nlink:
                 raise LockError(
                     f"found: {self.guard.parent} was removed while this run waited for its lock, expected a provisioned host. "

@@ -15,7 +15,7 @@ from typing import Any
 from ..common import commands
 from ..common.files import read_text, write_atomically
 from ..machine import docker
-from ..worker import readings
+from ..worker import own_answer
 from . import adoption, history, records
 from .deployment import Deployment
 from .host import Host, ReleaseError, drop_empty, load_mark, own_files, proxy_runs, reload_proxy, to_be_loaded, upstream_text
@@ -211,8 +211,8 @@ class Removal:
         for record in busy:
             services = self.host.services(record["id"], listed)
             agents = [one for name, one in services.items() if one["running"] and name != records.API]
-            answers = [readings.own_answer((one["address"], docker.WORKER_PORT)) for one in agents if one["address"]]
-            calls = sum(readings.jobs_of(answer) or 0 for answer in answers)
+            answers = [own_answer.ask_worker((one["address"], docker.WORKER_PORT)) for one in agents if one["address"]]
+            calls = sum(own_answer.active_jobs(answer) or 0 for answer in answers)
             how_many = f"{calls} call{'' if calls == 1 else 's'}" if calls else "calls"
             said.append(f"the worker of {record['id']} ({record['agent_name']}) still has {how_many}")
         return (

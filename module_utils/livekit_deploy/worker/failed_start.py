@@ -18,22 +18,27 @@ PATH = re.compile(r"""["'`](?P<quoted>/[^"'`\s]{1,400})["'`]|(?<![\w./])(?P<bare
 UV = re.compile(r"/\.?uv(/|$)|/\.venv(/|$)|^/root/\.cache(/|$)")
 
 
-def remedy(lines: Iterable[str], prefix: str) -> str:
-    """Say what to set where the root file system kept a container from starting; empty where nothing tells so. ``prefix`` is that of the
-    service's variables."""
+def start_remedy(lines: Iterable[str], prefix: str) -> str:
+    """Say what to set where the root file system kept a container from starting; empty where nothing tells so.
+
+    ``prefix`` is that of the service's variables.
+    """
     told = [str(line) for line in lines]
     if any(LOCK.search(line) for line in told) and _is_uv(told):
         return (
-            f"The image is started by `uv run`, which writes to its cache, and the root file system is read-only. Set {prefix}_env: "
-            f"{{UV_CACHE_DIR: /tmp/uv}}, or start without uv: {prefix}_command: [.venv/bin/python, agent.py, start]"
+            "The image is started by `uv run`, which writes to its cache, and the root file system is read-only. Set "
+            f"{prefix}_env: {{UV_CACHE_DIR: /tmp/uv}}, or start without uv: {prefix}_command: [.venv/bin/python, "
+            "agent.py, start]"
         )
     if not (found := [line for line in told if READ_ONLY.search(line)]):
         return ""
     path = next((one for line in found if (one := path_in(line))), "")
-    where = directory_of(path) if path else "<directory>"
+    where = volume_directory(path) if path else "<directory>"
     return (
-        f"The image writes to {path or 'a directory'}, and the root file system of a container is read-only, but for /tmp. Set "
-        f'{prefix}_compose: {{tmpfs: ["{where}"]}} where what it writes may be lost, or {prefix}_volumes: ["<volume>:{where}"]'
+        f"The image writes to {path or 'a directory'}, and the root file system of a container is read-only, "
+        "but for /tmp. Set "
+        f'{prefix}_compose: {{tmpfs: ["{where}"]}} where what it writes may be lost, or '
+        f'{prefix}_volumes: ["<volume>:{where}"]'
     )
 
 
@@ -47,7 +52,7 @@ def path_in(line: str) -> str:
     return found[-1].rstrip(".,:;)") if found else ""
 
 
-def directory_of(path: str) -> str:
+def volume_directory(path: str) -> str:
     """Return where a container needs a file system of its own: the directory of a file, a directory itself."""
     pure = PurePosixPath(path)
     return str(pure.parent if pure.suffix or pure.name.startswith(".tmp") else pure) if len(pure.parts) > 2 else path

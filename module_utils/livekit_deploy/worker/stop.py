@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stop one worker of a host and let it finish its calls: one signal, through whoever keeps it running, and nothing kills it after that.
+"""Stop one worker of a host and let it finish its calls: one signal, through whoever keeps it running, and nothing
+kills it after that.
 
-A worker says on SIGTERM that it is full, finishes its calls and ends; a second signal ends them at once (livekit-agents 1.8.9). No
-restart policy undoes a signal that the Docker Engine sent, but a stopped container with the policy ``always`` comes back when the
-Engine starts (Engine 26.1, measured).
+A worker says on SIGTERM that it is full, finishes its calls and ends; a second signal ends them at once (livekit-agents
+1.8.9). No restart policy undoes a signal that the Docker Engine sent, but a stopped container with the policy
+``always`` comes back when the Engine starts (Engine 26.1, measured).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ..common import commands, ids, text
-from ..common.files import open_regular, write_atomically
-from ..machine import docker, processes
+from ..common import commands
+from ..common.files import write_atomically
+from ..common.waiting import wait_until
+from ..machine import cgroups, docker, processes, systemd
 from ..machine.command import Reader
-from . import readings
+from . import search
+from .eviction_records import RUNTIME, DrainError, Records
+from .types import EvictionRecord, PolicyChange, Stopped, WorkerReading
 
-RUNTIME = Path("/run")
 DROP_IN = "zz-livekit-agent-deploy-drain.conf"
 DROP_IN_TEXT = """# Written by livekit-agent-deploy to let a worker finish its calls; removed when it has.
 [Service]
@@ -33,7 +34,8 @@ KillSignal=SIGTERM
 SendSIGHUP=no
 ExecStop=
 """
-# What is in a user's directory is written and removed by that user: root would follow a link there. Directory, name, text.
+# What is in a user's directory is written and removed by that user: root would follow a link there. Directory, name,
+# text.
 WRITE = 'umask 022 && mkdir -p -- "$1" && printf %s "$3" >"$1/.$2.partial" && mv -f -T -- "$1/.$2.partial" "$1/$2"'
 REMOVE = '{ [ -e "$1/$2" ] || [ -L "$1/$2" ]; } || exit 3; rm -f -- "$1/$2" && { rmdir -- "$1" 2>/dev/null || true; }'
 NOT_THERE = 3
@@ -41,11 +43,6 @@ ENDED = frozenset({"inactive", "failed"})
 LOOK_SECONDS = 0.3
 # Tidying up after earlier evictions takes no longer, whatever is found there.
 SWEEP_SECONDS = 20.0
-RECORD_BYTES = 64 * 1024
-
-
-class DrainError(Exception):
-    """The worker is not told to stop; the text says found, expected and what to do."""
 
 
 class Drain:
@@ -60,20 +57,20 @@ class Drain:
         self.records = Records(runtime)
         self.commands: list[str] = []
         self.warnings: list[str] = []
-        self.policy: dict[str, str] | None = None
+        self.policy: PolicyChange | None = None
 
     # --- which ---
 
-    def find(self) -> dict[str, Any] | None:
-        found = readings.everywhere(self.run, self.root)
+    def find(self) -> WorkerReading | None:
+        found = search.everywhere(self.run, self.root)
         mine = [one for one in found["workers"] if self.worker_id in one["worker_ids"]]
         if len(mine) > 1:
             names = ", ".join(one["container"] for one in mine)
             raise DrainError(f"found {self.worker_id} in the logs of {names}, expected one worker. Stop the right one by hand")
         if mine and mine[0]["supervisor"]["kind"] == "other" and mine[0]["running"]:
             raise DrainError(
-                f"found: {mine[0]['container']} is kept running by {mine[0]['supervisor']['name']}, expected Docker, a systemd unit "
-                "or nothing. Stop it there, with time to finish its calls"
+                f"found: {mine[0]['container']} is kept running by {mine[0]['supervisor']['name']}, expected Docker, a "
+                "systemd unit or nothing. Stop it there, with time to finish its calls"
             )
         if not mine and not self.records.read(self.worker_id):
             unread = f" (not read: {'; '.join(found['unread'])})" if found["unread"] else ""
@@ -82,7 +79,7 @@ class Drain:
 
     # --- how ---
 
-    def drain(self, wait_seconds: float) -> dict[str, Any]:
+    def drain(self, wait_seconds: float) -> Stopped:
         self.sweep()
         found = self.find()
         known = self.records.read(self.worker_id)
@@ -93,18 +90,18 @@ class Drain:
         stop(found, told or found["draining"])
         if self.dry:
             return self.result(found, known, gone=False)
-        gone = wait_for(is_gone, wait_seconds)
+        gone = wait_until(is_gone, wait_seconds, LOOK_SECONDS)
         if gone:
             self.sweep()
         return self.result(found if gone else self.find() or found, self.records.read(self.worker_id), gone=gone)
 
-    def ways(self, found: dict[str, Any]) -> tuple[Callable[[dict[str, Any], bool], None], Callable[[], bool]]:
+    def ways(self, found: WorkerReading) -> tuple[Callable[[WorkerReading, bool], None], Callable[[], bool]]:
         """How to tell it to stop, and how to see that it has."""
         kind = found["supervisor"]["kind"]
         if kind == "docker":
-            return self.stop_container, lambda: not self.container_runs(found["container_id"])
+            return self.stop_container, lambda: not self.container_runs(str(found["container_id"]))
         if kind == "systemd":
-            unit = processes.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
+            unit = cgroups.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
             return self.stop_unit, lambda: self.unit_is_gone(unit, found)
         return self.stop_process, lambda: not self.process_runs(found)
 
@@ -113,28 +110,41 @@ class Drain:
         if not self.dry:
             action()
 
-    def remember(self, found: dict[str, Any], *, signalled: bool = True) -> None:
-        """Before the signal: what may have been told to stop is never told again. Without it: only that something of ours may be there."""
-        kept = ("worker_id", "worker_ids", "agent_name", "container", "project", "supervisor", "start_command", "directory")
-        record = {key: found[key] for key in kept}
+    def remember(self, found: WorkerReading, *, signalled: bool = True) -> None:
+        """Before the signal: what may have been told to stop is never told again.
+
+        Without it: only that something of ours may be there.
+        """
+        start_command = found["start_command"]
         if self.policy:
             update = commands.shell("docker", "update", "--restart", self.policy["before"], "--", found["container"])
-            record["start_command"] = f"{update} && {found['start_command']}"
+            start_command = f"{update} && {start_command}"
+        record: EvictionRecord = {
+            "worker_id": cast(str, found["worker_id"]),
+            "worker_ids": found["worker_ids"],
+            "agent_name": found["agent_name"],
+            "container": found["container"],
+            "project": found["project"],
+            "supervisor": found["supervisor"],
+            "start_command": start_command,
+            "directory": found["directory"],
+            "identity": identity(found),
+            "policy": self.policy,
+            "signalled": signalled,
+            "told_at": time.time(),
+        }
         if not self.dry:
-            self.records.write(
-                self.worker_id,
-                {**record, "identity": identity(found), "policy": self.policy, "signalled": signalled, "told_at": time.time()},
-            )
+            self.records.write(self.worker_id, record)
 
     # --- Docker ---
 
-    def stop_container(self, found: dict[str, Any], told: bool) -> None:
+    def stop_container(self, found: WorkerReading, told: bool) -> None:
         name = found["container"]
         if found["supervisor"]["policy"] == "always":
             self.policy = {"before": "always", "after": "unless-stopped"}
             self.docker("update", "--restart", "unless-stopped", "--", name)
         if not told:
-            sent = self.signal_for(found["container_id"])
+            sent = self.signal_for(str(found["container_id"]))
             self.remember(found)
             self.docker("kill", "--signal", sent, "--", name)
 
@@ -147,8 +157,8 @@ class Drain:
             return sent
         wanted = inspected["Config"]["StopSignal"]
         raise DrainError(
-            f"found: the container's stop signal is {wanted}, which a worker does not drain on, expected SIGTERM or SIGINT. "
-            "With another signal Docker would start it again: stop it by hand"
+            f"found: the container's stop signal is {wanted}, which a worker does not drain on, expected SIGTERM or "
+            "SIGINT. With another signal Docker would start it again: stop it by hand"
         )
 
     def container_runs(self, container: str) -> bool:
@@ -161,8 +171,8 @@ class Drain:
 
     # --- systemd ---
 
-    def stop_unit(self, found: dict[str, Any], told: bool) -> None:
-        unit = processes.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
+    def stop_unit(self, found: WorkerReading, told: bool) -> None:
+        unit = cgroups.Unit(found["supervisor"]["name"], found["supervisor"]["user"])
         if told or self.state_of(unit) == "deactivating":
             return
         path = self.drop_in(unit)
@@ -172,40 +182,40 @@ class Drain:
         self.remember(found)
         self.systemctl(unit, "stop", "--no-block", "--", unit.name)
 
-    def systemctl(self, unit: processes.Unit, *arguments: str) -> None:
+    def systemctl(self, unit: cgroups.Unit, *arguments: str) -> None:
         shown = commands.shell("systemctl", *([] if unit.user is None else ["--user"]), *arguments)
-        self.act(shown, lambda: self.done(unit, processes.systemctl(unit, *arguments), shown))
+        self.act(shown, lambda: self.done(unit, systemd.systemctl(unit, *arguments), shown))
 
-    def done(self, unit: processes.Unit, argv: list[str], what: str, also: int = 0) -> int:
+    def done(self, unit: cgroups.Unit, argv: list[str], what: str, also: int = 0) -> int:
         """Run a command about a unit; its status, which may be ``also`` beside 0."""
-        status, out, err = processes.run_for(self.run, unit)(argv)
+        status, out, err = systemd.run_for(self.run, unit)(argv)
         if status not in (0, also):
             raise DrainError(
                 f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done. Remove what hinders it and run again"
             )
         return status
 
-    def state_of(self, unit: processes.Unit) -> str:
+    def state_of(self, unit: cgroups.Unit) -> str:
         """The unit's state; empty where its manager does not answer."""
-        return processes.properties(self.run, unit).get("ActiveState", "")
+        return systemd.unit_properties(self.run, unit).get("ActiveState", "")
 
-    def unit_is_gone(self, unit: processes.Unit, found: dict[str, Any]) -> bool:
+    def unit_is_gone(self, unit: cgroups.Unit, found: WorkerReading) -> bool:
         """A manager that does not answer says nothing, so the process is looked at."""
         state = self.state_of(unit)
         return state in ENDED if state else not self.process_runs(found)
 
-    def drop_in(self, unit: processes.Unit) -> Path:
+    def drop_in(self, unit: cgroups.Unit) -> Path:
         where = "systemd/system" if unit.user is None else f"user/{unit.user}/systemd/user"
         return self.runtime / where / f"{unit.name}.d" / DROP_IN
 
-    def write_drop_in(self, path: Path, unit: processes.Unit) -> None:
+    def write_drop_in(self, path: Path, unit: cgroups.Unit) -> None:
         if unit.user is None:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write_atomically(path, DROP_IN_TEXT, 0o644)
         else:
             self.as_user(unit, WRITE, path, DROP_IN_TEXT)
 
-    def remove_drop_in(self, path: Path, unit: processes.Unit) -> bool:
+    def remove_drop_in(self, path: Path, unit: cgroups.Unit) -> bool:
         """Remove our file, and its directory where nothing else is in it; whether it was there."""
         if unit.user is not None:
             return self.as_user(unit, REMOVE, path) != NOT_THERE
@@ -216,15 +226,16 @@ class Drain:
             path.parent.rmdir()
         return True
 
-    def as_user(self, unit: processes.Unit, script: str, path: Path, *rest: str) -> int:
-        argv = [*processes.as_user(unit.user or 0), "sh", "-c", script, "sh", str(path.parent), path.name, *rest]
+    def as_user(self, unit: cgroups.Unit, script: str, path: Path, *rest: str) -> int:
+        argv = [*systemd.as_user(unit.user or 0), "sh", "-c", script, "sh", str(path.parent), path.name, *rest]
         return self.done(unit, argv, f"write {path.parent} as user {unit.user}", NOT_THERE)
 
     def sweep(self) -> None:
-        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own timeout.
+        """Remove our drop-ins of units that have stopped, also of earlier runs: started again, a unit has its own
+        timeout.
 
-        Which units of users have one is in the records, which are root's: what users put into their directories decides nothing. What
-        cannot be removed is told and keeps no worker from being evicted.
+        Which units of users have one is in the records, which are root's: what users put into their directories decides
+        nothing. What cannot be removed is told and keeps no worker from being evicted.
         """
         if self.dry:
             return
@@ -237,14 +248,14 @@ class Drain:
             except (DrainError, OSError, ValueError) as error:
                 self.warnings.append(f"{self.drop_in(unit)} may be left, which lets {unit.name} stop without a timeout: {error}")
 
-    def to_sweep(self) -> list[processes.Unit]:
+    def to_sweep(self) -> list[cgroups.Unit]:
         paths = self.runtime.glob(f"systemd/system/*.service.d/{DROP_IN}")
-        own = [processes.Unit(path.parent.name.removesuffix(".d")) for path in paths]
+        own = [cgroups.Unit(path.parent.name.removesuffix(".d")) for path in paths]
         kept = [record["supervisor"] for record in self.records.all() if not record.get("swept")]
-        users = [processes.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
+        users = [cgroups.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
         return list(dict.fromkeys([*own, *users]))
 
-    def sweep_unit(self, unit: processes.Unit) -> None:
+    def sweep_unit(self, unit: cgroups.Unit) -> None:
         path, state = self.drop_in(unit), self.state_of(unit)
         if state == "deactivating":
             return
@@ -258,21 +269,21 @@ class Drain:
 
     # --- a process that nothing keeps running ---
 
-    def stop_process(self, found: dict[str, Any], told: bool) -> None:
+    def stop_process(self, found: WorkerReading, told: bool) -> None:
         if not told:
             self.remember(found)
             self.act(commands.shell("kill", "-TERM", found["pid"]), lambda: self.send_term(found))
 
-    def send_term(self, found: dict[str, Any]) -> None:
+    def send_term(self, found: WorkerReading) -> None:
         """To the process that was read and to no later one of its number: the handle is taken before the look."""
-        handle = os.pidfd_open(found["pid"])
+        handle = os.pidfd_open(found["pid"] or 0)
         try:
             if self.process_runs(found):
                 signal.pidfd_send_signal(handle, signal.SIGTERM)
         finally:
             os.close(handle)
 
-    def process_runs(self, found: dict[str, Any]) -> bool:
+    def process_runs(self, found: WorkerReading) -> bool:
         try:
             now, _readable = processes.read_process(self.root / str(found["pid"]))
         except OSError:
@@ -281,14 +292,14 @@ class Drain:
 
     # --- what became of it ---
 
-    def result(self, found: dict[str, Any] | None, record: dict[str, Any] | None, *, gone: bool) -> dict[str, Any]:
+    def result(self, found: WorkerReading | None, record: EvictionRecord | None, *, gone: bool) -> Stopped:
         about: dict[str, Any] = {**(found or {}), **(record or {})}
-        ids = [*about["worker_ids"], *((found or {}).get("worker_ids") or [])]
+        ids = [*about["worker_ids"], *((found.get("worker_ids") or []) if found else [])]
         return {
             "changed": bool(self.commands),
             "gone": gone,
             "draining": not gone and bool(found and found["draining"]),
-            "active_jobs": 0 if gone else (found or {}).get("active_jobs"),
+            "active_jobs": 0 if gone else found.get("active_jobs") if found else None,
             "container": about["container"],
             "worker_ids": list(dict.fromkeys(ids)),
             "supervisor": about["supervisor"],
@@ -300,95 +311,6 @@ class Drain:
         }
 
 
-def identity(found: Mapping[str, Any]) -> str:
+def identity(found: WorkerReading) -> str:
     """One run of a container or process: the same container started again is another."""
     return f"{found['container_id']} {found['started_at']}" if found["container_id"] else f"{found['pid']} {found['start_ticks']}"
-
-
-def wait_for(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(LOOK_SECONDS)
-    return True
-
-
-class Records:
-    """What was told to stop since the host started: a file each in /run, in directories that are root's alone."""
-
-    def __init__(self, runtime: Path = RUNTIME) -> None:
-        self.directory = runtime / "livekit-agent-deploy" / "evictions"
-
-    def path(self, worker_id: str) -> Path:
-        if not ids.worker(worker_id):
-            raise DrainError(f"found worker id {worker_id!r}, expected one as LiveKit makes it")
-        return self.directory / f"{worker_id}.json"
-
-    def write(self, worker_id: str, record: Mapping[str, Any]) -> None:
-        path = self.path(worker_id)
-        for directory in (self.directory.parent, self.directory):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            if (trouble := not_own(directory)) is not None:
-                raise DrainError(f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again")
-        write_atomically(path, json.dumps(record))
-
-    def read(self, worker_id: str) -> dict[str, Any] | None:
-        """The record that has this id, as the requested one or as another of the same worker."""
-        return next((record for record in self.all() if worker_id in [record["worker_id"], *record["worker_ids"]]), None)
-
-    def all(self) -> list[dict[str, Any]]:
-        """Every record; a file of another form is none."""
-        try:
-            if not_own(self.directory) is not None:
-                return []
-            paths = sorted(path for path in self.directory.iterdir() if path.suffix == ".json")
-        except OSError:
-            return []
-        return [record for path in paths if (record := record_in(path))]
-
-    def sweep(self, unit: processes.Unit) -> None:
-        """Note that nothing of ours is left of a unit."""
-        for record in self.all():
-            by = record["supervisor"]
-            if (by["name"], by["user"]) == unit and not record.get("swept"):
-                self.write(record["worker_id"], {**record, "swept": True})
-
-
-def not_own(directory: Path) -> str | None:
-    """Why a directory is not this user's alone to write; none where it is."""
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        return "is no directory"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
-    return "can be written by others" if found.st_mode & 0o022 else None
-
-
-def record_in(path: Path) -> dict[str, Any] | None:
-    try:
-        with open_regular(path) as file:
-            found = text.parsed_object(file.read(RECORD_BYTES))
-    except OSError:
-        return None
-    return found if is_record(found) else None
-
-
-def is_record(found: Mapping[str, Any]) -> bool:
-    """Whether a record has the form in which ``remember`` writes it."""
-    texts = all(isinstance(found.get(key), str) for key in ("container", "start_command", "identity"))
-    names, policy = found.get("worker_ids"), found.get("policy")
-    known = ids.worker(found.get("worker_id")) and isinstance(names, list) and all(map(ids.worker, names))
-    return bool(texts and known and is_supervisor(found.get("supervisor"))) and (policy is None or has(policy, "before", "after"))
-
-
-def is_supervisor(found: Any) -> bool:
-    return has(found, "kind", "policy", "enabled", "user") and isinstance(found.get("name"), str) and is_user(found["user"])
-
-
-def has(found: Any, *keys: str) -> bool:
-    return isinstance(found, dict) and found.keys() >= set(keys)
-
-
-def is_user(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import livekit_server_info
 import pytest
 import yaml
+from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.livekit import client
 from ansible.module_utils.testing import patch_module_args
 
@@ -62,7 +63,7 @@ def test_a_server_that_accepts_the_key(capsys: pytest.CaptureFixture[str], addre
     answer = run(capsys, address)
     assert (answer["reachable"], answer["key_accepted"], answer["rooms"], answer["changed"]) == (True, True, 0, False)
     assert re.fullmatch(r"\d{8}T\d{6}Z", answer["stamp"])
-    assert answer["stamp"] == livekit_server_info.stamp(answer["time"])
+    assert answer["stamp"] == times.stamp(answer["time"], times.COMPACT)
     assert set(answer) - {"invocation", "changed", "warnings"} == {
         key for key, value in yaml.safe_load(livekit_server_info.RETURN).items() if value["returned"] != "failure"
     }

@@ -10,6 +10,7 @@ from typing import Any
 import livekit_worker_info
 import pytest
 from ansible.module_utils.livekit_deploy.machine import command, processes
+from ansible.module_utils.livekit_deploy.worker import own_answer
 from ansible.module_utils.testing import patch_module_args
 
 from tests.unit.module_utils.standin_machine import Machine
@@ -53,7 +54,7 @@ def test_known_worker_of_a_project_is_waited_for_and_no_other(capsys: pytest.Cap
     registered = '{"message": "registered worker", "id": "AW_1"}'
     machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=a"], "log": registered}, web={"env": ["LIVEKIT_AGENT_NAME=a"]})
     monkeypatch.setattr(command, "Runner", lambda **_: machine.run)
-    monkeypatch.setattr(livekit_worker_info.readings, "own_answer", lambda *_: {})
+    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
     found = read(capsys, project="seed", known=["seed-bot-1"], registered_as="a", wait_seconds=0)
     assert [(one["container"], one["agent_name"]) for one in found["workers"]] == [("seed-bot-1", "a")]
     assert [one["container"] for one in read(capsys, known=["seed-bot-1"])["workers"]] == ["seed-bot-1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...worker.worker_log import NODE_REMEDY
+from ...worker.log_words import NODE_REMEDY
 from .. import verdicts
 from ..observed import Observed, asked_for, asked_for_job
 from .check import Check, Failure

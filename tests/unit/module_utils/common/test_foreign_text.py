@@ -16,13 +16,23 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.common import text, times
 from ansible.module_utils.livekit_deploy.fleet import report
-from ansible.module_utils.livekit_deploy.gather import access_log, evidence, server_log
+from ansible.module_utils.livekit_deploy.gather import access_log, api_log, server_log
 from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.livekit import errors, preview_request, probe
-from ansible.module_utils.livekit_deploy.machine import certificate, command, image_archive, logs, nginx, processes, sockets
+from ansible.module_utils.livekit_deploy.machine import (
+    certificate,
+    cgroups,
+    command,
+    command_lines,
+    image_archive,
+    logs,
+    nginx,
+    processes,
+    sockets,
+)
 from ansible.module_utils.livekit_deploy.proof import server_evidence
 from ansible.module_utils.livekit_deploy.release import history, records
-from ansible.module_utils.livekit_deploy.worker import log_events, readings, worker_log
+from ansible.module_utils.livekit_deploy.worker import log_events, log_words, own_answer, readings, registration, worker_log
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +42,7 @@ SECONDS = 5.0
 
 # Half of it is close to what the parsers look for, so that they get further than the first character.
 WORDS = (
-    *worker_log.WORDS,
+    *log_words.WORDS,
     *server_log.CLOSED,
     *(server_log.STARTING, server_log.REGISTERED, "dispatch_created", "dispatch_failed", "Traceback (most recent call last):"),
     *("message", "msg", "event", "level", "levelname", "severity", "timestamp", "time", "ts", "record", "extra", "error", "exc_info"),
@@ -58,14 +68,15 @@ table = st.lists(
 
 
 def read_worker(given_lines: list[str]) -> None:
-    found = worker_log.read(given_lines, ["x"], {"r"}, 1.0)
+    found = worker_log.log_reading(given_lines, ["x"], {"r"}, 1.0)
     json.dumps(found)
-    readings.registration_trouble([{**found, "running": True, "restarts": 0, "exit_code": None}], "a")
-    worker_log.telling(given_lines, 3)
+    worker: Any = {**found, "running": True, "restarts": 0, "exit_code": None}
+    registration.registration_trouble([worker], "a")
+    log_words.telling(given_lines, 3)
 
 
 def read_server(given_lines: list[str]) -> None:
-    found = server_log.read(given_lines, 1.8e9)
+    found = server_log.read_registrations(given_lines, 1.8e9)
     json.dumps(found)
     given: Any = {**found, "host": "h"}
     server_evidence.name_evidence([given], "a")
@@ -74,7 +85,7 @@ def read_server(given_lines: list[str]) -> None:
 
 def read_api(given_lines: list[str]) -> None:
     for pattern in (None, r"(?P<agent_name>\w+)"):
-        fold, log = logs.folded(logs.Log(given_lines), lambda wanted=pattern: evidence.Dispatches(1.0, wanted))  # type: ignore[misc]
+        fold, log = logs.folded(logs.Log(given_lines), lambda wanted=pattern: api_log.Dispatches(1.0, wanted))  # type: ignore[misc]
         json.dumps({**fold.result(), "reach": log.reach(fold.first, 2.0).result()})
 
 
@@ -114,27 +125,31 @@ def with_host(given_text: str) -> str:
     return new_host.inserted(given_text, "agent_hosts", "new", {"ansible_host": "10.0.0.1"})
 
 
+def reached_addresses(given_text: str) -> list[tuple[str, int]]:
+    return [sockets.reached_at(*one.local.split(":")) for one in sockets.table_sockets(f"heading\n{given_text}")]
+
+
 PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "JSON": (lambda given_text: text.parsed_object(given_text), ()),
     "escapes": (text.plain, ()),
     "secrets": (text.Masker(["secret-word", "another\nsecret"]), ()),
     "time": (times.epoch, ()),
-    "time of a line": (lambda given_text: (logs.written(given_text), logs.moment(logs.stamped(given_text)[0])), ()),
-    "time of a request": (access_log.moment, ()),
-    "line as text": (lambda given_text: log_events.of_text(given_text, worker_log.WORDS), ()),
+    "time of a line": (lambda given_text: (times.line_epoch(given_text), logs.stamp_epoch(logs.stamped(given_text)[0])), ()),
+    "time of a request": (times.proxy_epoch, ()),
+    "line as text": (lambda given_text: log_events.of_text(given_text, log_words.WORDS), ()),
     "line in a message": (log_events.short, ()),
-    "control groups": (lambda given_text: (processes.cgroup_of(given_text), processes.memory_events(given_text)), ()),
-    "container of a control group": (processes.container_of, ()),
-    "unit of a control group": (processes.unit_of, ()),
-    "address": (processes.address_of, ()),
-    "command line": (lambda given_text: processes.shown(given_text.split(" ")), ()),
-    "listeners": (lambda given_text: list(sockets.parsed("heading\n" + given_text)), ()),
+    "control groups": (lambda given_text: (cgroups.cgroup_path(given_text), cgroups.memory_events(given_text)), ()),
+    "container of a control group": (cgroups.cgroup_container, ()),
+    "unit of a control group": (cgroups.cgroup_unit, ()),
+    "address": (reached_addresses, ()),
+    "command line": (lambda given_text: command_lines.shown_argv(given_text.split(" ")), ()),
+    "listeners": (lambda given_text: list(sockets.listeners(sockets.table_sockets("heading\n" + given_text))), ()),
     "Twirp error": (errors.twirp_error, ()),
     "room in a token": (preview_request.room_name, (errors.LiveKitError,)),
     "object": (probe.json_object, ()),
     "verdicts": (report.verdicts_of, ()),
-    "openssl": (certificate.parsed, (ValueError,)),
-    "nginx": (nginx.remedy, ()),
+    "openssl": (certificate.parsed_certificate, (ValueError,)),
+    "nginx": (nginx.nginx_remedy, ()),
     "environment file": (records.env_values, ()),
     "inventory": (with_host, (new_host.EntryError,)),
 }
@@ -155,9 +170,9 @@ def test_text_is_parsed_whatever_it_says(parser: str, given_text: str) -> None:
 @FIXED
 def test_answer_of_a_worker_is_read_whatever_it_says(body: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readings.web, "ask", lambda *_: readings.web.Answer(200, body))
-        answer = readings.own_answer(("127.0.0.1", 8081))
-    json.dumps(readings.common(logs.Log(), answer, {}, readings.Selection()))
+        patch.setattr(own_answer.web, "ask", lambda *_: own_answer.web.Answer(200, body))
+        answer = own_answer.ask_worker(("127.0.0.1", 8081))
+    json.dumps(readings.shared_reading(logs.Log(), answer, {}, readings.Selection()))
 
 
 @given(stat=st.binary(max_size=80), cgroup=st.binary(max_size=80), environ=st.binary(max_size=80), argv=st.binary(min_size=1, max_size=80))
@@ -199,7 +214,7 @@ def test_archive_of_an_image_is_read_or_refused_as_one(members: list[tuple[str, 
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
         with suppress(image_archive.ArchiveError):
-            image_archive.read(path, "app:1")
+            image_archive.read_archive(path, "app:1")
 
 
 @given(data=st.binary(max_size=600))
@@ -209,7 +224,7 @@ def test_archive_that_is_none_is_refused_in_words(data: bytes) -> None:
         path = Path(folder) / "image.tar"
         path.write_bytes(data)
         with pytest.raises(image_archive.ArchiveError, match="expected"):
-            image_archive.read(path, "app:1")
+            image_archive.read_archive(path, "app:1")
 
 
 # --- long and deep text, in bounded time ---------------------------------------------------------------------------------------

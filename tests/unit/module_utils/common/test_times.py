@@ -40,4 +40,28 @@ def test_time_is_read_in_every_way_it_is_written(text: Any, seconds: float | Non
     ],
 )
 def test_time_is_written_as_python_3_10_reads_it(text: str, plain: str) -> None:
-    assert times.plain(text) == plain
+    assert times.oldest_iso(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "2026-01-01T00:00:00.987+00:00"),
+        (("seconds",), "2026-01-01T00:00:00+00:00"),
+        (("milliseconds", "Z"), "2026-01-01T00:00:00.987Z"),
+    ],
+)
+def test_time_is_written_as_a_log_has_it(arguments: tuple[str, ...], text: str) -> None:
+    assert times.iso(NEW_YEAR + 0.9876, *arguments) == text
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (times.TO_THE_SECOND, "2026-01-01T00:00:59Z"),
+        (times.COMPACT, "20260101T000059Z"),
+        (times.TO_THE_MINUTE, "2026-01-01 00:00 UTC"),
+    ],
+)
+def test_time_is_written_in_every_form(form: str, text: str) -> None:
+    assert times.stamp(NEW_YEAR + 59.9, form) == text

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.gather import access_log
 from ansible.module_utils.livekit_deploy.gather.access_log import AccessLog
 
 NOW = 1795389125.0  # 2026-11-22T23:12:05Z
 
 
+def iso(seconds: float) -> str:
+    return times.iso(seconds, "seconds")
+
+
 def ours(seconds: float, status: int = 200, request: str = "POST /v1/preview") -> str:
     """A line as the api_proxy role's site writes it."""
     return (
-        f'{{"time":"{access_log.iso(NOW + seconds)}","status":"{status}","request":"{request}","seconds":"0.010",'
+        f'{{"time":"{iso(NOW + seconds)}","status":"{status}","request":"{request}","seconds":"0.010",'
         '"upstream":"127.0.0.1:18101","upstream_status":"200","client":"10.0.0.1"}'
     )
 
@@ -118,7 +123,7 @@ def test_log_that_is_not_there_is_no_log_without_requests(tmp_path: Path) -> Non
 def test_log_of_more_than_the_limit_says_how_far_back_it_was_read(tmp_path: Path) -> None:
     path = log(tmp_path, [ours(n) for n in range(1, 100)])
     found = AccessLog(str(path), NOW, limit=1000)
-    assert str(found.unread).endswith(access_log.iso(NOW + 100 - found.lines))
+    assert str(found.unread).endswith(iso(NOW + 100 - found.lines))
     assert 0 < found.lines < 10
 
 
@@ -134,7 +139,7 @@ def test_log_of_more_than_the_limit_says_how_far_back_it_was_read(tmp_path: Path
     ],
 )
 def test_time_is_read_as_proxies_write_it(text: str, expected: float | None) -> None:
-    assert access_log.moment(text) == expected
+    assert times.proxy_epoch(text) == expected
 
 
 def test_large_log_is_not_read_from_its_start(tmp_path: Path) -> None:

@@ -10,35 +10,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.gather import access_log, evidence
+from ansible.module_utils.livekit_deploy.common import times
+from ansible.module_utils.livekit_deploy.gather import api_log, evidence, notes
 from ansible.module_utils.livekit_deploy.machine import docker, processes
 from ansible.module_utils.livekit_deploy.release.host import Host, lacking
 
 from tests.unit.module_utils.standin import Told
+
+
+def iso(seconds: float) -> str:
+    return times.iso(seconds, "seconds")
+
 
 NOW = time.time()
 RELEASE = "20260101T000000Z-00000001"
 PROJECT = f"app-{RELEASE}".lower()
 NAME = "support-web1"
 ENV = {"AGENT_NAME": NAME, "LIVEKIT_AGENT_NAME": NAME, "LIVEKIT_URL": "ws://livekit:7880"}
-REGISTERED = json.dumps({"message": "registered worker", "id": "AW_1", "agent_name": NAME, "timestamp": access_log.iso(NOW - 500)})
+REGISTERED = json.dumps({"message": "registered worker", "id": "AW_1", "agent_name": NAME, "timestamp": iso(NOW - 500)})
 SECRET = "hidden-secret"
 
 
 def requested(job_id: str, seconds: float) -> str:
-    return json.dumps({"message": "received job request", "job_id": job_id, "room": "r", "timestamp": access_log.iso(NOW + seconds)})
+    return json.dumps({"message": "received job request", "job_id": job_id, "room": "r", "timestamp": iso(NOW + seconds)})
 
 
 def stamped(seconds: float, **event: Any) -> str:
     """A line of the reference application's API, as ``docker logs --timestamps`` shows it."""
-    return f"{access_log.iso(NOW + seconds).replace('+00:00', '.123456789Z')} {json.dumps(event)}"
+    return f"{iso(NOW + seconds).replace('+00:00', '.123456789Z')} {json.dumps(event)}"
 
 
 def created(seconds: float, name: str = NAME, room: str = "r1") -> str:
     return stamped(seconds, event="dispatch_created", room=room, dispatch_id="AD_1", agent_name=name)
 
 
-FIRST_WORDS = f"{access_log.iso(NOW - 4999)} INFO:     Started server process [1]"
+FIRST_WORDS = f"{iso(NOW - 4999)} INFO:     Started server process [1]"
 
 
 class Machine:
@@ -60,8 +66,8 @@ class Machine:
         container = {
             "Id": f"{project}-{service}-id",
             "Name": f"/{project}-{service}-1",
-            "Created": access_log.iso(NOW - 5000),
-            "State": {"Running": True, "ExitCode": 0, "StartedAt": access_log.iso(NOW - 5000), "Pid": 0},
+            "Created": iso(NOW - 5000),
+            "State": {"Running": True, "ExitCode": 0, "StartedAt": iso(NOW - 5000), "Pid": 0},
             "Config": {"Image": "i", "Env": [f"{name}={value}" for name, value in env.items()], "Labels": labels},
             "NetworkSettings": {"Networks": {}},
         }
@@ -211,7 +217,7 @@ def other_log(_host: Host, machine: Machine) -> None:
 
 
 def new_container(_host: Host, machine: Machine) -> None:
-    machine.containers[1]["Created"] = access_log.iso(NOW - 60)
+    machine.containers[1]["Created"] = iso(NOW - 60)
 
 
 def rotated(_host: Host, machine: Machine) -> None:
@@ -232,8 +238,8 @@ def shell_variables(_host: Host, machine: Machine) -> None:
         pytest.param(broken_record, "the release record could not be read: found: ", id="record"),
         pytest.param(no_log, "the log of the API (container " + PROJECT + "-fastapi-1) could not be read: configured", id="API log"),
         pytest.param(other_log, "tells of a dispatch: it made none, or api_log_pattern has to say how it does", id="API log's format"),
-        pytest.param(new_container, "begins at " + access_log.iso(NOW - 60) + ", and not at ", id="API container is new"),
-        pytest.param(rotated, "begins at " + access_log.iso(NOW - 40) + ", and not at ", id="API log was rotated"),
+        pytest.param(new_container, "begins at " + iso(NOW - 60) + ", and not at ", id="API container is new"),
+        pytest.param(rotated, "begins at " + iso(NOW - 40) + ", and not at ", id="API log was rotated"),
         pytest.param(shell_variables, "they use variables of the shell that started the project: NAME_IN_SHELL", id="shell variables"),
     ],
 )
@@ -259,7 +265,7 @@ def test_unknown_log_format_is_no_api_without_dispatches(serving: Host, machine:
 
 
 def test_api_log_of_another_format_is_read_by_a_pattern(serving: Host, machine: Machine, tmp_path: Path) -> None:
-    lines = [f"{access_log.iso(NOW - 9)} sent agent=a room=r9", f"{access_log.iso(NOW - 8)} agent=a failed: quota"]
+    lines = [f"{iso(NOW - 9)} sent agent=a room=r9", f"{iso(NOW - 8)} agent=a failed: quota"]
     machine.logs[f"{PROJECT}-fastapi-id"] = "\n".join(lines)
     pattern = r"agent=(?P<agent_name>\S+) (?:room=(?P<room>\S+)|failed: (?P<error>.+))"
     found = gathered(serving, tmp_path, api_log_pattern=pattern)["api"]
@@ -342,13 +348,13 @@ def test_api_is_the_one_of_the_name_where_several_may_be(hand_made: Host, machin
 )
 def test_time_looked_at_begins_with_the_release(record: dict[str, str] | None, since: float | None, seconds_back: float) -> None:
     if record and record["served_at"] == "NOW":
-        record = {"served_at": access_log.iso(time.time() - 60)}
+        record = {"served_at": iso(time.time() - 60)}
     found = evidence.window(record, time.time() - since if since else None, 3600)
     assert found.until - found.since == pytest.approx(seconds_back, abs=2)
 
 
 def test_newest_dispatches_are_kept_and_all_are_counted() -> None:
-    log = evidence.Dispatches(NOW - 600)
+    log = api_log.Dispatches(NOW - 600)
     for number in range(300):
         log.take(created(-60, room=f"r{number}"))
     found = log.result()
@@ -378,7 +384,7 @@ def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
         "State": {"Running": True},
         "Config": {"Env": ["LIVEKIT_API_SECRET=sk-proj-4711abcd"], "Labels": {}},
     }
-    found = evidence.api(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, evidence.Notes())
+    found = api_log.api_evidence(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, notes.Notes())
     assert found["last_failure"] == "refused: ***"
 
 
@@ -391,14 +397,14 @@ def test_project_of_a_user_is_read_as_that_user(tmp_path: Path) -> None:
         asked.append(argv)
         return 0, '{"services": {}}', ""
 
-    evidence.written(run, str(tmp_path), ["compose.yml"])
+    evidence.written_variables(run, str(tmp_path), ["compose.yml"])
     assert (asked[0][0], "--reuid=54321" in asked[0], "docker" in asked[0]) == ("setpriv", True, True)
 
 
 def test_project_that_everybody_can_write_is_not_read(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(docker.EngineError, match="written by everybody"):
-        evidence.written(lambda _argv: (0, "{}", ""), str(tmp_path), ["compose.yml"])
+        evidence.written_variables(lambda _argv: (0, "{}", ""), str(tmp_path), ["compose.yml"])
 
 
 def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host, machine: Machine, tmp_path: Path) -> None:
@@ -410,7 +416,7 @@ def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host
 
 
 def test_log_of_the_api_is_held_in_bounded_memory() -> None:
-    log = evidence.Dispatches(NOW - 600)
+    log = api_log.Dispatches(NOW - 600)
     for number in range(3000):
         log.take(created(-60, name=f"name-{number}"))
-    assert (len(log.names), len(log.created)) == (evidence.NAMES_KEPT, evidence.DISPATCHES_KEPT)
+    assert (len(log.names), len(log.created)) == (api_log.NAMES_KEPT, api_log.DISPATCHES_KEPT)

@@ -43,67 +43,69 @@ def closed(worker_id: str, seconds: float, name: str = "name-a") -> str:
     return line("closing worker", worker_id, seconds, name, deployment="blue")
 
 
-def ids(found: dict[str, Any], left: bool = False) -> list[str]:
+def ids(found: Any, left: bool = False) -> list[str]:
     return [entry["worker_id"] for entry in found["workers"] if bool(entry["closed"]) is left]
 
 
 def test_registered_and_not_closed_after_is_registered() -> None:
-    found = server_log.read([START, registered("AW_1", 50), registered("AW_2", 40), closed("AW_1", 10)], NOW)
+    found = server_log.read_registrations([START, registered("AW_1", 50), registered("AW_2", 40), closed("AW_1", 10)], NOW)
     assert (ids(found), ids(found, left=True)) == (["AW_2"], ["AW_1"])
 
 
 def test_console_format_says_the_same() -> None:
-    found = server_log.read([CONSOLE_START, CONSOLE_REGISTERED, CONSOLE_REGISTERED.replace("AW_1", "AW_2"), CONSOLE_CLOSED], NOW)
+    found = server_log.read_registrations(
+        [CONSOLE_START, CONSOLE_REGISTERED, CONSOLE_REGISTERED.replace("AW_1", "AW_2"), CONSOLE_CLOSED], NOW
+    )
     assert (found["complete"], ids(found), ids(found, left=True)) == (True, ["AW_2"], ["AW_1"])
     assert found["workers"][0]["registered"] == "2026-11-22T23:00:46.080Z"
 
 
 @pytest.mark.parametrize("text", [START, CONSOLE_START, f"Nov 22 23:00:41 host livekit-server[1]: {START}", f"node-1 | {CONSOLE_START}"])
 def test_start_of_the_server_makes_the_log_complete(text: str) -> None:
-    assert server_log.read([text], NOW)["complete"]
+    assert server_log.read_registrations([text], NOW)["complete"]
 
 
 def test_log_without_the_start_is_not_complete_and_says_why() -> None:
-    found = server_log.read([registered("AW_1", 50)], NOW)
+    found = server_log.read_registrations([registered("AW_1", 50)], NOW)
     assert (found["complete"], ids(found)) == (False, ["AW_1"])
     assert "starting LiveKit server" in found["reason"]
 
 
 def test_empty_log_is_not_complete() -> None:
-    assert server_log.read([], NOW)["reason"].startswith("found an empty log")
+    assert server_log.read_registrations([], NOW)["reason"].startswith("found an empty log")
 
 
 def test_workers_of_before_a_restart_are_gone() -> None:
-    assert server_log.read([START, registered("AW_1", 50), START], NOW)["workers"] == []
+    assert server_log.read_registrations([START, registered("AW_1", 50), START], NOW)["workers"] == []
 
 
 def test_lines_that_the_journal_dropped_make_it_incomplete() -> None:
-    found = server_log.read([START, "Suppressed 2982 messages from livekit-server.service"], NOW)
+    found = server_log.read_registrations([START, "Suppressed 2982 messages from livekit-server.service"], NOW)
     assert (found["complete"], "dropped" in found["reason"]) == (False, True)
 
 
 def test_lines_dropped_before_the_start_do_not_matter() -> None:
-    assert server_log.read(["Suppressed 7 messages from livekit-server.service", START], NOW)["complete"]
+    assert server_log.read_registrations(["Suppressed 7 messages from livekit-server.service", START], NOW)["complete"]
 
 
 def test_two_lines_about_one_end_are_one_entry() -> None:
     last = line("last worker deregistered", "AW_1", 10)
-    found = server_log.read([START, registered("AW_1", 50), last, closed("AW_1", 10)], NOW)
+    found = server_log.read_registrations([START, registered("AW_1", 50), last, closed("AW_1", 10)], NOW)
     assert [(entry["worker_id"], entry["deployment"]) for entry in found["workers"]] == [("AW_1", "blue")]
 
 
 def test_end_of_a_worker_whose_registration_is_not_in_the_log_is_kept() -> None:
-    (entry,) = server_log.read([closed("AW_1", 10)], NOW)["workers"]
+    (entry,) = server_log.read_registrations([closed("AW_1", 10)], NOW)["workers"]
     assert (entry["registered"], entry["closed"] is not None) == (None, True)
 
 
 def test_worker_that_left_long_ago_is_forgotten() -> None:
-    assert server_log.read([START, registered("AW_1", 900), closed("AW_1", 800)], NOW)["workers"] == []
+    assert server_log.read_registrations([START, registered("AW_1", 900), closed("AW_1", 800)], NOW)["workers"] == []
 
 
 def test_name_that_is_left_out_is_the_empty_one() -> None:
     text = json.dumps({"ts": NOW - 5, "msg": "worker registered", "workerID": "AW_1"})
-    (entry,) = server_log.read([START, text], NOW)["workers"]
+    (entry,) = server_log.read_registrations([START, text], NOW)["workers"]
     assert (entry["agent_name"], entry["job_type"]) == ("", "")
 
 
@@ -123,7 +125,7 @@ def test_name_that_is_left_out_is_the_empty_one() -> None:
     ],
 )
 def test_any_other_line_is_passed_over(text: str) -> None:
-    assert server_log.read([START, text], NOW)["workers"] == []
+    assert server_log.read_registrations([START, text], NOW)["workers"] == []
 
 
 def storm(count: int) -> Iterator[str]:
@@ -134,7 +136,7 @@ def storm(count: int) -> Iterator[str]:
 
 
 def test_storm_of_reconnects_keeps_the_latest_only() -> None:
-    found = server_log.read(storm(3000), NOW)
+    found = server_log.read_registrations(storm(3000), NOW)
     assert (len(found["workers"]), found["workers"][-1]["worker_id"], found["lines"]) == (50, "AW_2999", 6001)
 
 
@@ -143,7 +145,7 @@ def test_storm_of_reconnects_keeps_the_latest_only() -> None:
 
 def log(*lines: str, host: str = "server-1", start: bool = True, age: float = 3600.0) -> Any:
     first = [json.dumps({"ts": NOW - age, "msg": "starting LiveKit server"})] if start else []
-    return {"host": host, **server_log.read([*first, *lines], NOW)}
+    return {"host": host, **server_log.read_registrations([*first, *lines], NOW)}
 
 
 def test_no_log_is_no_evidence() -> None:
@@ -213,10 +215,10 @@ def test_it_is_waited_only_for_a_stranger_that_may_come_back(lines: list[str], e
 @pytest.mark.parametrize("depth", [1000, 10_000])
 def test_line_of_deep_json_ends_no_reading(depth: int) -> None:
     deep = '{"msg":"worker registered","workerID":' + "[" * depth + "]" * depth + "}"
-    assert server_log.read([START, deep], NOW)["complete"]
+    assert server_log.read_registrations([START, deep], NOW)["complete"]
 
 
 @pytest.mark.parametrize("moment", ["1e999", "-1e308", '"0001-01-01T00:00:00+14:00"', "NaN", "[]"])
 def test_line_with_a_time_that_is_none_ends_no_reading(moment: str) -> None:
     line = '{"msg":"worker registered","workerID":"AW_1","agentName":"a","ts":' + moment + "}"
-    assert [entry["worker_id"] for entry in server_log.read([START, line], NOW)["workers"]] == ["AW_1"]
+    assert [entry["worker_id"] for entry in server_log.read_registrations([START, line], NOW)["workers"]] == ["AW_1"]

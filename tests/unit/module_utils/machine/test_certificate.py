@@ -10,10 +10,10 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine.certificate import (
     Certificate,
     CertificateError,
+    certificate_notes,
     is_covered,
-    notes,
-    parsed,
-    read,
+    parsed_certificate,
+    read_certificate,
     refuse_dates,
 )
 from ansible.module_utils.livekit_deploy.machine.command import Runner
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("separator", ["", " "])
 def test_what_openssl_prints_is_understood(separator: str) -> None:
-    found = parsed(PRINTED.format(separator=separator))
+    found = parsed_certificate(PRINTED.format(separator=separator))
     assert (found.begins, found.ends) == (1767225600.0, 1775044800.0)
     assert found.names == ("a.test", "*.b.test", "10.0.0.1")
     assert found.public_key.startswith("-----BEGIN PUBLIC KEY-----")
@@ -58,12 +58,12 @@ def test_what_openssl_prints_is_understood(separator: str) -> None:
 @pytest.mark.parametrize("text", ["", "notBefore=Jan  1 00:00:00 2026 GMT\n", PRINTED.replace("Apr", "Apl")])
 def test_what_openssl_does_not_print_is_no_certificate(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        parsed(text)
+        parsed_certificate(text)
 
 
 def test_a_pair_is_read(made: Path) -> None:
-    assert read(Runner(), f"{made}/a.pem", f"{made}/a.key").names == ("a.test", "10.0.0.1")
-    assert read(Runner(), f"{made}/b.pem", f"{made}/b.key").names == ()
+    assert read_certificate(Runner(), f"{made}/a.pem", f"{made}/a.key").names == ("a.test", "10.0.0.1")
+    assert read_certificate(Runner(), f"{made}/b.pem", f"{made}/b.key").names == ()
 
 
 PAIRS = [
@@ -80,7 +80,7 @@ PAIRS = [
 @pytest.mark.parametrize(("certificate", "key", "words"), PAIRS)
 def test_a_pair_that_nginx_could_not_use_is_refused(made: Path, certificate: str, key: str, words: str) -> None:
     with pytest.raises(CertificateError) as refused:
-        read(Runner(), f"{made}/{certificate}", f"{made}/{key}")
+        read_certificate(Runner(), f"{made}/{certificate}", f"{made}/{key}")
     assert words.format(made=made) in str(refused.value)
     assert str(refused.value).startswith("found: ")
     assert "expected" in str(refused.value)
@@ -89,12 +89,12 @@ def test_a_pair_that_nginx_could_not_use_is_refused(made: Path, certificate: str
 @pytest.mark.parametrize(("certificate", "key"), [("/a.pem", ""), ("", "/a.key"), ("a.pem", "/a.key"), ("/a.pem", "~/a.key")])
 def test_both_paths_are_absolute(certificate: str, key: str) -> None:
     with pytest.raises(CertificateError, match="expected two absolute paths on the host, or neither"):
-        read(Runner(), certificate, key)
+        read_certificate(Runner(), certificate, key)
 
 
 def test_no_key_is_in_a_refusal(made: Path) -> None:
     with pytest.raises(CertificateError) as refused:
-        read(Runner(), f"{made}/a.key", f"{made}/a.key")
+        read_certificate(Runner(), f"{made}/a.key", f"{made}/a.key")
     assert (made / "a.key").read_text().splitlines()[1] not in str(refused.value)
 
 
@@ -112,13 +112,13 @@ def test_a_certificate_of_another_time_is_refused(found: Certificate, words: str
 
 
 def test_a_certificate_that_ends_within_14_days_is_noted() -> None:
-    assert notes(valid(ends=NOW + 14 * DAY), "/a.pem", ["a.test"], NOW) == []
-    (note,) = notes(valid(ends=NOW + 14 * DAY - 1), "/a.pem", ["a.test"], NOW)
+    assert certificate_notes(valid(ends=NOW + 14 * DAY), "/a.pem", ["a.test"], NOW) == []
+    (note,) = certificate_notes(valid(ends=NOW + 14 * DAY - 1), "/a.pem", ["a.test"], NOW)
     assert note == "the certificate /a.pem ends on 2026-01-16 03:09 UTC: renew it"
 
 
 def test_a_name_that_the_certificate_does_not_have_is_noted() -> None:
-    (note,) = notes(valid(names=("b.test", "c.test")), "/a.pem", ["a.test", "b.test"], NOW)
+    (note,) = certificate_notes(valid(names=("b.test", "c.test")), "/a.pem", ["a.test", "b.test"], NOW)
     assert "is for b.test, c.test and not for a.test" in note
 
 

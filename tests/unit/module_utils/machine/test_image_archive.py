@@ -23,7 +23,7 @@ def id_of(content: bytes) -> str:
 
 def trouble(path: Path, image: str = "worker:1") -> str:
     with pytest.raises(image_archive.ArchiveError) as raised:
-        image_archive.read(path, image)
+        image_archive.read_archive(path, image)
     return str(raised.value)
 
 
@@ -32,34 +32,34 @@ def trouble(path: Path, image: str = "worker:1") -> str:
 @pytest.mark.parametrize("prefix", ["", "./"])
 def test_an_image_is_known_by_the_hash_of_its_configuration(tmp_path: Path, index: bool, compression: str, prefix: str) -> None:
     path = save(tmp_path / "a", BOTH, index=index, compression=compression, prefix=prefix)
-    assert image_archive.read(path, "worker:2")["id"] == id_of(TWO)
+    assert image_archive.read_archive(path, "worker:2")["id"] == id_of(TWO)
 
 
 def test_the_only_image_of_an_archive_is_meant_whatever_it_is_called(tmp_path: Path) -> None:
-    assert image_archive.read(save(tmp_path / "a", {"other:3": ONE}), "worker:1")["id"] == id_of(ONE)
+    assert image_archive.read_archive(save(tmp_path / "a", {"other:3": ONE}), "worker:1")["id"] == id_of(ONE)
 
 
 @pytest.mark.parametrize("image", ["worker:2", "docker.io/worker:2", "docker.io/library/worker:2"])
 def test_an_image_is_found_by_each_way_to_write_its_name(tmp_path: Path, image: str) -> None:
-    assert image_archive.read(save(tmp_path / "a", BOTH), image)["id"] == id_of(TWO)
+    assert image_archive.read_archive(save(tmp_path / "a", BOTH), image)["id"] == id_of(TWO)
 
 
 def test_a_name_without_a_tag_is_the_latest(tmp_path: Path) -> None:
-    assert image_archive.read(save(tmp_path / "a", {"worker:1": ONE, "worker:latest": TWO}), "worker")["id"] == id_of(TWO)
+    assert image_archive.read_archive(save(tmp_path / "a", {"worker:1": ONE, "worker:latest": TWO}), "worker")["id"] == id_of(TWO)
 
 
 def test_an_older_archive_gives_one_id(tmp_path: Path) -> None:
-    assert image_archive.read(save(tmp_path / "a", BOTH), "worker:1")["ids"] == [id_of(ONE)]
+    assert image_archive.read_archive(save(tmp_path / "a", BOTH), "worker:1")["ids"] == [id_of(ONE)]
 
 
 def test_an_archive_with_an_index_gives_the_id_of_the_containerd_image_store_too(tmp_path: Path) -> None:
-    found = image_archive.read(save(tmp_path / "a", BOTH, index=True), "worker:1")
+    found = image_archive.read_archive(save(tmp_path / "a", BOTH, index=True), "worker:1")
     assert found["ids"] == [id_of(ONE), *found["tops"]]
     assert len(found["tops"]) == 1
 
 
 def test_the_platform_is_told(tmp_path: Path) -> None:
-    found = image_archive.read(save(tmp_path / "a", {"worker:1": config("one", "arm64")}), "worker:1")
+    found = image_archive.read_archive(save(tmp_path / "a", {"worker:1": config("one", "arm64")}), "worker:1")
     assert found["platform"] == "linux/arm64"
 
 
@@ -99,17 +99,17 @@ def test_an_archive_without_the_image_names_those_it_has(tmp_path: Path) -> None
 @pytest.mark.parametrize("index", [False, True])
 def test_what_is_loaded_has_one_image_and_no_tag_of_the_archive(tmp_path: Path, index: bool) -> None:
     path = save(tmp_path / "a", BOTH, index=index, compression="gz")
-    image_archive.only(path, tmp_path / "b", image_archive.read(path, "worker:2"), "livekit-agent-deploy/app:2")
+    image_archive.only(path, tmp_path / "b", image_archive.read_archive(path, "worker:2"), "livekit-agent-deploy/app:2")
     (manifest,) = contents(tmp_path / "b")["manifest.json"]
     assert manifest["RepoTags"] == ["livekit-agent-deploy/app:2"]
     assert digest(TWO) in manifest["Config"]
     assert "worker" not in str(contents(tmp_path / "b"))
-    assert image_archive.read(tmp_path / "b", "any:1")["id"] == id_of(TWO)
+    assert image_archive.read_archive(tmp_path / "b", "any:1")["id"] == id_of(TWO)
 
 
 def test_what_is_loaded_is_for_its_owner_only(tmp_path: Path) -> None:
     path = save(tmp_path / "a", BOTH)
-    image_archive.only(path, tmp_path / "b", image_archive.read(path, "worker:2"), "livekit-agent-deploy/app:2")
+    image_archive.only(path, tmp_path / "b", image_archive.read_archive(path, "worker:2"), "livekit-agent-deploy/app:2")
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o600
 
 

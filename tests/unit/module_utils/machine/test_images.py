@@ -177,7 +177,7 @@ ID = f"sha256:{digest(CONTENT)}"
 
 @pytest.fixture
 def known(tmp_path: Path) -> dict[str, Any]:
-    return {NAME: image_archive.read(save(tmp_path / "worker.tar", {"worker:1": CONTENT}), "worker:1")}
+    return {NAME: image_archive.read_archive(save(tmp_path / "worker.tar", {"worker:1": CONTENT}), "worker:1")}
 
 
 def sent(on_host: Images, known: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.machine import command, docker, logs
 from ansible.module_utils.livekit_deploy.machine.logs import Log, Reach
 from ansible.module_utils.livekit_deploy.worker import readings, worker_log
@@ -20,7 +21,7 @@ NOW, CREATED = 1_800_000_000.0, 1_799_990_000.0
 
 
 def stamped(seconds: float, text: str = "words") -> str:
-    return f"{logs.iso(CREATED + seconds).replace('+00:00', 'Z')} {text}"
+    return f"{times.iso(CREATED + seconds).replace('+00:00', 'Z')} {text}"
 
 
 class Kept:
@@ -106,9 +107,9 @@ def test_registration_before_the_part_that_was_read_is_not_guessed() -> None:
     def answer(argv: Sequence[str]) -> tuple[int, str, str]:
         return 0, "\n".join(stamped(1000 + number) for number in range(3)), str(argv)[:0]
 
-    container = {"Id": "c", "Name": "/c", "Created": logs.iso(CREATED), "Config": {"Image": "i"}}
-    state = {"Running": False, "ExitCode": 0, "StartedAt": logs.iso(CREATED)}
-    found = readings.reading({**container, "State": state}, readings.log_of(Told(answer), container), readings.Selection())
+    container = {"Id": "c", "Name": "/c", "Created": times.iso(CREATED), "Config": {"Image": "i"}}
+    state = {"Running": False, "ExitCode": 0, "StartedAt": times.iso(CREATED)}
+    found = readings.reading({**container, "State": state}, readings.container_log(Told(answer), container), readings.Selection())
     assert (found["worker_id"], found["reach"]["begins"], found["reach"]["why"]) == (
         None,
         CREATED + 1000,
@@ -170,6 +171,7 @@ SCRIPT = r"""
 import re, sys
 import ansible.module_utils
 ansible.module_utils.__path__.append(sys.argv[1])
+from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.machine import command
 from ansible.module_utils.livekit_deploy.worker import worker_log
 line = '{"message": "' + "words " * 60 + '", "level": "INFO"}\n'

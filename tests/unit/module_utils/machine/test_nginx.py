@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.livekit_deploy.machine.nginx import broken, includes, port_problems, refused, short
+from ansible.module_utils.livekit_deploy.machine.nginx import broken, includes, port_problems, refused, short_refusal
 
 NO_CERTIFICATE = (
     '2026/11/25 18:56:06 [emerg] 12#12: cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: error:80000002:system '
@@ -24,15 +24,15 @@ UPSTREAM = "/etc/nginx/livekit-agent-deploy/a.upstream.conf"
     ],
 )
 def test_nginx_is_quoted_in_one_line(said: str, expected: str) -> None:
-    assert short(said).startswith(expected)
-    assert "\n" not in short(said)
-    assert "test failed" not in short(said)
+    assert short_refusal(said).startswith(expected)
+    assert "\n" not in short_refusal(said)
+    assert "test failed" not in short_refusal(said)
 
 
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [
-        (short(NO_CERTIFICATE), "Put the certificate and its key at the paths"),
+        (short_refusal(NO_CERTIFICATE), "Put the certificate and its key at the paths"),
         ('duplicate upstream "a" in /a:1', "remove its include, or set api_proxy_manage: false"),
         ("nginx.service is not active, cannot reload", "systemctl start nginx"),
         ("unknown directive", "see that `nginx -t` passes"),

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.machine import logs, processes
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.machine import cgroups, command_lines, logs, process_log, processes, supervisors
+from ansible.module_utils.livekit_deploy.machine.systemd import enabled
+from ansible.module_utils.livekit_deploy.worker import readings, search
 
 from tests.unit.module_utils.standin import Told
 
@@ -124,7 +125,7 @@ def test_worker_that_reads_its_environment_from_a_file_is_found_by_its_helper(pr
     proc.add(52, 50, FORKSERVER, env=NAMED)
     table = proc.table()
     (found,) = processes.candidates(table)
-    assert (found.pid, processes.environment_of(table, found)["LIVEKIT_AGENT_NAME"]) == (50, "a")
+    assert (found.pid, processes.worker_environment(table, found)["LIVEKIT_AGENT_NAME"]) == (50, "a")
 
 
 @pytest.mark.parametrize("wrapper", [("uv", "run", "agent.py", "start"), ("sh", "-c", "python3 agent.py start")])
@@ -196,7 +197,7 @@ def test_process_that_ends_while_it_is_read_is_left_out(proc: Proc) -> None:
 
 def supervisor(proc: Proc, pid: int = 50, **properties: str) -> tuple[str, str]:
     table = proc.table()
-    found = processes.supervisor(systemd(**properties), table, table.processes[pid])
+    found = supervisors.process_supervisor(systemd(**properties), table, table.processes[pid])
     return found["kind"], found["name"]
 
 
@@ -234,7 +235,7 @@ def test_main_process_of_a_unit_is_supervised_by_systemd(proc: Proc) -> None:
 
 @pytest.mark.parametrize(("state", "starts"), [("enabled", True), ("disabled", False), ("transient", False), ("static", None), ("", None)])
 def test_unit_file_says_whether_it_starts_at_boot(state: str, starts: bool | None) -> None:
-    assert processes.enabled(state) is starts
+    assert enabled(state) is starts
 
 
 def test_forwarding_wrapper_of_a_unit_counts_as_the_worker(proc: Proc) -> None:
@@ -267,16 +268,16 @@ def test_container_of_another_engine_is_another_supervisor(proc: Proc, cgroup: s
 @pytest.mark.parametrize(
     ("cgroup", "unit"),
     [
-        (AGENT, processes.Unit("agent.service")),
-        ("/system.slice/system-agent.slice/agent@1.service/sub", processes.Unit("agent@1.service")),
-        ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", processes.Unit("agent.service", 1000)),
+        (AGENT, cgroups.Unit("agent.service")),
+        ("/system.slice/system-agent.slice/agent@1.service/sub", cgroups.Unit("agent@1.service")),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", cgroups.Unit("agent.service", 1000)),
         ("/user.slice/user-1000.slice/user@1000.service/init.scope", None),
         ("/user.slice/user-1000.slice/session-3.scope", None),
         ("/", None),
     ],
 )
-def test_unit_is_read_from_the_control_group(cgroup: str, unit: processes.Unit | None) -> None:
-    assert processes.unit_of(cgroup) == unit
+def test_unit_is_read_from_the_control_group(cgroup: str, unit: cgroups.Unit | None) -> None:
+    assert cgroups.cgroup_unit(cgroup) == unit
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_unit_is_read_from_the_control_group(cgroup: str, unit: processes.Unit |
 def test_docker_client_in_a_unit_would_start_its_container_again(proc: Proc, argv: Sequence[str], name: str, expected: bool) -> None:
     proc.add(50, 1, argv, cgroup="/system.slice/run.service")
     container = {"Name": name, "Config": {"Labels": {"com.docker.compose.project.working_dir": "/srv/agent"}}}
-    assert bool(processes.client_unit(proc.table(), proc.root, container)) is expected
+    assert bool(supervisors.client_unit(proc.table(), proc.root, container)) is expected
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_shell_before_the_worker_swallows_the_signal(proc: Proc, first: Sequence
     proc.add(50, 1, first)
     if child:
         proc.add(51, 50, child)
-    assert processes.swallows_signal(proc.table(), 50) == expected
+    assert supervisors.swallows_signal(proc.table(), 50) == expected
 
 
 # --- how to start them again -----------------------------------------------------------------------------------------
@@ -317,15 +318,15 @@ def test_shell_before_the_worker_swallows_the_signal(proc: Proc, first: Sequence
 @pytest.mark.parametrize(
     ("supervised", "command"),
     [
-        (processes.supervised("systemd", "agent.service"), "systemctl start agent.service"),
-        (processes.supervised("systemd", "agent.service", user=1000), "systemctl --user start agent.service  # as user 1000"),
-        (processes.supervised("none", "bash"), "cd /srv/agent && python3 agent.py start"),
-        (processes.supervised("other", "supervisord"), ""),
+        (supervisors.supervised("systemd", "agent.service"), "systemctl start agent.service"),
+        (supervisors.supervised("systemd", "agent.service", user=1000), "systemctl --user start agent.service  # as user 1000"),
+        (supervisors.supervised("none", "bash"), "cd /srv/agent && python3 agent.py start"),
+        (supervisors.supervised("other", "supervisord"), ""),
     ],
 )
-def test_command_starts_the_worker_the_way_it_was_started(proc: Proc, supervised: dict[str, Any], command: str) -> None:
+def test_command_starts_the_worker_the_way_it_was_started(proc: Proc, supervised: supervisors.Supervisor, command: str) -> None:
     proc.add(50, 1, PYTHON)
-    assert processes.start_command(supervised, proc.table().processes[50], "/srv/agent") == command
+    assert supervisors.process_start_command(supervised, proc.table().processes[50], "/srv/agent") == command
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_command_starts_the_worker_the_way_it_was_started(proc: Proc, supervised
     ],
 )
 def test_command_never_shows_a_secret(argv: Sequence[str]) -> None:
-    assert "do-not-tell" not in processes.shown(["python3", "agent.py", "start", *argv])
+    assert "do-not-tell" not in command_lines.shown_argv(["python3", "agent.py", "start", *argv])
 
 
 def test_environment_is_in_no_text_of_a_process(proc: Proc) -> None:
@@ -353,7 +354,7 @@ def test_environment_is_in_no_text_of_a_process(proc: Proc) -> None:
 
 def log_of(proc: Proc, output: str, cgroup: str = SSH, **properties: str) -> logs.Log:
     proc.add(50, 1, PYTHON, cgroup=cgroup, output=output)
-    return processes.log_of(systemd(**properties), proc.root, proc.table().processes[50])
+    return process_log.process_log(systemd(**properties), proc.root, proc.table().processes[50])
 
 
 def test_log_is_the_file_the_process_writes_to(proc: Proc) -> None:
@@ -430,10 +431,10 @@ def no_docker(argv: Sequence[str]) -> tuple[int, str, str]:
     return (127, "", "docker: No such file or directory") if argv[0] == "docker" else (0, "", "")
 
 
-def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[dict[str, Any]]:
+def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[Any]:
     (proc.root / "log").write_text(log + "\n")
     proc.add(50, 1, argv, env=NAMED, output=str(proc.root / "log"))
-    found = readings.everywhere(Told(no_docker), proc.root)
+    found = search.everywhere(Told(no_docker), proc.root)
     assert found["unread"] == []
     return list(found["workers"])
 
@@ -477,27 +478,27 @@ def test_nothing_of_the_environment_but_names_and_url_is_told(proc: Proc) -> Non
     ],
 )
 def test_command_line_is_told_without_what_may_be_a_secret(argv: Sequence[str], shown: str) -> None:
-    assert processes.shown(argv) == shown
+    assert command_lines.shown_argv(argv) == shown
 
 
 def test_command_that_is_not_told_whole_says_so(proc: Proc) -> None:
     proc.add(50, 1, (*PYTHON, "--dsn", "postgres://u:do-not-tell@h"))
-    said = processes.start_command(processes.supervised("none", "bash"), proc.table().processes[50], "/srv/my agent")
+    said = supervisors.process_start_command(supervisors.supervised("none", "bash"), proc.table().processes[50], "/srv/my agent")
     assert said == "cd '/srv/my agent' && python3 agent.py start  # and its options, which are not told: they may hold secrets"
 
 
 @pytest.mark.parametrize(
     ("cgroup", "unit"),
     [
-        ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", processes.Unit("agent.service", 1000)),
-        ("/user.slice/user-1000.slice/user@1000.service/user@0.service/agent.service", processes.Unit("agent.service", 1000)),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", cgroups.Unit("agent.service", 1000)),
+        ("/user.slice/user-1000.slice/user@1000.service/user@0.service/agent.service", cgroups.Unit("agent.service", 1000)),
         ("/user.slice/user-1000.slice/user@1000.service/a b;reboot.service", None),
-        ("/system.slice/theirs.service/user@0.service/agent.service", processes.Unit("agent.service")),
-        ("/system.slice/agent.service", processes.Unit("agent.service")),
+        ("/system.slice/theirs.service/user@0.service/agent.service", cgroups.Unit("agent.service")),
+        ("/system.slice/agent.service", cgroups.Unit("agent.service")),
     ],
 )
-def test_unit_is_the_one_whose_manager_runs_the_process(cgroup: str, unit: processes.Unit | None) -> None:
-    assert processes.unit_of(cgroup) == unit
+def test_unit_is_the_one_whose_manager_runs_the_process(cgroup: str, unit: cgroups.Unit | None) -> None:
+    assert cgroups.cgroup_unit(cgroup) == unit
 
 
 def test_bytes_in_a_control_groups_name_hide_no_other_process(proc: Proc) -> None:
@@ -510,7 +511,7 @@ def test_bytes_in_a_control_groups_name_hide_no_other_process(proc: Proc) -> Non
 def test_manager_of_a_user_may_answer_anything(proc: Proc) -> None:
     proc.add(50, 1, PYTHON, env=NAMED, cgroup="/user.slice/user-1000.slice/user@1000.service/agent.service")
     table = proc.table()
-    found = processes.supervisor(systemd(MainPID="many", ActiveState="\x1b[2J"), table, table.processes[50])
+    found = supervisors.process_supervisor(systemd(MainPID="many", ActiveState="\x1b[2J"), table, table.processes[50])
     assert found["kind"] == "none"
 
 
@@ -525,7 +526,7 @@ def test_user_whose_manager_does_not_answer_is_asked_once(proc: Proc) -> None:
         proc.add(pid, 1, PYTHON, env=NAMED, cgroup="/user.slice/user-1000.slice/user@1000.service/agent.service")
     table = proc.table()
     for pid in range(50, 60):
-        processes.supervisor(run, table, table.processes[pid])
+        supervisors.process_supervisor(run, table, table.processes[pid])
     assert len(asked) == 1
 
 
@@ -570,4 +571,4 @@ def test_processes_that_the_kernel_killed_are_counted(tmp_path: Path, groups: st
     file = tmp_path / "groups" / where
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    assert processes.oom_kills(tmp_path / "proc", 50, tmp_path / "groups") == expected
+    assert cgroups.oom_kills(tmp_path / "proc", 50, tmp_path / "groups") == expected

@@ -32,7 +32,7 @@ HUB = {"address": "docker.io", "username": "me", "password": "word"}
     ],
 )
 def test_registry_of_an_image_is_read_as_docker_reads_it(image: str, address: str) -> None:
-    assert registry.address_of(image) == address
+    assert registry.registry_address(image) == address
 
 
 class Docker:
@@ -200,7 +200,7 @@ MESSAGES = [
 
 @pytest.mark.parametrize(("message", "found", "remedy"), MESSAGES)
 def test_message_of_docker_is_told_with_what_to_do(message: str, found: str, remedy: str) -> None:
-    told = registry.trouble(IMAGE, DAEMON + message.replace("ADDRESS", ADDRESS).replace("IMAGE", IMAGE), platform="linux/arm64")
+    told = registry.pull_trouble(IMAGE, DAEMON + message.replace("ADDRESS", ADDRESS).replace("IMAGE", IMAGE), platform="linux/arm64")
     assert told.startswith("found: ")
     assert found.replace("IMAGE", IMAGE) in told
     assert ", expected: " in told
@@ -209,15 +209,15 @@ def test_message_of_docker_is_told_with_what_to_do(message: str, found: str, rem
 
 
 def test_refused_login_names_user_and_registry_and_where_to_correct_it() -> None:
-    told = registry.trouble(IMAGE, f"{DAEMON}unauthorized: authentication required", "lab")
+    told = registry.pull_trouble(IMAGE, f"{DAEMON}unauthorized: authentication required", "lab")
     assert told.startswith(f"found: the registry {ADDRESS} refuses lab for {IMAGE} (unauthorized")
     assert f"Correct username and password of {ADDRESS} in agent_release_registries" in told
 
 
 def test_name_of_an_image_is_no_evidence() -> None:
     image = f"{ADDRESS}/denied/worker:1"
-    assert f"found: no image {image}" in registry.trouble(image, f"manifest for {image} not found: manifest unknown")
+    assert f"found: no image {image}" in registry.pull_trouble(image, f"manifest for {image} not found: manifest unknown")
 
 
 def test_message_with_braces_is_told_as_it_is() -> None:
-    assert '{"errors":[]}' in registry.trouble(IMAGE, 'unauthorized: {"errors":[]}')
+    assert '{"errors":[]}' in registry.pull_trouble(IMAGE, 'unauthorized: {"errors":[]}')

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.livekit_deploy.machine.sockets import EVERY, LOOPBACK, Listener, clashes, covers, parsed, taken_by
+from ansible.module_utils.livekit_deploy.machine.sockets import (
+    EVERY,
+    LOOPBACK,
+    Listener,
+    clashes,
+    covers,
+    listeners,
+    table_sockets,
+    taken_by,
+)
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 # 127.0.0.1:18102, 10.0.0.5:80 and one that is connected; as a machine with the low byte first writes them.
@@ -57,8 +66,8 @@ def proc(tmp_path: Path) -> Proc:
 
 
 def test_listening_sockets_are_read_from_both_tables() -> None:
-    assert list(parsed(HEADER + TCP)) == [Listener("127.0.0.1", 18102, "101"), Listener("10.0.0.5", 80, "102")]
-    assert list(parsed(HEADER + TCP6)) == [Listener("::", 443, "104"), Listener("127.0.0.1", 82, "106")]
+    assert list(listeners(table_sockets(HEADER + TCP))) == [Listener("127.0.0.1", 18102, "101"), Listener("10.0.0.5", 80, "102")]
+    assert list(listeners(table_sockets(HEADER + TCP6))) == [Listener("::", 443, "104"), Listener("127.0.0.1", 82, "106")]
 
 
 @pytest.mark.parametrize(

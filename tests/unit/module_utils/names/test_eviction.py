@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.common.commands import Playbooks
-from ansible.module_utils.livekit_deploy.machine import processes
+from ansible.module_utils.livekit_deploy.machine import supervisors
 from ansible.module_utils.livekit_deploy.names import eviction
 from ansible.module_utils.livekit_deploy.names.eviction import Case
 from ansible.module_utils.livekit_deploy.play.run import Runs
@@ -19,7 +19,7 @@ OURS = "sidekick-20260102t030405z-0a1b2c3d"
 
 def worker(worker_id: str = "AW_F", name: str = "a", **changes: Any) -> dict[str, Any]:
     kind = changes.pop("kind", "docker")
-    supervisor = processes.supervised(kind, changes.pop("supervisor", ""), policy="always" if kind == "docker" else "")
+    supervisor = supervisors.supervised(kind, changes.pop("supervisor", ""), policy="always" if kind == "docker" else "")
     return {
         "worker_id": worker_id or None,
         "worker_ids": [worker_id] if worker_id else [],
@@ -203,7 +203,7 @@ def drained(**changes: Any) -> dict[str, Any]:
         "active_jobs": 0,
         "container": "agent-1",
         "worker_ids": ["AW_F"],
-        "supervisor": processes.supervised("docker", ""),
+        "supervisor": supervisors.supervised("docker", ""),
         "policy": {"before": "always", "after": "unless-stopped"},
         "commands": ["docker kill --signal TERM agent-1"],
         "start_command": "start it",
@@ -349,7 +349,7 @@ def test_worker_that_drains_is_told_with_its_calls_and_without_a_command() -> No
 
 
 def test_unit_that_starts_at_boot_is_told() -> None:
-    unit = drained(supervisor=processes.supervised("systemd", "agent.service"), also_at_boot=True, policy=None)
+    unit = drained(supervisor=supervisors.supervised("systemd", "agent.service"), also_at_boot=True, policy=None)
     assert "systemctl disable agent.service" in report(case(worker_id="AW_F", drained=unit, verdicts=verdict("exclusive")))[0]
 
 

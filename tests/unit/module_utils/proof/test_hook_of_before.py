@@ -83,7 +83,7 @@ def line(message: str, **extra: Any) -> str:
     ],
 )
 def test_process_is_read_from_the_worker_s_own_log(lines: list[str], process: str | None) -> None:
-    assert worker_log.read(lines)["hook_process"] == process
+    assert worker_log.log_reading(lines)["hook_process"] == process
 
 
 @pytest.mark.parametrize(("process", "blind"), [(OURS, False), (None, True)])

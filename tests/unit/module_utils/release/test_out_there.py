@@ -19,7 +19,7 @@ from ansible.module_utils.livekit_deploy.release.deployment import Deployment, G
 from ansible.module_utils.livekit_deploy.release.host import Host
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.release.removal import Removal, take_off
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.worker import own_answer
 
 from tests.unit.module_utils.standin_machine import Machine
 
@@ -48,7 +48,7 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     for name, target in LEFT["links"].items():
         (tmp_path / name).symlink_to(target)
     monkeypatch.setattr(adoption, "answers", lambda *_: True)
-    monkeypatch.setattr(readings, "own_answer", lambda *_: {})
+    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
     monkeypatch.setattr(deployment, "STOP_SECONDS", 0.1)
     monkeypatch.setattr(removal, "SETTLE_SECONDS", 0.0)
     return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf")))

@@ -15,7 +15,7 @@ from ansible.module_utils.livekit_deploy.machine.docker import EngineError
 from ansible.module_utils.livekit_deploy.release import adoption, deployment, history, host, records
 from ansible.module_utils.livekit_deploy.release.deployment import Deployment
 from ansible.module_utils.livekit_deploy.release.host import Host
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.worker import own_answer
 
 from tests.unit.module_utils.release.test_deployment import IMAGES, LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin import Told
@@ -298,7 +298,7 @@ def test_worker_without_a_record_gets_no_second_signal(
     run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch, log: str, signals: int
 ) -> None:
     monkeypatch.setattr(deployment, "STOP_SECONDS", 0.1)
-    monkeypatch.setattr(readings, "own_answer", lambda *_: {})
+    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
     name = astray(run, machine, log)
     machine.drains = False
     begin(run)

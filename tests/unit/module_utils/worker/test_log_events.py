@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.worker import log_events, readings, worker_log
+from ansible.module_utils.livekit_deploy.common import times
+from ansible.module_utils.livekit_deploy.worker import log_events, log_words, own_answer, readings, registration, worker_log
 
 PLAIN, RESET, GREEN, RED, GRAY = "\x1b[0m", "\x1b[0m", "\x1b[32m", "\x1b[31m", "\x1b[90m"
 FIELDS = '{"agent_name": "a", "id": "AW_1", "url": "ws://l"}'
@@ -46,8 +47,8 @@ def compact(event: dict[str, Any]) -> str:
     return json.dumps(event, separators=(",", ":"))
 
 
-def read(*lines: str, **options: Any) -> dict[str, Any]:
-    return worker_log.read(list(lines), **options)
+def read(*lines: str, **options: Any) -> Any:
+    return worker_log.log_reading(list(lines), **options)
 
 
 @pytest.mark.parametrize("form", REGISTRATIONS)
@@ -59,7 +60,7 @@ def test_registration_is_read_in_every_form(form: str) -> None:
 @pytest.mark.parametrize("form", REGISTRATIONS)
 def test_line_that_docker_stamped_has_that_time_or_its_own(form: str) -> None:
     found = read("2025-11-27T20:01:00.5Z " + REGISTRATIONS[form])
-    assert worker_log.epoch(found["registered_since"]) == pytest.approx(1764273660, abs=1)
+    assert times.epoch(found["registered_since"]) == pytest.approx(1764273660, abs=1)
     assert found["reach"]["begins"] == pytest.approx(1764273660.5)
 
 
@@ -74,8 +75,8 @@ WITHOUT_FIELDS = {
 
 @pytest.mark.parametrize("form", WITHOUT_FIELDS)
 def test_registration_without_an_id_is_no_missing_one(form: str) -> None:
-    found = {**read(WITHOUT_FIELDS[form]), "running": True, "restarts": 0, "exit_code": None, "answered_name": None}
-    trouble = readings.registration_trouble([found], "a")
+    found: Any = {**read(WITHOUT_FIELDS[form]), "running": True, "restarts": 0, "exit_code": None, "answered_name": None}
+    trouble = registration.registration_trouble([found], "a")
     assert trouble is not None
     assert ("mentions a registration in which its id cannot be read" in trouble.text, "has not registered" in trouble.text) == (True, False)
     assert "docs/your-application.md" in trouble.text
@@ -137,8 +138,8 @@ def test_worker_of_every_release_is_recognised(version: str) -> None:
         line("registered worker", **registered, id="AW_1", url="ws://l", region="", protocol=16),
         line("received job request", job_id="AJ_1", dispatch_id="AD_1", **{room: "r1"}, agent_name="a", resuming=False),
     ]
-    found = {**read(*log), "answered_name": "a", "env": {}}
-    assert (found["worker_id"], found["sdk_version"], found["sdk"], readings.name_of(found)) == ("AW_1", version, "python", "a")
+    found: Any = {**read(*log), "answered_name": "a", "env": {}}
+    assert (found["worker_id"], found["sdk_version"], found["sdk"], readings.worker_name(found)) == ("AW_1", version, "python", "a")
     assert [(one["job_id"], one["room"]) for one in found["requests"]] == [("AJ_1", "r1")]
 
 
@@ -168,8 +169,8 @@ def test_node_worker_whose_key_is_refused_says_so() -> None:
 
 
 def test_node_worker_with_another_name_gets_advice_for_node() -> None:
-    found = {**read(*map(json.dumps, NODE)), "running": True, "restarts": 0, "exit_code": None}
-    trouble = readings.registration_trouble([found], "b")
+    found: Any = {**read(*map(json.dumps, NODE)), "running": True, "restarts": 0, "exit_code": None}
+    trouble = registration.registration_trouble([found], "b")
     assert trouble is not None
     assert ("ServerOptions" in trouble.text, "livekit-agents 1.5.7" in trouble.text) == (True, False)
 
@@ -187,8 +188,8 @@ def test_node_worker_with_another_name_gets_advice_for_node() -> None:
     ],
 )
 def test_answer_of_a_worker_is_read_with_care(monkeypatch: pytest.MonkeyPatch, body: str, expected: dict[str, Any]) -> None:
-    monkeypatch.setattr(readings.web, "ask", lambda *_: readings.web.Answer(200, body.encode()))
-    assert readings.own_answer(("127.0.0.1", 8081)).items() >= expected.items()
+    monkeypatch.setattr(own_answer.web, "ask", lambda *_: own_answer.web.Answer(200, body.encode()))
+    assert own_answer.ask_worker(("127.0.0.1", 8081)).items() >= expected.items()
 
 
 # --- what happens to jobs that came --------------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def test_traceback_as_text_is_one_error_with_what_was_raised() -> None:
     assert (found["unknown_errors"], found["last_unknown_error"]["error"]) == (1, "ValueError: no bridge")
 
 
-@pytest.mark.parametrize("ending", worker_log.ENDINGS)
+@pytest.mark.parametrize("ending", log_words.ENDINGS)
 def test_error_at_the_end_of_a_call_is_known(ending: str) -> None:
     assert read(json.dumps({"message": f"{ending} 60", "level": "ERROR"}))["unknown_errors"] == 0
 

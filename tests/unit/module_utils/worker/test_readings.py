@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker, logs, web
 from ansible.module_utils.livekit_deploy.machine.command import Reader
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.worker import own_answer, readings, registration, search
 
 from tests.unit.module_utils.machine.test_web import saying, server
 from tests.unit.module_utils.standin import Told
@@ -36,7 +36,7 @@ def engine_with(log: str) -> Reader:
 
 def test_reading_joins_environment_and_log() -> None:
     env = ["AGENT_NAME=a", "LIVEKIT_AGENT_NAME=a", "LIVEKIT_DEPLOY_INSTANCE=host-1/id1"]
-    found = readings.readings(engine_with(REGISTERED), found=[container(env=env)])["workers"][0]
+    found: Any = readings.readings(engine_with(REGISTERED), found=[container(env=env)])["workers"][0]
     expected = {"worker_id": "AW_1", "release": "id1", "env": {"AGENT_NAME": "a", "LIVEKIT_AGENT_NAME": "a"}, "connected": True}
     assert {key: found[key] for key in expected} == expected
 
@@ -61,13 +61,13 @@ def test_worker_is_told_from_other_containers(found: dict[str, Any], log: str, e
 
 def test_entry_says_who_runs_the_container_and_how_to_start_it_again() -> None:
     made = {**container(env=["LIVEKIT_URL=ws://s", "LIVEKIT_AGENT_NAME_OVERRIDE=b"]), "HostConfig": {"RestartPolicy": {"Name": "always"}}}
-    found = readings.readings(engine_with(REGISTERED), found=[made])["workers"][0]
+    found: Any = readings.readings(engine_with(REGISTERED), found=[made])["workers"][0]
     expected = {"kind": "container", "override": "b", "configured_url": "ws://s", "start_command": "docker start app-1", "unread": ""}
     assert {key: found[key] for key in expected} == expected
     assert (found["supervisor"]["kind"], found["supervisor"]["policy"], found["supervisor"]["enabled"]) == ("docker", "always", True)
 
 
-def request(job: str, time: str | None) -> dict[str, Any]:
+def request(job: str, time: str | None) -> Any:
     return {"job_id": job, "room": f"room-{job}", "time": time}
 
 
@@ -84,7 +84,7 @@ OLD, NEW, UNDATED = request("1", "1970-01-01T00:00:10+00:00"), request("2", "197
     ],
 )
 def test_requests_are_those_asked_for(selection: readings.Selection, expected: list[dict[str, Any]]) -> None:
-    assert selection.of([OLD, NEW, UNDATED]) == expected
+    assert selection.chosen([OLD, NEW, UNDATED]) == expected
 
 
 # --- everywhere ------------------------------------------------------------------------------------------------------
@@ -107,8 +107,8 @@ class Host:
         self.tails += [argv[3]] if "--tail" in argv else []
         return (1, "", self.unreadable) if self.unreadable else (0, self.log, "")
 
-    def read(self) -> dict[str, Any]:
-        return readings.everywhere(Told(self), self.root)
+    def read(self) -> Any:
+        return search.everywhere(Told(self), self.root)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_container_of_an_orchestrator_is_not_dockers_alone(label: str) -> None:
 BEFORE = "2026-01-01T12:00:00+00:00"
 
 
-def reading(**changes: Any) -> dict[str, Any]:
+def reading(**changes: Any) -> Any:
     good: dict[str, Any] = {"running": True, "restarts": 0, "exit_code": None, "worker_id": "AW_1", "connected": True}
     return {**good, "agent_name": "a", "last_lines": [], **changes}
 
@@ -204,15 +204,15 @@ def reading(**changes: Any) -> dict[str, Any]:
         pytest.param([reading(connected=False)], "lost its connection", False, id="flapping"),
     ],
 )
-def test_trouble_names_the_cause_and_whether_waiting_can_help(workers: list[dict[str, Any]], said: str, final: bool) -> None:
-    trouble = readings.registration_trouble(workers, "a")
+def test_trouble_names_the_cause_and_whether_waiting_can_help(workers: Any, said: str, final: bool) -> None:
+    trouble = registration.registration_trouble(workers, "a")
     assert trouble is not None
     assert (said in trouble.text, trouble.final) == (True, final)
 
 
 @pytest.mark.parametrize("times", [{}, {"started_at": "2026-01-01T00:00:00.123456789Z", "registered_since": BEFORE}])
 def test_registered_worker_is_no_trouble(times: dict[str, str]) -> None:
-    assert readings.registration_trouble([reading(**times)], "a") is None
+    assert registration.registration_trouble([reading(**times)], "a") is None
 
 
 def test_known_worker_is_read_though_nothing_of_it_says_that_it_is_one() -> None:
@@ -240,7 +240,7 @@ def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
     lines = [
         f'{{"message": "failed to connect to livekit, retrying in 2s", "timestamp": "2026-01-0{day}T00:00:00+00:00"}}' for day in (1, 3)
     ]
-    found = readings.common(logs.Log(lines), {}, {}, readings.Selection(frozenset(), frozenset(), (), 1767312000.0))
+    found = readings.shared_reading(logs.Log(lines), {}, {}, readings.Selection(frozenset(), frozenset(), (), 1767312000.0))
     assert (found["failures"], found["requests_total"]) == (1, 0)
 
 
@@ -257,7 +257,7 @@ def drip(connection: socket.socket) -> None:
 def test_what_speaks_no_http_in_time_is_no_answer(talk: Callable[[socket.socket], None]) -> None:
     started = time.monotonic()
     with server(talk) as port:
-        assert readings.own_answer(("127.0.0.1", port)) == {}
+        assert own_answer.ask_worker(("127.0.0.1", port)) == {}
     assert time.monotonic() - started < 3
 
 
@@ -279,15 +279,15 @@ def test_what_speaks_no_http_in_time_is_no_answer(talk: Callable[[socket.socket]
 def test_figures_of_an_answer_are_figures_or_not_known(
     said: str, load: float | None, jobs: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readings.web, "ask", lambda *_: web.Answer(200, said.encode()))
+    monkeypatch.setattr(own_answer.web, "ask", lambda *_: web.Answer(200, said.encode()))
     made = {**container(), "NetworkSettings": {"Networks": {"n": {"IPAddress": "127.0.0.1"}}}}
     found = readings.readings(engine_with(REGISTERED), found=[made])["workers"][0]
     assert (found["load"], found["active_jobs"]) == (load, jobs)
 
 
 def test_names_of_an_answer_are_texts_or_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readings.web, "ask", lambda *_: web.Answer(200, b'{"agent_name": 1, "sdk_version": {"a": []}}'))
-    assert readings.own_answer(("127.0.0.1", 1)) == {"agent_name": None, "sdk_version": None}
+    monkeypatch.setattr(own_answer.web, "ask", lambda *_: web.Answer(200, b'{"agent_name": 1, "sdk_version": {"a": []}}'))
+    assert own_answer.ask_worker(("127.0.0.1", 1)) == {"agent_name": None, "sdk_version": None}
 
 
 # --- what others say -------------------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.machine import processes
+from ansible.module_utils.livekit_deploy.machine import supervisors, systemd
 from ansible.module_utils.livekit_deploy.machine.command import Runner
-from ansible.module_utils.livekit_deploy.worker import readings, stop
-from ansible.module_utils.livekit_deploy.worker.stop import Drain, DrainError
+from ansible.module_utils.livekit_deploy.worker import search, stop
+from ansible.module_utils.livekit_deploy.worker.eviction_records import DrainError, Records
+from ansible.module_utils.livekit_deploy.worker.stop import Drain
 
 from tests.unit.module_utils.standin import Told
 
@@ -23,7 +24,7 @@ UNIT = "agent.service"
 
 
 def entry(kind: str = "docker", **changes: Any) -> dict[str, Any]:
-    supervisor = processes.supervised(kind, {"systemd": UNIT, "other": "supervisord"}.get(kind, ""), policy=changes.pop("policy", ""))
+    supervisor = supervisors.supervised(kind, {"systemd": UNIT, "other": "supervisord"}.get(kind, ""), policy=changes.pop("policy", ""))
     supervisor.update(changes.pop("supervisor", {}))
     in_container = kind == "docker"
     return {
@@ -70,15 +71,15 @@ class Host:
         return {"workers": self.found, "unread": []}
 
 
-Drained = Callable[..., dict[str, Any]]
+Drained = Callable[..., Any]
 
 
 @pytest.fixture
 def drained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drained:
     monkeypatch.setattr(stop, "LOOK_SECONDS", 0.01)
 
-    def run(host: Host, worker_id: str = ID, **options: Any) -> dict[str, Any]:
-        monkeypatch.setattr(readings, "everywhere", host.everywhere)
+    def run(host: Host, worker_id: str = ID, **options: Any) -> Any:
+        monkeypatch.setattr(search, "everywhere", host.everywhere)
         return Drain(Told(host), worker_id, runtime=tmp_path, root=tmp_path / "proc", **options).drain(0.05)
 
     return run
@@ -293,7 +294,7 @@ def test_link_in_a_users_directory_leads_root_nowhere(monkeypatch: pytest.Monkey
     victim.mkdir()
     (units_of(shared, STRANGER) / f"{UNIT}.d").symlink_to(victim)
     host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
-    monkeypatch.setattr(readings, "everywhere", host.everywhere)
+    monkeypatch.setattr(search, "everywhere", host.everywhere)
     with pytest.raises(DrainError, match="as user 54322"):
         Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     assert (victim.stat().st_uid, victim.stat().st_mode & 0o777, list(victim.iterdir())) == (0, 0o755, [])
@@ -310,7 +311,7 @@ def test_link_in_place_of_our_file_leads_root_nowhere(monkeypatch: pytest.Monkey
     for name in (stop.DROP_IN, f".{stop.DROP_IN}.partial"):
         (folder / name).symlink_to(victim)
     host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
-    monkeypatch.setattr(readings, "everywhere", host.everywhere)
+    monkeypatch.setattr(search, "everywhere", host.everywhere)
     with pytest.raises(DrainError):
         Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("secret", 0o600)
@@ -333,10 +334,10 @@ def test_unit_that_could_not_be_told_is_told_by_the_next_run(drained: Drained, t
 def test_drop_in_of_a_user_is_that_users_and_goes_again(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     folder = units_of(shared, STRANGER) / f"{UNIT}.d"
     host = Host([entry("systemd", supervisor={"user": STRANGER})], ends=False)
-    monkeypatch.setattr(readings, "everywhere", host.everywhere)
+    monkeypatch.setattr(search, "everywhere", host.everywhere)
     Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     found = (folder / stop.DROP_IN).stat()
-    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (STRANGER, processes.group_of(STRANGER), 0o644)
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (STRANGER, systemd.user_group(STRANGER), 0o644)
     host.state, host.found = "inactive", []
     Drain(Told(host), ID, runtime=shared, root=shared / "proc").drain(0.0)
     assert not folder.exists()
@@ -350,10 +351,10 @@ def test_nothing_in_a_users_directory_is_touched_but_by_that_user(monkeypatch: p
         return 0, "ActiveState=deactivating\n" if "show" in argv and len(calls) > 1 else "ActiveState=active\n", ""
 
     host = Host([entry("systemd", supervisor={"user": STRANGER})])
-    monkeypatch.setattr(readings, "everywhere", host.everywhere)
+    monkeypatch.setattr(search, "everywhere", host.everywhere)
     Drain(Told(run), ID, runtime=tmp_path, root=tmp_path / "proc").drain(0.0)
     assert {tuple(argv[:1]) for argv in calls} == {("setpriv",)}
-    assert all({"--clear-groups", "--no-new-privs", f"--regid={processes.group_of(STRANGER)}"} <= set(argv) for argv in calls)
+    assert all({"--clear-groups", "--no-new-privs", f"--regid={systemd.user_group(STRANGER)}"} <= set(argv) for argv in calls)
     assert "--regid=0" not in calls[0]
     assert [path.name for path in tmp_path.iterdir()] == ["livekit-agent-deploy"]
 
@@ -438,7 +439,7 @@ def place(tmp_path: Path) -> Path:
 )
 def test_record_of_a_strange_form_is_none(drained: Drained, tmp_path: Path, text: str) -> None:
     (place(tmp_path) / f"{ID}.json").write_text(text)
-    assert stop.Records(tmp_path).all() == []
+    assert Records(tmp_path).all() == []
     assert drained(Host([entry()]))["gone"]
 
 
@@ -447,17 +448,17 @@ def test_what_is_no_file_is_no_record(tmp_path: Path) -> None:
     (folder / "AW_1.json").mkdir()
     os.mkfifo(folder / "AW_2.json")
     (folder / "AW_3.json").symlink_to("/dev/zero")
-    assert stop.Records(tmp_path).all() == []
+    assert Records(tmp_path).all() == []
 
 
 def test_records_in_a_directory_that_others_can_write_do_not_count(drained: Drained, tmp_path: Path) -> None:
     drained(Host([entry()], ends=False))
     (tmp_path / "livekit-agent-deploy/evictions").chmod(0o777)
-    assert stop.Records(tmp_path).all() == []
+    assert Records(tmp_path).all() == []
     with pytest.raises(DrainError, match="only root can write"):
         drained(Host([entry()], ends=False))
 
 
 def test_worker_id_that_livekit_does_not_make_is_no_name_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(DrainError, match="as LiveKit makes it"):
-        stop.Records(tmp_path).write("AW_/../../x", {})
+        Records(tmp_path).write("AW_/../../x", {})

