@@ -9,7 +9,7 @@ from typing import Any
 from ..inventory.problems import read_host
 from ..play import access, run
 from ..proof import probes
-from .world import AGENT_HOSTS
+from .host_view import AGENT_HOSTS
 
 READ = {AGENT_HOSTS: "__diagnosis_read", "suspects": "__diagnosis_suspect"}  # by group
 SERVER, OUTSIDE = "__diagnosis_server", "__diagnosis_outside"
