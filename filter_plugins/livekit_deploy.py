@@ -153,7 +153,7 @@ def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[
 
 def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
     """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
-    return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
+    return rename.removal_refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
 
 
 class FilterModule:
@@ -222,5 +222,5 @@ class FilterModule:
             "livekit_removal_names": rename.leaving,
             "livekit_removal_sharers": rename.sharers,
             "livekit_removal_inventory": rename.beside,
-            "livekit_removal_unproven": with_playbooks(rename.unproven),
+            "livekit_removal_unproven": with_playbooks(rename.successor_failure),
         }
