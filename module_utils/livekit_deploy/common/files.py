@@ -16,9 +16,12 @@ FILE_BYTES = 32 * 1024 * 1024
 NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file whole, with exactly this mode. No link is followed. Where that fails, a full disk say, nothing of it stays."""
-    partial = path.with_name(f".{path.name}.partial")
+def write_atomically(path: Path, text: str, mode: int = 0o600, partial: Path | None = None) -> None:
+    """Replace a file whole, with exactly this mode. No link is followed. Where that fails, nothing of it stays.
+
+    Writers that may do so at the same time name each its own ``partial`` file.
+    """
+    partial = partial or path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:

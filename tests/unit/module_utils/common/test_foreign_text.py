@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.common import text, times
-from ansible.module_utils.livekit_deploy.fleet import report
+from ansible.module_utils.livekit_deploy.fleet import remembered
 from ansible.module_utils.livekit_deploy.gather import access_log, evidence, server_log
 from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
@@ -131,7 +131,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "Twirp error": (client.twirp_error, ()),
     "room in a token": (dispatch.room_in, (client.LiveKitError,)),
     "object": (dispatch.object_in, ()),
-    "verdicts": (report.verdicts_of, ()),
+    "verdicts": (remembered.remembered_verdicts, ()),
     "openssl": (certificate.parsed, (ValueError,)),
     "nginx": (nginx.remedy, ()),
     "environment file": (records.env_values, ()),

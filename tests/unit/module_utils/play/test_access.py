@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.livekit_deploy.diagnosis import inputs
-from ansible.module_utils.livekit_deploy.fleet import report, status
+from ansible.module_utils.livekit_deploy.fleet import report_text, status
 from ansible.module_utils.livekit_deploy.names import eviction
 from ansible.module_utils.livekit_deploy.play import access
 from ansible.module_utils.livekit_deploy.proof import probes
@@ -179,8 +179,8 @@ LOCKED_OUT = {
     "module_stderr": "",
 }
 TOLD = {
-    "a failed task": lambda: report.failure_message(LOCKED_OUT, "Read", sums_up=False),
-    "a task of many": lambda: report.failure_message({"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False),
+    "a failed task": lambda: report_text.failure_message(LOCKED_OUT, "Read", sums_up=False),
+    "a task of many": lambda: report_text.failure_message({"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False),
     "verification": lambda: probes.trouble_of_readings({"__verification_read": LOCKED_OUT}),
     "server logs": lambda: probes.server_logs([{**LOCKED_OUT, "__verification_server": "livekit"}])[0]["msg"],
     "status": lambda: status.member("a", {status.READ: LOCKED_OUT})["unread"],
