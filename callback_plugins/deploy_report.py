@@ -75,13 +75,13 @@ AD_HOC = "__adhoc_playbook__"  # the name that ansible-core gives to `ansible -m
 SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "ansible.builtin.assert"}
 
 
-def now() -> str:
+def present_time() -> str:
     return times.stamp(time.time())
 
 
-def leaving_out() -> dict[str, str]:
+def left_out_options() -> dict[str, str]:
     """Return the options of this command line that leave tasks or hosts out, with their values."""
-    return command_line.leaving_out(ansible.context.CLIARGS)
+    return command_line.options_leaving_out(ansible.context.CLIARGS)
 
 
 def listed(part: Mapping[str, Any], key: str) -> list[Any]:
@@ -123,9 +123,10 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self._interrupted()  # another playbook of the same command line
-        self.report = None if playbook._file_name == AD_HOC else report.Report(Path(playbook._file_name).stem, now())
-        if self.report is None:
+        self.report = None
+        if playbook._file_name == AD_HOC:
             return
+        self.report = report.Report(Path(playbook._file_name).stem, present_time())
         plays = playbook.get_plays()
         inventory = plays[0].get_variable_manager()._inventory if plays else None
         owner.announce(self._directory(), *(command_line.named_in_vain(inventory) if plays else ()))
@@ -150,7 +151,8 @@ class CallbackModule(CallbackBase):
         self.play = play
         self._expect(play)
         magic = play.get_variable_manager().get_vars(play=play)
-        self.left_out += len(self._left_out(play, magic))
+        if left_out_options().keys() & {"--tags", "--skip-tags"}:
+            self.left_out += len(command_line.tasks_left_out(play, magic, ROOT / "roles"))
         self.play_hosts = list(magic.get("ansible_play_batch", []))
         self.not_begun.get(play._uuid, set()).difference_update(self.play_hosts)
         self._write()
@@ -193,8 +195,8 @@ class CallbackModule(CallbackBase):
         if self.report is None:
             return
         self._note_dropped()
-        failed, options = {*stats.failures, *stats.dark}, leaving_out()
-        self.report.end(now(), failed=failed, dropped=self.dropped.union(*self.not_begun.values()))
+        failed, options = {*stats.failures, *stats.dark}, left_out_options()
+        self.report.end(present_time(), failed=failed, dropped=self.dropped.union(*self.not_begun.values()))
         if self.concerned or (self.ours and not self.results):
             self.report.end_idle(report_text.idle_reason(self.report.playbook, options))
         judged = self.ours and not self.report.idle
@@ -256,7 +258,7 @@ class CallbackModule(CallbackBase):
         if self.report is None or self.report.finished is not None:
             return
         cause = f"the run was interrupted by {self.signal_name}" if self.signal_name else "the run ended early"
-        self.report.interrupt(now(), cause)
+        self.report.interrupt(present_time(), cause)
         self._write()
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -287,20 +289,6 @@ class CallbackModule(CallbackBase):
         self.secrets |= secrets.host_secrets(found, dict(vaulted_values(given)))
         return str(found["livekit_agent_name"]) if "livekit_agent_name" in found else None
 
-    def _left_out(self, play: Any, variables: Mapping[str, Any]) -> list[str]:
-        """The tasks of this project's roles in a play that the command line's tags leave out."""
-        if not leaving_out().keys() & {"--tags", "--skip-tags"}:
-            return []
-        return [
-            task.get_name()
-            for block in play.compile()
-            for task in block.get_tasks()
-            if task._role is not None
-            and ROOT / "roles" in Path(task._role.get_role_path()).resolve().parents
-            and task.evaluate_tags(["all"], [], variables)
-            and not task.evaluate_tags(play.only_tags, play.skip_tags, variables)
-        ]
-
     def _note_work(self, result: Any) -> None:
         self.results += 1
         if self.report is not None:
@@ -320,7 +308,7 @@ class CallbackModule(CallbackBase):
         rows, documents = part.get("report"), part.get("report_documents")
         if isinstance(rows, Mapping):
             run.add_rows(rows)
-            self.verdicts |= remembered.verdict_entries(rows, now(), run.playbook)
+            self.verdicts |= remembered.verdict_entries(rows, present_time(), run.playbook)
             self._write_verdicts()
         if documents or part.get("report_lines"):
             self.concerned = True

@@ -77,12 +77,21 @@ def cause_unknown(cause: Cause, found: Unknown) -> CauseUnknown:
     return {"cause": cause.id, "title": TITLES[cause.id], "why": found.why, "idle": found.idle}
 
 
-def diagnose_host(host: HostView, playbooks: Playbooks) -> HostAnswer:
-    # Of a host that was not read nothing is decided, also not what would be true of every host.
-    findings = [] if host.unread else [(cause, cause_finding(cause, host)) for cause in CAUSES]
-    causes = [cause_found(cause, found, host, playbooks) for cause, found in findings if isinstance(found, Holds)]
+def judged_causes(host: HostView) -> list[tuple[Cause, Finding]]:
+    """Judge every cause. Of a host that was not read nothing is decided, also not what would be true of every host."""
+    return [] if host.unread else [(cause, cause_finding(cause, host)) for cause in CAUSES]
+
+
+def essential_unknown(findings: Sequence[tuple[Cause, Finding]]) -> list[str]:
+    """Return the causes that keep anybody from saying that nothing is wrong."""
     unknown = [(cause, found) for cause, found in findings if isinstance(found, Unknown)]
-    open_questions = [cause.id for cause, found in unknown if cause.essential and not found.idle]
+    return [cause.id for cause, found in unknown if cause.essential and not found.idle]
+
+
+def diagnose_host(host: HostView, playbooks: Playbooks) -> HostAnswer:
+    findings = judged_causes(host)
+    causes = [cause_found(cause, found, host, playbooks) for cause, found in findings if isinstance(found, Holds)]
+    open_questions = essential_unknown(findings)
     return {
         "agent_name": host.agent_name,
         "pool": host.pool,
@@ -94,7 +103,7 @@ def diagnose_host(host: HostView, playbooks: Playbooks) -> HostAnswer:
         "summary": answer_sentence(host, causes, open_questions),
         "causes": sorted(causes, key=lambda cause: not cause["certain"]),
         "ruled_out": [cause_ruled_out(cause, found) for cause, found in findings if isinstance(found, RuledOut)],
-        "unknown": [cause_unknown(cause, found) for cause, found in unknown],
+        "unknown": [cause_unknown(cause, found) for cause, found in findings if isinstance(found, Unknown)],
         "not_read": hosts_not_read([host]),
         "flow": flow(host),
     }

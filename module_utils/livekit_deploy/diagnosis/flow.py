@@ -123,7 +123,7 @@ def destination_text(to: Destination) -> str:
     return f"{to.get('container')} on {to['host']}"
 
 
-def taken_text(host: HostView, foreign: ForeignWorker) -> str:
+def taken_dispatches_text(host: HostView, foreign: ForeignWorker) -> str:
     """Say how many of this host's dispatches a foreign worker got; empty when none is known."""
     found = [d for d in host.dispatches if (to := destination(host, d)) and to["worker_id"] == foreign.worker_id]
     if not found:

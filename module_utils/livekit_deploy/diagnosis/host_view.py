@@ -18,7 +18,7 @@ from .missing import (
     as_mapping,
     as_mappings,
     beginning_text,
-    known,
+    known_value,
     need,
     read_parts,
     reading_reach,
@@ -116,7 +116,7 @@ class HostView:
     def covered(self, reading: Mapping[str, object], what: str) -> None:
         """MissingError unless a reading reaches back to the start of the time looked at: only then it rules out."""
         given = epoch_seconds(self.evidence.get("since"))
-        since = known(given, f"the start of the time looked at on {self.name}")
+        since = known_value(given, f"the start of the time looked at on {self.name}")
         reach = reading_reach(reading, what)
         if not reach.covers(since):
             raise MissingError(f"{what} {beginning_text(reach)}, and the time looked at at {self.since}")
@@ -220,7 +220,7 @@ class HostView:
         """Return from when on the serving worker's log is whole: a container made anew starts with an empty one."""
         self.need_worker()
         reach = reading_reach(self.worker, self.log_name)
-        return float(known(reach.begins if reach.whole else None, f"where {self.log_name} begins"))
+        return float(known_value(reach.begins if reach.whole else None, f"where {self.log_name} begins"))
 
     @cached_property
     def requests(self) -> list[JobRequest]:

@@ -58,10 +58,10 @@ class QuietError(MissingError):
 
 def need(data: Mapping[str, object], key: str, what: str) -> Any:
     """Return a value that has to be known; MissingError where it is not."""
-    return known(data.get(key), what)
+    return known_value(data.get(key), what)
 
 
-def known(value: Any, what: str) -> Any:
+def known_value(value: Any, what: str) -> Any:
     """Return a value; MissingError where it is None."""
     if value is None:
         raise MissingError(f"{what} is not known")

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nouns of a diagnosis: what it is given, and what it answers.
-
-What is given has no certain key: a part that could not be read is missing, or None.
-"""
+"""The nouns of a diagnosis. What it is given has no certain key: what could not be read is missing, or None."""
 
 from __future__ import annotations
 

@@ -45,15 +45,15 @@ def explanation(row: ReportRow) -> list[str]:
         return []
     lines = [row["verdict"] or "failed"]
     if row["reason"]:
-        lines += explained("reason", row["reason"], "  ")
+        lines += explained_lines("reason", row["reason"], "  ")
     for check in failed:
         lines.append(f"  check {check['name']} failed")
         for label, key in (("found", "found"), ("expected", "expected"), ("to do", "remedy")):
-            lines += explained(label, check[key], "    ")
+            lines += explained_lines(label, check[key], "    ")
     return lines
 
 
-def explained(label: str, value: object, indent: str) -> list[str]:
+def explained_lines(label: str, value: object, indent: str) -> list[str]:
     """Return `label  text`, the text wrapped beside its label."""
     text = plain_text(value) if value not in (None, "") else "-"
     first = f"{indent}{label:<10}"

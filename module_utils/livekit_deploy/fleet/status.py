@@ -63,18 +63,30 @@ def status_document(
 
 def status_row(given: StatusInput, verdict: VerdictEntry, now: float) -> StatusRow:
     evidence = given.get("evidence") or Evidence()
-    record = evidence.get("release") or ReleaseReading()
-    release, ours = record.get("id"), own_workers(evidence)
-    serving = next((worker for worker in ours if worker.get("release") == release), WorkerReading())
-    row: HostStatus = {
+    ours = own_workers(evidence)
+    serving = next((one for one in ours if one.get("release") == release_record(evidence).get("id")), WorkerReading())
+    row = host_status(given, ours, serving, aged(verdict, now) if verdict else None)
+    foreign = [worker for worker in foreign_on_host(evidence, ours) if shown_name(worker) == row["agent_name"]]
+    return {**row, "notes": host_notes(row, row["state"] == SERVING, serving, foreign)}
+
+
+def host_status(
+    given: StatusInput,
+    ours: Sequence[WorkerReading],
+    serving: WorkerReading,
+    verdict: AgedVerdict | None,
+) -> HostStatus:
+    evidence = given.get("evidence") or Evidence()
+    record = release_record(evidence)
+    return {
         "agent_name": (record if record.get("rolled_back") else given).get("agent_name") or None,
         "rolled_back": record.get("rolled_back"),
         "pool": given.get("pool"),
         "state": host_state(given, evidence),
         "reason": given.get("unread") or ", ".join(evidence.get("missing") or []) or None,
-        "release": release,
+        "release": record.get("id"),
         "served_since": record.get("served_at"),
-        "worker_ids": [str(worker["worker_id"]) for worker in ours if worker.get("worker_id")],
+        "worker_ids": registered_ids(ours),
         "worker_id": serving.get("worker_id"),
         "since": serving.get("registered_since"),
         "jobs": serving.get("active_jobs"),
@@ -83,10 +95,16 @@ def status_row(given: StatusInput, verdict: VerdictEntry, now: float) -> StatusR
         "draining": draining_workers(evidence, ours),
         "drift": list(evidence.get("drift") or []),
         "unfinished": unfinished_releases(evidence),
-        "verdict": aged(verdict, now) if verdict else None,
+        "verdict": verdict,
     }
-    foreign = [worker for worker in foreign_on_host(evidence, ours) if shown_name(worker) == row["agent_name"]]
-    return {**row, "notes": host_notes(row, row["state"] == SERVING, serving, foreign)}
+
+
+def release_record(evidence: Evidence) -> ReleaseReading:
+    return evidence.get("release") or ReleaseReading()
+
+
+def registered_ids(workers: Sequence[WorkerReading]) -> list[str]:
+    return [str(worker["worker_id"]) for worker in workers if worker.get("worker_id")]
 
 
 def own_workers(evidence: Evidence) -> list[WorkerReading]:
@@ -103,8 +121,7 @@ def foreign_on_host(evidence: Evidence, ours: Sequence[WorkerReading]) -> list[W
 def draining_workers(evidence: Evidence, ours: Sequence[WorkerReading]) -> list[DrainingWorker]:
     """Return the workers of older releases; those of an unfinished one are none."""
     states = evidence.get("states") or {}
-    release = (evidence.get("release") or ReleaseReading()).get("id")
-    older = [worker for worker in ours if worker.get("release") != release]
+    older = [worker for worker in ours if worker.get("release") != release_record(evidence).get("id")]
     return [draining_worker(one) for one in older if states[str(one["release"])] not in UNFINISHED]
 
 

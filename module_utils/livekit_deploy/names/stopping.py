@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..common import commands
-from ..diagnosis.types import WorkerReading
+from ..diagnosis.types import VerdictRow, WorkerReading
 from ..proof.verdicts import GOOD
 from .holders import Case, Worker, routing_of_row, unknown_worker_text, unknown_workers, valid_ids
 from .refusal import Refusal
@@ -201,13 +201,13 @@ def eviction_failure(case: Case, decided: EvictionDecision) -> str:
 
 def unproven_failure(case: Case, host: str, chosen: Target) -> str:
     """Say why a name is not ours alone on a host after the eviction; empty where it is."""
-    row = case.verdicts.get(host)
-    verdict = str((row or {}).get("verdict") or "not proven")
+    row = case.verdicts.get(host) or VerdictRow()
+    verdict, routing = str(row.get("verdict") or "not proven"), routing_of_row(row)
     if verdict in GOOD or (case.accept_inconclusive and verdict == "inconclusive"):
         return ""
-    if verdict == "foreign" and row and drains_only(case, routing_of_row(row).get("foreign") or [], chosen):
+    if verdict == "foreign" and drains_only(case, routing.get("foreign") or [], chosen):
         return ""
-    reason = (routing_of_row(row).get("reason") or row.get("reason")) if row else None
+    reason = routing.get("reason") or row.get("reason")
     which = f"{chosen['container']} on {chosen['host']} was told to stop"
     refusal = Refusal(
         f"{which}, and the verdict on {chosen['agent_name']} at {host} is {verdict} ({reason or 'no reason given'})",

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from ...common.commands import shell
 from ...proof.verdicts import GOOD
 from ..finding import Finding, Holds, RuledOut, Unknown
-from ..flow import taken_text
+from ..flow import taken_dispatches_text
 from ..host_view import HostView
-from ..missing import MissingError, as_mappings, known, need, reading_reach
+from ..missing import MissingError, as_mappings, known_value, need, reading_reach
 from ..moments import utc
 from ..sightings import ForeignWorker, Sighting, effective_name, worker_place
 from ..types import JobRequest, WorkerReading
@@ -28,7 +28,7 @@ def foreign_known(host: HostView) -> Finding:
 
 
 def foreign_holds(host: HostView, found: Sequence[ForeignWorker]) -> Holds:
-    texts = [text for one in found for text in (*one.seen[:1], taken_text(host, one), *one.seen[1:]) if text]
+    texts = [text for one in found for text in (*one.seen[:1], taken_dispatches_text(host, one), *one.seen[1:]) if text]
     answered = f"the worker of {host.name} answered the probe that only it may answer"
     against = [answered] if host.directed_answered else []
     return Holds(texts, against, any(one.certain for one in found), foreign_values(found[0]))
@@ -64,7 +64,7 @@ def no_foreign_worker(host: HostView, searched: Sequence[HostView]) -> Finding:
     for one in running:
         which = f"{worker_place(one.worker)} on {one.home(host).name}"
         need(one.worker, "running", f"whether {which} runs")
-        known(effective_name(one.worker), f"the name in effect of {which}")
+        known_value(effective_name(one.worker), f"the name in effect of {which}")
     names = ", ".join(where.name for where in searched) or "no other host in the run"
     others = f"none of the {len(running)} other workers that were found"
     return RuledOut(f"{others} has the name {host.agent_name!r} (searched: {names})")
@@ -122,7 +122,7 @@ def need_requests(where: HostView, worker: WorkerReading) -> None:
     if not need(worker, "running", f"whether {which} runs"):
         need_whole_log(where, worker)
     for request in need(worker, "requests", f"the job requests of {which}"):
-        known(request.get("agent_name") or effective_name(worker), f"the name of a job on {where.name}")
+        known_value(request.get("agent_name") or effective_name(worker), f"the name of a job on {where.name}")
 
 
 def need_whole_log(where: HostView, worker: WorkerReading) -> None:

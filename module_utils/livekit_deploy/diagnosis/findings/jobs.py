@@ -15,7 +15,7 @@ from ..types import LogLines
 
 
 def out_of_memory(host: HostView) -> Finding:
-    worker, killed = host.worker, log_lines(host, KILLED)
+    worker, killed = host.worker, job_log_lines(host, KILLED)
     found = [log_lines_text(host, killed)] if killed else []
     if worker.get("oom_killed"):
         start = utc(worker.get("started_at"))
@@ -31,7 +31,7 @@ def job_failure(kind: str, what: str) -> Callable[[HostView], Finding]:
     """Return the finding of a cause that the worker's own log names."""
 
     def found(host: HostView) -> Finding:
-        seen = log_lines(host, kind)
+        seen = job_log_lines(host, kind)
         if seen:
             return Holds([log_lines_text(host, seen)], requests_against(host), certain=outnumbers(host, seen))
         return no_such_line(host, what)
@@ -39,7 +39,7 @@ def job_failure(kind: str, what: str) -> Callable[[HostView], Finding]:
     return found
 
 
-def log_lines(host: HostView, kind: str) -> LogLines:
+def job_log_lines(host: HostView, kind: str) -> LogLines:
     found: LogLines = as_mapping(as_mapping(host.worker.get("troubles")).get(kind))
     return found
 

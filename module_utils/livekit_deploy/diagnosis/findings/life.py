@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...worker.worker_log import ANSWER_SECONDS
 from ..finding import Finding, Holds, RuledOut, Unknown
 from ..host_view import HostView
-from ..missing import MissingError, known, need, reading_reach
+from ..missing import MissingError, known_value, need, reading_reach
 from ..moments import epoch_seconds, utc
 from ..sightings import worker_label, worker_place
 from ..types import WorkerReading
@@ -102,7 +102,7 @@ def draining(host: HostView) -> Finding:
     host.serving("draining")
     if host.directed_answered:
         return RuledOut(f"{host.directed['worker_id']} was offered a probe and answered it")
-    started = known(epoch_seconds(host.serving("started_at")), f"when {worker_place(worker)} started")
+    started = known_value(epoch_seconds(host.serving("started_at")), f"when {worker_place(worker)} started")
     if not reading_reach(worker, host.log_name).covers(started):
         raise MissingError(f"{host.log_name} does not reach back to its start at {utc(started)}")
     return RuledOut(f"{host.log_name} has no sign of draining")

@@ -7,7 +7,7 @@ import re
 
 from ..finding import Finding, Holds, RuledOut, Unknown, through_the_api
 from ..host_view import HostView
-from ..missing import MissingError, as_mapping, as_mappings, known, need
+from ..missing import MissingError, as_mapping, as_mappings, known_value, need
 from ..moments import utc
 from ..sightings import worker_label, worker_place
 from ..types import SipRule
@@ -33,7 +33,7 @@ def need_environment(host: HostView, service: str) -> None:
     written = as_mapping(need(as_mapping(host.need("written")), service, f"the files of {service} on {host.name}"))
     running = as_mapping(need(host.service(service), "env", f"the environment of {service} on {host.name}"))
     unread = [v for v in NAME_VARIABLES if v not in written or v not in running]
-    known(running_url(host, service), f"LIVEKIT_URL of the container of {service} on {host.name}")
+    known_value(running_url(host, service), f"LIVEKIT_URL of the container of {service} on {host.name}")
     if unread or "LIVEKIT_URL" not in written:
         raise MissingError(f"{', '.join(unread or ['LIVEKIT_URL'])} of {service} on {host.name} is not known")
 
@@ -118,7 +118,8 @@ def expected_name(host: HostView) -> tuple[str, tuple[int, ...]]:
 def wanted_name(host: HostView) -> str:
     """Return the name in the worker's environment; MissingError where it is not known."""
     need_override(host)
-    return str(known(expected_name(host)[0] or None, f"the name in the environment of {worker_place(host.worker)}"))
+    what = f"the name in the environment of {worker_place(host.worker)}"
+    return str(known_value(expected_name(host)[0] or None, what))
 
 
 def version_numbers(text: str | None) -> tuple[int, ...]:
