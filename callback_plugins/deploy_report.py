@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import fcntl
 import json
 import os
-import shlex
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,9 +17,6 @@ from typing import Any
 import ansible.constants
 import ansible.context
 import ansible.module_utils
-from ansible._internal._datatag._tags import Origin
-from ansible.errors import AnsibleError
-from ansible.parsing.vault import VaultHelper
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
@@ -33,7 +26,15 @@ if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from ansible.module_utils.livekit_deploy.common import text, times
-from ansible.module_utils.livekit_deploy.fleet import report
+from ansible.module_utils.livekit_deploy.fleet import command_line, remembered, report, report_text, secrets
+from ansible.module_utils.livekit_deploy.fleet.report_files import (
+    not_written,
+    path_from_here,
+    reports_locked,
+    write_report,
+)
+from ansible.module_utils.livekit_deploy.fleet.types import Content, VerdictEntry
+from ansible.module_utils.livekit_deploy.fleet.vault import vaulted_values
 from ansible.module_utils.livekit_deploy.play import owner
 
 DOCUMENTATION = """
@@ -43,16 +44,17 @@ short_description: Writes what a deployment proved as JSON and prints it as a ta
 description:
   - Writes C(build/reports/<playbook>.json) at the start of a playbook and again whenever something is known,
     so that it exists and is true also when every host is unreachable or the run is interrupted or killed.
-  - A playbook that verified something writes C(verify.json) with the same content too, and keeps the verdict of each host in
-    C(verdicts.json) until the next one; hosts that were not part of the run keep theirs.
-  - A module's result may carry C(report_documents), a dictionary of file names with a mapping (C(.json)) or a text (C(.md), C(.txt)).
-    Each is written beside the others. One with the name of the run's own report is merged over it.
-  - A module's result may carry C(report_lines), texts that are shown at the end of a complete run instead of the table, and
-    C(report_notes), texts that are shown below it and kept in the report.
+  - A playbook that verified something writes C(verify.json) with the same content too, and keeps the verdict of each
+    host in C(verdicts.json) until the next one; hosts that were not part of the run keep theirs.
+  - A module's result may carry C(report_documents), a dictionary of file names with a mapping (C(.json)) or a text
+    (C(.md), C(.txt)). Each is written beside the others. One with the name of the run's own report is merged over it.
+  - A module's result may carry C(report_lines), texts that are shown at the end of a complete run instead of
+    the table, and C(report_notes), texts that are shown below it and kept in the report.
   - A playbook that has nothing to do with the group C(agent_hosts) and makes no documents writes nothing.
-  - Needs no setting; ansible-core finds it beside the playbooks. C(callbacks_enabled) and C(ANSIBLE_CALLBACK_PLUGINS) are the user's.
-  - A run in which nothing ran exits with 1, and so does a run whose report could not be written. It is warned of at once, and no task
-    fails because of it.
+  - Needs no setting; ansible-core finds it beside the playbooks. C(callbacks_enabled) and C(ANSIBLE_CALLBACK_PLUGINS)
+    are the user's.
+  - A run in which nothing ran exits with 1, and so does a run whose report could not be written. It is
+    warned of at once, and no task fails because of it.
   - Where the output is JSON (C(ANSIBLE_STDOUT_CALLBACK=ansible.posix.json)) the table goes to standard error.
 options:
   directory:
@@ -66,109 +68,26 @@ options:
 
 GROUP = "agent_hosts"
 NOT_OF_THE_INVENTORY = {"hostvars", "groups", "vars", "ansible_facts"}
-DEEPEST = 8
-VAULT = b"$ANSIBLE_VAULT"
 TAKEN = {"report", "waits", "report_documents", "report_lines", "report_notes"}  # keys of a module's result
-LOCK_SECONDS = 10.0  # a run holds it for milliseconds
-TROUBLE = 1  # the exit status
+EXIT_FAILURE = 1
 JSON_OUTPUT = {"json", "jsonl"}
 AD_HOC = "__adhoc_playbook__"  # the name that ansible-core gives to `ansible -m`
 SUMMING_UP = {"fail", "ansible.builtin.fail", "ansible.legacy.fail", "assert", "ansible.builtin.assert"}
 
 
-def now() -> str:
+def present_time() -> str:
     return times.stamp(time.time())
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # its mode is 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def left_out_options() -> dict[str, str]:
+    """Return the options of this command line that leave tasks or hosts out, with their values."""
+    return command_line.options_leaving_out(ansible.context.CLIARGS)
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """One process at a time; the lock ends with the process that holds it."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, deadline = os.open(directory, os.O_RDONLY), time.monotonic() + LOCK_SECONDS
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"another run has held the lock of {directory} for {LOCK_SECONDS:.0f} s") from None
-                time.sleep(0.05)
-        yield
-    finally:
-        os.close(handle)
-
-
-def leaving_out() -> dict[str, str]:
-    """The options of this command line that leave tasks or hosts out, with their values."""
-    given = ansible.context.CLIARGS
-    tags, skipped = (",".join(given.get(key) or ()) for key in ("tags", "skip_tags"))
-    found = {
-        "--tags": "" if tags == "all" else tags,
-        "--skip-tags": skipped,
-        "--start-at-task": given.get("start_at_task"),
-        "--limit": given.get("subset"),
-    }
-    return {name: shlex.quote(str(value)) for name, value in found.items() if value}
-
-
-def named_in_vain(inventory: Any) -> tuple[list[str], list[str]]:
-    """The parts of ``--limit`` that match no host, and the hosts there are. ansible-core goes on: a host is not done, or not left out."""
-    parts = [str(part) for part in inventory._subset or []]
-    vain = [part for part in parts if not inventory.get_hosts(part.lstrip("!&"), ignore_limits=True, ignore_restrictions=True)]
-    return vain, [host.get_name() for host in inventory.get_hosts(ignore_limits=True, ignore_restrictions=True)] if vain else []
-
-
-@cache
-def is_vault(path: str | None) -> bool:
-    """Whether a file that variables come from is encrypted as a whole: ansible-core keeps of each value only where it stands."""
-    source = Path(path or "")
-    try:
-        if not source.is_file():  # a pipe would be waited for
-            return False
-        with source.open("rb") as file:
-            return file.read(len(VAULT)) == VAULT
-    except OSError:
-        return False
-
-
-def vaulted(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """What came out of a vault, whether the value or its whole file was encrypted, by its place among the variables."""
-    if path.count(".") > DEEPEST:
-        return
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from vaulted(one, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for number, one in enumerate(value):
-            yield from vaulted(one, f"{path}.{number}")
-    elif VaultHelper.get_ciphertext(value, with_tags=False) or is_vault(getattr(Origin.get_tag(value), "path", None)):
-        try:
-            yield path, str(value)
-        except AnsibleError:  # no key for it: then no task can print it
-            return
-
-
-def shown_path(path: Path) -> str:
-    """The path as seen from the working directory, which may be gone."""
-    try:
-        near = os.path.relpath(path)
-    except OSError:
-        return str(path)
-    return str(path) if near.startswith("..") else near
+def listed(part: Mapping[str, Any], key: str) -> list[Any]:
+    """Return a list of a result; an empty one for anything else."""
+    found = part.get(key)
+    return found if isinstance(found, list) else []
 
 
 class CallbackModule(CallbackBase):
@@ -197,20 +116,23 @@ class CallbackModule(CallbackBase):
         self.masker: Any = None
         self.written: dict[Path, str] = {}
         self.unwritten: dict[Path, str] = {}
-        self.verdicts: dict[str, Mapping[str, Any]] = {}
+        self.verdicts: dict[str, VerdictEntry] = {}
         self.signal_name = ""
 
     # --- what ansible-core calls -------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self._interrupted()  # another playbook of the same command line
-        self.report = None if playbook._file_name == AD_HOC else report.Report(Path(playbook._file_name).stem, now())
-        if self.report is None:
+        self.report = None
+        if playbook._file_name == AD_HOC:
             return
+        self.report = report.Report(Path(playbook._file_name).stem, present_time())
         plays = playbook.get_plays()
-        owner.announce(self._directory(), *(named_in_vain(plays[0].get_variable_manager()._inventory) if plays else ()))
+        inventory = plays[0].get_variable_manager()._inventory if plays else None
+        owner.announce(self._directory(), *(command_line.named_in_vain(inventory) if plays else ()))
         self.concerned = any(GROUP in str(play.hosts) for play in plays)
-        self.ours = any(ROOT in Path(play._included_path or playbook._basedir, "here").resolve().parents for play in plays)
+        places = [Path(play._included_path or playbook._basedir, "here").resolve() for play in plays]
+        self.ours = any(ROOT in place.parents for place in places)
         self.play, self.dropped, self.unwritten, self.verdicts = None, set(), {}, {}
         self.results = self.left_out = 0
         self.not_begun = {play._uuid: self._expect(play) for play in plays if "{{" not in str(play.hosts)}
@@ -229,12 +151,14 @@ class CallbackModule(CallbackBase):
         self.play = play
         self._expect(play)
         magic = play.get_variable_manager().get_vars(play=play)
-        self.left_out += len(self._left_out(play, magic))
+        if left_out_options().keys() & {"--tags", "--skip-tags"}:
+            self.left_out += len(command_line.tasks_left_out(play, magic, ROOT / "roles"))
         self.play_hosts = list(magic.get("ansible_play_batch", []))
         self.not_begun.get(play._uuid, set()).difference_update(self.play_hosts)
         self._write()
 
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002  ansible-core's signature
+    # The arguments are ansible-core's.
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
         if self.report:
             self.report.step = task.get_name()
             self._write()
@@ -255,7 +179,7 @@ class CallbackModule(CallbackBase):
         self._take(result.result)
         if self.report and not ignore_errors:
             sums_up = result.task.action in SUMMING_UP
-            message = report.failure_message(result.result, result.task.get_name(), sums_up)
+            message = report_text.failure_message(result.result, result.task.get_name(), sums_up)
             # A task that runs once fails for every host of the play.
             hosts = self.play_hosts if result.task.run_once else [result.host.get_name()]
             self.report.fail(hosts, message, final=sums_up)
@@ -271,27 +195,29 @@ class CallbackModule(CallbackBase):
         if self.report is None:
             return
         self._note_dropped()
-        failed, options = {*stats.failures, *stats.dark}, leaving_out()
-        self.report.end(now(), failed=failed, dropped=self.dropped.union(*self.not_begun.values()))
+        failed, options = {*stats.failures, *stats.dark}, left_out_options()
+        self.report.end(present_time(), failed=failed, dropped=self.dropped.union(*self.not_begun.values()))
         if self.concerned or (self.ours and not self.results):
-            self.report.end_idle(report.idle_reason(self.report.playbook, options))
-        self.report.left_out = report.part_reason(self.left_out, options) if self.ours and not self.report.idle else ""
+            self.report.end_idle(report_text.idle_reason(self.report.playbook, options))
+        judged = self.ours and not self.report.idle
+        self.report.left_out = report_text.part_reason(self.left_out, options) if judged else ""
         self._write()
         self._write_verdicts()
         self._show()
         self._end_badly(failed)
 
     def _end_badly(self, failed: set[str]) -> None:
-        """Exit here where no host failed and the run is not good all the same: ansible-core knows no other way for a callback.
+        """Exit here where no host failed and the run is not good all the same.
 
-        What is left of ansible-core's own end is the clean-up, which is done on any exit.
+        ansible-core knows no other way for a callback. What is left of its own end is the clean-up, which is done on
+        any exit.
         """
         idle = self.report.idle if self.report else ""
-        told = [self._unwritten(path, why) for path, why in self.unwritten.items()]
-        for line in [*([idle] if idle else []), *told]:
+        failures = [*filter(None, [idle]), *(not_written(path, why) for path, why in self.unwritten.items())]
+        for line in failures:
             self._display.error(self._redacted(line))
-        if not failed and (idle or told):
-            raise SystemExit(TROUBLE)
+        if not failed and failures:
+            raise SystemExit(EXIT_FAILURE)
 
     # --- how a run can end without v2_playbook_on_stats --------------------------------------------------------------
 
@@ -332,7 +258,7 @@ class CallbackModule(CallbackBase):
         if self.report is None or self.report.finished is not None:
             return
         cause = f"the run was interrupted by {self.signal_name}" if self.signal_name else "the run ended early"
-        self.report.interrupt(now(), cause)
+        self.report.interrupt(present_time(), cause)
         self._write()
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -354,28 +280,14 @@ class CallbackModule(CallbackBase):
         variables = manager.get_vars(play=play, host=manager._inventory.get_host(host))
         templar = Templar(loader=play.get_loader(), variables=variables)
         found = {}
-        for variable in report.KNOWN:
+        for variable in secrets.KNOWN:
             try:
                 found[variable] = templar.template(variables[variable])
             except Exception:  # noqa: S112  missing or broken: preflight says so, the report must not fail on it
                 continue
         given = {name: value for name, value in variables.items() if name not in NOT_OF_THE_INVENTORY}
-        self.secrets |= report.secrets_of(found, dict(vaulted(given, "")))
+        self.secrets |= secrets.host_secrets(found, dict(vaulted_values(given)))
         return str(found["livekit_agent_name"]) if "livekit_agent_name" in found else None
-
-    def _left_out(self, play: Any, variables: Mapping[str, Any]) -> list[str]:
-        """The tasks of this project's roles in a play that the command line's tags leave out."""
-        if not leaving_out().keys() & {"--tags", "--skip-tags"}:
-            return []
-        return [
-            task.get_name()
-            for block in play.compile()
-            for task in block.get_tasks()
-            if task._role is not None
-            and ROOT / "roles" in Path(task._role.get_role_path()).resolve().parents
-            and task.evaluate_tags(["all"], [], variables)
-            and not task.evaluate_tags(play.only_tags, play.skip_tags, variables)
-        ]
 
     def _note_work(self, result: Any) -> None:
         self.results += 1
@@ -386,28 +298,26 @@ class CallbackModule(CallbackBase):
         """Keep what a result, or the items of a loop, has for the report; say whether there was any."""
         if self.report is None:
             return False
-        parts = [part for part in (result, *(result.get("results") or [])) if isinstance(part, Mapping) and TAKEN & part.keys()]
+        answers = (result, *(result.get("results") or []))
+        parts = [part for part in answers if isinstance(part, Mapping) and TAKEN & part.keys()]
         for part in parts:
             self._take_part(self.report, part)
         return bool(parts)
 
     def _take_part(self, run: report.Report, part: Mapping[str, Any]) -> None:
-        rows, waits, documents, lines = (part.get(key) for key in ("report", "waits", "report_documents", "report_lines"))
+        rows, documents = part.get("report"), part.get("report_documents")
         if isinstance(rows, Mapping):
             run.add_rows(rows)
-            self.verdicts |= report.verdict_entries(rows, now(), run.playbook)
+            self.verdicts |= remembered.verdict_entries(rows, present_time(), run.playbook)
             self._write_verdicts()
-        if isinstance(waits, list):
-            run.add_waits(waits)
-        if documents or lines:
+        if documents or part.get("report_lines"):
             self.concerned = True
             self._know_secrets()
-        for problem in run.add_documents(documents) if isinstance(documents, Mapping) else []:
-            self._display.warning(problem)
-        if isinstance(lines, list):
-            run.lines += [str(line) for line in lines]
-        if isinstance(notes := part.get("report_notes"), list):
-            run.notes += [str(note) for note in notes]
+        for refusal in run.add_documents(documents) if isinstance(documents, Mapping) else []:
+            self._display.warning(refusal)
+        run.add_waits(listed(part, "waits"))
+        run.lines += map(str, listed(part, "report_lines"))
+        run.notes += map(str, listed(part, "report_notes"))
 
     def _know_secrets(self) -> None:
         """A document may be about any host of the inventory, also one outside --limit."""
@@ -429,62 +339,62 @@ class CallbackModule(CallbackBase):
 
     def _redacted(self, value: Any) -> Any:
         if self.masker is None or self.masked != self.secrets:
-            self.masker, self.masked = report.masker(self.secrets), set(self.secrets)
+            self.masker, self.masked = secrets.report_masker(self.secrets), set(self.secrets)
         return self.masker.all(value)
 
     def _files(self) -> dict[Path, str]:
         """What is to be written, by path; the first is the run's own."""
         if self.report is None or not self.concerned:
             return {}
-        return {self._directory() / name: self._text(content) for name, content in self.report.files().items()}
+        return {self._directory() / name: self._shown_text(content) for name, content in self.report.files().items()}
 
-    def _text(self, content: Mapping[str, Any] | str) -> str:
+    def _shown_text(self, content: Content) -> str:
         shown = self._redacted(content)
         return shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
     def _write(self) -> None:
         for path, content in self._files().items():
             if self.written.get(path) != content:
-                with self._told(path):
-                    write_atomically(path, content)
+                with self._failures_told(path):
+                    write_report(path, content)
                     self.written[path] = content
 
     @contextmanager
-    def _told(self, path: Path) -> Iterator[None]:
-        """Go on where a report cannot be written: a deployment is not broken off for it. It is said at once, and again at the end."""
+    def _failures_told(self, path: Path) -> Iterator[None]:
+        """Go on where a report cannot be written: a deployment is not broken off for it.
+
+        It is said at once, and again at the end.
+        """
         try:
             yield
         except OSError as error:
             if not self.unwritten:
-                self._display.warning(self._unwritten(path, str(error)))
+                self._display.warning(not_written(path, str(error)))
             self.unwritten[path] = str(error)
         else:
             self.unwritten.pop(path, None)
 
-    @staticmethod
-    def _unwritten(path: Path, why: str) -> str:
-        return (
-            f"The report {shown_path(path)} is not written. Found: {why}. Expected: a directory that this user can write, with room. "
-            "Set LIVEKIT_DEPLOY_REPORTS to one. What the run did on the hosts stands."
-        )
-
     def _write_verdicts(self) -> None:
-        """Keep these verdicts for the next `status`; those of other hosts stay, also what another run writes at this moment."""
+        """Keep these verdicts for the next `status`.
+
+        Those of other hosts stay, also what another run writes at this moment.
+        """
         if not self.verdicts:
             return
-        path = self._directory() / report.VERDICTS
-        with self._told(path), locked(path.parent):
+        path = self._directory() / remembered.VERDICTS
+        with self._failures_told(path), reports_locked(path.parent):
             before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-            known, trouble = report.verdicts_of(before)
-            if trouble:
-                self._display.warning(f"{shown_path(path)} is written anew: {trouble}; what it told of other hosts is lost")
-            write_atomically(path, self._text({**known, **self.verdicts}))
+            known, failure = remembered.remembered_verdicts(before)
+            if failure:
+                lost = f"{failure}; what it told of other hosts is lost"
+                self._display.warning(f"{path_from_here(path)} is written anew: {lost}")
+            write_report(path, self._shown_text({**known, **self.verdicts}))
             self.verdicts = {}
 
     def _show(self) -> None:
         if self.report is None or not self.concerned:
             return
-        shown = ", ".join(shown_path(path) for path in self._files() if path not in self.unwritten)
+        shown = ", ".join(path_from_here(path) for path in self._files() if path not in self.unwritten)
         lines = ["", *self.report.closing(self._redacted), "", f"Report: {shown or 'not written'}", ""]
         as_json = ansible.constants.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in JSON_OUTPUT
         self._display.display("\n".join(lines), stderr=as_json)

@@ -217,12 +217,12 @@ def livekit_removal(hostvars: HostVars, group: Sequence[str], host: str) -> dict
 
 def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
     """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
-    return rename.refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
+    return rename.removal_refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
 
 
 def livekit_removal_unproven(asked: Mapping[str, Any], host: str) -> str:
     """Why it is not known who serves the name of a host that was taken out."""
-    return rename.unproven(asked, host, _playbooks())
+    return rename.successor_failure(asked, host, _playbooks())
 
 
 def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[str, Any]) -> str:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.fleet import report, status
+from ansible.module_utils.livekit_deploy.fleet.remembered import VERDICTS, remembered_verdicts
+from ansible.module_utils.livekit_deploy.fleet.status import status_document
+from ansible.module_utils.livekit_deploy.fleet.status_text import status_lines
+from ansible.module_utils.livekit_deploy.fleet.types import VerdictEntry
 
 DOCUMENTATION = r"""
 ---
@@ -89,24 +92,26 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def remembered(directory: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The verdicts of earlier runs, and what is wrong with their file."""
-    path = Path(directory) / report.VERDICTS
+def earlier_verdicts(directory: str) -> tuple[dict[str, VerdictEntry], list[str]]:
+    """Return the verdicts of earlier runs, and what is wrong with their file."""
+    path = Path(directory) / VERDICTS
     try:
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
     except OSError as error:
-        return {}, [f"found: {path.name} cannot be read ({error.strerror}), so no verdict is shown. Expected: a file of this user's"]
-    known, trouble = report.verdicts_of(text)
-    return known, [f"found in {path.name}: {trouble}. Expected: verdicts by host. The next verify.yml writes it anew"] if trouble else []
+        found = f"found: {path.name} cannot be read ({error.strerror}), so no verdict is shown"
+        return {}, [f"{found}. Expected: a file of this user's"]
+    known, failure = remembered_verdicts(text)
+    remedy = "Expected: verdicts by host. The next verify.yml writes it anew"
+    return known, [f"found in {path.name}: {failure}. {remedy}"] if failure else []
 
 
 @guarded
 def main() -> None:
     module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        verdicts, trouble = remembered(module.params["reports"])
-        document = status.document(module.params["hosts"], verdicts, time.time())
-        shown = [*status.lines(document), *trouble]
+        verdicts, failures = earlier_verdicts(module.params["reports"])
+        document = status_document(module.params["hosts"], verdicts, time.time())
+        shown = [*status_lines(document), *failures]
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     module.exit_json(changed=False, hosts=document["hosts"], report_documents={"status.json": document}, report_lines=shown)

@@ -100,7 +100,9 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.names import eviction
+from ansible.module_utils.livekit_deploy.names.eviction_report import conclude
+from ansible.module_utils.livekit_deploy.names.holders import Case
+from ansible.module_utils.livekit_deploy.names.stopping import decide_eviction
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "hosts": {"type": "dict", "required": True},
@@ -119,13 +121,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     known = {key: value for key, value in module.params.items() if key not in ("conclude", "playbooks")}
-    case = eviction.Case(**known, playbooks=commands.Playbooks.of(module.params["playbooks"]), checking=module.check_mode)
-    decided = eviction.decide(case)
-    result: dict[str, Any] = {**decided, "problems": [problem.as_dict() for problem in decided["problems"]]}
-    result.pop("unproven")
-    if module.params["conclude"] or decided["problems"]:
-        result.update(eviction.conclude(case, decided))
-    module.exit_json(changed=False, **{"trouble": "", **result})
+    case = Case(**known, playbooks=commands.Playbooks.of(module.params["playbooks"]), checking=module.check_mode)
+    decided = decide_eviction(case)
+    refusals = [refusal.as_dict() for refusal in decided["problems"]]
+    ended = module.params["conclude"] or refusals
+    report = conclude(case, decided) if ended else {"trouble": ""}
+    module.exit_json(changed=False, target=decided["target"], prove=decided["prove"], problems=refusals, **report)
 
 
 if __name__ == "__main__":

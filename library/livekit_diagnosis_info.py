@@ -121,13 +121,16 @@ waits:
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, cast
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common import commands
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.diagnosis import decide, text
-from ansible.module_utils.livekit_deploy.diagnosis.world import World, destination, moment, utc
+from ansible.module_utils.livekit_deploy.diagnosis.flow import destination
+from ansible.module_utils.livekit_deploy.diagnosis.moments import epoch_seconds, utc
+from ansible.module_utils.livekit_deploy.diagnosis.types import Diagnosis, SipReading
+from ansible.module_utils.livekit_deploy.diagnosis.world import World
 from ansible.module_utils.livekit_deploy.livekit import client
 from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError, shown_url
 
@@ -145,24 +148,26 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "api_secret": {"type": "str", "default": "", "no_log": True},
     "timeout_seconds": {"type": "float", "default": 5.0},
 }
+Answer = dict[str, Any]  # what a server answers and what the user gives, before it is looked at
 OF_HOSTS = ("probes", "verdicts", "server", "server_logs")
 ROOMS_ASKED = 20
 NOT_ASKED = "the server was not asked, because it did not answer or does not accept the key"
 
 
 def untraced_rooms(world: World) -> list[str]:
-    """Rooms of dispatches that no log of a worker has, the newest first."""
-    lost = [d for host in world.agent_hosts for d in host.dispatches if d.get("room") and destination(host, d) is None]
-    newest = sorted(lost, key=lambda dispatch: moment(dispatch.get("time")) or 0.0, reverse=True)
+    """Return the rooms of dispatches that no log of a worker has, the newest first."""
+    sent = [(host, dispatch) for host in world.agent_hosts for dispatch in host.dispatches if dispatch.get("room")]
+    lost = [dispatch for host, dispatch in sent if destination(host, dispatch) is None]
+    newest = sorted(lost, key=lambda dispatch: epoch_seconds(dispatch.get("time")) or 0.0, reverse=True)
     return list(dict.fromkeys(str(dispatch["room"]) for dispatch in newest))
 
 
-async def ask_sip(connection: client.Connection) -> dict[str, Any]:
+async def ask_sip(connection: client.Connection) -> Answer:
     return {"checked": True, "rules": await connection.sip_dispatch_rules()}
 
 
-async def ask_rooms(connection: client.Connection, wanted: list[str]) -> dict[str, Any]:
-    """The dispatches of those rooms that still live. One that ends meanwhile answers an error: it is left out."""
+async def ask_rooms(connection: client.Connection, wanted: list[str]) -> Answer:
+    """Return the dispatches of those rooms that still live. One that ends meanwhile answers an error: it is left out."""
     if not wanted:
         return {}
     living = set(await client.retried(connection.rooms))
@@ -171,34 +176,35 @@ async def ask_rooms(connection: client.Connection, wanted: list[str]) -> dict[st
     return {room: answer for room, answer in zip(rooms, answers, strict=True) if isinstance(answer, list)}
 
 
-async def within(seconds: float, question: Awaitable[dict[str, Any]]) -> tuple[dict[str, Any], str]:
-    """The answer, or why there is none."""
+async def answer_within(seconds: float, question: Awaitable[Answer]) -> tuple[Answer, str]:
+    """Return the answer, or why there is none."""
     try:
         return await asyncio.wait_for(question, seconds), ""
     except TimeoutError:
         return {}, f"no answer within {seconds:g} s"
-    except LiveKitError as trouble:
-        return {}, trouble.found
+    except LiveKitError as error:
+        return {}, error.found
 
 
-async def ask(params: dict[str, Any], wanted: list[str]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """SIP rules, rooms, and what could not be read of the rooms; both at the same time."""
+async def ask_server(params: Answer, wanted: list[str]) -> tuple[SipReading, Answer, list[str]]:
+    """Return SIP rules, rooms, and what could not be read of the rooms; both are asked at the same time."""
     limit = params["timeout_seconds"]
     # The questions have their own end; the connection's must not come first.
     async with client.connect(params["url"], params["api_key"], params["api_secret"], 2 * limit) as connection:
-        questions = within(limit, ask_sip(connection)), within(limit, ask_rooms(connection, wanted))
-        (sip, no_sip), (rooms, no_rooms) = await asyncio.gather(*questions)
+        questions = ask_sip(connection), ask_rooms(connection, wanted)
+        (sip, no_sip), (rooms, no_rooms) = await asyncio.gather(*(answer_within(limit, one) for one in questions))
     unread = [f"the rooms of {len(wanted)} dispatches that no log has: {no_rooms}"] if no_rooms else []
-    return sip or {"checked": False, "reason": no_sip}, rooms, unread
+    not_asked: SipReading = {"checked": False, "reason": no_sip}
+    return cast(SipReading, sip) or not_asked, rooms, unread
 
 
-def diagnose(params: dict[str, Any]) -> dict[str, Any]:
+def whole_diagnosis(params: Answer) -> Diagnosis:
     given = {name: params[name] for name in OF_HOSTS}
-    sip: dict[str, Any] = {"checked": False, "reason": NOT_ASKED}
-    rooms: dict[str, Any] = {}
+    sip: SipReading = {"checked": False, "reason": NOT_ASKED}
+    rooms: Answer = {}
     unread: list[str] = []
     if params["url"] and params["server"].get("key_accepted"):
-        sip, rooms, unread = asyncio.run(ask(params, untraced_rooms(World(params["hosts"], **given))))
+        sip, rooms, unread = asyncio.run(ask_server(params, untraced_rooms(World(params["hosts"], **given))))
     playbooks = commands.Playbooks.of(params["playbooks"])
     answer = decide.diagnose(World(params["hosts"], sip=sip, rooms=rooms, **given), playbooks)
     answer["not_read"] += [*params["not_proven"], *unread]
@@ -214,7 +220,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     started = time.monotonic()
     try:
-        answer = diagnose(module.params)
+        answer = whole_diagnosis(module.params)
         documents = {"diagnose.json": answer, "diagnose.md": text.markdown(answer)}
         lines = text.report_lines(answer)
     except Exception as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
+from ansible.module_utils.livekit_deploy.diagnosis.types import SipReading
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch, probe
 from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
 from ansible.module_utils.livekit_deploy.names import rename
@@ -89,15 +90,16 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 WINDOW_SECONDS = 10.0
 
 
-async def sip_rules(p: dict[str, Any]) -> dict[str, Any]:
+async def sip_rules(p: dict[str, Any]) -> SipReading:
     try:
         async with client.connect(p["url"], p["api_key"], p["api_secret"], p["timeout_seconds"]) as connection:
-            return {"checked": True, "rules": await connection.sip_dispatch_rules()}
-    except LiveKitError as trouble:
-        return {"checked": False, "reason": trouble.found}
+            rules: Any = await connection.sip_dispatch_rules()
+            return {"checked": True, "rules": rules}
+    except LiveKitError as error:
+        return {"checked": False, "reason": error.found}
 
 
-async def ask(p: dict[str, Any], specs: list[probe.ProbeSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
+async def ask_names(p: dict[str, Any], specs: list[probe.ProbeSpec]) -> tuple[dict[str, Any], SipReading]:
     probes = dispatch.send(p["url"], p["api_key"], p["api_secret"], specs, timeout_seconds=p["timeout_seconds"])
     answers, sip = await asyncio.gather(probes, sip_rules(p))
     return answers, sip
@@ -110,19 +112,19 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("livekit-api"))
     p = module.params
     if module.check_mode:
-        for line in rename.warnings(p["changes"], p["inventory"]):
+        for line in rename.rename_warnings(p["changes"], p["inventory"]):
             module.warn(line)
     if module.check_mode or not p["changes"]:
         module.exit_json(changed=False, report_notes=[], probes={}, waits=[])
     asked: Any = rename.questions(p["changes"], p["samples"], p["spacing_seconds"])
     specs = probe.probe_specs(asked, WINDOW_SECONDS)
     try:
-        answers, sip = asyncio.run(ask(p, specs))
-    except LiveKitError as trouble:
-        module.fail_json(msg=str(trouble), **trouble.as_dict())
+        answers, sip = asyncio.run(ask_names(p, specs))
+    except LiveKitError as error:
+        module.fail_json(msg=str(error), **error.as_dict())
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
-    notes = rename.notes(p["changes"], p["inventory"], answers, sip)
+    notes = rename.rename_notes(p["changes"], p["inventory"], answers, sip)
     module.exit_json(changed=False, report_notes=notes, probes=answers, waits=probe.probe_waits(answers, WINDOW_SECONDS))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.fleet import status
+from ansible.module_utils.livekit_deploy.fleet.status_text import status_lines
 
 from tests.e2e.harness import Lab, Run
 
@@ -53,7 +54,8 @@ def test_a_host_out_of_reach_is_a_line_that_says_so(told: Run) -> None:
 
 
 def test_table_and_report_say_the_same(told: Run) -> None:
-    lines = status.lines(told.reports["status"])
+    document: Any = told.reports["status"]
+    lines = status_lines(document)
     assert len(lines) == 7
     assert shown(told) == lines
 

@@ -16,12 +16,12 @@ FILE_BYTES = 32 * 1024 * 1024
 NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file whole, with exactly this mode.
+def write_atomically(path: Path, text: str, mode: int = 0o600, partial: Path | None = None) -> None:
+    """Replace a file whole, with exactly this mode. No link is followed. Where that fails, nothing of it stays.
 
-    No link is followed. Where that fails, a full disk say, nothing of it stays.
+    Writers that may do so at the same time name each its own ``partial`` file.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial or path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
@@ -50,8 +50,7 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the text of an ordinary file of at most 32 MiB, None for anything else: what has its place may be of
-    others.
+    """Return the text of an ordinary file of at most 32 MiB, None for anything else: what has its place may be of others.
 
     Bytes that are no UTF-8 are replaced: such a text equals none that we wrote.
     """
@@ -66,10 +65,7 @@ def read_text(path: Path) -> str | None:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; OSError for anything else.
-
-    A pipe is not waited for, and a device not touched.
-    """
+    """Open a regular file for reading; OSError for anything else. A pipe is not waited for, and a device not touched."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

@@ -10,7 +10,7 @@ from ..inventory.settings import read_settings
 from ..play import access
 from ..play.run import DIAGNOSED, ELSEWHERE, PROBES, SERVER, SERVER_LOGS, SUSPECT, SUSPECTS_OUTSIDE, VERDICT, HostRun, Runs, host_asked
 from ..proof import observations
-from .world import AGENT_HOSTS
+from .host_view import AGENT_HOSTS
 
 READ = {AGENT_HOSTS: DIAGNOSED, "suspects": SUSPECT}  # by group
 OF_ANSIBLE = (

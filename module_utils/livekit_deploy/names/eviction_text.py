@@ -5,68 +5,68 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from ..common import commands
+from ..common.table import terminal_table
+from .types import Drained, EvictionDocument, HolderRow, NameEntry
 
 WIDTH = 118
 HEADINGS = ("worker id", "host", "since (UTC)", "jobs", "kept running by", "whose")
 LONGEST_KEEPER = 26
 
 
-def lines(document: Mapping[str, Any]) -> list[str]:
-    """The lines of ``evict.json``; blocks with an empty line between them."""
-    blocks = [*name_blocks(document), nameless(document), drained(document), unread(document), *problems(document)]
-    return [line for block in blocks if block for line in [*block, ""]][:-1]
+def document_lines(document: EvictionDocument) -> list[str]:
+    """Return the lines of ``evict.json``; blocks with an empty line between them."""
+    blocks = [*name_blocks(document), nameless_lines(document), drained_lines(document), unread_lines(document)]
+    return [line for block in [*blocks, *refusal_blocks(document)] if block for line in [*block, ""]][:-1]
 
 
-def name_blocks(document: Mapping[str, Any]) -> Iterator[list[str]]:
+def name_blocks(document: EvictionDocument) -> Iterator[list[str]]:
     for name, entry in document["names"].items():
-        strangers = [stranger for stranger in document["on_no_known_host"] if stranger["agent_name"] == name]
-        told = [line for stranger in strangers for line in wrapped(f"  {stranger['worker_id']} is on no known host: ", stranger["told"])]
-        yield [*name_lines(name, entry), *told]
+        unknown = [worker for worker in document["on_no_known_host"] if worker["agent_name"] == name]
+        labels = [(f"  {worker['worker_id']} is on no known host: ", worker["told"]) for worker in unknown]
+        yield [*name_lines(name, entry), *(line for label, text in labels for line in wrapped(label, text))]
 
 
-def name_lines(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    pools = ", ".join(f"{pool} ({', '.join(hosts)})" if hosts != [pool] else pool for pool, hosts in entry["pools"].items())
-    yield f"{name}, of pool {pools}"
+def name_lines(name: str, entry: NameEntry) -> Iterator[str]:
+    yield f"{name}, of pool {', '.join(pool_text(pool, hosts) for pool, hosts in entry['pools'].items())}"
     how = f"{entry['verdict']}: {entry['reason']} (by {entry['method']}, {entry['seconds']} s)"
     yield from wrapped("  ", how if entry["verdict"] else "not asked in this run")
-    yield from table(entry["workers"]) if entry["workers"] else ["  No worker was found under this name."]
+    yield from holder_lines(entry["workers"]) if entry["workers"] else ["  No worker was found under this name."]
 
 
-def nameless(document: Mapping[str, Any]) -> list[str]:
+def pool_text(pool: str, hosts: Sequence[str]) -> str:
+    return f"{pool} ({', '.join(hosts)})" if hosts != [pool] else pool
+
+
+def nameless_lines(document: EvictionDocument) -> list[str]:
     rows = document["name_not_known"]
-    return ["Workers whose agent name could not be told:", *table(rows)] if rows else []
+    return ["Workers whose agent name could not be told:", *holder_lines(rows)] if rows else []
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    cells = [HEADINGS, *(cells_of(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
-    for number, line in enumerate(cells):
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        if number == 0:
-            yield "  " + "  ".join("-" * width for width in widths)
-        else:
-            yield from details(rows[number - 1])
+def holder_lines(rows: Sequence[HolderRow]) -> Iterator[str]:
+    """Yield a table of workers, and below each what else is known of it."""
+    heading, rule, *lines = terminal_table(HEADINGS, [holder_cells(row) for row in rows])
+    yield from (f"  {heading}", f"  {rule}")
+    for line, row in zip(lines, rows, strict=True):
+        yield f"  {line}"
+        yield from holder_details(row)
 
 
-def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+def holder_cells(row: HolderRow) -> tuple[str, ...]:
     whose = f"ours, pool {row['pool']}" if row["ours"] else "not of this inventory's releases"
-    jobs = "?" if row["active_jobs"] is None else str(row["active_jobs"])
-    since = str(row["since"] or "?").replace("T", " ")[:19]
     keeper = row["supervisor"]
     return (
         str(row["worker_id"] or row["state"] or "?"),
         row["host"],
-        since,
-        jobs,
+        str(row["since"] or "?").replace("T", " ")[:19],
+        "?" if row["active_jobs"] is None else str(row["active_jobs"]),
         keeper if len(keeper) <= LONGEST_KEEPER else keeper[: LONGEST_KEEPER - 1] + "…",
         whose + (", draining" if row["draining"] else ""),
     )
 
 
-def details(row: Mapping[str, Any]) -> Iterator[str]:
+def holder_details(row: HolderRow) -> Iterator[str]:
     place = [str(row["container"]), f"project {row['project']}" if row["project"] else "", row["directory"] or ""]
     yield from wrapped("    ", ", ".join(part for part in place if part))
     if row["server"]:
@@ -78,50 +78,53 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield f"    stop it: {row['command']}"
 
 
-def drained(document: Mapping[str, Any]) -> list[str]:
-    done = document["drained"]
-    if not done:
+def drained_lines(document: EvictionDocument) -> list[str]:
+    done, chosen, checking = document["drained"], document["target"], document["check_mode"]
+    if not done or not chosen:
         return []
-    host = document["target"]["host"]
-    told = [drained_line(done, host, document["check_mode"]), *(f"  {command}" for command in done["commands"])]
-    if done["policy"] and not document["check_mode"]:
-        before, after = done["policy"]["before"], done["policy"]["after"]
-        told.append(f"  Its restart policy was {before} and is {after}: it stays down when Docker starts.")
+    lines = [drained_text(done, chosen["host"], checking), *(f"  {command}" for command in done["commands"])]
+    if (policy := done["policy"]) and not checking:
+        was = f"was {policy['before']} and is {policy['after']}"
+        lines.append(f"  Its restart policy {was}: it stays down when Docker starts.")
     if done["also_at_boot"]:
-        told.append(f"  It may start again at boot: {disable(done['supervisor'])}")
-    return [*told, f"  To start it again, on {host}: {done['start_command'] or 'not known, it was removed when it ended'}"]
+        lines.append(f"  It may start again at boot: {disable_command(done['supervisor'])}")
+    start = done["start_command"] or "not known, it was removed when it ended"
+    return [*lines, f"  To start it again, on {chosen['host']}: {start}"]
 
 
-def disable(supervisor: Mapping[str, Any]) -> str:
+def disable_command(supervisor: Mapping[str, object]) -> str:
     user = supervisor.get("user")
     command = commands.shell("systemctl", *([] if user is None else ["--user"]), "disable", "--", supervisor["name"])
     return command if user is None else f"{command}  # as user {user}"
 
 
-def drained_line(done: Mapping[str, Any], host: str, checking: bool) -> str:
+def drained_text(done: Drained, host: str, checking: bool) -> str:
     what = f"{done['container']} on {host}"
     if checking:
         return f"{what} would be told to stop:"
     if done["gone"]:
         return f"{what} has ended." if done["commands"] else f"{what} had ended before this run."
-    begun = "takes no new call" if done["draining"] else "was told to stop, and its log does not say yet that it has begun"
+    not_begun = "was told to stop, and its log does not say yet that it has begun"
+    begun = "takes no new call" if done["draining"] else not_begun
     jobs = "?" if done["active_jobs"] is None else done["active_jobs"]
-    return f"{what} {begun}; calls it still has: {jobs}. Nothing ends them. Run the same again to see when it has ended."
+    again = "Nothing ends them. Run the same again to see when it has ended."
+    return f"{what} {begun}; calls it still has: {jobs}. {again}"
 
 
-def unread(document: Mapping[str, Any]) -> list[str]:
-    told = [line for host, texts in document["not_read"].items() for text in texts for line in wrapped(f"  {host}: ", text)]
-    return ["Not looked at, so a worker there is in no list:", *told] if told else []
+def unread_lines(document: EvictionDocument) -> list[str]:
+    unread = [(host, text) for host, texts in document["not_read"].items() for text in texts]
+    lines = [line for host, text in unread for line in wrapped(f"  {host}: ", text)]
+    return ["Not looked at, so a worker there is in no list:", *lines] if lines else []
 
 
-def problems(document: Mapping[str, Any]) -> Iterator[list[str]]:
+def refusal_blocks(document: EvictionDocument) -> Iterator[list[str]]:
     labels = (("found     ", "found"), ("expected  ", "expected"), ("to do     ", "remedy"))
-    for problem in document["problems"]:
-        yield [line for label, key in labels for line in wrapped(label, problem[key])]
+    for refusal in document["problems"]:
+        yield [line for label, key in labels for line in wrapped(label, refusal[key])]
 
 
 def wrapped(label: str, text: str) -> list[str]:
-    """``label`` and the text beside it, in lines that fit a terminal."""
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False, break_on_hyphens=False
-    ) or [label.rstrip()]
+    """Return ``label`` and the text beside it, in lines that fit a terminal."""
+    wrap = textwrap.TextWrapper(WIDTH, initial_indent=label, subsequent_indent=" " * len(label))
+    wrap.break_long_words = wrap.break_on_hyphens = False
+    return wrap.wrap(text) or [label.rstrip()]

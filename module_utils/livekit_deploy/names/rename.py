@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What became of an agent name that a host no longer serves, and who gets which share of one that is shared on purpose. Pure."""
+"""What became of an agent name that a host no longer serves, and who gets which share of a shared one. Pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.commands import Playbooks
+from ..diagnosis.types import ProbeAnswer, SipReading
 from ..inventory import placement
 from ..inventory.settings import read_settings
 from ..play.run import LEFT, REMOVED, SHARERS, HostRun, Runs, host_asked
 from ..proof import observations
 from ..release import adoption, records
 from ..worker.readings import NAME_VARIABLES
+from .types import KnownHost, NameChange
 
 TOKENS = "join tokens with an embedded dispatch to it may still be in use: they name the agent themselves"
 
 
-def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str, dict[str, Any]]:
+def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str, NameChange]:
     """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now, whether shared.
     With ``planned`` those that will, if all goes well."""
-    found = {}
+    found: dict[str, NameChange] = {}
     for host in hosts:
         plan = runs[host].plan
         if not plan.get("changed") or not (planned or runs[host].ended):
@@ -33,10 +35,10 @@ def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str
     return found
 
 
-def inventory(runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False) -> dict[str, dict[str, Any]]:
+def inventory(runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False) -> dict[str, KnownHost]:
     """Of each host the name that it serves, every worker id it is known to have had, and which of the names that the run's ``hosts`` leave
     its API dispatches to."""
-    known = {}
+    known: dict[str, KnownHost] = {}
     left = successors(changes(runs, hosts, planned))
     for host in group:
         run = runs[host]
@@ -51,13 +53,25 @@ def inventory(runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), plann
     return known
 
 
-def successors(changed: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """By each name that hosts leave those that they have instead; none after a removal."""
-    names = sorted({name for change in changed.values() for name in names_before(change)})
-    return {
-        name: sorted({str(change["now"]) for change in changed.values() if name in names_before(change) and change["now"]})
-        for name in names
-    }
+def successors(changed: Mapping[str, NameChange]) -> dict[str, list[str]]:
+    """Map each name that hosts leave to those that they have instead; none after a removal."""
+    found: dict[str, set[str]] = {}
+    for change in changed.values():
+        for name in names_before(change):
+            found.setdefault(name, set()).update([str(change["now"])] if change["now"] else [])
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def former_names(changed: Mapping[str, NameChange]) -> list[str]:
+    return sorted({name for change in changed.values() for name in names_before(change)})
+
+
+def shared_names(changed: Mapping[str, NameChange]) -> list[str]:
+    return sorted({str(change["now"]) for change in changed.values() if change["shared"]})
+
+
+def hosts_leaving(name: str, changed: Mapping[str, NameChange]) -> list[str]:
+    return [host for host, change in changed.items() if name in names_before(change)]
 
 
 def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], planned: bool = False) -> dict[str, str]:
@@ -96,75 +110,70 @@ def readable(values: Mapping[str, Any], name: str) -> Any:
         return None
 
 
-def names_before(change: Mapping[str, Any]) -> list[str]:
-    """The names that a host no longer serves: one after a rename, maybe several after a removal."""
+def names_before(change: NameChange) -> list[str]:
+    """Return the names that a host no longer serves: one after a rename, maybe several after a removal."""
     before = change["before"] or []
     return [before] if isinstance(before, str) else [str(name) for name in before]
 
 
-def questions(changed: Mapping[str, Mapping[str, Any]], samples: int, spacing_seconds: float) -> list[dict[str, Any]]:
-    """One probe to each former name, so many to each shared one. A worker with the hook answers it; the job of any other is ended."""
-    former = sorted({name for change in changed.values() for name in names_before(change)})
-    shared = sorted({str(change["now"]) for change in changed.values() if change["shared"]})
+def questions(changed: Mapping[str, NameChange], samples: int, spacing_seconds: float) -> list[dict[str, Any]]:
+    """Return one probe to each former name, and so many to each shared one.
+
+    A worker with the hook answers it; the job of any other is ended.
+    """
     common = {"kind": "probe", "mode": "answer", "expect": "job"}
-    return [{"id": f"{name}/former", "agent_name": name, **common} for name in former] + [
-        {"id": f"{name}/share", "agent_name": name, "count": samples, "spacing_seconds": spacing_seconds, **common} for name in shared
-    ]
+    spaced = {"count": samples, "spacing_seconds": spacing_seconds, **common}
+    former = [{"id": f"{name}/former", "agent_name": name, **common} for name in former_names(changed)]
+    return former + [{"id": f"{name}/share", "agent_name": name, **spaced} for name in shared_names(changed)]
 
 
-def notes(
-    changed: Mapping[str, Mapping[str, Any]],
-    known: Mapping[str, Mapping[str, Any]],
-    answers: Mapping[str, Mapping[str, Any]],
-    sip: Mapping[str, Any],
+def rename_notes(
+    changed: Mapping[str, NameChange],
+    known: Mapping[str, KnownHost],
+    answers: Mapping[str, ProbeAnswer],
+    sip: SipReading,
 ) -> list[str]:
-    """What is told at the end of the run, a line each."""
+    """Return what is shown at the end of the run, a line each."""
     whose = {worker_id: host for host, found in known.items() for worker_id in found["worker_ids"]}
     lines = []
-    for name in sorted({name for change in changed.values() for name in names_before(change)}):
-        hosts = [host for host, change in changed.items() if name in names_before(change)]
-        lines += former_name(name, hosts, known, answers.get(f"{name}/former") or {}, sip, whose)
-    for name in sorted({str(change["now"]) for change in changed.values() if change["shared"]}):
-        lines.append(shares(name, {key: answer for key, answer in answers.items() if key.startswith(f"{name}/share")}, whose))
+    for name in former_names(changed):
+        fate = former_name_fate(answers.get(f"{name}/former") or ProbeAnswer(), whose)
+        lines.append(f"{', '.join(hosts_leaving(name, changed))} no longer serves {name}: {fate}")
+        lines += dispatcher_lines(name, known, sip)
+    for name in shared_names(changed):
+        of_name = {key: answer for key, answer in answers.items() if key.startswith(f"{name}/share")}
+        lines.append(shares_text(name, of_name, whose))
     return lines
 
 
-def former_name(
-    name: str,
-    hosts: Sequence[str],
-    known: Mapping[str, Mapping[str, Any]],
-    answer: Mapping[str, Any],
-    sip: Mapping[str, Any],
-    whose: Mapping[str, str],
-) -> list[str]:
-    users = apis(name, known)
-    users += [f"SIP dispatch rule {rule['name'] or rule['id']}" for rule in sip.get("rules") or [] if name in rule["agents"]]
-    lines = [f"{', '.join(hosts)} no longer serves {name}: {fate(answer, whose)}"]
-    lines.append(f"  still dispatching to it: {', '.join(users) or 'nothing that the inventory knows'}; {TOKENS}")
-    if not sip.get("checked"):
-        lines.append(f"  SIP dispatch rules were not read: {sip.get('reason')}")
-    return lines
+def dispatcher_lines(name: str, known: Mapping[str, KnownHost], sip: SipReading) -> list[str]:
+    """Return what still dispatches to a name that was left, as far as is known."""
+    rules = [rule for rule in sip.get("rules") or [] if name in rule["agents"]]
+    users = [*apis_dispatching(name, known), *(f"SIP dispatch rule {rule['name'] or rule['id']}" for rule in rules)]
+    lines = [f"  still dispatching to it: {', '.join(users) or 'nothing that the inventory knows'}; {TOKENS}"]
+    return lines if sip.get("checked") else [*lines, f"  SIP dispatch rules were not read: {sip.get('reason')}"]
 
 
-def apis(name: str, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def apis_dispatching(name: str, known: Mapping[str, KnownHost]) -> list[str]:
     return [str(found["dispatches_to"][name]) for found in known.values() if name in (found.get("dispatches_to") or {})]
 
 
-def warnings(changed: Mapping[str, Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is told before hosts leave a name to which the API of another entry dispatches."""
+def rename_warnings(changed: Mapping[str, NameChange], known: Mapping[str, KnownHost]) -> list[str]:
+    """Return what is said before hosts leave a name to which the API of another entry dispatches."""
     lines = []
     for name, instead in successors(changed).items():
-        hosts = ", ".join(host for host, change in changed.items() if name in names_before(change))
         # One whose own name it is serves it itself.
-        if users := apis(name, {host: found for host, found in known.items() if found["agent_name"] != name}):
-            lines.append(
-                f"{hosts}: about to leave the agent name {name}, to which something dispatches: {', '.join(users)}. What it sends there "
-                f"then is lost unless others serve {name}; give it {' or '.join(instead)} in the same run, or leave {hosts} out (--limit)"
-            )
+        others = {host: found for host, found in known.items() if found["agent_name"] != name}
+        if users := apis_dispatching(name, others):
+            hosts = ", ".join(hosts_leaving(name, changed))
+            leaves = f"about to leave the agent name {name}, to which something dispatches: {', '.join(users)}"
+            lost = f"What it sends there then is lost unless others serve {name}"
+            remedy = f"give it {' or '.join(instead)} in the same run, or leave {hosts} out (--limit)"
+            lines.append(f"{hosts}: {leaves}. {lost}; {remedy}")
     return lines
 
 
-def fate(answer: Mapping[str, Any], whose: Mapping[str, str]) -> str:
+def former_name_fate(answer: ProbeAnswer, whose: Mapping[str, str]) -> str:
     if answer.get("outcome") == "taken":
         taker = str(answer.get("worker_id"))
         return f"{taker} ({whose.get(taker, 'no host of this run')}) serves it"
@@ -173,30 +182,31 @@ def fate(answer: Mapping[str, Any], whose: Mapping[str, str]) -> str:
     return f"who serves it is not known ({answer.get('reason') or 'not asked'})"
 
 
-def shares(name: str, answers: Mapping[str, Mapping[str, Any]], whose: Mapping[str, str]) -> str:
-    """Who took how many of the spaced probes."""
+def shares_text(name: str, answers: Mapping[str, ProbeAnswer], whose: Mapping[str, str]) -> str:
+    """Say who took how many of the spaced probes."""
     taken = Counter(str(answer.get("worker_id")) for answer in answers.values() if answer.get("outcome") == "taken")
     parts = [f"{whose.get(worker_id, 'not ours')} {worker_id} {count}" for worker_id, count in taken.most_common()]
     lost = len(answers) - sum(taken.values())
-    return f"of {len(answers)} spaced probes to {name}: {', '.join([*parts, *([f'nobody {lost}'] if lost else [])]) or 'none answered'}"
+    parts += [f"nobody {lost}"] if lost else []
+    return f"of {len(answers)} spaced probes to {name}: {', '.join(parts) or 'none answered'}"
 
 
 # --- a host that was taken out ---------------------------------------------------------------------------------------
 
 
-def refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
-    """Why nothing is removed; empty where it is clear from which host."""
-    named = ", ".join(group)
+def removal_refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
+    """Return why nothing is removed; empty where it is clear from which host."""
+    named, found = ", ".join(group), f"found remove_host={host}"
     if not host:
         return f"found no remove_host, expected the one host to take out. Say which: -e remove_host=<one of {named}>"
     if host not in group:
-        return f"found remove_host={host}, expected a host of the group agent_hosts ({named}). Correct the name: nothing was removed"
+        return f"{found}, expected a host of the group agent_hosts ({named}). Correct the name: nothing was removed"
     if host not in run:
-        return f"found remove_host={host}, which --limit leaves out, expected it among the hosts of the run. Leave --limit out"
+        return f"{found}, which --limit leaves out, expected it among the hosts of the run. Leave --limit out"
     return ""
 
 
-def leaving(runs: Runs, host: str) -> dict[str, dict[str, Any]]:
+def leaving(runs: Runs, host: str) -> dict[str, NameChange]:
     """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
     found = runs[host].result(REMOVED).get("removal") or {}
     names = [str(name) for name in found.get("agent_names") or []] or [read_settings(host, runs[host].variables)[0].agent_name]
@@ -205,15 +215,15 @@ def leaving(runs: Runs, host: str) -> dict[str, dict[str, Any]]:
 
 def sharers(runs: Runs, group: Sequence[str], host: str) -> list[str]:
     """The other hosts that may serve such a name: by their own name, or rolled back to their shared one."""
-    names = set(leaving(runs, host)[host]["before"])
+    names = set(names_before(leaving(runs, host)[host]))
     known = {other: read_settings(other, runs[other].variables)[0] for other in group if other != host}
     return [other for other, one in known.items() if {one.agent_name, one.shared_name} & names]
 
 
-def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, dict[str, Any]]:
+def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, KnownHost]:
     """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
     run = runs[host]
-    known: dict[str, dict[str, Any]] = {
+    known: dict[str, KnownHost] = {
         other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []}
         for other in group
         if other != host
@@ -234,7 +244,7 @@ def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, dict[str, A
     return known
 
 
-def served_by(reading: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+def served_by(reading: Mapping[str, Any], known: KnownHost) -> str:
     return str((reading.get("release") or {}).get("agent_name") or known["agent_name"])
 
 
@@ -242,14 +252,15 @@ def ids_on(reading: Mapping[str, Any]) -> list[str]:
     return observations.own_ids([reading], reading.get("states") or {})
 
 
-def unproven(asked: Mapping[str, Any], host: str, playbooks: Playbooks | None = None) -> str:
-    """Why it is not known who serves a name of a host that was taken out; empty when it is."""
-    probed = asked.get("probes") or {}
-    lost = [str(answer.get("reason") or "no answer") for answer in probed.values() if answer.get("outcome") not in ("taken", "nobody")]
-    lost = lost or ([] if probed else [str(asked.get("msg") or "nothing was asked")])
-    if not lost:
+def successor_failure(asked: Mapping[str, Any], host: str, playbooks: Playbooks | None = None) -> str:
+    """Return why it is not known who serves a name of a host that was taken out; empty when it is."""
+    probed: dict[str, ProbeAnswer] = asked.get("probes") or {}
+    lost = [answer for answer in probed.values() if answer.get("outcome") not in ("taken", "nobody")]
+    reasons = [str(answer.get("reason") or "no answer") for answer in lost]
+    if not probed:
+        reasons = [str(asked.get("msg") or "nothing was asked")]
+    if not reasons:
         return ""
-    return (
-        f"found: who serves the agent name now is not known ({'; '.join(dict.fromkeys(lost))}), expected an answer of the LiveKit server. "
-        f"{host} itself is done; ask again: {(playbooks or Playbooks()).start('remove.yml', remove_host=host)}"
-    )
+    again = (playbooks or Playbooks()).start("remove.yml", remove_host=host)
+    found = f"found: who serves the agent name now is not known ({'; '.join(dict.fromkeys(reasons))})"
+    return f"{found}, expected an answer of the LiveKit server. {host} itself is done; ask again: {again}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.common import text, times
-from ansible.module_utils.livekit_deploy.fleet import report
+from ansible.module_utils.livekit_deploy.fleet import remembered
 from ansible.module_utils.livekit_deploy.gather import access_log, api_log, server_log
 from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.livekit import errors, preview_request, probe
@@ -147,7 +147,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "Twirp error": (errors.twirp_error, ()),
     "room in a token": (preview_request.room_name, (errors.LiveKitError,)),
     "object": (probe.json_object, ()),
-    "verdicts": (report.verdicts_of, ()),
+    "verdicts": (remembered.remembered_verdicts, ()),
     "openssl": (certificate.parsed_certificate, (ValueError,)),
     "nginx": (nginx.nginx_remedy, ()),
     "environment file": (records.env_values, ()),

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.common.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis import decide
 from ansible.module_utils.livekit_deploy.diagnosis.causes import CAUSES, TITLES, Cause
-from ansible.module_utils.livekit_deploy.diagnosis.findings import Holds
+from ansible.module_utils.livekit_deploy.diagnosis.finding import Holds
 from ansible.module_utils.livekit_deploy.diagnosis.world import World
 
 TEXTS = ("title", "remedy", "test", "rollback")
@@ -28,7 +29,7 @@ def test_each_cause_says_what_to_do_how_to_test_it_and_how_to_take_it_back(cause
 @each_cause
 def test_a_host_of_which_nothing_is_known_fills_every_text(cause: Cause) -> None:
     (host,) = World({"one": {}}).agent_hosts
-    told = decide.told(cause, Holds(["seen"]), host, Playbooks())
+    told: dict[str, Any] = dict(decide.cause_found(cause, Holds(["seen"]), host, Playbooks()))
     assert [text for text in TEXTS if not told[text].strip() or "{" in told[text]] == []
 
 

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.common.commands import Playbooks
 from ansible.module_utils.livekit_deploy.diagnosis import decide
-from ansible.module_utils.livekit_deploy.diagnosis.world import World, flow, moment, utc
+from ansible.module_utils.livekit_deploy.diagnosis.flow import flow
+from ansible.module_utils.livekit_deploy.diagnosis.moments import epoch_seconds, utc
+from ansible.module_utils.livekit_deploy.diagnosis.timeline import timeline
+from ansible.module_utils.livekit_deploy.diagnosis.world import World
 
 Fleet = dict[str, Any]
 
@@ -63,23 +66,23 @@ def test_examples_are_at_most_five(fleet: Fleet) -> None:
 @pytest.mark.parametrize("part", ["proxy", "api"])
 def test_an_unread_log_is_no_count_of_zero(fleet: Fleet, part: str) -> None:
     evidence(fleet)[part]["read"] = False
-    assert flow(host_of(fleet))[{"proxy": "requests", "api": "dispatches"}[part]] is None
+    assert dict(flow(host_of(fleet)))[{"proxy": "requests", "api": "dispatches"}[part]] is None
 
 
 def test_the_timeline_is_in_order_and_names_host_and_worker(fleet: Fleet) -> None:
-    times = [event["time"] for event in decide.timeline(World(**fleet))]
-    texts = " ".join(event["event"] for event in decide.timeline(World(**fleet)))
+    times = [event["time"] for event in timeline(World(**fleet))]
+    texts = " ".join(event["event"] for event in timeline(World(**fleet)))
     assert times == sorted(times)
     assert [word for word in ("one: release", "registered as 'support-one' (AW_one)", "first dispatch", "nginx") if word not in texts] == []
 
 
 def test_the_timeline_leaves_out_workers_of_other_names(fleet: Fleet) -> None:
-    assert "other-worker-1" not in str(decide.timeline(World(**fleet)))
+    assert "other-worker-1" not in str(timeline(World(**fleet)))
 
 
 def test_what_has_no_time_is_not_in_the_timeline(fleet: Fleet) -> None:
     evidence(fleet)["workers"][0].update(registered_since=None, started_at="", requests=[])
-    assert "unknown time" not in str(decide.timeline(World(**fleet)))
+    assert "unknown time" not in str(timeline(World(**fleet)))
 
 
 def test_what_was_not_read_is_listed_once_each(fleet: Fleet) -> None:
@@ -133,4 +136,4 @@ def test_times_are_told_in_utc(value: Any, text: str) -> None:
 
 
 def test_the_year_one_of_docker_is_no_time() -> None:
-    assert moment("0001-01-01T00:00:00Z") is None
+    assert epoch_seconds("0001-01-01T00:00:00Z") is None

@@ -172,7 +172,7 @@ each_cause = pytest.mark.parametrize("cause", [cause.id for cause in CAUSES])
 
 def diagnosed(fleet: Fleet, host: str = "one") -> dict[str, Any]:
     found = next((one for one in World(**fleet).agent_hosts if one.name == host), None)
-    return decide.diagnose_host(found, Playbooks()) if found else {"causes": [], "ruled_out": []}
+    return dict(decide.diagnose_host(found, Playbooks())) if found else {"causes": [], "ruled_out": []}
 
 
 def ids(items: list[dict[str, Any]], key: str) -> list[str]:

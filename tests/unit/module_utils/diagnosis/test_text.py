@@ -30,7 +30,7 @@ def incident(fleet: Fleet, name: str) -> None:
     fleet["verdicts"][name]["routing"].update(foreign=[f"AW_foreign{name}"])
 
 
-def answered(fleet: Fleet, **more: Any) -> dict[str, Any]:
+def answered(fleet: Fleet, **more: Any) -> Any:
     found = decide.diagnose(World(**fleet), RUN)
     return {"at": "2026-01-02T03:10:00Z", "server": "ws://livekit.test:7880", "inventory": [], **found, **more}
 

@@ -6,20 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.fleet.report import (
-    Report,
-    failure_message,
-    idle_reason,
-    masker,
-    part_reason,
-    row_is_good,
-    secrets_of,
-    table,
-    verdict_entries,
-    verdicts_of,
-)
+from ansible.module_utils.livekit_deploy.fleet.remembered import remembered_verdicts, row_is_good, verdict_entries
+from ansible.module_utils.livekit_deploy.fleet.report import Report
+from ansible.module_utils.livekit_deploy.fleet.report_text import failure_message, idle_reason, part_reason, report_table
+from ansible.module_utils.livekit_deploy.fleet.secrets import host_secrets, report_masker
 
-GOOD_ROW: dict[str, Any] = {
+GOOD_ROW: Any = {
     "agent_name": "sidekick-a",
     "release": "20261122T192505Z-1a2b3c4d",
     "worker_ids": ["AW_a"],
@@ -31,7 +23,7 @@ GOOD_ROW: dict[str, Any] = {
     "on_purpose": None,
 }
 BAD_CHECK = {"name": "registered", "ok": False, "found": "nothing", "expected": "a worker id", "remedy": "look there"}
-BAD_ROW = {**GOOD_ROW, "verdict": "unreachable", "reason": "nobody answered", "checks": [BAD_CHECK]}
+BAD_ROW: Any = {**GOOD_ROW, "verdict": "unreachable", "reason": "nobody answered", "checks": [BAD_CHECK]}
 
 
 @pytest.fixture
@@ -42,7 +34,7 @@ def run() -> Report:
     return report
 
 
-def end(report: Report, failed: tuple[str, ...] = (), dropped: tuple[str, ...] = ()) -> dict[str, Any]:
+def end(report: Report, failed: tuple[str, ...] = (), dropped: tuple[str, ...] = ()) -> Any:
     report.end("2026-11-22T19:26:00Z", failed, dropped)
     return report.document()
 
@@ -214,7 +206,7 @@ def test_what_a_failed_task_says(result: dict[str, Any], sums_up: bool, expected
 
 def test_a_secret_is_taken_out_wherever_it_is() -> None:
     document = {"a": ["x s3cr3t-s3cr3t y", 1, None], "b": {"c": "s3cr3t-s3cr3t"}}
-    assert masker(["s3cr3t-s3cr3t", ""]).all(document) == {"a": ["x ******** y", 1, None], "b": {"c": "********"}}
+    assert report_masker(["s3cr3t-s3cr3t", ""]).all(document) == {"a": ["x ******** y", 1, None], "b": {"c": "********"}}
 
 
 @pytest.mark.parametrize(
@@ -231,12 +223,12 @@ def test_a_secret_is_taken_out_wherever_it_is() -> None:
     ],
 )
 def test_values_that_no_report_shows(variables: dict[str, Any], vaulted: dict[str, str], secrets: set[str]) -> None:
-    assert secrets_of(variables, vaulted) == secrets
+    assert host_secrets(variables, vaulted) == secrets
 
 
 def test_the_table_has_a_line_for_each_host_and_explains_what_failed(run: Report) -> None:
     run.add_rows({"a": GOOD_ROW, "b": BAD_ROW})
-    assert table(end(run)) == [
+    assert report_table(end(run)) == [
         "host  agent name  release                    worker id  latency  verdict",
         "----  ----------  -------------------------  ---------  -------  -----------",
         "a     sidekick-a  20261122T192505Z-1a2b3c4d  AW_a       0.21 s   exclusive",
@@ -253,18 +245,18 @@ def test_the_table_has_a_line_for_each_host_and_explains_what_failed(run: Report
 
 def test_the_table_tells_once_what_is_the_same_for_all(run: Report) -> None:
     run.fail(["a", "b"], "The key was refused.", final=True)
-    assert table(end(run, failed=("a", "b")))[-2:] == ["a, b: failed", "  reason    The key was refused."]
+    assert report_table(end(run, failed=("a", "b")))[-2:] == ["a, b: failed", "  reason    The key was refused."]
 
 
 def test_long_texts_are_wrapped_beside_their_label(run: Report) -> None:
     run.fail(["b"], "word " * 60, final=True)
-    lines = table(end(run, failed=("b",)))
+    lines = report_table(end(run, failed=("b",)))
     assert max(map(len, lines)) <= 100
     assert lines[-1].startswith(" " * 12 + "word")
 
 
 def test_a_table_without_hosts_says_that_nothing_was_proven() -> None:
-    assert "nothing was proven" in table(end(Report("deploy", "now")))[0]
+    assert "nothing was proven" in report_table(end(Report("deploy", "now")))[0]
 
 
 # --- documents and lines that modules make ---------------------------------------------------------------------------
@@ -303,12 +295,12 @@ def test_a_document_of_the_runs_own_name_comes_over_it_but_not_over_when_it_ran(
 
 def test_a_document_says_that_all_is_well_only_when_the_run_went_well(run: Report) -> None:
     run.add_documents({"deploy.json": {"ok": True}})
-    assert run.own()["ok"] is False
+    assert run.own_document()["ok"] is False
     run.add_rows({"a": BAD_ROW})
     end(run)
-    assert run.own()["ok"] is True
+    assert run.own_document()["ok"] is True
     run.fail(["a"], "no", final=True)
-    assert run.own()["ok"] is False
+    assert run.own_document()["ok"] is False
 
 
 def test_lines_of_a_module_come_instead_of_the_table_of_a_complete_run(run: Report) -> None:
@@ -344,7 +336,7 @@ def test_a_verdict_is_remembered_with_what_it_is_about() -> None:
 
 
 def test_a_good_verdict_of_a_host_that_failed_a_check_is_remembered_with_the_check() -> None:
-    row = {**GOOD_ROW, "checks": [BAD_CHECK], "reason": "registered: nothing", "routing": {"reason": "a's alone"}}
+    row: Any = {**GOOD_ROW, "checks": [BAD_CHECK], "reason": "registered: nothing", "routing": {"reason": "a's alone"}}
     entry = verdict_entries({"a": row}, "now", "verify")["a"]
     assert (entry["verdict"], entry["ok"], entry["reason"]) == ("exclusive", False, "registered: nothing")
 
@@ -365,7 +357,7 @@ def test_a_host_without_a_verdict_is_not_remembered(row: Any) -> None:
     ],
 )
 def test_remembered_verdicts_are_read_as_far_as_they_can_be(text: str | None, known: Any, trouble: str) -> None:
-    found = verdicts_of(text)
+    found = remembered_verdicts(text)
     assert (found[0], found[1].startswith(trouble), bool(found[1])) == (known, True, bool(trouble))
 
 
@@ -406,7 +398,7 @@ def test_run_that_is_not_whole_is_not_good_whatever_a_module_says(run: Report) -
     run.add_documents({"deploy.json": {"ok": True}})
     run.left_out = "not whole"
     end(run)
-    assert (run.ok, run.own()["ok"], run.document()["notes"]) == (False, False, ["not whole"])
+    assert (run.ok, run.own_document()["ok"], run.document()["notes"]) == (False, False, ["not whole"])
     assert run.closing()[-1] == "not whole"
 
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.fleet import status
+from ansible.module_utils.livekit_deploy.fleet import status, status_text
 from ansible.module_utils.livekit_deploy.play.run import STATUS, HostRun, Runs
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
@@ -44,26 +44,26 @@ def evidence(*workers: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
-def host(found: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def host(found: dict[str, Any] | None = None, **changes: Any) -> Any:
     return {"agent_name": "support-a", "pool": "a", "evidence": evidence() if found is None else found, **changes}
 
 
-def remembered(**changes: Any) -> dict[str, Any]:
+def remembered(**changes: Any) -> Any:
     said = {"verdict": "exclusive", "ok": True, "reason": "all 8 checks hold", "at": "2027-01-15T07:48:00Z", "playbook": "verify"}
     return {**said, "agent_name": "support-a", "release": ID, **changes}
 
 
-def row(given: dict[str, Any], verdict: dict[str, Any] | None = None) -> dict[str, Any]:
-    return status.row_of(given, verdict if verdict is not None else remembered(), NOW)
+def row(given: Any, verdict: Any = None) -> Any:
+    return status.status_row(given, verdict if verdict is not None else remembered(), NOW)
 
 
 def notes(given: dict[str, Any], verdict: dict[str, Any] | None = None) -> list[str]:
     return [note["text"] for note in row(given, verdict)["notes"]]
 
 
-def table(given: dict[str, Any] | None = None, verdict: dict[str, Any] | None = None) -> list[str]:
+def table(given: Any = None, verdict: Any = None) -> list[str]:
     known = {"a": verdict if verdict is not None else remembered()}
-    return status.lines(status.document({"a": given or host()}, known, NOW))
+    return status_text.status_lines(status.status_document({"a": given or host()}, known, NOW))
 
 
 def test_a_host_that_serves_is_one_line() -> None:
@@ -104,9 +104,9 @@ def test_a_host_that_serves_nothing_says_why_in_its_line(given: dict[str, Any], 
 def test_a_reason_is_not_cut_while_there_is_room() -> None:
     reason = "not provisioned: Docker, Docker Compose 2, nginx, /opt/sidekick, /etc/nginx/x"
     found = evidence(release=None, missing=reason.removeprefix("not provisioned: ").split(", "))
-    (line,) = status.lines(status.document({"a": host(found)}, {}, NOW))[2:3]
+    (line,) = status_text.status_lines(status.status_document({"a": host(found)}, {}, NOW))[2:3]
     assert reason in line
-    assert len(status.lines(status.document({"a": host(found, agent_name="n" * 200)}, {}, NOW))[2]) <= 120
+    assert len(status_text.status_lines(status.status_document({"a": host(found, agent_name="n" * 200)}, {}, NOW))[2]) <= 120
 
 
 NOTES = [
@@ -170,7 +170,7 @@ def test_a_host_without_a_verdict_has_none() -> None:
 
 def test_what_is_true_of_many_hosts_is_told_once() -> None:
     hosts = {name: host(evidence(drift=["x"]), pool=name) for name in "abcde"}
-    assert status.lines(status.document(hosts, {}, NOW))[-1] == "* a, b and 3 more: drift: x"
+    assert status_text.status_lines(status.status_document(hosts, {}, NOW))[-1] == "* a, b and 3 more: drift: x"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_what_is_true_of_many_hosts_is_told_once() -> None:
     [(None, "-"), (0.0, "0s"), (59.9, "59s"), (60.0, "1m"), (3599.0, "59m"), (7300.0, "2h"), (86400.0 * 9.5, "9d")],
 )
 def test_a_duration_is_told_in_its_largest_unit(seconds: float | None, text: str) -> None:
-    assert status.duration(seconds) == text
+    assert status_text.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_duration_is_told_in_its_largest_unit(seconds: float | None, text: str
     ],
 )
 def test_an_age_is_read_from_any_time_that_is_logged(at: Any, age: float | None) -> None:
-    assert status.age_of(at, NOW) == age
+    assert status.age_seconds(at, NOW) == age
 
 
 @pytest.mark.parametrize(
@@ -206,19 +206,19 @@ def test_an_age_is_read_from_any_time_that_is_logged(at: Any, age: float | None)
     ],
 )
 def test_a_long_name_is_cut_where_names_can_still_be_told_apart(texts: list[str], cut: list[str]) -> None:
-    assert status.distinct(texts, 9) == cut
+    assert status_text.distinct(texts, 9) == cut
 
 
 def test_workers_that_drain_on_many_hosts_are_told_once() -> None:
     found = evidence(worker(), worker(OLD, active_jobs=3))
-    lines = status.lines(status.document({name: host(found, pool=name) for name in "ab"}, {}, NOW))
+    lines = status_text.status_lines(status.status_document({name: host(found, pool=name) for name in "ab"}, {}, NOW))
     assert lines[-2] == "2 hosts: 2 serving; 10 jobs"
     assert lines[-1] == "* a, b: workers of older releases still drain, 6 jobs left (the second figure under jobs)"
 
 
 def test_what_presses_most_is_told_first() -> None:
     hosts = {"a": host(evidence(worker(), worker(OLD), drift=["x"])), "b": host(evidence(worker(full=True)))}
-    starts = [line.split()[1] for line in status.lines(status.document(hosts, {}, NOW))[-3:]]
+    starts = [line.split()[1] for line in status_text.status_lines(status.status_document(hosts, {}, NOW))[-3:]]
     assert starts == ["b:", "a:", "a:"]
 
 
@@ -245,7 +245,7 @@ def long_named_fleet() -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.fixture
 def screen() -> list[str]:
-    return status.lines(status.document(*long_named_fleet(), NOW))
+    return status_text.status_lines(status.status_document(*long_named_fleet(), NOW))
 
 
 def test_30_hosts_with_long_names_and_trouble_fit_one_screen(screen: list[str]) -> None:
@@ -267,13 +267,13 @@ def test_notes_that_do_not_fit_are_counted(screen: list[str]) -> None:
 
 def test_many_more_hosts_still_have_some_notes() -> None:
     hosts = {f"h{number}": host(evidence(drift=[f"x{number}"])) for number in range(60)}
-    lines = status.lines(status.document(hosts, {}, NOW))
+    lines = status_text.status_lines(status.status_document(hosts, {}, NOW))
     assert lines[-4:] == ["* h0: drift: x0", "* h1: drift: x1", "* h2: drift: x2", "  and 57 more: see the report"]
 
 
 def test_a_document_is_json_and_gives_the_same_table_again(screen: list[str]) -> None:
-    document = json.loads(json.dumps(status.document(*long_named_fleet(), NOW)))
-    assert status.lines(document) == screen
+    document = json.loads(json.dumps(status.status_document(*long_named_fleet(), NOW)))
+    assert status_text.status_lines(document) == screen
 
 
 # --- what was read ---------------------------------------------------------------------------------------------------

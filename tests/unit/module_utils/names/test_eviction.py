@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.common.commands import Playbooks
 from ansible.module_utils.livekit_deploy.machine import supervisors
-from ansible.module_utils.livekit_deploy.names import eviction
-from ansible.module_utils.livekit_deploy.names.eviction import Case
+from ansible.module_utils.livekit_deploy.names import eviction, eviction_report, holders, stopping
+from ansible.module_utils.livekit_deploy.names.holders import Case
 from ansible.module_utils.livekit_deploy.play.run import Runs
 
 RELEASE = "20260102T030405Z-0a1b2c3d"
 OURS = "sidekick-20260102t030405z-0a1b2c3d"
 
 
-def worker(worker_id: str = "AW_F", name: str = "a", **changes: Any) -> dict[str, Any]:
+def worker(worker_id: str = "AW_F", name: str = "a", **changes: Any) -> Any:
     kind = changes.pop("kind", "docker")
     supervisor = supervisors.supervised(kind, changes.pop("supervisor", ""), policy="always" if kind == "docker" else "")
     return {
@@ -38,7 +38,7 @@ def worker(worker_id: str = "AW_F", name: str = "a", **changes: Any) -> dict[str
     }
 
 
-def ours(host: str = "h1", **changes: Any) -> dict[str, Any]:
+def ours(host: str = "h1", **changes: Any) -> Any:
     return worker("AW_O", project=OURS, release=RELEASE, instance=f"{host}/{RELEASE}", container=f"{OURS}-agent-worker-1", **changes)
 
 
@@ -67,7 +67,7 @@ def case(hosts: dict[str, Any] | None = None, **changes: Any) -> Case:
 
 
 def decided(case: Case) -> tuple[str, list[str]]:
-    found = eviction.decide(case)
+    found: Any = stopping.decide_eviction(case)
     return (found["target"] or {}).get("host", ""), [str(problem) for problem in found["problems"]]
 
 
@@ -159,7 +159,7 @@ def conflict(*more: dict[str, Any], **changes: Any) -> Case:
 
 
 def ours_under_conflict() -> dict[str, Any]:
-    found = eviction.decide(conflict(worker_id="AW_2"))
+    found: Any = stopping.decide_eviction(conflict(worker_id="AW_2"))
     return {"target": found["target"]["host"], "prove": found["prove"], "problems": found["problems"]}
 
 
@@ -168,15 +168,15 @@ def test_conflict_is_ended_by_naming_one_of_the_two_workers() -> None:
 
 
 def test_name_of_two_pools_is_proven_for_neither() -> None:
-    found = eviction.decide(conflict())
+    found: Any = stopping.decide_eviction(conflict())
     assert (found["prove"], found["problems"], len(found["unproven"])) == ([], [], 1)
 
 
 def test_third_worker_may_be_stopped_and_the_run_fails_for_the_conflict() -> None:
     asked = conflict(worker(), worker_id="AW_F")
-    found = eviction.decide(asked)
+    found: Any = stopping.decide_eviction(asked)
     assert (found["target"]["host"], found["prove"]) == ("s1", [])
-    assert "the inventory gives the name a to h1 (pool h1) and h2 (pool h2)" in eviction.trouble_of(asked, found)
+    assert "the inventory gives the name a to h1 (pool h1) and h2 (pool h2)" in stopping.eviction_failure(asked, found)
 
 
 # --- what is proven --------------------------------------------------------------------------------------------------
@@ -184,16 +184,16 @@ def test_third_worker_may_be_stopped_and_the_run_fails_for_the_conflict() -> Non
 
 def test_without_a_worker_to_stop_every_name_is_proven() -> None:
     hosts = {"h1": host(ours()), "h2": host(name="b", pool="h2"), "s1": suspect()}
-    assert eviction.decide(case(hosts))["prove"] == ["h1", "h2"]
+    assert stopping.decide_eviction(case(hosts))["prove"] == ["h1", "h2"]
 
 
 def test_after_an_eviction_only_its_name_is_proven() -> None:
     hosts = {"h1": host(ours()), "h2": host(name="b", pool="h2"), "s1": suspect(worker())}
-    assert eviction.decide(case(hosts, worker_id="AW_F"))["prove"] == ["h1"]
+    assert stopping.decide_eviction(case(hosts, worker_id="AW_F"))["prove"] == ["h1"]
 
 
 def test_hosts_that_were_only_searched_prove_nothing() -> None:
-    assert "s1" not in eviction.decide(case())["prove"]
+    assert "s1" not in stopping.decide_eviction(case())["prove"]
 
 
 def drained(**changes: Any) -> dict[str, Any]:
@@ -236,12 +236,12 @@ def test_run_fails_unless_the_name_is_ours_alone_afterwards(
     verdicts: dict[str, Any], done: dict[str, Any], options: dict[str, Any], fails: bool
 ) -> None:
     asked = case(worker_id="AW_F", verdicts=verdicts, drained=done, **options)
-    assert bool(eviction.trouble_of(asked, eviction.decide(asked))) is fails
+    assert bool(stopping.eviction_failure(asked, stopping.decide_eviction(asked))) is fails
 
 
 def test_run_that_only_looks_does_not_fail_on_what_it_finds() -> None:
     asked = case(verdicts=verdict("foreign", "AW_F"))
-    assert eviction.trouble_of(asked, eviction.decide(asked)) == ""
+    assert stopping.eviction_failure(asked, stopping.decide_eviction(asked)) == ""
 
 
 # --- who holds a name ------------------------------------------------------------------------------------------------
@@ -257,8 +257,8 @@ def test_run_that_only_looks_does_not_fail_on_what_it_finds() -> None:
         pytest.param({}, "", id="not at all"),
     ],
 )
-def test_name_of_a_worker_is_the_one_in_effect(told: dict[str, Any], name: str) -> None:
-    assert eviction.Worker("s1", told, False, "", frozenset()).name == name
+def test_name_of_a_worker_is_the_one_in_effect(told: Any, name: str) -> None:
+    assert holders.Worker("s1", told, False, "", frozenset()).name == name
 
 
 @pytest.mark.parametrize(
@@ -281,28 +281,28 @@ LOG = {
 
 
 def test_worker_that_only_the_server_knows_is_told_with_all_it_knows() -> None:
-    (found,) = eviction.unknown_ids(case(server_logs=[LOG]), ["a"])
+    (found,) = holders.unknown_workers(case(server_logs=[LOG]), ["a"])
     assert found["worker_id"] == "AW_X"
-    told = eviction.told_of(found)
+    told = holders.unknown_worker_text(found)
     assert all(word in told for word in ("log of livekit-1", "registered since then", "JT_ROOM", "'blue'"))
 
 
 def test_worker_that_only_a_probe_knows_is_told() -> None:
-    (found,) = eviction.unknown_ids(case(verdicts=verdict("foreign", "AW_F", "AW_P")), ["a"])
+    (found,) = holders.unknown_workers(case(verdicts=verdict("foreign", "AW_F", "AW_P")), ["a"])
     assert (found["worker_id"], found["seen_by"]) == ("AW_P", "a probe")
 
 
 def test_unknown_id_may_be_a_worker_whose_log_cannot_be_read() -> None:
     hosts = {"h1": host(ours()), "s1": suspect(worker("", unread="its standard output is a pipe"))}
-    (found,) = eviction.unknown_ids(case(hosts, verdicts=verdict("foreign", "AW_P")), ["a"])
-    assert "it may be agent-1 on s1" in eviction.told_of(found)
+    (found,) = holders.unknown_workers(case(hosts, verdicts=verdict("foreign", "AW_P")), ["a"])
+    assert "it may be agent-1 on s1" in holders.unknown_worker_text(found)
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
 def report(asked: Case) -> tuple[str, dict[str, Any]]:
-    found = eviction.conclude(asked, eviction.decide(asked))
+    found: Any = eviction_report.conclude(asked, stopping.decide_eviction(asked))
     return "\n".join(found["report_lines"]), found["report_documents"]["evict.json"]
 
 
@@ -431,9 +431,9 @@ def test_what_keeps_the_server_from_being_asked_is_refused(changes: dict[str, st
 def test_worker_of_an_adopted_project_is_ours() -> None:
     read = {"workers": [worker("AW_S", project="seed", release=None)], "unread": []}
     releases = {"states": {RELEASE: "serving"}, "adopted": {"agent-1": RELEASE}}
-    about = eviction.hosts_of(Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS)["h1"]
-    assert eviction.is_ours(about, "h1", about["workers"][0])
-    assert not eviction.is_ours({**about, "adopted": {}}, "h1", about["workers"][0])
+    about: Any = eviction.hosts_of(Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS)["h1"]
+    assert holders.is_own_worker(about, "h1", about["workers"][0])
+    assert not holders.is_own_worker(about | {"adopted": {}}, "h1", about["workers"][0])
 
 
 # --- what a stranger's log and container may say ---------------------------------------------------------------------
@@ -448,9 +448,9 @@ def test_id_that_no_server_makes_is_in_no_command() -> None:
 
 
 def test_worker_with_nothing_but_such_an_id_has_none() -> None:
-    found = eviction.Worker("h1", worker(EVIL), ours=False, pool="", servers=frozenset())
+    found = holders.Worker("h1", worker(EVIL), ours=False, pool="", servers=frozenset())
     assert found.ids == set()
-    assert "kill" in str(eviction.why_not(case(), found))
+    assert "kill" in str(stopping.stop_refusal(case(), found))
 
 
 @pytest.mark.parametrize(
@@ -463,19 +463,19 @@ def test_worker_with_nothing_but_such_an_id_has_none() -> None:
     ],
 )
 def test_command_by_hand_is_quoted(kind: str, container: str, command: str) -> None:
-    assert eviction.by_hand(worker("", kind=kind, container=container, pid=7)) == command
+    assert stopping.command_by_hand(worker("", kind=kind, container=container, pid=7)) == command
 
 
 def test_record_of_another_form_names_nobody() -> None:
-    assert eviction.ids_of({"worker_id": EVIL, "worker_ids": None}) == []
-    assert eviction.ids_of({"worker_id": "AW_1", "worker_ids": [EVIL, 7]}) == ["AW_1"]
+    assert holders.valid_ids({"worker_id": EVIL, "worker_ids": None}) == []
+    assert holders.valid_ids({"worker_id": "AW_1", "worker_ids": [EVIL, 7]}) == ["AW_1"]
 
 
 def test_an_unknown_worker_is_refused_with_those_that_there_are() -> None:
-    (problem,) = eviction.decide(case(worker_id="AW_X"))["problems"]
+    (problem,) = stopping.decide_eviction(case(worker_id="AW_X"))["problems"]
     assert "the id of a worker on one of them (AW_" in problem.expected
     many = {"h1": host(*(worker(f"AW_{number}", pid=number, container=f"agent-{number}") for number in range(1, 41)))}
-    (problem,) = eviction.decide(case(many, worker_id="AW_X"))["problems"]
+    (problem,) = stopping.decide_eviction(case(many, worker_id="AW_X"))["problems"]
     assert problem.expected.endswith(" and 20 more)")
-    (problem,) = eviction.decide(case({"h1": host()}, worker_id="AW_X"))["problems"]
+    (problem,) = stopping.decide_eviction(case({"h1": host()}, worker_id="AW_X"))["problems"]
     assert problem.expected.endswith("where none was found")

@@ -9,13 +9,16 @@ from ansible.module_utils.livekit_deploy.names import rename
 from ansible.module_utils.livekit_deploy.play.run import HostRun, Runs
 
 SHARED = {"kind": "shared_name", "at": "2026-01-01T00:00:00Z"}
-KNOWN: dict[str, dict[str, Any]] = {
+KNOWN: Any = {
     "a": {"agent_name": "new", "worker_ids": ["AW_a"]},
     "b": {"agent_name": "other", "worker_ids": ["AW_b"]},
 }
-RENAMED = {"a": {"before": "old", "now": "new", "shared": False}}
-NO_SIP = {"checked": False, "reason": "sip not connected"}
-SIP = {"checked": True, "rules": [{"id": "SDR_1", "name": "front desk", "agents": ["old"]}, {"id": "SDR_2", "name": "", "agents": ["x"]}]}
+RENAMED: Any = {"a": {"before": "old", "now": "new", "shared": False}}
+NO_SIP: Any = {"checked": False, "reason": "sip not connected"}
+SIP: Any = {
+    "checked": True,
+    "rules": [{"id": "SDR_1", "name": "front desk", "agents": ["old"]}, {"id": "SDR_2", "name": "", "agents": ["x"]}],
+}
 
 
 def host(before: str | None, now: str, *, changed: bool = True, rolled_back: Any = None, ended: bool = True) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def test_host_that_serves_another_name_than_before_is_told_of(variables: dict[st
 
 
 def test_each_name_is_asked_once() -> None:
-    changed = {"a": {"before": "old", "now": "s", "shared": True}, "b": {"before": "old", "now": "s", "shared": True}}
+    changed: Any = {"a": {"before": "old", "now": "s", "shared": True}, "b": {"before": "old", "now": "s", "shared": True}}
     asked = [(probe["id"], probe.get("count")) for probe in rename.questions(changed, 20, 0.5)]
     assert asked == [("old/former", None), ("s/share", 20)]
 
@@ -57,27 +60,27 @@ def test_each_name_is_asked_once() -> None:
         ({}, "who serves it is not known (not asked)"),
     ],
 )
-def test_fate_of_a_former_name(answer: dict[str, Any], said: str) -> None:
-    (first, *_) = rename.notes(RENAMED, KNOWN, {"old/former": answer}, NO_SIP)
+def test_fate_of_a_former_name(answer: Any, said: str) -> None:
+    (first, *_) = rename.rename_notes(RENAMED, KNOWN, {"old/former": answer}, NO_SIP)
     assert first == f"a no longer serves old: {said}"
 
 
 def test_whoever_still_dispatches_to_it_is_named() -> None:
     known = {**KNOWN, "b": {**KNOWN["b"], "dispatches_to": {"old": "the API of b"}}}
-    (_, users) = rename.notes(RENAMED, known, {}, SIP)
+    (_, users) = rename.rename_notes(RENAMED, known, {}, SIP)
     assert users == f"  still dispatching to it: the API of b, SIP dispatch rule front desk; {rename.TOKENS}"
 
 
 def test_rules_that_were_not_read_are_not_ruled_out() -> None:
-    (_, users, unread) = rename.notes(RENAMED, KNOWN, {}, NO_SIP)
+    (_, users, unread) = rename.rename_notes(RENAMED, KNOWN, {}, NO_SIP)
     assert users == f"  still dispatching to it: nothing that the inventory knows; {rename.TOKENS}"
     assert unread == "  SIP dispatch rules were not read: sip not connected"
 
 
 def test_shares_of_a_shared_name_are_counted_by_worker() -> None:
     taken = ["AW_a", "AW_a", "AW_x", None]
-    answers = {f"s/share/{n}": {"outcome": "taken" if who else "nobody", "worker_id": who} for n, who in enumerate(taken)}
-    (line,) = rename.notes({"a": {"before": None, "now": "s", "shared": True}}, KNOWN, answers, NO_SIP)
+    answers: Any = {f"s/share/{n}": {"outcome": "taken" if who else "nobody", "worker_id": who} for n, who in enumerate(taken)}
+    (line,) = rename.rename_notes({"a": {"before": None, "now": "s", "shared": True}}, KNOWN, answers, NO_SIP)
     assert line == "of 4 spaced probes to s: a AW_a 2, not ours AW_x 1, nobody 1"
 
 
@@ -145,14 +148,14 @@ def desk(**greeter: Any) -> dict[str, Any]:
 def test_renamed_worker_without_an_api_is_told_with_the_api_of_the_other_entry() -> None:
     hostvars = desk()
     known = rename.inventory(Runs(hostvars), list(hostvars), ["greeter"])
-    (_, users) = rename.notes(rename.changes(Runs(hostvars), ["greeter"]), known, {}, SIP)
+    (_, users) = rename.rename_notes(rename.changes(Runs(hostvars), ["greeter"]), known, {}, SIP)
     assert users.startswith("  still dispatching to it: the API of clerk (its DESK_GREETER), SIP dispatch rule front desk; ")
 
 
 def test_warning_comes_before_the_name_is_left() -> None:
     hostvars = desk(ended=False)
     known = rename.inventory(Runs(hostvars), list(hostvars), ["greeter"], planned=True)
-    (line,) = rename.warnings(rename.changes(Runs(hostvars), ["greeter"], planned=True), known)
+    (line,) = rename.rename_warnings(rename.changes(Runs(hostvars), ["greeter"], planned=True), known)
     assert line.startswith(
         "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_GREETER)."
     )
@@ -161,8 +164,8 @@ def test_warning_comes_before_the_name_is_left() -> None:
 
 
 def test_no_warning_of_an_api_whose_own_worker_serves_the_name() -> None:
-    known = {"b": {"agent_name": "old", "worker_ids": [], "dispatches_to": {"old": "the API of b"}}}
-    assert rename.warnings(RENAMED, known) == []
+    known: Any = {"b": {"agent_name": "old", "worker_ids": [], "dispatches_to": {"old": "the API of b"}}}
+    assert rename.rename_warnings(RENAMED, known) == []
 
 
 # --- a host that was taken out ---------------------------------------------------------------------------------------
@@ -194,11 +197,11 @@ def served(*names: str) -> dict[str, Any]:
     ],
 )
 def test_removal_of_no_certain_host_is_refused(host: str, run: list[str], said: str) -> None:
-    assert rename.refusal(GROUP, run, host).startswith(said)
+    assert rename.removal_refusal(GROUP, run, host).startswith(said)
 
 
 def test_removal_of_a_host_of_the_run_is_not_refused() -> None:
-    assert rename.refusal(GROUP, ["a"], "a") == ""
+    assert rename.removal_refusal(GROUP, ["a"], "a") == ""
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_hosts_that_may_serve_the_name_too_are_read(names: list[str], hosts: lis
 def test_each_of_several_names_is_asked_and_told() -> None:
     changed = rename.leaving(Runs(taken_out(**served("now", "before"))), "a")
     assert [probe["id"] for probe in rename.questions(changed, 20, 0.5)] == ["before/former", "now/former"]
-    told = rename.notes(changed, {}, {"now/former": {"outcome": "nobody"}}, SIP)
+    told = rename.rename_notes(changed, {}, {"now/former": {"outcome": "nobody"}}, SIP)
     assert [line for line in told if line.startswith("a no longer serves now: nobody serves it")]
 
 
@@ -232,14 +235,16 @@ def test_host_of_the_pool_that_serves_on_is_named() -> None:
 
 def test_api_that_dispatches_to_the_name_of_a_removed_worker_is_named() -> None:
     hostvars = {**FLEET, "c": {**FLEET["c"], "agent_api_env": {"DESK_GREETER": "pool"}}, "b": {**FLEET["b"], "agent_api_image": ""}}
-    (_, users) = rename.notes(rename.leaving(Runs(hostvars), "a"), rename.beside(Runs(hostvars), GROUP, "a"), {}, SIP)
+    (_, users) = rename.rename_notes(rename.leaving(Runs(hostvars), "a"), rename.beside(Runs(hostvars), GROUP, "a"), {}, SIP)
     assert users == f"  still dispatching to it: the API of c (its DESK_GREETER); {rename.TOKENS}"
 
 
 def test_worker_of_somebody_else_on_the_host_is_named() -> None:
     left = {"workers": [{"container": "x-1", "project": "x", "running": True, "worker_ids": ["AW_x"], "worker_id": "AW_x"}]}
     known = rename.beside(Runs(taken_out(__removal_workers=left)), GROUP, "a")
-    (line, *_) = rename.notes(rename.leaving(Runs(FLEET), "a"), known, {"pool/former": {"outcome": "taken", "worker_id": "AW_x"}}, SIP)
+    (line, *_) = rename.rename_notes(
+        rename.leaving(Runs(FLEET), "a"), known, {"pool/former": {"outcome": "taken", "worker_id": "AW_x"}}, SIP
+    )
     assert line == "a no longer serves pool: AW_x (x-1 of compose project x on a, not ours) serves it"
 
 
@@ -252,5 +257,5 @@ def test_worker_of_somebody_else_on_the_host_is_named() -> None:
     ],
 )
 def test_it_is_not_left_open_who_serves_the_name(asked: dict[str, Any], said: str) -> None:
-    assert said in rename.unproven(asked, "a")
-    assert bool(rename.unproven(asked, "a")) == bool(said)
+    assert said in rename.successor_failure(asked, "a")
+    assert bool(rename.successor_failure(asked, "a")) == bool(said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.livekit_deploy.diagnosis import inputs
-from ansible.module_utils.livekit_deploy.fleet import report, status
+from ansible.module_utils.livekit_deploy.fleet import report_text, status
 from ansible.module_utils.livekit_deploy.names import eviction
 from ansible.module_utils.livekit_deploy.play import access
 from ansible.module_utils.livekit_deploy.play.run import STATUS, VERIFIED, HostRun
@@ -180,8 +180,8 @@ LOCKED_OUT = {
     "module_stderr": "",
 }
 TOLD = {
-    "a failed task": lambda: report.failure_message(LOCKED_OUT, "Read", sums_up=False),
-    "a task of many": lambda: report.failure_message({"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False),
+    "a failed task": lambda: report_text.failure_message(LOCKED_OUT, "Read", sums_up=False),
+    "a task of many": lambda: report_text.failure_message({"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False),
     "verification": lambda: HostRun("a", {VERIFIED: LOCKED_OUT}).unread,
     "server logs": lambda: observations.server_logs([{**LOCKED_OUT, "__verification_server": "livekit"}])[0]["msg"],
     "status": lambda: status.member(HostRun("a", {STATUS: LOCKED_OUT}))["unread"],
