@@ -56,7 +56,7 @@ def argument_problems(hostvars: Mapping[str, Any], hosts: Iterable[str], specs: 
     found = []
     for number, host in enumerate(hosts):
         variables = hostvars[host]
-        mine = [name for name in variables if (number == 0 if name in names else not name.startswith(FOREIGN))]
+        mine = [name for name in variables if not name.startswith(FOREIGN) and (number == 0 or name not in names)]
         found += [text for name in sorted(mine) for text in problems_of(host, variables, name, Known(options, known, prefixes, names))]
     return list(dict.fromkeys(found))
 
