@@ -201,12 +201,13 @@ def without_media(machine: Machine, server: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def mute(deployed: Lab) -> Iterator[tuple[Trouble, Run]]:
+def mute(deployed: Lab) -> tuple[Trouble, Run]:
     """A deployment and a verification with the media ports of the server closed to the first host."""
     extra_vars = {"verification_preview_deadline_seconds": 8}
     with without_media(deployed.machines[0], deployed.livekit_host):
         found = trouble(deployed, extra_vars={**extra_vars, "agent_api_memory": "502m"}, limit="staging-1")
-        yield found, deployed.play("playbooks/verify.yml", extra_vars=extra_vars, limit="staging-1")
+        # Both here: the next test is to have its media.
+        return found, deployed.play("playbooks/verify.yml", extra_vars=extra_vars, limit="staging-1")
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["deployment", "verification"])

@@ -69,7 +69,7 @@ def argument_problems(hostvars: HostVars, hosts: Iterable[str], specs: Specs, gi
     found = []
     for number, host in enumerate(hosts):
         variables = hostvars[host]
-        mine = [name for name in variables if (number == 0 if name in names else not name.startswith(FOREIGN))]
+        mine = [name for name in variables if not name.startswith(FOREIGN) and (number == 0 or name not in names)]
         found += [text for name in sorted(mine) for text in variable_problems(host, variables, name, known)]
     return list(dict.fromkeys(found))
 

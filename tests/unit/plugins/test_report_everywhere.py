@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 # What a run needs of the checkout; nothing is written into the checkout itself.
-PARTS = ["ansible.cfg", "deploy.yml", *(f"{k}_plugins" for k in ("callback", "filter")), "library", "module_utils", "playbooks", "roles"]
+PARTS = ["ansible.cfg", "deploy.yml", *(f"{k}_plugins" for k in ("callback", "filter", "lookup")), "library", "module_utils", "playbooks", "roles"]
 PARTS += ["doc_fragments"]
 HOSTS = """
 agent_hosts:

@@ -169,7 +169,8 @@ def test_half_a_name_is_refused_on_the_command_line_only(variable: str, meant: s
 
 
 @pytest.mark.parametrize(
-    "variable", ["version", "env", "image", "vault_livekit_api_key", "my_livekit_url", "app", "company", "remote_user"]
+    "variable",
+    ["version", "env", "image", "vault_livekit_api_key", "my_livekit_url", "app", "company", "remote_user", "ansible_port", "ansible_host"],
 )
 def test_a_name_of_the_user_s_own_is_accepted_on_the_command_line(variable: str) -> None:
     assert argument_problems({"a": {variable: "x"}}, ["a"], SPECS, [variable]) == []
