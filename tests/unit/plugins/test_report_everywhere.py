@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 # What a run needs of the checkout; nothing is written into the checkout itself.
-PARTS = ["ansible.cfg", "deploy.yml", *(f"{k}_plugins" for k in ("callback", "filter", "lookup")), "library", "module_utils", "playbooks", "roles"]
-PARTS += ["doc_fragments"]
+PLUGINS = [f"{kind}_plugins" for kind in ("callback", "filter", "lookup")]
+PARTS = ["ansible.cfg", "deploy.yml", *PLUGINS, "doc_fragments", "library", "module_utils", "playbooks", "roles"]
 HOSTS = """
 agent_hosts:
   vars:
