@@ -300,10 +300,26 @@ from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.common.text import Masker
 from ansible.module_utils.livekit_deploy.machine import command, docker_variants, registry
 from ansible.module_utils.livekit_deploy.machine.command import Run
-from ansible.module_utils.livekit_deploy.release import adoption, deployment, records
-from ansible.module_utils.livekit_deploy.release.host import Host, lacking, site_path, upstream_path
+from ansible.module_utils.livekit_deploy.release import (
+    adopted,
+    begin,
+    containers,
+    content,
+    drain,
+    images,
+    notes,
+    records,
+    refusal,
+    state,
+    switch,
+)
+from ansible.module_utils.livekit_deploy.release.errors import TROUBLE
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
-from ansible.module_utils.livekit_deploy.release.removal import Removal, notes, take_off
+from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
+from ansible.module_utils.livekit_deploy.release.proxy import site_path, upstream_path
+from ansible.module_utils.livekit_deploy.release.removal import Removal, removal_notes, take_off
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 STATE_NAMES = ["begun", "pulled", "candidate", "started", "serving", "abandoned", "ended", "removed"]
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -381,18 +397,18 @@ class RefusalError(Exception):
     """The host cannot take a release; the text says found, expected and what to do."""
 
 
-def order_of(p: Params) -> deployment.Order:
+def order_of(p: Params) -> Order:
     given = p["goal"]
-    images = {service: image for service, image in p["images"].items() if image}
-    content = records.content_of(p["compose"], p["env"], p["secret_env"], list(images) or records.SERVICES)
-    goal = deployment.Goal(given["kind"], content, given["shared_name"], given["release"])
+    given_images = {service: image for service, image in p["images"].items() if image}
+    made_of = content.content_of(p["compose"], p["env"], p["secret_env"], list(given_images) or records.SERVICES)
+    goal = Goal(given["kind"], made_of, given["shared_name"], given["release"])
     record = {**p["record"], "app": p["app"]}
-    return deployment.Order(
+    return Order(
         goal,
         p["stamp"],
         p["instance_host"],
         p["api_ports"],
-        images,
+        given_images,
         record,
         p["force"],
         p["min_free_mb"],
@@ -406,7 +422,7 @@ def order_of(p: Params) -> deployment.Order:
 
 def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
-    missing = lacking(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(records.API) else None)
+    missing = refusal.missing_on_host(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(records.API) else None)
     if missing:
         if trouble := docker_variants.judge(docker_variants.look(run)).trouble:
             raise RefusalError(trouble)
@@ -414,7 +430,7 @@ def refuse(p: Params, run: Run) -> None:
         raise RefusalError(f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {provision}")
     if p["unresolved"]:
         raise RefusalError(p["unresolved"])
-    if p["goal"]["kind"] == deployment.SHARED_NAME and not p["goal"]["shared_name"]:
+    if p["goal"]["kind"] == records.SHARED_NAME and not p["goal"]["shared_name"]:
         raise RefusalError(
             "found no livekit_agent_shared_name, expected the name to restore. Set it in the inventory, or say which release: "
             "-e rollback_to=previous"
@@ -429,74 +445,79 @@ def refuse(p: Params, run: Run) -> None:
         )
 
 
-def begun(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
-    refuse(p, run.host.run)
+def begun(run: Deployment, p: Params, check: bool) -> dict[str, Any]:
+    refuse(p, run.releases.run)
     claim = Claim(Owner(**p["owner"]), p["purpose"], alive=frozenset(p["alive"]))
-    answer = run.preview(order_of(p)) if check else run.begin(claim, p["lock_wait_seconds"], order_of(p))
+    answer = begin.preview_run(run, order_of(p)) if check else begin.begin_run(run, claim, p["lock_wait_seconds"], order_of(p))
     plan, current = answer["plan"], answer["release"] or {}
     before = {"release": current.get("id"), "agent_name": current.get("agent_name"), "images": current.get("images")}
     after = {"release": plan["id"], "agent_name": plan["agent_name"], "images": plan["images"]} if plan["changed"] else before
-    notes = deployment.notes(p["instance_host"], answer, check, commands.Playbooks.of(p["playbooks"]))
+    said = notes.plan_notes(p["instance_host"], answer, check, commands.Playbooks.of(p["playbooks"]))
     changed = plan["changed"] or bool(plan["returns_from"])
-    send = run.host.images.to_send(p["archives"]) if plan["changed"] and not check else []
+    send = images.store_images(run.releases).to_send(p["archives"]) if plan["changed"] and not check else []
     answer.pop("troubles", None)  # the notes have them
-    told = {"report_notes": notes, "warnings": deployment.warnings(p["instance_host"], plan)}
+    told = {"report_notes": said, "warnings": notes.plan_warnings(p["instance_host"], plan)}
     return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, **told, **answer}
 
 
-def pulled(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+def pulled(run: Deployment, p: Params) -> dict[str, Any]:
     def bring() -> list[str]:
-        return run.host.pull(p["images"].values(), p["registries"], p["archives"])
+        return images.bring(run.releases, p["images"].values(), p["registries"], p["archives"])
 
-    images = run.pull(p["fence"], p["release"], p["deadline_seconds"], bring)
-    return {"changed": bool(images), "pulled": images}
-
-
-def started(run: deployment.Deployment, p: Params) -> dict[str, Any]:
-    begin = run.step(p["fence"], f"start {p['service']}", p["deadline_seconds"], lambda: run.host.start(p["release"], p["service"]))
-    known = adoption.known(run.host.record(p["release"]))
-    return {"changed": begin, "answered": bool(known), "known": known}
+    brought = run.pull(p["fence"], p["release"], p["deadline_seconds"], bring)
+    return {"changed": bool(brought), "pulled": brought}
 
 
-def candidate(run: deployment.Deployment, p: Params) -> dict[str, Any]:
-    run.step(p["fence"], "start candidate", p["deadline_seconds"], lambda: run.host.start_candidate(p["release"]))
+def started(run: Deployment, p: Params) -> dict[str, Any]:
+    fresh = run.step(
+        p["fence"],
+        f"start {p['service']}",
+        p["deadline_seconds"],
+        lambda: containers.start_service(run.releases, p["release"], p["service"]),
+    )
+    known = adopted.known(run.releases.record(p["release"]))
+    return {"changed": fresh, "answered": bool(known), "known": known}
+
+
+def candidate(run: Deployment, p: Params) -> dict[str, Any]:
+    run.step(p["fence"], "start candidate", p["deadline_seconds"], lambda: containers.start_candidate(run.releases, p["release"]))
     return {"changed": True}
 
 
-def serving(run: deployment.Deployment, p: Params) -> dict[str, Any]:
-    def switch() -> bool:
+def serving(run: Deployment, p: Params) -> dict[str, Any]:
+    def switched() -> bool:
         if p["worker_id"]:
-            run.host.refuse_unstable(p["release"], p["worker_id"])
-        return run.host.serve(p["release"])
+            state.refuse_unstable(run.releases, p["release"], p["worker_id"])
+        return switch.serve(run.releases, p["release"])
 
-    changed = run.step(p["fence"], "switch", p["deadline_seconds"], switch)
-    return {"changed": changed, "fence": p["fence"], **run.host.info()}
+    changed = run.step(p["fence"], "switch", p["deadline_seconds"], switched)
+    return {"changed": changed, "fence": p["fence"], **state.release_info(run.releases)}
 
 
-def abandoned(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+def abandoned(run: Deployment, p: Params) -> dict[str, Any]:
     return {"changed": True, **run.abandon(p["fence"], p["reason"])}
 
 
-def ended(run: deployment.Deployment, p: Params) -> dict[str, Any]:
+def ended(run: Deployment, p: Params) -> dict[str, Any]:
     done = run.end(p["fence"], p["wait_seconds"], p["keep"], p["overlap_seconds"], p["verdict"], p["reason"])
     changed = bool(done["retired"] or done["removed"] or done["images_removed"])
     host, troubles = p["instance_host"], done.pop("troubles", [])
-    notes = [*deployment.drain_notes(host, done["draining"]), *deployment.trouble_notes(host, troubles)]
-    return {"changed": changed, "fence": p["fence"], "report_notes": notes, **done}
+    said = [*drain.drain_notes(host, done["draining"]), *drain.trouble_notes(host, troubles)]
+    return {"changed": changed, "fence": p["fence"], "report_notes": said, **done}
 
 
-def removed(run: deployment.Deployment, p: Params, check: bool) -> dict[str, Any]:
-    removal = Removal(run.host, site_path(p["app"]))
+def removed(run: Deployment, p: Params, check: bool) -> dict[str, Any]:
+    removal = Removal(run.releases, site_path(p["app"]))
     if check:
         found = removal.survey()
     else:
         claim = Claim(Owner(**p["owner"]), p["purpose"], alive=frozenset(p["alive"]))
         found = take_off(removal, run, claim, p["lock_wait_seconds"], p["wait_seconds"])
     changed = found.get("changed", found["there"])
-    return {"changed": changed, "removal": found, "report_notes": notes(p["instance_host"], p["app"], found, check)}
+    return {"changed": changed, "removal": found, "report_notes": removal_notes(p["instance_host"], p["app"], found, check)}
 
 
-STATES: dict[str, Callable[[deployment.Deployment, Params], dict[str, Any]]] = {
+STATES: dict[str, Callable[[Deployment, Params], dict[str, Any]]] = {
     "pulled": pulled,
     "candidate": candidate,
     "started": started,
@@ -516,12 +537,12 @@ def runner(p: Params) -> command.Runner:
     return command.Runner(p["deadline_seconds"], p["deadline_seconds"] + sum(2 * p[name] for name in waits.get(p["state"], ())))
 
 
-def masker(run: deployment.Deployment, p: Params) -> Masker:
+def masker(run: Deployment, p: Params) -> Masker:
     """What takes secrets out of the messages of programs, and out of the reason that the history keeps."""
     given = [
         {name: str(value) for name, value in service.items()} for key in ("env", "secret_env") for service in p[key].values() if service
     ]
-    return Masker.of(*given, *run.host.environments())
+    return Masker.of(*given, *run.releases.environments())
 
 
 @guarded
@@ -530,7 +551,7 @@ def main() -> None:
     p = module.params
     if p["release"] and not records.ID_PATTERN.fullmatch(p["release"]):
         module.fail_json(msg=f"found release {p['release']!r}, expected YYYYMMDDThhmmssZ-<8 hex digits>")
-    run = deployment.Deployment(Host(runner(p), p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
+    run = Deployment(Releases(runner(p), p["app"], f"{p['root']}/{p['app']}", upstream_path(p["app"])))
     module.words = masker(run, p)
     p["reason"] = module.words(p["reason"])
     whole = {"begun": begun, "removed": removed}.get(p["state"])
@@ -542,7 +563,7 @@ def main() -> None:
         answer = whole(run, p, module.check_mode) if whole else STATES[p["state"]](run, p)
     except (LockError, RefusalError) as error:
         module.fail_json(msg=str(error), **about)
-    except deployment.Trouble as error:
+    except TROUBLE as error:
         module.fail_json(**about, msg=f"{p['state']}{' ' + p['release'] if p['release'] else ''}: {error}")
     for text in answer.pop("warnings", []):  # ansible-core shows them at once, and the notes come at the end
         module.warn(text)

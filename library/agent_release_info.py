@@ -74,7 +74,10 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.machine import command, docker
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.release import refusal, state
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
+from ansible.module_utils.livekit_deploy.release.proxy import upstream_path
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -96,11 +99,11 @@ def main() -> None:
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
-    host = Host(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
+    releases = Releases(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
     try:
-        result["missing"] = lacking(host.run, directory, host.awaited_upstream())
+        result["missing"] = refusal.missing_on_host(releases.run, directory, refusal.awaited_upstream(releases))
         if not result["missing"]:
-            result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
+            result.update(state.release_info(releases, job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
     except docker.EngineError as error:
         module.fail_json(
             msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"

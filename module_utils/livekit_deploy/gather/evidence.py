@@ -17,8 +17,11 @@ from ..common.text import Masker, parsed_object
 from ..common.times import epoch
 from ..machine import docker, logs, processes
 from ..machine.command import Reader, Run
-from ..release import adoption, records
-from ..release.host import Host, ReleaseError
+from ..release import records
+from ..release.adopted import claimed
+from ..release.errors import ReleaseError
+from ..release.state import release_state
+from ..release.store import Releases
 from ..worker import readings, worker_log
 from . import access_log
 
@@ -317,11 +320,13 @@ def proxy(options: Options, since: float, notes: Notes) -> dict[str, Any]:
     return log.result()
 
 
-def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, Any]] | None, since: float, notes: Notes) -> dict[str, Any]:
+def state(
+    host: Releases, record: dict[str, Any] | None, containers: list[dict[str, Any]] | None, since: float, notes: Notes
+) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is left."""
     left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}}
     nobody: dict[str, Any] = {"time": time.time(), "workers": [], "unread": []}
-    found = left if containers is None else notes.attempt("the release and its containers", lambda: host.state(containers), left)
+    found = left if containers is None else notes.attempt("the release and its containers", lambda: release_state(host, containers), left)
     seen = notes.attempt("the workers", lambda: readings.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
         if containers is not None or not what.startswith("containers"):  # that the Engine does not answer is said already
@@ -331,10 +336,10 @@ def state(host: Host, record: dict[str, Any] | None, containers: list[dict[str, 
         reach = logs.Reach(**one["reach"])
         if not one["unread"] and (reach.why or one["release"] == (record or {}).get("id")):
             notes.add(shortened(f"the log of {one['container']}", reach, since))
-    return {**found, "workers": adoption.claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
+    return {**found, "workers": claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
 
 
-def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> dict[str, Any]:
+def release_files(host: Releases, record: dict[str, Any] | None, notes: Notes) -> dict[str, Any]:
     """The standby gate, and what the files of the serving release say now."""
     if not record or record.get("adopted"):
         return {"gate": None, "written": {}}
@@ -350,7 +355,7 @@ def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> di
     }
 
 
-def gather(host: Host, options: Options) -> dict[str, Any]:
+def gather(host: Releases, options: Options) -> dict[str, Any]:
     """All evidence of a host."""
     notes = Notes()
     record = notes.attempt("the release record", host.known_current, None)
@@ -363,7 +368,7 @@ def gather(host: Host, options: Options) -> dict[str, Any]:
         **release_files(host, record, notes),
         "since": since,
         "until": until,
-        "projects": projects(host.run, containers or [], reading["workers"], host.releases, notes),
+        "projects": projects(host.run, containers or [], reading["workers"], host.home, notes),
         "proxy": proxy(options, since, notes),
         "api": api(host.run, chosen, since, options.api_log_pattern, notes),
         "unread": notes.sentences,

@@ -17,7 +17,8 @@ from ..inventory.problems import inventory_problems, name_problems, normalised_u
 from ..play import access, run
 from ..proof import probes
 from ..proof.verdicts import GOOD
-from ..release import adoption, records
+from ..release import records
+from ..release.adopted import claimed
 from . import eviction_text
 
 GROUPS = ("agent_hosts", "suspects")
@@ -87,7 +88,7 @@ def host_of(variables: Mapping[str, Any], host: str, group: str) -> dict[str, An
     ours, in_run = group == "agent_hosts", "__eviction_read" in variables
     readable = isinstance(found, Mapping) and found.get("workers") is not None
     adopted = dict(releases.get("adopted") or {}) if ours and isinstance(releases, Mapping) else {}
-    read = adoption.claimed(found, adopted)["workers"] if readable else []
+    read = claimed(found, adopted)["workers"] if readable else []
     workers = [{key: worker.get(key) for key in EVIDENCE} for worker in read]
     return {
         "group": group,

@@ -12,7 +12,8 @@ from ..inventory import placement
 from ..inventory.problems import read_host
 from ..play import run
 from ..proof import probes
-from ..release import adoption, records
+from ..release import records
+from ..release.adopted import claimed
 from ..worker.readings import NAME_VARIABLES
 
 REMOVAL, STRANGERS, SHARERS = "__removal_done", "__removal_workers", "__removal_sharers"
@@ -45,7 +46,7 @@ def inventory(
         variables = hostvars[host]
         readings = [variables[name] for name in (*run.READINGS, probes.WITNESS) if run.registered(variables, name, "workers")]
         adopted = run.adopted_of(variables)
-        readings = [adoption.claimed(reading, adopted) for reading in readings]
+        readings = [claimed(reading, adopted) for reading in readings]
         states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
         name = run.name_of(variables)
         known[host] = {
@@ -226,7 +227,7 @@ def beside(hostvars: Mapping[str, Any], group: Sequence[str], host: str) -> dict
     for read in (run.registered(variables, SHARERS, "results") or {}).get("results") or []:
         other = str(read.get("__removal_sharer"))
         if read.get("workers") is not None and other in known:
-            reading = adoption.claimed(read, read.get("adopted"))
+            reading = claimed(read, read.get("adopted"))
             known[other] = {"agent_name": served_by(reading, known[other]), "worker_ids": ids_on(reading)}
     for one in (run.registered(variables, STRANGERS, "workers") or {}).get("workers") or []:
         if one.get("running"):

@@ -14,7 +14,7 @@ from ..inventory import environment, preview
 from ..inventory.problems import IMAGES
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play import access, run
-from ..release import adoption
+from ..release.adopted import claimed
 from ..release.records import API, SHARED_NAME, ids_in_order, services_of
 from ..worker.worker_log import NODE_REMEDY
 
@@ -510,7 +510,7 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
     variables = hostvars[host]
     first, witness = run.reading_of(variables), run.registered(variables, WITNESS, "workers")
     if witness:  # it does not know of which release
-        witness = adoption.claimed(witness, run.adopted_of(variables))
+        witness = claimed(witness, run.adopted_of(variables))
     release, states = first.get("release"), first.get("states", {})
     readings = [reading for reading in (first, witness) if reading]
     return {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hand-made compose project as the release before the first one of ours: refused, left alone or taken over, and what then differs.
+"""A hand-made compose project as the release before the first one of ours: refused, left alone or taken over.
 
 Its record is like any other, with ``adopted``: which project, which of its containers are worker and API, and the restart policies that
-were changed. Nothing of its files is touched, and its containers are stopped and started, never removed.
+were changed. Nothing of its files is touched, and its containers are stopped and started, never removed (see ``adopted``).
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..common import commands, times
-from ..machine import docker, logs, processes, web
+from ..machine import docker, logs, processes
 from ..machine.command import Reader
 from ..worker import readings, worker_log
-from . import records
-
-API, AGENT = records.SERVICES
-REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
-ANSWER_SECONDS, ASK_SECONDS = 60.0, 2.0
-
-
-# --- whose workers run ---
+from . import adopted, records
+from .adopted import AGENT, API
 
 
 def is_ours(container: dict[str, Any]) -> bool:
@@ -32,7 +26,7 @@ def is_ours(container: dict[str, Any]) -> bool:
     return directory.parent.name == "releases" and records.record_in(directory) is not None
 
 
-def taken(root: Path) -> dict[str, str]:
+def adopted_elsewhere(root: Path) -> dict[str, str]:
     """The projects that other applications of the host have adopted, each with its application; ``root`` is the directory of ours."""
     others = [(path, record) for path, record in records.records_in(root.parent) if path != root and record.get("adopted")]
     return {record["adopted"]["project"]: path.name for path, record in others}
@@ -170,15 +164,14 @@ def described(one: Mapping[str, Any]) -> str:
     )
 
 
-# --- its record ---
-
-
 def is_first(record: Mapping[str, Any] | None) -> bool:
     """Whether what serves is an adopted project that no release of ours has replaced so far: somebody may still change it."""
     return bool(record and record.get("adopted") and not record.get("staged_at"))
 
 
-def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def adopted_record(
+    app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]], before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The record of the release that a worker's project is from now on. The id is of its containers: a second try makes the same. Made
     anew it keeps the id that the record ``before`` has."""
     mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == one["project"]]
@@ -215,7 +208,7 @@ def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]],
             "containers": sorted(docker.name(container) for container in parts.values()),
             # What is left as it is.
             "others": {docker.name(one): state_of(one) for one in mine if one not in parts.values()},
-            "ports": sorted({port for container in mine for port in published(container)}),
+            "ports": sorted({port for container in mine for port in adopted.published(container)}),
             "policies": {},
         },
     }
@@ -230,115 +223,7 @@ def stays(container: dict[str, Any]) -> bool:
 def api_of(others: Sequence[dict[str, Any]]) -> tuple[dict[str, Any] | None, int | None]:
     """The API of a project and the port where the host reaches it: of the containers that publish a port the one that is made for LiveKit,
     else the only one, if it speaks HTTP (a database may publish a port, too). Where that is not clear there is none."""
-    publishing = [(container, ports[0]) for container in others if (ports := published(container))]
+    publishing = [(container, ports[0]) for container in others if (ports := adopted.published(container))]
     made_for_it = [one for one in publishing if any(name in docker.environment(one[0]) for name in processes.OF_LIVEKIT)]
-    chosen = made_for_it or [one for one in publishing if len(publishing) == 1 and answers(one[1], 2.0)]
+    chosen = made_for_it or [one for one in publishing if len(publishing) == 1 and adopted.answers(one[1], 2.0)]
     return chosen[0] if len(chosen) == 1 else (None, None)
-
-
-def published(container: dict[str, Any]) -> list[int]:
-    """The TCP ports that a container publishes on 127.0.0.1 or on every address, the lowest first."""
-    bindings = container.get("HostConfig", {}).get("PortBindings") or {}
-    given = container.get("NetworkSettings", {}).get("Ports") or {}
-    pairs = [pair for port, some in {**bindings, **given}.items() if port.endswith("/tcp") for pair in some or []]
-    return sorted({int(p["HostPort"]) for p in pairs if p.get("HostPort") and p.get("HostIp", "") in REACHED_FROM_THE_HOST})
-
-
-# --- its containers ---
-
-
-def known(record: Mapping[str, Any] | None) -> list[str]:
-    """The one container to look at for the worker of an adopted project, whatever else that has; none for a release of ours."""
-    return [record["adopted"]["worker"]] if record and record.get("adopted") else []
-
-
-def services(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Worker and API of an adopted project: all that is stopped of it. A database or a LiveKit server may be used by others."""
-    return {name: container for name, container in members(record, found).items() if name in records.SERVICES}
-
-
-def members(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own, as the
-    Engine writes them (``/name``), so that none is taken for one of the two."""
-    adopted = record["adopted"]
-    parts = {adopted["worker"]: AGENT, adopted["api"]: API}
-    mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == adopted["project"]]
-    return {parts.get(docker.name(container), container["Name"]): container for container in mine}
-
-
-def lacking(record: Mapping[str, Any], found: Sequence[dict[str, Any]], serving: Mapping[str, Any]) -> str:
-    """Why an adopted project cannot be started beside the release that serves; empty when it can."""
-    mine, adopted = members(record, found), record["adopted"]
-    what = f"{record['id']} is the adopted compose project {adopted['project']}"
-    names = {docker.name(container) for container in mine.values()}
-    gone = [name for name in adopted["containers"] if name not in names]
-    if gone:
-        return f"{what}, whose containers are gone ({', '.join(gone)})"
-    if record["state"] in ("draining", "abandoned") and mine[AGENT]["State"]["Running"]:
-        return f"the worker of {record['id']} was told to stop and still has calls (wait until its calls have ended, then run it again)"
-    if serving["api_port"] in adopted["ports"]:
-        return (
-            f"{what}, which publishes port {serving['api_port']}, where the API of the serving release listens (run deploy.yml with "
-            "-e force_release=true, which takes the other port of agent_api_ports, then run it again)"
-        )
-    return ""
-
-
-def always(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1, measured)."""
-    mine = services(record, found).values()
-    changed = {docker.name(c): "always" for c in mine if docker.restart_policy(c) == "always"}
-    return {**record["adopted"]["policies"], **changed}
-
-
-def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service: str) -> list[dict[str, Any]]:
-    """The containers of a step that starts one part of a release: before the worker what else was stopped, by an earlier version."""
-    mine = members(record, found)
-    others = [c for part, c in mine.items() if part not in records.SERVICES and docker.name(c) in record["adopted"]["containers"]]
-    # In the order in which they were made: compose makes first what others depend on.
-    others.sort(key=lambda container: str(container.get("Created")))
-    return [*(others if service == AGENT else []), *([mine[service]] if service in mine else [])]
-
-
-def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
-    """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
-    deadline = time.monotonic() + seconds
-    while port is not None and not web.ask("127.0.0.1", port, "/", ASK_SECONDS).status:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.3)
-    return port is not None
-
-
-def fate(record: Mapping[str, Any], successor: str) -> list[str]:
-    """What becomes of each service of an adopted project, a line each."""
-    adopted = record["adopted"]
-    parts = {adopted["worker"]: "the worker", adopted["api"]: "the API"}
-    lines = [f"{name} ({parts.get(name)}): stopped when {successor} serves, and kept" for name in parts if name]
-    return [*lines, *(f"{name} ({state}): left as it is" for name, state in (adopted.get("others") or {}).items())]
-
-
-# --- what a run does with it ---
-
-
-def plan(source: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """As ``release.plan``, where what is to serve is an adopted project: the same containers, nothing is made."""
-    return {
-        "changed": True,
-        "reasons": ["another content"],
-        "id": source["id"],
-        "project": source["adopted"]["project"],
-        **{key: source[key] for key in ("api_port", "hash", "agent_name", "services")},
-        "agent_name_before": current["agent_name"],
-        "previous": current["id"],
-    }
-
-
-def claimed(reading: Mapping[str, Any], adopted: Mapping[str, str] | None) -> dict[str, Any]:
-    """A reading in which the workers of adopted projects are of their releases; ``adopted`` maps a container to the release's id."""
-    releases = adopted or {}
-    workers = [
-        {**one, "release": releases[one["container"]]} if one.get("container") in releases and not one.get("release") else one
-        for one in reading.get("workers") or []
-    ]
-    return {**reading, "workers": workers}

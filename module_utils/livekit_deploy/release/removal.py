@@ -16,10 +16,12 @@ from ..common import commands
 from ..common.files import read_text, write_atomically
 from ..machine import docker
 from ..worker import readings
-from . import adoption, history, records
-from .deployment import Deployment
-from .host import Host, ReleaseError, drop_empty, load_mark, own_files, proxy_runs, reload_proxy, to_be_loaded, upstream_text
+from . import adopted, containers, drain, history, images, proxy, records, regain
+from .errors import ReleaseError
 from .lock import BETWEEN_SECONDS, Claim
+from .proxy import drop_empty
+from .run import Deployment
+from .store import Releases, own_paths
 
 # nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that never ends.
 API_SECONDS = 60.0
@@ -37,22 +39,22 @@ class BusyError(ReleaseError):
 class Removal:
     """Of one application on one host; ``site`` is its site file of the proxy."""
 
-    def __init__(self, host: Host, site: str) -> None:
-        self.host, self.site, self.run = host, Path(site), host.run
+    def __init__(self, releases: Releases, site: str) -> None:
+        self.releases, self.site, self.run = releases, Path(site), releases.run
 
     def is_own(self, project: str) -> bool:
         """Whether a compose project is that of a release, or of its worker under a candidate name."""
-        return bool(records.id_in_project(self.host.app, project))
+        return bool(records.id_in_project(self.releases.app, project))
 
     # --- what is there ---
 
     def survey(self) -> dict[str, Any]:
         """What is there of ours, as names; ``there`` says whether anything is that would go."""
-        kept, found = self.host.records(), self.containers()
-        current = self.host.current()
-        mine = [c for c in found if self.host.release_of(c)]
-        networks = docker.owned(self.run, "network") if found or self.host.root.is_dir() else {}
-        files = [str(path) for path in (self.site, self.host.upstream) if path.exists()]
+        kept, found = self.releases.records(), self.containers()
+        current = self.releases.current()
+        mine = [c for c in found if containers.release_id_of(self.releases, c)]
+        networks = docker.owned(self.run, "network") if found or self.releases.root.is_dir() else {}
+        files = [str(path) for path in (self.site, self.releases.upstream) if path.exists()]
         ours = {
             "serving": current["id"] if current and not current.get("adopted") else None,
             "releases": [r["id"] for r in kept if not r.get("adopted")],
@@ -60,9 +62,9 @@ class Removal:
             "networks": sorted(name for name, project in networks.items() if self.is_own(project)),
             "images": sorted({str(image) for r in kept if not r.get("adopted") for image in (r.get("images") or {}).values()}),
             "files": files,
-            "directory": str(self.host.root) if self.host.root.is_dir() else None,
+            "directory": str(self.releases.root) if self.releases.root.is_dir() else None,
         }
-        told = (read_text(self.host.root / "history.jsonl") or "").splitlines()
+        told = (read_text(self.releases.root / "history.jsonl") or "").splitlines()
         others = self.others_files()
         known = {
             "agent_names": self.agent_names(kept, found, current),
@@ -73,9 +75,9 @@ class Removal:
             "history": told[-1] if told else None,
         }
         # What an earlier run had to leave, because a site of somebody else's includes it.
-        left = files == [str(self.host.upstream)] and read_text(self.host.upstream) == upstream_text(self.host.app, None)
-        empty = self.host.root.is_dir() and not others
-        unloaded = load_mark(self.host.upstream).exists()
+        left = files == [str(self.releases.upstream)] and read_text(self.releases.upstream) == proxy.upstream_text(self.releases.app, None)
+        empty = self.releases.root.is_dir() and not others
+        unloaded = proxy.load_mark(self.releases.upstream).exists()
         there = bool(kept or mine or ours["networks"] or (files and not left) or self.own_files() or empty or unloaded)
         return {**ours, **known, "there": there, "left": left}
 
@@ -84,7 +86,7 @@ class Removal:
         try:
             return docker.containers(self.run)
         except docker.EngineError as error:
-            if self.run(["docker", "--version"])[0] != 0 and not self.host.records():
+            if self.run(["docker", "--version"])[0] != 0 and not self.releases.records():
                 return []
             raise ReleaseError(
                 f"found: the Docker Engine does not answer ({error}), expected it to, because containers of ours may be on the host. "
@@ -93,7 +95,7 @@ class Removal:
 
     def agent_names(self, kept: Sequence[Mapping[str, Any]], found: list[dict[str, Any]], current: Mapping[str, Any] | None) -> list[str]:
         """The names that workers of ours have here: of the release that serves first, then of those that still run."""
-        running = [r for r in kept if any(one["running"] for one in self.host.services(r["id"], found).values())]
+        running = [r for r in kept if any(one["running"] for one in containers.services(self.releases, r["id"], found).values())]
         serving = [current] if current else []
         return list(dict.fromkeys(str(r["agent_name"]) for r in [*serving, *running] if r.get("agent_name")))
 
@@ -102,7 +104,7 @@ class Removal:
 
     def volumes(self, kept: Sequence[Mapping[str, Any]], mine: Sequence[Mapping[str, Any]]) -> list[str]:
         """Named volumes of our releases: data, which is the user's to remove."""
-        if not (kept or mine or self.host.root.is_dir()):
+        if not (kept or mine or self.releases.root.is_dir()):
             return []
         there = docker.owned(self.run, "volume")
         named = {str(name) for r in kept for name in r.get("volumes") or []}
@@ -110,19 +112,19 @@ class Removal:
         return sorted(name for name, project in there.items() if name in named or self.is_own(project))
 
     def directories(self) -> list[Path]:
-        return sorted(path for path in self.host.releases.glob("*") if records.ID_PATTERN.fullmatch(path.name))
+        return sorted(path for path in self.releases.home.glob("*") if records.ID_PATTERN.fullmatch(path.name))
 
     def own_files(self) -> list[Path]:
         """What we have written into the application's directory, without the lock."""
-        found = [path for pattern in OF_THE_APPLICATION for path in self.host.root.glob(pattern)]
+        found = [path for pattern in OF_THE_APPLICATION for path in self.releases.root.glob(pattern)]
         return found + [path for directory in self.directories() for path in self.own_in(directory)]
 
     def own_in(self, directory: Path) -> list[Path]:
-        return own_files(directory, self.host.record(directory.name) or {})
+        return own_paths(directory, self.releases.record(directory.name) or {})
 
     def others_files(self) -> list[str]:
         """What somebody else has put into the application's directory."""
-        own, root = set(self.own_files()), self.host.root
+        own, root = set(self.own_files()), self.releases.root
         lock = {root / name for name in OF_THE_LOCK}
         found = [path for path in root.rglob("*") if path not in own | lock and not (path.is_dir() and not path.is_symlink())]
         return sorted(str(path.relative_to(root)) for path in found)
@@ -133,34 +135,34 @@ class Removal:
         """All of it, in the order in which nothing is lost: no new request, no open one, no call, then what is left over."""
         # What has no record gets one, so that its calls are waited for, too.
         if found := self.containers():
-            self.host.regain(found)
+            regain.regain(self.releases, found)
         before = self.survey()
         kept = self.leave_proxy()
-        serving = self.host.current()
-        self.host.point_to(None)
+        serving = self.releases.current()
+        self.releases.point_to(None)
         deadline = time.monotonic() + wait_seconds
-        left = sorted(self.host.records(), key=lambda record: not (serving and record["id"] == serving["id"]))
+        left = sorted(self.releases.records(), key=lambda record: not (serving and record["id"] == serving["id"]))
         busy = [r for r in left if self.stop(r, max(0.0, deadline - time.monotonic()))]
         if busy:
             raise BusyError(self.busy_text(busy, wait_seconds))
         self.clear_away()
-        stopped = self.adopted(self.host.records(), self.containers())
+        stopped = self.adopted(self.releases.records(), self.containers())
         self.clear_releases()
         # No record names them any more.
-        self.host.prune_images()
+        images.prune_images(self.releases)
         self.clear_application()
         return {**before, "adopted": stopped, "kept": kept}
 
     def leave_proxy(self) -> list[str]:
         """Take our site and its upstream away; the upstream stays, and answers 502, where a site of somebody else's includes it. Answers
         what stays."""
-        upstream = self.host.upstream
+        upstream = self.releases.upstream
         texts = {path: text for path in (self.site, upstream) if (text := read_text(path)) is not None}
         # A run that was killed before its reload has left nginx with what is not there any more.
-        had_site = upstream.parent.parent.is_dir() and any(record["api_port"] for record in self.host.records())
-        if not (texts or load_mark(upstream).exists() or had_site):
+        had_site = upstream.parent.parent.is_dir() and any(record["api_port"] for record in self.releases.records())
+        if not (texts or proxy.load_mark(upstream).exists() or had_site):
             return []
-        with to_be_loaded(upstream):
+        with proxy.to_be_loaded(upstream):
             kept = self.forget(texts)
         for path in (self.site, upstream):
             path.with_name(f".{path.name}.partial").unlink(missing_ok=True)
@@ -170,17 +172,17 @@ class Removal:
 
     def forget(self, texts: Mapping[Path, str]) -> list[str]:
         """Remove these files and let nginx load what is left; what had to be written again."""
-        upstream = self.host.upstream
+        upstream = self.releases.upstream
         for path in texts:
             path.unlink()
         refused, kept = self.reload(), []
         if refused and upstream in texts:
-            write_atomically(upstream, upstream_text(self.host.app, None), 0o644)
+            write_atomically(upstream, proxy.upstream_text(self.releases.app, None), 0o644)
             refused, kept = self.reload(), [str(upstream)]
         if refused:
             for path, text in texts.items():
                 write_atomically(path, text, 0o644)
-            reload_proxy(self.run)
+            proxy.reload_proxy(self.run)
             raise ReleaseError(
                 f"found: {refused}. Expected: nginx accepts its configuration without {self.site}, {upstream}; they are as they were. "
                 "Correct it (nginx -t), then run it again"
@@ -189,27 +191,27 @@ class Removal:
 
     def reload(self) -> str | None:
         """One that does not run has nothing to reload."""
-        return reload_proxy(self.run) if proxy_runs(self.run) else None
+        return proxy.reload_proxy(self.run) if proxy.proxy_runs(self.run) else None
 
     def stop(self, record: dict[str, Any], wait_seconds: float) -> bool:
         """Stop a release and remove its containers; True while a worker still has calls. An adopted one's stay, stopped."""
         found = docker.containers(self.run)
-        if record["state"] not in ("serving", "switching", "staged") and not self.host.is_left(record, found):
+        if record["state"] not in ("serving", "switching", "staged") and not containers.is_left(self.releases, record, found):
             return False
         if record["state"] == "staged" and records.is_standby(record):
-            self.host.down(record["id"])  # its gate was never open
+            containers.down(self.releases, record["id"])  # its gate was never open
             return False
         if record["state"] in ("serving", "switching", "staged"):
-            record = self.host.save(record, state="draining")
-        if self.host.drain(record["id"], wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True):
+            record = self.releases.save(record, state="draining")
+        if drain.drain_release(self.releases, record["id"], wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True):
             return True
-        self.host.save(self.host.record(record["id"]) or record, state="retired")
+        self.releases.save(self.releases.record(record["id"]) or record, state="retired")
         return False
 
     def busy_text(self, busy: Sequence[Mapping[str, Any]], wait_seconds: float) -> str:
         listed, said = docker.containers(self.run), []
         for record in busy:
-            services = self.host.services(record["id"], listed)
+            services = containers.services(self.releases, record["id"], listed)
             agents = [one for name, one in services.items() if one["running"] and name != records.API]
             answers = [readings.own_answer((one["address"], docker.WORKER_PORT)) for one in agents if one["address"]]
             calls = sum(readings.jobs_of(answer) or 0 for answer in answers)
@@ -223,7 +225,7 @@ class Removal:
 
     def clear_away(self) -> None:
         """What is left of our projects: of a run that was killed, or of an Engine that was away."""
-        left = [container for container in docker.containers(self.run) if self.host.release_of(container)]
+        left = [container for container in docker.containers(self.run) if containers.release_id_of(self.releases, container)]
         docker.clear(self.run, left, self.is_own)
 
     def clear_releases(self) -> None:
@@ -231,11 +233,11 @@ class Removal:
         directories = self.directories()
         for path in [path for directory in directories for path in self.own_in(directory)]:
             path.unlink(missing_ok=True)
-        drop_empty([*(directory / "gate" for directory in directories), *directories, self.host.releases])
+        drop_empty([*(directory / "gate" for directory in directories), *directories, self.releases.home])
 
     def clear_application(self) -> None:
         """The rest, the lock last: whoever waits for it finds the application gone."""
-        root = self.host.root
+        root = self.releases.root
         for path in [*self.own_files(), *(root / name for name in OF_THE_LOCK)]:
             path.unlink(missing_ok=True)
         drop_empty([root / "images", root])
@@ -247,15 +249,15 @@ def is_anonymous(volume: str) -> bool:
 
 def adopted_project(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What is told of a project that was adopted: of it, what was stopped."""
-    adopted = record["adopted"]
-    there = {docker.name(c): bool(c["State"]["Running"]) for c in adoption.members(record, found).values()}
-    parts = {docker.name(c) for c in adoption.services(record, found).values()}
+    project = record["adopted"]
+    there = {docker.name(c): bool(c["State"]["Running"]) for c in adopted.members(record, found).values()}
+    parts = {docker.name(c) for c in adopted.parts(record, found).values()}
     return {
-        "project": adopted["project"],
-        "directory": adopted["directory"],
-        "containers": sorted(name for name in there if name in parts or name in adopted["containers"]),
+        "project": project["project"],
+        "directory": project["directory"],
+        "containers": sorted(name for name in there if name in parts or name in project["containers"]),
         "running": sorted(name for name, runs in there.items() if runs and name in parts),
-        "policies": dict(adopted.get("policies") or {}),
+        "policies": dict(project.get("policies") or {}),
     }
 
 
@@ -264,7 +266,7 @@ def take_off(removal: Removal, run: Deployment, claim: Claim, lock_wait_seconds:
     found = removal.survey()
     if not (found["there"] or found["left"]):
         return {**found, "changed": False}
-    run.host.root.mkdir(mode=0o750, exist_ok=True)  # the lock is in it
+    run.releases.root.mkdir(mode=0o750, exist_ok=True)  # the lock is in it
     lease = wait_seconds + API_SECONDS + BETWEEN_SECONDS
     with run.lock.taken(replace(claim, lease_seconds=lease), lock_wait_seconds) as (record, _killed):
         try:
@@ -272,7 +274,7 @@ def take_off(removal: Removal, run: Deployment, claim: Claim, lock_wait_seconds:
         except BaseException as error:
             if isinstance(error, BusyError):
                 entry = {**history.entry_of(record, history.NOT_REMOVED, reason=str(error)), "from": found["serving"]}
-                history.append(run.history, entry)
+                history.append(run.releases.history, entry)
             run.lock.release(record.fence)
             raise
     return {**done, "changed": found["there"] or not done["kept"]}
@@ -281,7 +283,7 @@ def take_off(removal: Removal, run: Deployment, claim: Claim, lock_wait_seconds:
 # --- what is told ---
 
 
-def notes(host: str, app: str, found: Mapping[str, Any], check: bool) -> list[str]:
+def removal_notes(host: str, app: str, found: Mapping[str, Any], check: bool) -> list[str]:
     """What the user is told at the end of the run, a line each."""
     if not found.get("changed", found["there"]):
         return [f"{host}: nothing of {app} is there, so nothing was removed", *staying(found, check), next_step(host)]

@@ -1,4 +1,4 @@
-"""The module agent_release as Ansible runs it; what its steps do is tested in test_deployment.py and test_host.py."""
+"""The module agent_release as Ansible runs it; what its steps do is tested in the unit tests of the package release."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_host_whose_docker_cannot_be_used_is_refused_with_what_to_do(
 def test_run_is_refused_before_the_lock(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, params: dict[str, Any], said: str
 ) -> None:
-    monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
+    monkeypatch.setattr(agent_release.refusal, "missing_on_host", lambda *_: [])
     assert said in run(capsys, **BEGIN, root=str(tmp_path), **params)["msg"]
     assert list(tmp_path.iterdir()) == []
 
@@ -90,8 +90,8 @@ def test_rollback_to_a_shared_name_warns_when_it_begins(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, check: bool, kind: str, warned: bool
 ) -> None:
     answer = {"plan": {**PLAN, "rolled_back": {"kind": kind}}, "release": {"id": "r", "app": "app", "agent_name": "own"}}
-    monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
-    monkeypatch.setattr(agent_release.deployment.Deployment, "preview" if check else "begin", lambda *_: answer)
+    monkeypatch.setattr(agent_release.refusal, "missing_on_host", lambda *_: [])
+    monkeypatch.setattr(agent_release.begin, "preview_run" if check else "begin_run", lambda *_: answer)
     warnings: list[str] = []
     monkeypatch.setattr(agent_release.Module, "warn", lambda _, text: warnings.append(text))
     notes = run(capsys, **BEGIN, root=str(tmp_path), _ansible_check_mode=check)["report_notes"]
@@ -114,7 +114,7 @@ def test_step_without_the_lock_is_refused(capsys: pytest.CaptureFixture[str], tm
 
 def test_end_of_a_run_tells_what_still_drains(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     done = {"draining": ["20260101T000000Z-00000001"], "retired": [], "removed": [], "images_removed": []}
-    monkeypatch.setattr(agent_release.deployment.Deployment, "end", lambda *_: done)
+    monkeypatch.setattr(agent_release.Deployment, "end", lambda *_: done)
     (note,) = run(capsys, state="ended", root=str(tmp_path), fence=1, instance_host="a")["report_notes"]
     assert note.startswith("a: 20260101T000000Z-00000001 still has calls, or requests to its API, and drains")
 
@@ -138,14 +138,14 @@ def test_removal_in_check_mode_says_what_would_go_and_touches_nothing(
     ],
 )
 def test_reason_and_messages_show_no_secret_of_the_release(tmp_path: Any, given: dict[str, Any]) -> None:
-    host = agent_release.Host(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
-    masker = agent_release.masker(agent_release.deployment.Deployment(host), {"env": {}, "secret_env": {}, **given})
+    host = agent_release.Releases(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
+    masker = agent_release.masker(agent_release.Deployment(host), {"env": {}, "secret_env": {}, **given})
     assert masker("found: it says sk-proj-4711abcd") == "found: it says ***"
 
 
 def test_reason_is_masked_with_what_earlier_releases_have(tmp_path: Any) -> None:
     (tmp_path / "releases/20260101T000000Z-00000000").mkdir(parents=True)
     (tmp_path / "releases/20260101T000000Z-00000000/fastapi.env").write_text("TOKEN='sk-proj-4711abcd'\n")
-    host = agent_release.Host(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
-    masker = agent_release.masker(agent_release.deployment.Deployment(host), {"env": {}, "secret_env": {}})
+    host = agent_release.Releases(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
+    masker = agent_release.masker(agent_release.Deployment(host), {"env": {}, "secret_env": {}})
     assert masker("sk-proj-4711abcd") == "***"

@@ -21,7 +21,8 @@ from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
 from ansible.module_utils.livekit_deploy.machine import certificate, command, image_archive, logs, nginx, processes, sockets
 from ansible.module_utils.livekit_deploy.proof import server_evidence
-from ansible.module_utils.livekit_deploy.release import history, records
+from ansible.module_utils.livekit_deploy.release import history
+from ansible.module_utils.livekit_deploy.release.content import env_values
 from ansible.module_utils.livekit_deploy.worker import log_events, readings, worker_log
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -134,7 +135,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "verdicts": (report.verdicts_of, ()),
     "openssl": (certificate.parsed, (ValueError,)),
     "nginx": (nginx.remedy, ()),
-    "environment file": (records.env_values, ()),
+    "environment file": (env_values, ()),
     "inventory": (with_host, (new_host.EntryError,)),
 }
 
