@@ -20,6 +20,7 @@ from ..machine.command import Reader, Run
 from ..release import records
 from ..release.adopted import claimed
 from ..release.errors import ReleaseError
+from ..release.records import Record
 from ..release.state import release_state
 from ..release.store import Releases
 from ..worker import readings, worker_log
@@ -60,7 +61,7 @@ class Window(NamedTuple):
     until: float
 
 
-def window(record: dict[str, Any] | None, since: float | None, max_seconds: float) -> Window:
+def window(record: Record | None, since: float | None, max_seconds: float) -> Window:
     """From ``since``, or else from when the release began to serve but at most ``max_seconds`` back; until now."""
     until = time.time()
     if since is None:
@@ -320,13 +321,13 @@ def proxy(options: Options, since: float, notes: Notes) -> dict[str, Any]:
     return log.result()
 
 
-def state(
-    host: Releases, record: dict[str, Any] | None, containers: list[dict[str, Any]] | None, since: float, notes: Notes
-) -> dict[str, Any]:
+def state(host: Releases, record: Record | None, containers: list[dict[str, Any]] | None, since: float, notes: Notes) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is left."""
     left: dict[str, Any] = {"release": record, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}}
     nobody: dict[str, Any] = {"time": time.time(), "workers": [], "unread": []}
-    found = left if containers is None else notes.attempt("the release and its containers", lambda: release_state(host, containers), left)
+    found = (
+        left if containers is None else notes.attempt("the release and its containers", lambda: {**release_state(host, containers)}, left)
+    )
     seen = notes.attempt("the workers", lambda: readings.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
         if containers is not None or not what.startswith("containers"):  # that the Engine does not answer is said already
@@ -339,7 +340,7 @@ def state(
     return {**found, "workers": claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
 
 
-def release_files(host: Releases, record: dict[str, Any] | None, notes: Notes) -> dict[str, Any]:
+def release_files(host: Releases, record: Record | None, notes: Notes) -> dict[str, Any]:
     """The standby gate, and what the files of the serving release say now."""
     if not record or record.get("adopted"):
         return {"gate": None, "written": {}}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from ..common.text import Masker
 from ..machine import docker
@@ -16,12 +16,19 @@ from .store import Releases
 LOOKED_AT, LAST_WORDS = 500, 6
 
 
-def take_back(releases: Releases, release_id: str) -> dict[str, Any]:
+class Abandoned(TypedDict):
+    """What became of a release that was taken back."""
+
+    serving: str | None  # the release that serves now
+    log: list[str]  # the last lines of the failed containers
+    draining: list[str]  # releases that are still busy
+
+
+def take_back(releases: Releases, release_id: str) -> Abandoned:
     """Take back a release that failed: the one before it serves (again), what the failed one started goes.
     Where there is no way back, because the one before does not run or is being stopped, the failed one serves on.
 
     The way back comes first, then the look at what failed, then the clearing; neither of these two undoes it.
-    Answers ``serving`` (id or None), ``log`` (the failed containers' last lines) and ``draining`` (ids still busy).
     """
     failed, current = releases.record(release_id), releases.current()
     if failed and current and current["id"] == release_id:
@@ -32,7 +39,7 @@ def take_back(releases: Releases, release_id: str) -> dict[str, Any]:
     log, busy = last_words_of(releases, release_id), False
     try:
         images.store_images(releases).drop_sent()
-        busy = drain.clear_release(releases, release_id, 5.0)
+        busy = drain.clear_release(releases, release_id, drain.Ending(5.0))
     except TROUBLE as error:
         log.append(f"what {release_id} has started is not cleared, the next run does that: {error}")
     now_serving = releases.current()

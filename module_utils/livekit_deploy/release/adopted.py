@@ -9,32 +9,33 @@ from typing import Any
 
 from ..machine import docker, web
 from . import records
+from .records import Container, Record
 
 API, AGENT = records.SERVICES
 REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
 ANSWER_SECONDS, ASK_SECONDS = 60.0, 2.0
 
 
-def known(record: Mapping[str, Any] | None) -> list[str]:
+def known(record: Record | None) -> list[str]:
     """The one container to look at for the worker of an adopted project, whatever else that has; none for a release of ours."""
     return [record["adopted"]["worker"]] if record and record.get("adopted") else []
 
 
-def parts(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def parts(record: Record, found: Sequence[Container]) -> dict[str, Container]:
     """Worker and API of an adopted project: all that is stopped of it. A database or a LiveKit server may be used by others."""
     return {name: container for name, container in members(record, found).items() if name in records.SERVICES}
 
 
-def members(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def members(record: Record, found: Sequence[Container]) -> dict[str, Container]:
     """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own, as the
     Engine writes them (``/name``), so that none is taken for one of the two."""
     adopted = record["adopted"]
-    parts = {adopted["worker"]: AGENT, adopted["api"]: API}
+    parts = {adopted["worker"]: AGENT, adopted["api"] or "": API}
     mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == adopted["project"]]
-    return {parts.get(docker.name(container), container["Name"]): container for container in mine}
+    return {parts.get(docker.name(container), str(container["Name"])): container for container in mine}
 
 
-def why_not_startable(record: Mapping[str, Any], found: Sequence[dict[str, Any]], serving: Mapping[str, Any]) -> str:
+def why_not_startable(record: Record, found: Sequence[Container], serving: Record) -> str:
     """Why an adopted project cannot be started beside the release that serves; empty when it can."""
     mine, adopted = members(record, found), record["adopted"]
     what = f"{record['id']} is the adopted compose project {adopted['project']}"
@@ -52,14 +53,14 @@ def why_not_startable(record: Mapping[str, Any], found: Sequence[dict[str, Any]]
     return ""
 
 
-def always(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, str]:
+def always(record: Record, found: Sequence[Container]) -> dict[str, str]:
     """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1, measured)."""
     mine = parts(record, found).values()
     changed = {docker.name(c): "always" for c in mine if docker.restart_policy(c) == "always"}
     return {**record["adopted"]["policies"], **changed}
 
 
-def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service: str) -> list[dict[str, Any]]:
+def to_start(record: Record, found: Sequence[Container], service: str) -> list[Container]:
     """The containers of a step that starts one part of a release: before the worker what else was stopped, by an earlier version."""
     mine = members(record, found)
     others = [c for part, c in mine.items() if part not in records.SERVICES and docker.name(c) in record["adopted"]["containers"]]
@@ -78,7 +79,7 @@ def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     return port is not None
 
 
-def fate(record: Mapping[str, Any], successor: str) -> list[str]:
+def fate(record: Record, successor: str) -> list[str]:
     """What becomes of each service of an adopted project, a line each."""
     adopted = record["adopted"]
     parts = {adopted["worker"]: "the worker", adopted["api"]: "the API"}
@@ -96,7 +97,7 @@ def claimed(reading: Mapping[str, Any], adopted: Mapping[str, str] | None) -> di
     return {**reading, "workers": workers}
 
 
-def published(container: dict[str, Any]) -> list[int]:
+def published(container: Container) -> list[int]:
     """The TCP ports that a container publishes on 127.0.0.1 or on every address, the lowest first."""
     bindings = container.get("HostConfig", {}).get("PortBindings") or {}
     given = container.get("NetworkSettings", {}).get("Ports") or {}

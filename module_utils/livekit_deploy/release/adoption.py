@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from ..machine.command import Reader
 from ..worker import readings, worker_log
 from . import adopted, records
 from .adopted import AGENT, API
+from .records import Adopted, Container, Record
+
+# A reading of a worker (see ``readings``).
+Worker = Mapping[str, Any]
 
 
-def is_ours(container: dict[str, Any]) -> bool:
+def is_ours(container: Container) -> bool:
     """A container of a release, of whatever application: its compose project is in the directory of one that has a record."""
     directory = Path(docker.labels(container).get(docker.DIRECTORY_LABEL) or "/")
     return directory.parent.name == "releases" and records.record_in(directory) is not None
@@ -32,7 +37,7 @@ def adopted_elsewhere(root: Path) -> dict[str, str]:
     return {record["adopted"]["project"]: path.name for path, record in others}
 
 
-def strangers(run: Reader, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = processes.ROOT) -> list[dict[str, Any]]:
+def strangers(run: Reader, found: list[Container], others: Mapping[str, str], root: Path = processes.ROOT) -> list[Worker]:
     """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``); ``signal`` is what it
     drains on."""
     running = [c for c in found if c["State"]["Running"] and docker.labels(c).get(docker.PROJECT_LABEL)]
@@ -44,7 +49,7 @@ def strangers(run: Reader, found: list[dict[str, Any]], others: Mapping[str, str
     return [{**one, "signal": docker.drain_signal(container)} for container, one in looked if one]
 
 
-def refusal(workers: Sequence[Mapping[str, Any]], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
+def refusal(workers: Sequence[Worker], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
     """Why the first release must not start on a host with these workers; empty when the inventory says what becomes of each. ``others``
     are the projects that other applications have taken over."""
     if adopt and adopt in leave:
@@ -68,7 +73,7 @@ def refusal(workers: Sequence[Mapping[str, Any]], adopt: str, leave: Sequence[st
     return unfit([one for one in workers if adopt and one["project"] == adopt])
 
 
-def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
+def unfit(mine: Sequence[Worker]) -> str:
     """Why a project's workers cannot be taken over."""
     if len(mine) > 1:
         return f"found: {'; '.join(map(described, mine))}, expected one worker in the project. Stop the others, or leave the project alone"
@@ -92,7 +97,7 @@ def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def unlike(one: Mapping[str, Any]) -> str:
+def unlike(one: Worker) -> str:
     """Why a worker cannot be stopped without harm, or be known again when it is brought back."""
     if one["dev"]:
         return (
@@ -111,7 +116,7 @@ def unlike(one: Mapping[str, Any]) -> str:
     )
 
 
-def without_registration(one: Mapping[str, Any]) -> str:
+def without_registration(one: Worker) -> str:
     """Why a registration may be missing in a log that was read, or that could not be."""
     reach = one["reach"]
     if one["unread"] or not reach["why"]:
@@ -120,30 +125,47 @@ def without_registration(one: Mapping[str, Any]) -> str:
     return f"{begins}{reach['why']}"
 
 
-def unmatched(
-    adopt: str, leave: Sequence[str], workers: Sequence[Mapping[str, Any]], found: Sequence[dict[str, Any]], recorded: bool = False
-) -> str:
+@dataclass(frozen=True)
+class Names:
+    """The compose projects that the inventory names; ``recorded`` is an adopted one that an earlier run took over."""
+
+    adopt: str
+    leave: Sequence[str] = ()
+    recorded: bool = False
+
+
+def unmatched(names: Names, workers: Sequence[Worker], found: Sequence[Container]) -> str:
     """Why a name that the inventory gives matches nothing here: a typing error, or a project whose worker does not run. Empty where each
-    does; ``recorded`` is a project that was taken over by an earlier run."""
+    does."""
     there = projects(found)
-    choice = f"expected one of: {'; '.join(f'{name} ({states})' for name, states in there.items()) or 'none, this host has no project'}"
-    if adopt and adopt not in there and not recorded:
+    choices = [f"{name} ({states})" for name, states in there.items()]
+    choice = f"expected one of: {'; '.join(choices) or 'none, this host has no project'}"
+    unknown = [name for name in names.leave if name not in there]
+    if names.adopt and not names.recorded and (why := unmatched_project(names.adopt, workers, there, choice)):
+        return why
+    if not unknown:
+        return ""
+    return (
+        f"found: livekit_agent_leave_projects names {', '.join(unknown)}, which this host has no compose project of, {choice}. Correct "
+        "it, or remove it"
+    )
+
+
+def unmatched_project(adopt: str, workers: Sequence[Worker], there: Mapping[str, str], choice: str) -> str:
+    """Why the project that is to be adopted cannot be; ``there`` are the host's projects with their states."""
+    if adopt not in there:
         named = f"livekit_agent_adopt_project names {adopt}, which is no compose project of this host"
         return f"found: {named}, {choice}. Correct it, or remove it"
-    if adopt and not recorded and not any(one["project"] == adopt for one in workers):
-        return (
-            f"found: compose project {adopt}, which livekit_agent_adopt_project names, has no worker that runs ({there[adopt]}), expected "
-            f"one. Start it ({commands.shell('docker', 'compose', '-p', adopt, 'start')}), or remove livekit_agent_adopt_project"
-        )
-    if unknown := [name for name in leave if name not in there]:
-        return (
-            f"found: livekit_agent_leave_projects names {', '.join(unknown)}, which this host has no compose project of, {choice}. Correct "
-            "it, or remove it"
-        )
-    return ""
+    if any(one["project"] == adopt for one in workers):
+        return ""
+    start = commands.shell(*["docker", "compose", "-p", adopt, "start"])
+    return (
+        f"found: compose project {adopt}, which livekit_agent_adopt_project names, has no worker that runs ({there[adopt]}), expected "
+        f"one. Start it ({start}), or remove livekit_agent_adopt_project"
+    )
 
 
-def projects(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+def projects(found: Sequence[Container]) -> dict[str, str]:
     """The compose projects of a host that are none of a release, each with the state of its services."""
     states: dict[str, list[str]] = {}
     for container in found:
@@ -152,11 +174,11 @@ def projects(found: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {name: ", ".join(sorted(services)) for name, services in sorted(states.items())}
 
 
-def state_of(container: dict[str, Any]) -> str:
+def state_of(container: Container) -> str:
     return str(container["State"].get("Status") or ("running" if container["State"]["Running"] else "stopped"))
 
 
-def described(one: Mapping[str, Any]) -> str:
+def described(one: Worker) -> str:
     name = readings.name_of(one)
     called = "an agent name that is not known" if name is None else f"agent name {name!r}"
     return (
@@ -164,25 +186,30 @@ def described(one: Mapping[str, Any]) -> str:
     )
 
 
-def is_first(record: Mapping[str, Any] | None) -> bool:
+def is_first(record: Record | None) -> bool:
     """Whether what serves is an adopted project that no release of ours has replaced so far: somebody may still change it."""
     return bool(record and record.get("adopted") and not record.get("staged_at"))
 
 
-def adopted_record(
-    app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]], before: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def project_name(record: Record | None) -> str:
+    """The compose project of a record that is of an adopted one; else empty."""
+    return ((record or {}).get("adopted") or {}).get("project", "")
+
+
+def adopted_record(app: str, one: Worker, found: Sequence[Container], before: Record | None = None) -> Record:
     """The record of the release that a worker's project is from now on. The id is of its containers: a second try makes the same. Made
     anew it keeps the id that the record ``before`` has."""
-    mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == one["project"]]
+    mine = containers_of_project(one["project"], found)
     own = next(container for container in mine if docker.name(container) == one["container"])
     api, port = api_of([container for container in mine if container is not own and stays(container)])
-    parts = {AGENT: own, **({API: api} if api else {})}
-    digest = records.sha256(" ".join([one["project"], *sorted(container["Id"] for container in mine)]))
+    digest = digest_of_project(one["project"], mine)
     made = times.epoch(own.get("Created")) or time.time()
-    before = before or {"id": f"{time.strftime(records.STAMP, time.gmtime(made))}-{digest[:8]}"}
+    known: Record = before or {"id": f"{time.strftime(records.STAMP, time.gmtime(made))}-{digest[:8]}"}
+    parts = {AGENT: own}
+    if api:
+        parts[API] = api
     return {
-        "id": before["id"],
+        "id": known["id"],
         "app": app,
         "hash": digest,
         "agent_name": readings.name_of(one) or "",
@@ -197,30 +224,43 @@ def adopted_record(
         "served_at": times.stamp(times.epoch(one["started_at"]) or made),
         "previous": None,
         "rolled_back": None,
-        "earlier_worker_ids": list(dict.fromkeys([*before.get("earlier_worker_ids", []), *one["worker_ids"]])),
-        "adopted": {
-            "project": one["project"],
-            "directory": one["directory"],
-            "worker": docker.name(own),
-            "api": docker.name(api) if api else None,
-            "signal": one["signal"],
-            # What is stopped, and runs again when the project is brought back. Adopted by an earlier version it may be all of the project.
-            "containers": sorted(docker.name(container) for container in parts.values()),
-            # What is left as it is.
-            "others": {docker.name(one): state_of(one) for one in mine if one not in parts.values()},
-            "ports": sorted({port for container in mine for port in adopted.published(container)}),
-            "policies": {},
-        },
+        "earlier_worker_ids": list(dict.fromkeys([*known.get("earlier_worker_ids", []), *one["worker_ids"]])),
+        "adopted": adopted_part(one, parts, mine),
     }
 
 
-def stays(container: dict[str, Any]) -> bool:
+def containers_of_project(project: str, found: Sequence[Container]) -> list[Container]:
+    return [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == project]
+
+
+def digest_of_project(project: str, mine: Sequence[Container]) -> str:
+    return records.sha256(" ".join([project, *sorted(container["Id"] for container in mine)]))
+
+
+def adopted_part(one: Worker, parts: Mapping[str, Container], mine: Sequence[Container]) -> Adopted:
+    """What a record has of the project; ``parts`` are its worker and its API, ``mine`` all of its containers."""
+    return {
+        "project": one["project"],
+        "directory": one["directory"],
+        "worker": docker.name(parts[AGENT]),
+        "api": docker.name(parts[API]) if API in parts else None,
+        "signal": one["signal"],
+        # What is stopped, and runs again when the project is brought back. Adopted by an earlier version it may be all of the project.
+        "containers": sorted(docker.name(container) for container in parts.values()),
+        # What is left as it is.
+        "others": {docker.name(container): state_of(container) for container in mine if container not in parts.values()},
+        "ports": sorted({port for container in mine for port in adopted.published(container)}),
+        "policies": {},
+    }
+
+
+def stays(container: Container) -> bool:
     """Whether a container is of the project's services: not what has ended, goes when it ends, or was started once (`compose run`)."""
     once = docker.labels(container).get(docker.ONE_OFF_LABEL) == "True" or container.get("HostConfig", {}).get("AutoRemove")
     return bool(container["State"]["Running"] and not once)
 
 
-def api_of(others: Sequence[dict[str, Any]]) -> tuple[dict[str, Any] | None, int | None]:
+def api_of(others: Sequence[Container]) -> tuple[Container | None, int | None]:
     """The API of a project and the port where the host reaches it: of the containers that publish a port the one that is made for LiveKit,
     else the only one, if it speaks HTTP (a database may publish a port, too). Where that is not clear there is none."""
     publishing = [(container, ports[0]) for container in others if (ports := adopted.published(container))]

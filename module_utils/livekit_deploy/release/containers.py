@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..common import commands
 from ..common.files import write_atomically
@@ -14,13 +13,14 @@ from ..machine import docker
 from ..worker import readings
 from . import adopted, records
 from .errors import ReleaseError
+from .records import Container, Record, Service
 from .store import Releases
 
 # Docker's words, with and without its own proxy of ports.
 PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 
-def release_id_of(releases: Releases, container: dict[str, Any]) -> str:
+def release_id_of(releases: Releases, container: Container) -> str:
     """The id of the release that a container is of, by its compose project or, whatever that is, by the files it was made from."""
     labels = docker.labels(container)
     if found := records.id_in_project(releases.app, labels.get(docker.PROJECT_LABEL, "")):
@@ -30,23 +30,29 @@ def release_id_of(releases: Releases, container: dict[str, Any]) -> str:
     return next((path.name for path in directories if records.ID_PATTERN.fullmatch(path.name)), "")
 
 
-def services(releases: Releases, release_id: str, found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def services(releases: Releases, release_id: str, found: list[Container]) -> dict[str, Service]:
     """The containers of a release by compose service; those of another compose project only where it has no such service itself."""
     record = releases.record(release_id) or {}
     if record.get("adopted"):
         return {name: service_row(c) for name, c in adopted.parts(record, found).items()}
-    candidate = records.candidate_project(releases.app, release_id)
-    mine = [c for c in found if release_id_of(releases, c) == release_id and docker.labels(c).get(docker.PROJECT_LABEL) != candidate]
+    mine = own(releases, release_id, found)
     mine.sort(key=lambda c: not is_astray(releases, c))
     return {docker.labels(c).get(docker.SERVICE_LABEL) or c["Name"]: service_row(c) for c in mine}
 
 
-def is_astray(releases: Releases, container: dict[str, Any]) -> bool:
+def own(releases: Releases, release_id: str, found: list[Container]) -> list[Container]:
+    """Return the containers of a release, without its worker under a candidate name."""
+    candidate = records.candidate_project(releases.app, release_id)
+    mine = [one for one in found if release_id_of(releases, one) == release_id]
+    return [one for one in mine if docker.labels(one).get(docker.PROJECT_LABEL) != candidate]
+
+
+def is_astray(releases: Releases, container: Container) -> bool:
     """Whether a container that was made from a release's files is of a compose project that is none of ours."""
     return not records.id_in_project(releases.app, docker.labels(container).get(docker.PROJECT_LABEL, ""))
 
 
-def service_row(container: dict[str, Any]) -> dict[str, Any]:
+def service_row(container: Container) -> Service:
     return {
         "id": container["Id"],
         "container": docker.name(container),
@@ -59,7 +65,7 @@ def service_row(container: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_left(releases: Releases, record: dict[str, Any], found: list[dict[str, Any]]) -> bool:
+def is_left(releases: Releases, record: Record, found: list[Container]) -> bool:
     """Whether a release that does not serve is still to be stopped. The stopped containers of an adopted one stay."""
     parts = services(releases, record["id"], found).values()
     if record.get("adopted"):
@@ -75,7 +81,7 @@ def start_service(releases: Releases, release_id: str, service: str) -> bool:
     make_volumes(releases, release_id)
     before = services(releases, release_id, docker.containers(releases.run)).get(service)
     try:
-        compose(releases, release_id, "up", "--detach", "--no-deps", "--pull", "never", service)
+        compose(releases, release_id, up(service))
     except docker.EngineError as error:
         port = (releases.record(release_id) or {}).get("api_port")
         if not PORT_TAKEN.search(str(error)):
@@ -94,10 +100,10 @@ def start_candidate(releases: Releases, release_id: str) -> None:
     """Start the release's worker in a compose project of its own, under its candidate name and without the gate."""
     record = releases.record(release_id) or {}
     make_volumes(releases, release_id)
-    override = records.candidate_override(record["candidate"])
+    override = records.candidate_override(record["candidate"] or "")
     write_atomically(releases.directory(release_id) / records.CANDIDATE_FILE, override)
-    where: dict[str, Any] = {"project": records.candidate_project(releases.app, release_id), "more_files": [records.CANDIDATE_FILE]}
-    compose(releases, release_id, "up", "--detach", "--no-deps", "--pull", "never", readings.WORKER_SERVICE, **where)
+    project = records.candidate_project(releases.app, release_id)
+    compose(releases, release_id, up(readings.WORKER_SERVICE), project=project, more_files=[records.CANDIDATE_FILE])
 
 
 def end_candidate(releases: Releases, release_id: str) -> None:
@@ -110,12 +116,16 @@ def end_candidate(releases: Releases, release_id: str) -> None:
         path.unlink()
 
 
-def compose(releases: Releases, release_id: str, *arguments: str, project: str = "", more_files: Iterable[str] = ()) -> str:
+def up(service: str) -> list[str]:
+    return ["up", "--detach", "--no-deps", "--pull", "never", service]
+
+
+def compose(releases: Releases, release_id: str, arguments: Iterable[str], project: str = "", more_files: Iterable[str] = ()) -> str:
     """Call Compose for a release. Project and files are always named: it would look for them in its surroundings."""
     directory = str(releases.directory(release_id))
     named = ("--project-directory", directory, "--project-name", project or records.project(releases.app, release_id))
     files = [part for name in ("compose.yml", *more_files) for part in ("--file", f"{directory}/{name}")]
-    return docker.docker(releases.run, "compose", "--progress", "quiet", *named, *files, *arguments)
+    return docker.docker(releases.run, *["compose", "--progress", "quiet", *named, *files, *arguments])
 
 
 def down(releases: Releases, release_id: str) -> None:
@@ -136,7 +146,7 @@ def start_again(releases: Releases, release_id: str, service: str) -> bool:
     for container in wanted:
         docker.docker(releases.run, "start", container["Id"])
         if policy := record["adopted"]["policies"].get(docker.name(container)):
-            docker.docker(releases.run, "update", "--restart", policy, container["Id"])
+            docker.docker(releases.run, *["update", "--restart", policy, container["Id"]])
     if service == records.API and not adopted.answers(record["api_port"]):
         look = commands.shell("docker", "logs", "--", docker.name(wanted[-1]) if wanted else service)
         raise ReleaseError(
@@ -146,7 +156,7 @@ def start_again(releases: Releases, release_id: str, service: str) -> bool:
     return not all(container["State"]["Running"] for container in wanted)
 
 
-def keep_stopped(releases: Releases, record: dict[str, Any]) -> dict[str, Any]:
+def keep_stopped(releases: Releases, record: Record) -> Record:
     """Let neither worker nor API of an adopted project come back by itself; how each was is noted first."""
     found = docker.containers(releases.run)
     policies = adopted.always(record, found)
@@ -154,7 +164,7 @@ def keep_stopped(releases: Releases, record: dict[str, Any]) -> dict[str, Any]:
         record = releases.save(record, adopted={**record["adopted"], "policies": policies})
     for container in adopted.parts(record, found).values():
         if docker.restart_policy(container) == "always":
-            docker.docker(releases.run, "update", "--restart", "unless-stopped", container["Id"])
+            docker.docker(releases.run, *["update", "--restart", "unless-stopped", container["Id"]])
     return record
 
 

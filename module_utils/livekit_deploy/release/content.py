@@ -11,6 +11,7 @@ from typing import Any
 
 from ..worker.readings import INSTANCE_VARIABLE, NAME_VARIABLES
 from . import records
+from .records import Record
 
 # What a content has in the place of the id, the compose project and the API's port, which differ between two releases of one content.
 MARKS = {"id": "@release_id@", "project": "@project@", "api_port": "@api_port@"}
@@ -90,7 +91,7 @@ def content_of(
     return Content(compose, {name: {key: str(value) for key, value in values.items()} for name, values in merged.items()})
 
 
-def content_of_files(record: Mapping[str, Any], texts: Mapping[str, str]) -> Content:
+def content_of_files(record: Record, texts: Mapping[str, str]) -> Content:
     """The content that a release's files were made from: how a release is made of an earlier one."""
     own = {records.project(record["app"], record["id"]): MARKS["project"], str(record["id"]): MARKS["id"]}
     compose = marked(texts["compose.yml"], {**own, f"127.0.0.1:{record['api_port']}:": f"127.0.0.1:{MARKS['api_port']}:"})
@@ -98,7 +99,7 @@ def content_of_files(record: Mapping[str, Any], texts: Mapping[str, str]) -> Con
     return Content(compose, {service: {k: v for k, v in values.items() if k != INSTANCE_VARIABLE} for service, values in env.items()})
 
 
-def file_drift(record: dict[str, Any], texts: dict[str, str | None]) -> list[str]:
+def file_drift(record: Record, texts: dict[str, str | None]) -> list[str]:
     """What differs between the recorded files and those on disk; ``texts`` maps a file name to its text, None where it is gone."""
     drift = []
     for name, recorded in sorted(record.get("files", {}).items()):
@@ -110,7 +111,7 @@ def file_drift(record: dict[str, Any], texts: dict[str, str | None]) -> list[str
     return drift
 
 
-def container_drift(record: dict[str, Any], running: dict[str, dict[str, Any]]) -> list[str]:
+def container_drift(record: Record, running: Mapping[str, Any]) -> list[str]:
     """What differs between the recorded containers and those that run; ``running`` maps a service to image and config hash."""
     drift = []
     for service in records.services_of(record):

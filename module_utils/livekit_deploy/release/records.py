@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from ..common import times
 from ..common.files import read_text
@@ -55,17 +55,17 @@ def candidate_override(agent_name: str) -> str:
     return json.dumps({"services": {WORKER_SERVICE: {"environment": environment}}})
 
 
-def is_gated(record: Mapping[str, Any]) -> bool:
+def is_gated(record: Record) -> bool:
     """Whether the gate of a release may be closed."""
     return bool(record.get("gated", record.get("hook", True)))
 
 
-def is_standby(record: Mapping[str, Any]) -> bool:
+def is_standby(record: Record) -> bool:
     """Whether a new release waits behind its gate until the switch; a worker that was a candidate first takes calls from its start on."""
     return is_gated(record) and not record.get("candidate")
 
 
-def project_of(record: Mapping[str, Any]) -> str:
+def project_of(record: Record) -> str:
     """The compose project of a recorded release: its own, or the hand-made one that was adopted as it."""
     return str((record.get("adopted") or {}).get("project") or project(record["app"], record["id"]))
 
@@ -85,12 +85,102 @@ def sha256(text: str) -> str:
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
+# What the Engine says of a container (`docker inspect`), as far as it goes: it is its own to define.
+Container = dict[str, Any]
+
+
+class Adopted(TypedDict, total=False):
+    """What a record has of a hand-made compose project that was adopted."""
+
+    project: str  # the compose project
+    directory: str | None  # where its files are
+    worker: str  # the container of its worker, by name
+    api: str | None  # the container of its API; None where that is not known
+    signal: str  # what its worker drains on
+    containers: list[str]  # what is stopped, and runs again when the project is brought back; once this was all of it
+    others: dict[str, str]  # its other containers with their states, which are left as they are
+    ports: list[int]  # the ports that it publishes on the host
+    policies: dict[str, str]  # the restart policies that were changed, by container
+
+
+class RolledBack(TypedDict):
+    """How a release is not what the inventory says, on purpose."""
+
+    kind: str  # SHARED_NAME or RELEASE
+    at: str  # when
+    to: str  # the release that it was made from
+    from_agent_name: str | None  # the name that served before
+
+
+class Record(TypedDict, total=False):
+    """``release.json``. Former versions wrote fewer keys; id, app, state and agent_name are always there."""
+
+    id: str  # time of its making, and the first digits of the hash
+    app: str
+    state: str  # staged, switching, serving, draining, retired or abandoned
+    agent_name: str  # the name that its worker registers under
+    api_port: int | None  # the port of its API on 127.0.0.1; None without one
+    hash: str  # of its content
+    images: dict[str, str]  # by service
+    services: list[str]  # its services; a release may have no API
+    files: dict[str, str]  # its files with the hash of each
+    config_hashes: dict[str, str | None]  # Compose's hash of each container that served
+    volumes: list[str]  # named volumes that it takes from the host
+    hook: bool  # the worker asks the probe hook
+    gated: bool  # its gate may be closed
+    candidate: str | None  # the name under which its worker is proven first
+    previous: str | None  # the release that served before it
+    rolled_back: RolledBack | None
+    earlier_worker_ids: list[str]  # ids of workers before it, oldest first
+    staged_at: str  # when it was written
+    served_at: str  # when it served first
+    retiring_since: str | None  # when it began to end
+    drain_started_at: str | None  # when its worker was told to stop, for people
+    drain_started: dict[str, Any] | None  # the same on a clock that nobody sets (``times.moment``)
+    adopted: Adopted  # only of an adopted project
+    by: str  # who made it
+
+
+class Service(TypedDict):
+    """A container of a release."""
+
+    id: str
+    container: str  # its name
+    running: bool
+    image: str
+    config_hash: str | None  # Compose's, of what it was made from
+    stop_seconds: int | None  # how long Docker lets it end
+    address: str | None  # in its network
+    env: dict[str, str | None]  # the agent name variables
+
+
+class HostState(TypedDict):
+    """What a host's records and containers say."""
+
+    release: Record | None  # the one that serves
+    states: dict[str, str]  # of each recorded release, by id
+    services: dict[str, Service]  # containers of the serving release
+    drift: list[str]  # what differs between its record and the host, a sentence each
+    leftovers: list[str]  # ids of other releases that still run or were left unfinished
+    adopted: dict[str, str]  # the worker's container of each adopted project, with the id of its release
+
+
+class HostInfo(HostState, total=False):
+    """The same with the readings of the workers."""
+
+    workers: list[Any]  # a reading each
+    time: float  # the host's clock, in seconds since the epoch
+
+
+# What a run changes. Its keys are no Python names: ``from`` which release ``to`` which, and the agent names that go with them.
+Change = TypedDict("Change", {"from": "str | None", "to": str, "agent_name_from": "str | None", "agent_name_to": str}, total=False)
+
 TEXTS = ("id", "app", "state", "agent_name")
 MAYBE_TEXT = (str, type(None))
 ADOPTED: dict[str, Any] = {"project": str, "directory": MAYBE_TEXT, "worker": str, "api": MAYBE_TEXT, "containers": list, "ports": list}
 
 
-def record_in(directory: Path) -> dict[str, Any] | None:
+def record_in(directory: Path) -> Record | None:
     """Return the record of the release that has this directory; None where none of our form is there.
 
     A directory that looks like one of ours may be of another application's, and a hand may have changed the file.
@@ -98,10 +188,10 @@ def record_in(directory: Path) -> dict[str, Any] | None:
     if not ID_PATTERN.fullmatch(directory.name):
         return None
     found = parsed_object(read_text(directory / "release.json") or "")
-    return found if found.get("id") == directory.name and is_record(found) else None
+    return cast(Record, found) if found.get("id") == directory.name and is_record(found) else None
 
 
-def records_in(parent: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def records_in(parent: Path) -> Iterator[tuple[Path, Record]]:
     """Yield the records of all releases of all applications, each with its application's directory; ``parent`` holds these."""
     for path in sorted(parent.glob("*/releases/*/release.json")):
         if (found := record_in(path.parent)) and found["app"] == path.parents[2].name:
@@ -117,35 +207,35 @@ def recorded_images(parent: Path) -> Iterator[str]:
 
 def is_record(found: Mapping[str, Any]) -> bool:
     """Whether an object is of the form of a release's record, as far as others than its writer go by it."""
-    adopted = found.get("adopted")
     return (
         all(isinstance(found.get(key), str) for key in TEXTS)
         and isinstance(found.get("api_port"), (int, type(None)))
         and are_texts(found.get("files") or {})
         and are_texts(found.get("images") or {})
         and isinstance(found.get("services") or [], list)
-        and (not adopted or (isinstance(adopted, dict) and all(isinstance(adopted.get(key), kind) for key, kind in ADOPTED.items())))
+        and (not found.get("adopted") or is_adopted_part(found["adopted"]))
     )
 
 
-def record_of_unknown(app: str, release_id: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record for a release that runs and has none: enough to let it finish its calls.
+def is_adopted_part(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in ADOPTED.items())
 
-    ``found`` has its ``state``, ``agent_name``, ``api_port``, ``images`` and ``services``. Nothing is known of its gate.
-    """
-    nothing = {"hash": "", "files": {}, "hook": False, "gated": False, "previous": None, "rolled_back": None}
-    return {"id": release_id, "app": app, **nothing, **found}
+
+def record_of_unknown(app: str, release_id: str) -> Record:
+    """Return what the record of a release that runs and has none begins with. Nothing is known of its gate."""
+    nothing: Record = {"hash": "", "files": {}, "hook": False, "gated": False, "previous": None, "rolled_back": None}
+    return {**nothing, "id": release_id, "app": app}
 
 
 def are_texts(found: Any) -> bool:
     return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 
-def ids_in_order(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
+def ids_in_order(found: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
     """The ids that the release's record kept, then those in the logs of the workers that are there."""
-    kept = [worker_id for reading in readings for worker_id in (reading.get("release") or {}).get("earlier_worker_ids") or []]
-    workers = [worker for reading in readings for worker in reading["workers"] if (worker.get("release") or "") in states]
-    logged = [i for worker in workers for i in [*worker.get("worker_ids", []), worker.get("worker_id")] if i]
+    kept = [one for reading in found for one in (reading.get("release") or {}).get("earlier_worker_ids") or []]
+    workers = [one for reading in found for one in reading["workers"] if (one.get("release") or "") in states]
+    logged = [one for worker in workers for one in (*worker.get("worker_ids", []), worker.get("worker_id")) if one]
     return list(dict.fromkeys([*kept, *logged]))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,16 @@ def missing_on_host(run: Run, directory: str, upstream: str | None, ask_engine: 
 
 def refuse_silent(run: Run) -> None:
     """Refuse a Docker that is installed and cannot be used, with what to do: it is not missing."""
-    if trouble := docker_variants.judge(docker_variants.look(run)).trouble:
+    if trouble := docker_trouble(run):
         raise docker.EngineError(trouble)
     status, out, err = run(["docker", "version"])
     if status not in (0, NOT_THERE) and run(["docker", "--version"])[0] == 0:
         raise docker.EngineError(docker.said(status, f"the Docker Engine is installed and does not answer: {(err or out).strip()}"))
+
+
+def docker_trouble(run: Run) -> str:
+    """Return why the host's Docker cannot be used, with what to do; empty where it can."""
+    return docker_variants.judge(docker_variants.look(run)).trouble
 
 
 def awaited_upstream(releases: Releases) -> str | None:
@@ -60,7 +64,7 @@ def settle_file(releases: Releases, release_id: str) -> None:
 def composed(releases: Releases, release_id: str) -> dict[str, Any]:
     """The release's file as Compose reads it."""
     try:
-        document = parsed(containers.compose(releases, release_id, "config", "--format", "json"))
+        document = parsed(containers.compose(releases, release_id, ["config", "--format", "json"]))
     except docker.EngineError as error:
         raise ReleaseError(
             f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
@@ -76,7 +80,7 @@ def composed(releases: Releases, release_id: str) -> dict[str, Any]:
 
 def refuse_missing_networks(releases: Releases, document: dict[str, Any]) -> None:
     names = [network["name"] for network in (document.get("networks") or {}).values() if network.get("external")]
-    there = docker.docker(releases.run, "network", "ls", "--format", "{{.Name}}").split() if names else []
+    there = docker.docker(releases.run, *["network", "ls", "--format", "{{.Name}}"]).split() if names else []
     if missing := [name for name in names if name not in there]:
         raise ReleaseError(
             f"found: the host has no network {', '.join(missing)}, expected it, because agent_api_compose or livekit_agent_compose "
@@ -94,16 +98,15 @@ def refuse_full_disk(releases: Releases, min_free_mb: int) -> None:
             )
 
 
-def refuse_blocked(releases: Releases, plan: Mapping[str, Any]) -> None:
-    """What would keep the new API from its port, or the proxy from switching to it, minutes from now."""
-    if plan["api_port"] is None:
+def refuse_blocked(releases: Releases, port: int | None, is_taken: bool) -> None:
+    """What would keep the new API from its port, or the proxy from switching to it, minutes from now. The API of an
+    adopted project has its port already."""
+    if port is None:
         return
     if said := proxy.test_proxy(releases.run):
         raise ReleaseError(nginx.broken(said))
-    # The API of an adopted project has its port already.
-    who = "" if plan["adopted"] else sockets.taken_by(releases.run, plan["api_port"], sockets.LOOPBACK)
-    if who:
-        raise ReleaseError(containers.port_taken(plan["api_port"], who))
+    if not is_taken and (who := sockets.taken_by(releases.run, port, sockets.LOOPBACK)):
+        raise ReleaseError(containers.port_taken(port, who))
 
 
 def refuse_short_memory(min_free_mb: int, table: Path = Path("/proc/meminfo")) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ..common import commands
 from ..common.files import read_text, write_atomically
@@ -18,9 +18,9 @@ from ..machine import docker
 from ..worker import readings
 from . import adopted, containers, drain, history, images, proxy, records, regain
 from .errors import ReleaseError
-from .lock import BETWEEN_SECONDS, Claim
+from .lock import BETWEEN_SECONDS, Claim, Lock
 from .proxy import drop_empty
-from .run import Deployment
+from .records import Container, Record
 from .store import Releases, own_paths
 
 # nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that never ends.
@@ -36,6 +36,37 @@ class BusyError(ReleaseError):
     """Workers still have calls."""
 
 
+class AdoptedProject(TypedDict):
+    """An adopted project, which stays, stopped."""
+
+    project: str
+    directory: str | None
+    containers: list[str]  # what was stopped of it, by name
+    running: list[str]  # what of that still runs
+    policies: dict[str, str]  # the restart policies that its containers had
+
+
+class Survey(TypedDict, total=False):
+    """What is there of ours, and what of it stays."""
+
+    serving: str | None  # the release that serves
+    releases: list[str]
+    containers: list[str]
+    networks: list[str]
+    images: list[str]
+    files: list[str]  # of the proxy
+    directory: str | None
+    agent_names: list[str]  # that workers here served
+    adopted: list[AdoptedProject]
+    volumes: list[str]  # they stay
+    others: list[str]  # files of others in the directory; they stay
+    kept: list[str]  # files of the proxy that another site includes; they stay
+    history: str | None  # its last line
+    left: bool  # of the proxy only that is there which stays
+    there: bool  # anything is there that would go
+    changed: bool  # anything went
+
+
 class Removal:
     """Of one application on one host; ``site`` is its site file of the proxy."""
 
@@ -48,40 +79,59 @@ class Removal:
 
     # --- what is there ---
 
-    def survey(self) -> dict[str, Any]:
-        """What is there of ours, as names; ``there`` says whether anything is that would go."""
+    def survey(self) -> Survey:
+        """What is there of ours, as names."""
         kept, found = self.releases.records(), self.containers()
         current = self.releases.current()
-        mine = [c for c in found if containers.release_id_of(self.releases, c)]
-        networks = docker.owned(self.run, "network") if found or self.releases.root.is_dir() else {}
+        mine = [one for one in found if containers.release_id_of(self.releases, one)]
         files = [str(path) for path in (self.site, self.releases.upstream) if path.exists()]
-        ours = {
-            "serving": current["id"] if current and not current.get("adopted") else None,
-            "releases": [r["id"] for r in kept if not r.get("adopted")],
-            "containers": sorted(docker.name(c) for c in mine),
-            "networks": sorted(name for name, project in networks.items() if self.is_own(project)),
-            "images": sorted({str(image) for r in kept if not r.get("adopted") for image in (r.get("images") or {}).values()}),
+        others, networks = self.others_files(), self.networks(found)
+        left = self.is_only_left(files)
+        names: Survey = {
+            "containers": sorted(docker.name(one) for one in mine),
+            "networks": networks,
             "files": files,
             "directory": str(self.releases.root) if self.releases.root.is_dir() else None,
-        }
-        told = (read_text(self.releases.root / "history.jsonl") or "").splitlines()
-        others = self.others_files()
-        known = {
             "agent_names": self.agent_names(kept, found, current),
             "adopted": self.adopted(kept, found),
             "volumes": self.volumes(kept, mine),
             "others": others,
             "kept": [],
-            "history": told[-1] if told else None,
+            "history": self.last_line(),
+            "left": left,
+            "there": any((kept, mine, networks, files and not left, self.is_anything_written(others))),
         }
-        # What an earlier run had to leave, because a site of somebody else's includes it.
-        left = files == [str(self.releases.upstream)] and read_text(self.releases.upstream) == proxy.upstream_text(self.releases.app, None)
-        empty = self.releases.root.is_dir() and not others
-        unloaded = proxy.load_mark(self.releases.upstream).exists()
-        there = bool(kept or mine or ours["networks"] or (files and not left) or self.own_files() or empty or unloaded)
-        return {**ours, **known, "there": there, "left": left}
+        return {**names, **self.own_releases(kept, current)}
 
-    def containers(self) -> list[dict[str, Any]]:
+    def own_releases(self, kept: Sequence[Record], current: Record | None) -> Survey:
+        """The releases of ours with their images; an adopted project is none."""
+        own = [record for record in kept if not record.get("adopted")]
+        return {
+            "serving": current["id"] if current and not current.get("adopted") else None,
+            "releases": [record["id"] for record in own],
+            "images": sorted({str(image) for record in own for image in (record.get("images") or {}).values()}),
+        }
+
+    def networks(self, found: Sequence[Container]) -> list[str]:
+        there = docker.owned(self.run, "network") if found or self.releases.root.is_dir() else {}
+        return sorted(name for name, project in there.items() if self.is_own(project))
+
+    def last_line(self) -> str | None:
+        """The last line of the history, which goes with the application."""
+        lines = (read_text(self.releases.history) or "").splitlines()
+        return lines[-1] if lines else None
+
+    def is_only_left(self, files: Sequence[str]) -> bool:
+        """Whether of the proxy's files only that is there which an earlier run had to leave: a site of somebody else's includes it."""
+        upstream = self.releases.upstream
+        return files == [str(upstream)] and read_text(upstream) == proxy.upstream_text(self.releases.app, None)
+
+    def is_anything_written(self, others: Sequence[str]) -> bool:
+        """Whether files of ours, an empty directory, or what nginx has not loaded are still to go."""
+        empty = self.releases.root.is_dir() and not others
+        return bool(self.own_files()) or empty or proxy.load_mark(self.releases.upstream).exists()
+
+    def containers(self) -> list[Container]:
         """All containers of the host. An Engine that is not there has none; one that does not answer may have some of ours."""
         try:
             return docker.containers(self.run)
@@ -93,22 +143,25 @@ class Removal:
                 "Start it (systemctl start docker), then run it again"
             ) from None
 
-    def agent_names(self, kept: Sequence[Mapping[str, Any]], found: list[dict[str, Any]], current: Mapping[str, Any] | None) -> list[str]:
+    def agent_names(self, kept: Sequence[Record], found: list[Container], current: Record | None) -> list[str]:
         """The names that workers of ours have here: of the release that serves first, then of those that still run."""
-        running = [r for r in kept if any(one["running"] for one in containers.services(self.releases, r["id"], found).values())]
+        running = [one for one in kept if self.is_running(one, found)]
         serving = [current] if current else []
-        return list(dict.fromkeys(str(r["agent_name"]) for r in [*serving, *running] if r.get("agent_name")))
+        return list(dict.fromkeys(str(one["agent_name"]) for one in [*serving, *running] if one.get("agent_name")))
 
-    def adopted(self, kept: Sequence[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [adopted_project(r, found) for r in kept if r.get("adopted")]
+    def is_running(self, record: Record, found: list[Container]) -> bool:
+        return any(one["running"] for one in containers.services(self.releases, record["id"], found).values())
 
-    def volumes(self, kept: Sequence[Mapping[str, Any]], mine: Sequence[Mapping[str, Any]]) -> list[str]:
+    def adopted(self, kept: Sequence[Record], found: Sequence[Container]) -> list[AdoptedProject]:
+        return [adopted_project(record, found) for record in kept if record.get("adopted")]
+
+    def volumes(self, kept: Sequence[Record], mine: Sequence[Container]) -> list[str]:
         """Named volumes of our releases: data, which is the user's to remove."""
         if not (kept or mine or self.releases.root.is_dir()):
             return []
         there = docker.owned(self.run, "volume")
-        named = {str(name) for r in kept for name in r.get("volumes") or []}
-        named |= {m["Name"] for c in mine for m in c.get("Mounts") or [] if m.get("Type") == "volume" and not is_anonymous(m["Name"])}
+        named = {str(name) for record in kept for name in record.get("volumes") or []}
+        named.update(*map(mounted_volumes, mine))
         return sorted(name for name, project in there.items() if name in named or self.is_own(project))
 
     def directories(self) -> list[Path]:
@@ -131,7 +184,7 @@ class Removal:
 
     # --- taking it away ---
 
-    def remove(self, wait_seconds: float) -> dict[str, Any]:
+    def remove(self, wait_seconds: float) -> Survey:
         """All of it, in the order in which nothing is lost: no new request, no open one, no call, then what is left over."""
         # What has no record gets one, so that its calls are waited for, too.
         if found := self.containers():
@@ -193,7 +246,7 @@ class Removal:
         """One that does not run has nothing to reload."""
         return proxy.reload_proxy(self.run) if proxy.proxy_runs(self.run) else None
 
-    def stop(self, record: dict[str, Any], wait_seconds: float) -> bool:
+    def stop(self, record: Record, wait_seconds: float) -> bool:
         """Stop a release and remove its containers; True while a worker still has calls. An adopted one's stay, stopped."""
         found = docker.containers(self.run)
         if record["state"] not in ("serving", "switching", "staged") and not containers.is_left(self.releases, record, found):
@@ -203,25 +256,28 @@ class Removal:
             return False
         if record["state"] in ("serving", "switching", "staged"):
             record = self.releases.save(record, state="draining")
-        if drain.drain_release(self.releases, record["id"], wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True):
+        ending = drain.Ending(wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True)
+        if drain.drain_release(self.releases, record["id"], ending):
             return True
         self.releases.save(self.releases.record(record["id"]) or record, state="retired")
         return False
 
-    def busy_text(self, busy: Sequence[Mapping[str, Any]], wait_seconds: float) -> str:
-        listed, said = docker.containers(self.run), []
-        for record in busy:
-            services = containers.services(self.releases, record["id"], listed)
-            agents = [one for name, one in services.items() if one["running"] and name != records.API]
-            answers = [readings.own_answer((one["address"], docker.WORKER_PORT)) for one in agents if one["address"]]
-            calls = sum(readings.jobs_of(answer) or 0 for answer in answers)
-            how_many = f"{calls} call{'' if calls == 1 else 's'}" if calls else "calls"
-            said.append(f"the worker of {record['id']} ({record['agent_name']}) still has {how_many}")
+    def busy_text(self, busy: Sequence[Record], wait_seconds: float) -> str:
+        listed = docker.containers(self.run)
+        said = [f"the worker of {record['id']} ({record['agent_name']}) still has {self.calls(record, listed)}" for record in busy]
         return (
             f"found: {'; '.join(said)} after {wait_seconds:.0f} s, expected none. It takes no new call and is left until they have ended; "
             "the proxy's site and the API are gone, and nothing else of it was removed. Run it again then, or with more time "
             "(-e remove_wait_seconds=…)"
         )
+
+    def calls(self, record: Record, listed: list[Container]) -> str:
+        """How many calls the workers of a release say they have."""
+        services = containers.services(self.releases, record["id"], listed)
+        agents = [one for name, one in services.items() if one["running"] and name != records.API]
+        answers = [readings.own_answer((one["address"], docker.WORKER_PORT)) for one in agents if one["address"]]
+        calls = sum(readings.jobs_of(answer) or 0 for answer in answers)
+        return f"{calls} call{'' if calls == 1 else 's'}" if calls else "calls"
 
     def clear_away(self) -> None:
         """What is left of our projects: of a run that was killed, or of an Engine that was away."""
@@ -243,11 +299,17 @@ class Removal:
         drop_empty([root / "images", root])
 
 
+def mounted_volumes(container: Container) -> set[str]:
+    """The named volumes that a container has."""
+    mounts = [one for one in container.get("Mounts") or [] if one.get("Type") == "volume"]
+    return {one["Name"] for one in mounts if not is_anonymous(one["Name"])}
+
+
 def is_anonymous(volume: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{64}", volume))
 
 
-def adopted_project(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def adopted_project(record: Record, found: Sequence[Container]) -> AdoptedProject:
     """What is told of a project that was adopted: of it, what was stopped."""
     project = record["adopted"]
     there = {docker.name(c): bool(c["State"]["Running"]) for c in adopted.members(record, found).values()}
@@ -261,21 +323,23 @@ def adopted_project(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) 
     }
 
 
-def take_off(removal: Removal, run: Deployment, claim: Claim, lock_wait_seconds: float, wait_seconds: float) -> dict[str, Any]:
+def take_off(removal: Removal, claim: Claim, lock_wait_seconds: float, wait_seconds: float) -> Survey:
     """Remove all of it under the host's lock, which goes with it; nothing where nothing is there."""
     found = removal.survey()
     if not (found["there"] or found["left"]):
         return {**found, "changed": False}
-    run.releases.root.mkdir(mode=0o750, exist_ok=True)  # the lock is in it
+    root, lock = removal.releases.root, Lock(removal.releases.root)
+    root.mkdir(mode=0o750, exist_ok=True)  # the lock is in it
     lease = wait_seconds + API_SECONDS + BETWEEN_SECONDS
-    with run.lock.taken(replace(claim, lease_seconds=lease), lock_wait_seconds) as (record, _killed):
+    with lock.taken(replace(claim, lease_seconds=lease), lock_wait_seconds) as (record, _killed):
         try:
             done = removal.remove(wait_seconds)
         except BaseException as error:
             if isinstance(error, BusyError):
-                entry = {**history.entry_of(record, history.NOT_REMOVED, reason=str(error)), "from": found["serving"]}
-                history.append(run.releases.history, entry)
-            run.lock.release(record.fence)
+                entry = history.entry_of(record, history.NOT_REMOVED, reason=str(error))
+                entry["from"] = found["serving"]
+                history.append(removal.releases.history, entry)
+            lock.release(record.fence)
             raise
     return {**done, "changed": found["there"] or not done["kept"]}
 
@@ -283,7 +347,7 @@ def take_off(removal: Removal, run: Deployment, claim: Claim, lock_wait_seconds:
 # --- what is told ---
 
 
-def removal_notes(host: str, app: str, found: Mapping[str, Any], check: bool) -> list[str]:
+def removal_notes(host: str, app: str, found: Survey, check: bool) -> list[str]:
     """What the user is told at the end of the run, a line each."""
     if not found.get("changed", found["there"]):
         return [f"{host}: nothing of {app} is there, so nothing was removed", *staying(found, check), next_step(host)]
@@ -295,7 +359,7 @@ def removal_notes(host: str, app: str, found: Mapping[str, Any], check: bool) ->
     return [*lines, *staying(found, check), next_step(host)]
 
 
-def gone(found: Mapping[str, Any]) -> dict[str, list[str]]:
+def gone(found: Survey) -> dict[str, list[str]]:
     kept = [one for one in found["releases"] if one != found["serving"]]
     kept_files = found.get("kept") or []
     return {
@@ -308,10 +372,11 @@ def gone(found: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def staying(found: Mapping[str, Any], check: bool) -> list[str]:
+def staying(found: Survey, check: bool) -> list[str]:
     lines = []
     for one in found["adopted"]:
-        policies = [commands.shell("docker", "update", "--restart", policy, "--", name) for name, policy in sorted(one["policies"].items())]
+        update = ["docker", "update", "--restart"]
+        policies = [commands.shell(*[*update, policy, "--", name]) for name, policy in sorted(one["policies"].items())]
         start = " && ".join([commands.shell("docker", "start", "--", *one["containers"]), *policies])
         lines.append(
             f"  stays{', stopped' if not check or not one['running'] else ' and would be stopped'}: compose project {one['project']} "

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import abandon, drain, history, images, records, rollback
+from . import abandon, choices, drain, history, images, records
+from .abandon import Abandoned
 from .errors import ReleaseError
 from .lock import Lock
 from .store import Releases
@@ -30,35 +31,36 @@ class Deployment:
             brought: list[str] = self.step(fence, "pull", deadline_seconds, bring)
         except ReleaseError as error:
             made = self.releases.record(release_id) or {}
-            back, current = made.get("rolled_back") or {}, self.releases.current()
-            if back.get("kind") != records.RELEASE or not current:
+            back, current = made.get("rolled_back"), self.releases.current()
+            if not (back and back["kind"] == records.RELEASE and current):
                 raise
             lacking = [
                 one["id"] for one in self.releases.records() if not images.store_images(self.releases).are_here(one.get("images") or {})
             ]
-            raise ReleaseError(f"{error}. {rollback.choices_text(self.releases, current, [release_id, *lacking])}") from None
+            raise ReleaseError(f"{error}. {choices.choices_text(self.releases, current, [release_id, *lacking])}") from None
         return brought
 
-    def abandon(self, fence: int, reason: str) -> dict[str, Any]:
+    def abandon(self, fence: int, reason: str) -> Abandoned:
         """Take the run's release back, note it, give the lock back. A full disk keeps the lock's record from being written, not this."""
-        with self.lock.held(fence, self.lock.read().step, 120.0, noted_as="take back", insist=True) as record:
+        with self.lock.held(fence, self.lock.read().step, 120.0, noted_as="abandon", insist=True) as record:
             target = record.change["to"]
             done = abandon.take_back(self.releases, target)
         with drain.noted(done["log"], "how the run ended is not noted"):
             self.close(fence, history.KEPT if done["serving"] == target else history.TAKEN_BACK, None, reason)
         return done
 
-    def end(self, fence: int, wait_seconds: float, keep: int, overlap_seconds: float, verdict: str | None, reason: str) -> dict[str, Any]:
+    def end(self, fence: int, ending: drain.Ending, verdict: str | None, reason: str) -> dict[str, list[str]]:
         """Drain and stop what no longer serves, note what was released, give the lock back.
 
         The release was proven and serves: what of this cannot be done is told in ``troubles``, and takes nothing back."""
-        done: dict[str, Any] = {"draining": [], "retired": [], "removed": [], "images_removed": [], "troubles": []}
+        done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": [], "images_removed": [], "troubles": []}
         troubles: list[str] = []
+        seconds = 2 * ending.wait_seconds + ending.overlap_seconds + 120.0
         with (
             drain.noted(troubles, "the releases before are not ended"),
-            self.lock.held(fence, "drain", 2 * wait_seconds + overlap_seconds + 120.0, insist=True),
+            self.lock.held(fence, "drain", seconds, insist=True),
         ):
-            done |= drain.retire_all(self.releases, wait_seconds, keep, overlap_seconds)
+            done |= drain.retire_all(self.releases, ending)
             with drain.noted(troubles, "images that no release needs are not removed"):
                 done["images_removed"] = images.prune_images(self.releases)
         with drain.noted(troubles, "the release is not noted in the history, or the lock not given back"):

@@ -3,56 +3,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ..common.files import read_text
 from ..machine import docker
 from ..worker import readings
 from . import adopted, containers, content, proxy, records, switch
 from .errors import ReleaseError
+from .records import Container, HostInfo, HostState, Record, Service
 from .store import Releases
 
 
-def release_info(releases: Releases, **selection: Any) -> dict[str, Any]:
+def release_info(releases: Releases, **selection: Any) -> HostInfo:
     """Record, drift, containers, leftovers and worker readings, as the Engine tells them now."""
     found = docker.containers(releases.run)
     state = release_state(releases, found)
     reading = readings.readings(releases.run, found=found, known=state["adopted"], **selection)
-    return {**state, **adopted.claimed(reading, state["adopted"])}
+    return cast(HostInfo, {**state, **adopted.claimed(reading, state["adopted"])})
 
 
-def release_state(releases: Releases, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """``info`` without the workers: what the record and a listing of the host's containers say."""
+def release_state(releases: Releases, found: list[Container]) -> HostState:
+    """``release_info`` without the workers: what the record and a listing of the host's containers say."""
     record = releases.known_current()
     services = containers.services(releases, record["id"], found) if record else {}
     kept = releases.records()
-    others = [r for r in kept if not record or r["id"] != record["id"]]
     return {
         "release": record,
-        "states": {r["id"]: r["state"] for r in kept},
+        "states": {one["id"]: one["state"] for one in kept},
         "services": services,
         "drift": release_drift(releases, record, services) if record else [],
-        "leftovers": [r["id"] for r in others if containers.is_left(releases, r, found) or r["state"] in ("staged", "switching")],
-        "adopted": {r["adopted"]["worker"]: r["id"] for r in kept if r.get("adopted")},
+        "leftovers": [one["id"] for one in kept if (not record or one["id"] != record["id"]) and is_leftover(releases, one, found)],
+        "adopted": {one["adopted"]["worker"]: one["id"] for one in kept if one.get("adopted")},
     }
 
 
-def release_drift(releases: Releases, record: dict[str, Any], services: dict[str, dict[str, Any]]) -> list[str]:
-    directory = releases.directory(record["id"])
+def is_leftover(releases: Releases, record: Record, found: list[Container]) -> bool:
+    return containers.is_left(releases, record, found) or record["state"] in ("staged", "switching")
+
+
+def release_drift(releases: Releases, record: Record, services: dict[str, Service]) -> list[str]:
+    directory, port = releases.directory(record["id"]), record["api_port"]
     drift = content.file_drift(record, {name: read_text(directory / name) for name in record.get("files", {})})
     drift += content.container_drift(record, services)
     if releases.gate(record["id"]) == "closed":
         drift.append("the standby gate is closed")
-    if not switch.is_without_proxy(releases, record["api_port"]) and read_text(releases.upstream) != proxy.upstream_text(
-        releases.app, record["api_port"]
-    ):
+    text = proxy.upstream_text(releases.app, port)
+    if not switch.is_without_proxy(releases, port) and read_text(releases.upstream) != text:
         drift.append(f"{releases.upstream} does not name this release's API")
     return drift
 
 
 def refuse_unstable(releases: Releases, release_id: str, worker_id: str) -> None:
     """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
-    record = releases.record(release_id) or {"app": releases.app, "id": release_id}
+    record: Record = releases.record(release_id) or {"app": releases.app, "id": release_id}
     found = readings.readings(releases.run, project=records.project_of(record), known=adopted.known(record))["workers"]
     if trouble := readings.registration_trouble(found, record.get("agent_name", "")):
         raise ReleaseError(trouble.text)

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..common.files import read_text, write_atomically
 from ..machine.command import Reader
@@ -14,6 +13,7 @@ from . import records
 from .content import Content, content_of_files, env_values, file_drift
 from .errors import ReleaseError
 from .proxy import drop_empty
+from .records import Record
 
 
 class Releases:
@@ -35,25 +35,29 @@ class Releases:
     def directory(self, release_id: str) -> Path:
         return self.home / release_id
 
-    def record(self, release_id: str) -> dict[str, Any] | None:
+    def record(self, release_id: str) -> Record | None:
         return records.record_in(self.directory(release_id))
 
-    def save(self, record: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        record = {**record, **changes}
+    def save(self, record: Record, **changes: Any) -> Record:
+        record = cast(Record, {**record, **changes})
         write_atomically(self.directory(record["id"]) / "release.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
         return record
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Record]:
         """All recorded releases, oldest first; the id starts with the time of its making."""
         if not self.home.is_dir():
             return []
         names = sorted(p.name for p in self.home.iterdir() if records.ID_PATTERN.fullmatch(p.name))
         return [found for name in names if (found := self.record(name))]
 
-    def current(self) -> dict[str, Any] | None:
+    def current(self) -> Record | None:
         return self.record(self.link.readlink().name) if self.link.is_symlink() else None
 
-    def known_current(self) -> dict[str, Any] | None:
+    def is_linked(self, release_id: str) -> bool:
+        """Whether ``current`` points to a release, whatever is of its record."""
+        return self.link.is_symlink() and self.link.readlink().name == release_id
+
+    def known_current(self) -> Record | None:
         """As ``current``, where a release that serves and whose record cannot be read is not taken for none."""
         path = self.link / "release.json"
         if (found := self.current()) is None and path.is_file():
@@ -96,7 +100,7 @@ class Releases:
             raise ReleaseError(f"found: {release_id}: {'; '.join(drift)}, expected the files as they were deployed. Choose another release")
         return content_of_files(record, {name: text or "" for name, text in texts.items()})
 
-    def stage(self, record: dict[str, Any], files: dict[str, str]) -> bool:
+    def stage(self, record: Record, files: dict[str, str]) -> bool:
         """Write a release's directory with its gate closed; True if anything was written."""
         directory = self.directory(record["id"])
         present = self.record(record["id"])
@@ -125,7 +129,7 @@ class Releases:
         drop_empty([directory / "gate", directory])
 
 
-def own_paths(directory: Path, record: Mapping[str, Any]) -> list[Path]:
+def own_paths(directory: Path, record: Record) -> list[Path]:
     """What we wrote into a release's directory, the record last."""
     found = [path for pattern in (*record.get("files", {}), *records.OWN_FILES) for path in sorted(directory.glob(pattern))]
     return [path for path in dict.fromkeys(found) if path.is_symlink() or not path.is_dir()]

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..common.files import read_text, write_atomically
 from ..machine import docker, nginx
 from . import containers, proxy, records
 from .errors import ReleaseError
+from .records import Record
 from .store import Releases
 
 
@@ -35,7 +34,7 @@ def serve(releases: Releases, release_id: str) -> bool:
     return True
 
 
-def settle(releases: Releases, new: dict[str, Any], old: dict[str, Any] | None) -> None:
+def settle(releases: Releases, new: Record, old: Record | None) -> None:
     """Record the release that `current` points to as serving, and the one before as draining.
 
     Under another agent name the old gate stays open: the old worker is the only one that serves the old name until it drains.
@@ -48,21 +47,27 @@ def settle(releases: Releases, new: dict[str, Any], old: dict[str, Any] | None) 
         releases.save(old, state="draining")
 
 
-def close_beside(releases: Releases, leaving: dict[str, Any], serving: dict[str, Any] | None) -> None:
+def close_beside(releases: Releases, leaving: Record, serving: Record | None) -> None:
     """Close the gate of a release, if another of the same name serves; else its worker takes jobs until it drains."""
     if serving and serving["agent_name"] == leaving["agent_name"]:
         close_gate(releases, leaving)
 
 
-def close_gate(releases: Releases, record: dict[str, Any]) -> None:
+def close_gate(releases: Releases, record: Record) -> None:
     """With several LiveKit nodes no gate is closed: alone on its node a closed one would take requests and lose them."""
     if records.is_gated(record) and records.is_gated(releases.current() or record):
         releases.set_gate(record["id"], records.GATE_CLOSED)
 
 
-def can_go_back(releases: Releases, failed: dict[str, Any]) -> bool:
+def release_before(releases: Releases, record: Record) -> Record | None:
+    """Return the release that served before another, if there was one and it is kept."""
+    previous = record.get("previous")
+    return releases.record(previous) if previous else None
+
+
+def can_go_back(releases: Releases, failed: Record) -> bool:
     """Whether the release before still runs and is not being stopped; without one before, nothing serves afterwards."""
-    before = releases.record(failed["previous"]) if failed.get("previous") else None
+    before = release_before(releases, failed)
     if not before:
         return True
     if before.get("retiring_since"):
@@ -75,9 +80,9 @@ def can_go_back(releases: Releases, failed: dict[str, Any]) -> bool:
     return running >= set(records.services_of(before))
 
 
-def switch_back(releases: Releases, failed: dict[str, Any]) -> None:
+def switch_back(releases: Releases, failed: Record) -> None:
     """The same switch the other way; without a release before it nothing serves afterwards."""
-    before = releases.record(failed["previous"]) if failed.get("previous") else None
+    before = release_before(releases, failed)
     failed = releases.save(failed, state="switching")
     if before:
         releases.set_gate(before["id"], records.GATE_OPEN)
@@ -90,19 +95,27 @@ def switch_back(releases: Releases, failed: dict[str, Any]) -> None:
 
 
 def recover(releases: Releases) -> list[str]:
-    """What a run left that was killed in the middle of a switch: the release that `current` points to serves, any other is to drain."""
+    """Mend what a run left that was killed in the middle of a switch: the release that `current` points to serves, any other is to drain.
+    Return the others."""
     current = releases.current()
-    halfway = [r for r in releases.records() if r["state"] in ("switching", "serving") and (not current or r["id"] != current["id"])]
-    if halfway or (current and current["state"] != "serving"):
+    halfway = left_halfway(releases, current)
+    unsettled = current if current and current["state"] != "serving" else None
+    if halfway or unsettled:
         if current:
             releases.set_gate(current["id"], records.GATE_OPEN)
         point_proxy(releases, current["api_port"] if current else None)
-        if current and current["state"] != "serving":
-            settle(releases, current, None)
+        if unsettled:
+            settle(releases, unsettled, None)
     for record in halfway:
         close_beside(releases, record, current)
         releases.save(record, state="abandoned")
     return [record["id"] for record in halfway]
+
+
+def left_halfway(releases: Releases, current: Record | None) -> list[Record]:
+    """Return the releases that say they serve, or are about to, and do not."""
+    others = [record for record in releases.records() if not current or record["id"] != current["id"]]
+    return [record for record in others if record["state"] in ("switching", "serving")]
 
 
 def is_without_proxy(releases: Releases, port: int | None) -> bool:

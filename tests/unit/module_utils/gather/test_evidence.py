@@ -13,6 +13,7 @@ import pytest
 from ansible.module_utils.livekit_deploy.gather import access_log, evidence
 from ansible.module_utils.livekit_deploy.machine import docker, processes
 from ansible.module_utils.livekit_deploy.release import refusal, switch
+from ansible.module_utils.livekit_deploy.release.records import Record
 from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin import Told
@@ -106,7 +107,7 @@ def host(host: Releases, tmp_path: Path) -> Releases:
 @pytest.fixture
 def serving(host: Releases, machine: Machine) -> Releases:
     """A host with one release that serves, as deploy.yml leaves it."""
-    known = {"id": RELEASE, "app": "app", "agent_name": NAME, "api_port": 18101, "hash": "00000001"}
+    known: Record = {"id": RELEASE, "app": "app", "agent_name": NAME, "api_port": 18101, "hash": "00000001"}
     host.stage(known, {"compose.yml": "# c", "agent-worker.env": "A='1'\n"})
     directory = str(host.directory(RELEASE))
     log = "\n".join([requested("AJ_old", -9000), REGISTERED, requested("AJ_1", -50)])
@@ -341,7 +342,7 @@ def test_api_is_the_one_of_the_name_where_several_may_be(hand_made: Releases, ma
         pytest.param(None, 7200, 7200, id="told"),
     ],
 )
-def test_time_looked_at_begins_with_the_release(record: dict[str, str] | None, since: float | None, seconds_back: float) -> None:
+def test_time_looked_at_begins_with_the_release(record: Record | None, since: float | None, seconds_back: float) -> None:
     if record and record["served_at"] == "NOW":
         record = {"served_at": access_log.iso(time.time() - 60)}
     found = evidence.window(record, time.time() - since if since else None, 3600)

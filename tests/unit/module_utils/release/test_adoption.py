@@ -14,6 +14,7 @@ from ansible.module_utils.livekit_deploy.machine import docker, web
 from ansible.module_utils.livekit_deploy.proof import checks, probes
 from ansible.module_utils.livekit_deploy.release import adopted, adoption, containers, content, drain, notes, records, state, switch
 from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
@@ -53,16 +54,16 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     return Deployment(Releases(machine.run, "app", str(tmp_path / "app"), str(upstream)))
 
 
-def begin(run: Deployment, order: Order = ADOPT) -> dict[str, Any]:
-    return begin_run(run, Claim(US, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), 0.0, order)
+def begin(run: Deployment, order: Order = ADOPT) -> Any:
+    return begin_run(run.releases, Claim(US, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), 0.0, order)
 
 
 def finish(run: Deployment, answer: dict[str, Any]) -> None:
     run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
-    run.end(answer["fence"], 1.0, 3, 0.0, "exclusive", "")
+    run.end(answer["fence"], Ending(1.0, keep=3), "exclusive", "")
 
 
-def deploy(run: Deployment, machine: Machine, order: Order = ADOPT) -> dict[str, Any]:
+def deploy(run: Deployment, machine: Machine, order: Order = ADOPT) -> Any:
     answer = begin(run, order)
     machine.start(answer["plan"]["id"])
     finish(run, answer)
@@ -73,7 +74,7 @@ def back(stamp: str, wanted: str = "previous") -> Order:
     return replace(ORDER, stamp=stamp, goal=Goal(kind="release", release=wanted), images={})
 
 
-def return_to_it(run: Deployment, wanted: str = "previous") -> dict[str, Any]:
+def return_to_it(run: Deployment, wanted: str = "previous") -> Any:
     """A whole rollback that goes well."""
     answer = begin(run, back("20260102T000000Z", wanted))
     for service in ("agent-worker", "fastapi"):
@@ -156,7 +157,7 @@ def test_hand_made_worker_refuses_the_first_release_and_is_named(run: Deployment
     with pytest.raises(ReleaseError, match=rf"compose project seed with a worker, container {BOT}, agent name 'old', in /srv/seed"):
         begin(run, ORDER)
     with pytest.raises(ReleaseError, match="livekit_agent_adopt_project: seed"):
-        preview_run(run, ORDER)
+        preview_run(run.releases, ORDER)
     assert (run.releases.records(), run.releases.current(), run.lock.read().owner) == ([], None, None)
 
 
@@ -286,7 +287,7 @@ def test_name_that_matches_nothing_is_refused_with_the_projects_of_the_host(
     machine.stop(BOT, ends=True)
     order = replace(ORDER, adopt=adopt, leave=leave)
     with pytest.raises(ReleaseError, match=words) if words else nullcontext():
-        preview_run(run, order) if check else begin(run, order)
+        preview_run(run.releases, order) if check else begin(run, order)
     assert bool(run.releases.records()) is not (bool(words) or check)
 
 
@@ -336,7 +337,7 @@ def test_worker_with_its_name_in_the_code_is_read_once_it_is_adopted(run: Deploy
 
 
 def test_preview_of_an_adoption_writes_nothing(run: Deployment) -> None:
-    answer = preview_run(run, ADOPT)
+    answer = preview_run(run.releases, ADOPT)
     assert (run.releases.records(), run.releases.current(), answer["plan"]["agent_name_before"]) == ([], None, "old")
     lines = notes.plan_notes("a", answer, check=True)
     assert lines[0].startswith("a: compose project seed (/srv/seed) would be adopted as release 20251201T000000Z-")
@@ -391,7 +392,7 @@ def test_worker_with_another_stop_signal_gets_that_one(run: Deployment, machine:
 def test_busy_worker_is_left_to_finish_its_calls_and_told_once(run: Deployment, machine: Machine) -> None:
     machine.drains = False
     deploy(run, machine)
-    drain.retire_all(run.releases, 0.1, keep=3)
+    drain.retire_all(run.releases, Ending(0.1, keep=3))
     assert (BOT in running(machine), CACHE in running(machine)) == (True, True)
     assert len(machine.asked("docker", "kill")) == 1
 
@@ -428,15 +429,15 @@ def test_project_that_the_inventory_now_leaves_alone_is_let_go(run: Deployment, 
 
 def test_its_record_is_kept_as_long_as_its_containers(run: Deployment, machine: Machine) -> None:
     adopted = deploy(run, machine)["release"]["id"]
-    assert adopted not in drain.retire_all(run.releases, 0.0, keep=0)["removed"]
+    assert adopted not in drain.retire_all(run.releases, Ending(0.0, keep=0))["removed"]
     machine.containers = [container for container in machine.containers if container["Id"] not in (BOT, WEB, CACHE)]
-    assert drain.retire_all(run.releases, 0.0, keep=0)["removed"] == [adopted]
+    assert drain.retire_all(run.releases, Ending(0.0, keep=0))["removed"] == [adopted]
 
 
 def test_its_stopped_containers_are_nothing_to_clear(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     assert state.release_info(run.releases)["leftovers"] == []
-    assert drain.retire_all(run.releases, 0.0, keep=3) == {"draining": [], "retired": [], "removed": [], "troubles": []}
+    assert drain.retire_all(run.releases, Ending(0.0, keep=3)) == {"draining": [], "retired": [], "removed": [], "troubles": []}
 
 
 @pytest.mark.parametrize("service", ["bot", "web"])
@@ -523,7 +524,7 @@ def test_project_that_was_changed_before_a_release_served_is_recorded_anew(run: 
     first = begin(run)
     run.abandon(first["fence"], "it crashed")
     edited(machine)
-    assert preview_run(run, ADOPT)["release"]["api_port"] == 9001
+    assert (preview_run(run.releases, ADOPT)["release"] or {})["api_port"] == 9001
     answer = begin(run, replace(ADOPT, stamp="20260102T000000Z"))
     record = answer["release"]
     assert (record["id"], record["api_port"], record["agent_name"]) == (first["release"]["id"], 9001, "newer")
@@ -579,6 +580,7 @@ def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine,
     assert started == [BOT, WEB]
     assert (before[WEB], policies(machine)) == ("unless-stopped", {BOT: "always", WEB: "unless-stopped", CACHE: "always"})
     current = run.releases.current() or {}
+    assert current["rolled_back"]
     assert (current["id"], current["rolled_back"]["kind"], current["previous"]) == (plan["id"], "release", first["plan"]["id"])
     assert "127.0.0.1:9000" in run.releases.upstream.read_text()
     assert state.release_info(run.releases)["drift"] == []
@@ -612,7 +614,12 @@ def test_return_that_was_left_in_the_middle_is_stopped_and_kept(run: Deployment,
     run.step(
         answer["fence"], "start agent-worker", 10.0, lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker")
     )
-    assert drain.retire_all(run.releases, 1.0, keep=3) == {"draining": [], "retired": [answer["plan"]["id"]], "removed": [], "troubles": []}
+    assert drain.retire_all(run.releases, Ending(1.0, keep=3)) == {
+        "draining": [],
+        "retired": [answer["plan"]["id"]],
+        "removed": [],
+        "troubles": [],
+    }
     assert BOT not in running(machine)
 
 

@@ -14,6 +14,7 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.release import content, drain, history, notes, records, refusal, switch
 from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
@@ -41,21 +42,21 @@ def run(host: Releases) -> Deployment:
     return Deployment(host)
 
 
-def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> dict[str, Any]:
-    return begin_run(run, Claim(owner, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), wait, order)
+def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> Any:
+    return begin_run(run.releases, Claim(owner, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), wait, order)
 
 
-def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> dict[str, Any]:
+def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> Any:
     """A whole run that goes well."""
     answer = begin(run, order)
     if answer["plan"]["changed"]:
         machine.start(answer["plan"]["id"])
         run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
-        run.end(answer["fence"], 1.0, 3, 0.0, "exclusive", "; ".join(answer["plan"]["reasons"]))
+        run.end(answer["fence"], Ending(1.0, keep=3), "exclusive", "; ".join(answer["plan"]["reasons"]))
     return answer
 
 
-def told(run: Deployment) -> list[dict[str, Any]]:
+def told(run: Deployment) -> list[history.Entry]:
     return history.entries(run.releases.history)
 
 
@@ -92,16 +93,16 @@ def test_a_port_that_a_program_has_is_refused_before_anything_is_written(run: De
         port = server.getsockname()[1]
         order = replace(ORDER, ports=[port, 18102])
         with pytest.raises(ReleaseError, match=rf"found: \S+ \(process \d+\) has port {port}, expected it free .* agent_api_ports"):
-            begin(run, order) if begun else preview_run(run, order)
+            begin(run, order) if begun else preview_run(run.releases, order)
     assert (run.releases.records(), run.lock.read().owner) == ([], None)
-    assert preview_run(run, order)["plan"]["api_port"] == port
+    assert preview_run(run.releases, order)["plan"]["api_port"] == port
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "in a check run"])
 def test_a_configuration_that_nginx_refuses_is_told_before_anything_is_written(run: Deployment, machine: Machine, begun: bool) -> None:
     machine.nginx_accepts = False
     with pytest.raises(ReleaseError, match=r"found: nginx refuses the configuration that is on this host already: .*bad upstream"):
-        begin(run) if begun else preview_run(run, ORDER)
+        begin(run) if begun else preview_run(run.releases, ORDER)
     assert (run.releases.records(), run.lock.read().owner) == ([], None)
 
 
@@ -112,14 +113,14 @@ def test_what_serves_unchanged_needs_neither(run: Deployment, machine: Machine) 
 
 
 def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:
-    answer = preview_run(run, ORDER)
+    answer = preview_run(run.releases, ORDER)
     assert (answer["plan"]["changed"], run.lock.read().owner, run.releases.records()) == (True, None, [])
     assert (
         notes.plan_notes("a", answer, check=True)[0] == f"a: would release {answer['plan']['id']} in place of nothing: nothing serves yet"
     )
 
 
-DRY = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
+DRY: Any = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
 SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:1"}}
 
 
@@ -162,7 +163,7 @@ SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "a
         pytest.param({"changed": False, "id": "r1"}, SERVING, ["h: nothing would change, r1 serves b"], id="nothing"),
     ],
 )
-def test_dry_run_tells_name_images_and_containers(plan: dict[str, Any], current: dict[str, Any], lines: list[str]) -> None:
+def test_dry_run_tells_name_images_and_containers(plan: Any, current: Any, lines: list[str]) -> None:
     assert notes.dry_notes("h", {**DRY, **plan}, current) == lines
 
 
@@ -184,7 +185,7 @@ def test_memory_for_two_workers_is_asked_for_before_anything_is_written(run: Dep
     with pytest.raises(
         ReleaseError, match=r"found \d+ MiB of memory available, expected at least 1000000000 .* agent_release_min_free_memory_mb"
     ):
-        begin(run, order) if begun else preview_run(run, order)
+        begin(run, order) if begun else preview_run(run.releases, order)
     assert (run.releases.records(), run.lock.read().owner) == ([], None)
 
 
@@ -265,7 +266,7 @@ def test_failed_release_is_taken_back_and_remembered(run: Deployment, machine: M
     done = run.abandon(second["fence"], "Start the worker: it crashed")
     assert (done["serving"], (run.releases.current() or {})["id"]) == (first, first)
     assert [(e["outcome"], e["step"], e["reason"]) for e in told(run)][1:] == [("taken back", "begin", "Start the worker: it crashed")]
-    assert list(told(run)[1]["steps"]) == ["begin", "send", "take back"]
+    assert list(told(run)[1]["steps"]) == ["begin", "send", "abandon"]
     assert run.lock.read().owner is None
 
 
@@ -293,8 +294,9 @@ def test_shared_name_is_restored_on_the_images_that_run(run: Deployment, machine
 def test_record_says_that_the_host_is_rolled_back_on_purpose(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     plan = begin(run, back(LATER, kind="shared_name", shared_name="shared"))["plan"]
-    record = run.releases.record(plan["id"]) or {}
-    assert (record["rolled_back"]["kind"], record["rolled_back"]["from_agent_name"]) == ("shared_name", "name-a")
+    made = (run.releases.record(plan["id"]) or {})["rolled_back"]
+    assert made
+    assert (made["kind"], made["from_agent_name"]) == ("shared_name", "name-a")
 
 
 def test_release_before_comes_back_with_its_name_and_content(run: Deployment, machine: Machine) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.release import abandon, containers, drain, records, state, switch
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.store import Releases
 from ansible.module_utils.livekit_deploy.worker import readings
@@ -19,7 +20,7 @@ OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 
 
 def stage(host: Releases, machine: Machine, release_id: str, port: int, **more: Any) -> None:
-    record = {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:], "gated": False, **more}
+    record: Any = {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:], "gated": False, **more}
     candidate = None if record["gated"] else "name-candidate"
     host.stage({"candidate": candidate, **record}, {"compose.yml": f"# {release_id}"})
     machine.start(release_id)
@@ -70,7 +71,7 @@ def test_old_gate_is_closed_only_where_both_can_be_used(
 
 def test_worker_whose_gate_cannot_be_used_is_drained_with_its_gate_open(host: Releases, machine: Machine) -> None:
     two(host, machine)
-    drain.retire_all(host, 1.0, 3)
+    drain.retire_all(host, Ending(1.0, keep=3))
     assert host.gate(OLD) == "open"
     assert len(machine.asked("docker", "kill", "--signal", "TERM")) == 1
 

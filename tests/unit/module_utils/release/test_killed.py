@@ -10,9 +10,11 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.release import abandon, adopted, containers, content, drain, records, store, switch
 from ansible.module_utils.livekit_deploy.release.begin import begin_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.lock import Claim, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
+from ansible.module_utils.livekit_deploy.release.records import Record
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
 
@@ -92,7 +94,7 @@ class World:
 
 
 def stage(world: World, release_id: str, port: int, name: str) -> None:
-    record = {"id": release_id, "app": "app", "agent_name": name, "api_port": port, "hash": release_id[-8:]}
+    record: Record = {"id": release_id, "app": "app", "agent_name": name, "api_port": port, "hash": release_id[-8:]}
     world.releases.stage(record, {"compose.yml": "", "fastapi.env": ""})
     world.machine.start(release_id)
 
@@ -111,7 +113,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def next_run(world: World) -> None:
     """What the next run does before anything else; here it does not wait for workers."""
     switch.recover(world.releases)
-    drain.retire_all(world.releases, 0.0, keep=3)
+    drain.retire_all(world.releases, Ending(0.0, keep=3))
 
 
 OPERATIONS = range(16)
@@ -164,10 +166,10 @@ def test_enough_operations_were_tried(world: World) -> None:
 def test_worker_whose_end_was_noted_and_never_told_is_told_when_it_is_idle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     switch.serve(world.releases, NEW)
     world.releases.save(world.releases.record(OLD) or {}, drain_started_at="2026-01-01T00:00:00Z")
-    drain.retire_all(world.releases, 0.0, keep=3)
+    drain.retire_all(world.releases, Ending(0.0, keep=3))
     assert world.signalled == []
     monkeypatch.setattr(drain, "may_have_calls", lambda *_: False)
-    drain.retire_all(world.releases, 0.0, keep=3)
+    drain.retire_all(world.releases, Ending(0.0, keep=3))
     assert world.signalled == [f"{OLD}-agent-worker"]
 
 
@@ -200,7 +202,7 @@ class Writing(World):
     def begin(self, stamp: str) -> str:
         owner = Owner("m1", 10, "100", "anna@ci")
         order = Order(Goal(content=self.content), stamp, "a", list(PORTS), dict.fromkeys(records.SERVICES, "i"), {"app": "app"})
-        return str(begin_run(self.deployment, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)["plan"]["id"])
+        return str(begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)["plan"]["id"])
 
     def secrets(self) -> set[str]:
         return {path.parent.name for path in self.releases.home.rglob("*") if path.is_file() and "s" * 32 in path.read_text()}
@@ -258,9 +260,9 @@ class FirstDay(World):
         images = dict.fromkeys(records.SERVICES, "i")
         return Order(goal, stamp, "a", list(PORTS), images, {"app": "app", "hook": True}, adopt="seed")
 
-    def begin(self, goal: Goal) -> dict[str, Any]:
+    def begin(self, goal: Goal) -> Any:
         owner = Owner("m1", 10, "100", "anna@ci")
-        return begin_run(self.deployment, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal))
+        return begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal))
 
     def play(self, goal: Goal) -> None:
         answer = self.begin(goal)
@@ -273,7 +275,7 @@ class FirstDay(World):
         else:
             self.machine.start(wanted)
         switch.serve(self.releases, wanted)
-        self.deployment.end(answer["fence"], 5.0, 3, 0.0, "exclusive", "")
+        self.deployment.end(answer["fence"], Ending(5.0, keep=3), "exclusive", "")
 
     def hand_made_runs(self) -> list[bool]:
         return [self.machine.container(f"seed-{service}-1")["State"]["Running"] for service in ("bot", "web", "cache")]
@@ -287,7 +289,7 @@ class FirstDay(World):
         for record in served:
             services = containers.services(self.releases, record["id"], found)
             open_ = record.get("adopted") or self.releases.gate(record["id"]) == "open"
-            told = services.get("agent-worker", {}).get("id") in self.signalled
+            told = "agent-worker" in services and services["agent-worker"]["id"] in self.signalled
             if open_ and not told and {name for name, s in services.items() if s["running"]} >= set(records.SERVICES):
                 return []
         return [f"nobody serves what nginx points to: {self.loaded}"]

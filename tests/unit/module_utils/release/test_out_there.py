@@ -16,6 +16,8 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.release import adopted, containers, history, records, removal, state, switch
 from ansible.module_utils.livekit_deploy.release.begin import begin_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
 from ansible.module_utils.livekit_deploy.release.removal import Removal, take_off
@@ -56,12 +58,12 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     return Deployment(Releases(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf")))
 
 
-def begin(run: Deployment, wanted: str, alive: frozenset[str] = ALIVE) -> dict[str, Any]:
+def begin(run: Deployment, wanted: str, alive: frozenset[str] = ALIVE) -> Any:
     order = replace(ORDER, goal=Goal(kind="release", release=wanted))
-    return begin_run(run, Claim(US, "rollback", alive=alive), 0.0, order)
+    return begin_run(run.releases, Claim(US, "rollback", alive=alive), 0.0, order)
 
 
-def back(run: Deployment, machine: Machine, wanted: str) -> dict[str, Any]:
+def back(run: Deployment, machine: Machine, wanted: str) -> Any:
     answer = begin(run, wanted)
     if answer["plan"]["adopted"]:
         for service in ("agent-worker", "fastapi"):
@@ -69,13 +71,13 @@ def back(run: Deployment, machine: Machine, wanted: str) -> dict[str, Any]:
     else:
         machine.start(answer["plan"]["id"])
     run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
-    run.end(answer["fence"], 0.1, 5, 0.0, "exclusive", "")
+    run.end(answer["fence"], Ending(0.1, keep=5), "exclusive", "")
     return answer
 
 
 def test_its_state_is_read(run: Deployment) -> None:
     found = state.release_info(run.releases)
-    assert (found["release"]["id"], found["drift"]) == (SERVING, [])
+    assert ((found["release"] or {})["id"], found["drift"]) == (SERVING, [])
     states = {ADOPTED: "retired", RETIRED: "retired", DRAINING: "draining", SERVING: "serving", STAGED: "staged"}
     assert (found["states"], sorted(found["leftovers"])) == (states, [DRAINING, STAGED])
 
@@ -88,6 +90,36 @@ def test_lock_of_its_run_is_held_while_that_lives_and_taken_over_when_it_has_end
         begin(run, RETIRED, alive=ALIVE | {"13:130"})
     assert begin(run, RETIRED)["overtook"] == "anna@ci (process 13, deploy), at step begin"
     assert history.entries(run.releases.history)[-1]["outcome"] == history.INTERRUPTED
+
+
+FORMER = [
+    ("start candidate", "start_candidate"),
+    ("start agent-worker", "start_worker"),
+    ("start fastapi", "start_api"),
+    ("pull", "pull"),
+    ("switch", "switch"),
+    ("drain", "drain"),
+]
+
+
+@pytest.mark.parametrize(("former", "step"), FORMER)
+def test_step_at_which_its_run_was_killed_is_told_and_noted_in_todays_word(run: Deployment, former: str, step: str) -> None:
+    path = run.releases.root / "lock.json"
+    left = json.loads(path.read_text())
+    path.write_text(json.dumps({**left, "step": former, "steps": {**left["steps"], former: 2.0, "register and prove": 1.0}}))
+    answer = begin(run, RETIRED)
+    assert answer["overtook"] == f"anna@ci (process 13, deploy), at step {step}"
+    assert sorted(answer["cleared"]) == [DRAINING, STAGED]
+    entry = history.entries(run.releases.history)[-1]
+    assert (entry["step"], entry["steps"]) == (step, {"begin": 0.1, step: 2.0, "prove": 1.0})
+    assert f'"step": "{step}"' in run.releases.history.read_text()
+
+
+def test_release_that_a_former_run_took_back_is_none_to_roll_back_to(run: Deployment) -> None:
+    entry = {"time": "2026-01-05T00:00:00Z", "to": RETIRED, "outcome": history.TAKEN_BACK, "step": "start agent-worker", "reason": None}
+    run.releases.history.write_text(f"{json.dumps(entry)}\n")
+    with pytest.raises(ReleaseError, match=rf"{RETIRED} failed on 2026-01-05T00:00:00Z \(start_worker\)"):
+        begin(run, RETIRED)
 
 
 def test_what_its_killed_run_has_left_is_cleared_and_who_drains_gets_no_second_signal(run: Deployment, machine: Machine) -> None:
@@ -122,7 +154,7 @@ def test_project_that_it_adopted_is_rolled_back_to_with_all_that_it_had_stopped(
 def test_all_of_it_is_removed(run: Deployment, machine: Machine, tmp_path: Path) -> None:
     machine.drains = True
     machine.stop(f"{DRAINING}-agent-worker", ends=True)
-    take_off(Removal(run.releases, str(tmp_path / "site.conf")), run, Claim(US, "remove", alive=ALIVE), 0.0, 1.0)
+    take_off(Removal(run.releases, str(tmp_path / "site.conf")), Claim(US, "remove", alive=ALIVE), 0.0, 1.0)
     assert (run.releases.root.exists(), {docker.labels(c)[docker.PROJECT_LABEL] for c in machine.containers}) == (False, {"seed"})
 
 

@@ -41,7 +41,7 @@ def test_pinned_finds_the_digest_of_the_images_own_repository(image: str, digest
     assert images.pinned(image, digests) == expected
 
 
-RECORD = {"files": {"compose.yml": records.sha256("services: {}")}, "config_hashes": {"fastapi": "f", "agent-worker": "w"}}
+RECORD: Any = {"files": {"compose.yml": records.sha256("services: {}")}, "config_hashes": {"fastapi": "f", "agent-worker": "w"}}
 RUNNING = {"fastapi": {"running": True, "config_hash": "f"}, "agent-worker": {"running": True, "config_hash": "w"}}
 
 

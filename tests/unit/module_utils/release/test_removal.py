@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.release import containers, drain, history, proxy, records, removal, switch
 from ansible.module_utils.livekit_deploy.release.begin import adopt_project
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
@@ -32,8 +33,9 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stage(host: Releases, machine: Machine, release_id: str, port: int, **changes: Any) -> None:
-    record = {"id": release_id, "app": "app", "agent_name": "name-a", "api_port": port, "hash": "h", "images": {"fastapi": "r/a"}}
-    host.stage({**record, **changes}, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
+    record: Any = {"id": release_id, "app": "app", "agent_name": "name-a", "api_port": port, "hash": "h", "images": {"fastapi": "r/a"}}
+    record |= changes
+    host.stage(record, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
     machine.start(release_id)
     machine.networks[f"{records.project('app', release_id)}_default"] = records.project("app", release_id)
 
@@ -52,7 +54,7 @@ def run(host: Releases, machine: Machine) -> Deployment:
     for number, one in enumerate((FIRST, SECOND)):
         stage(host, machine, one, 18101 + number)
         switch.serve(host, one)
-    drain.retire_all(host, 1.0, 3)
+    drain.retire_all(host, Ending(1.0, keep=3))
     machine.hand_made("theirs", web={"port": 80})
     machine.networks["theirs_default"] = "theirs"
     machine.volumes = {"theirs_data": "theirs"}
@@ -60,8 +62,8 @@ def run(host: Releases, machine: Machine) -> Deployment:
     return Deployment(host)
 
 
-def remove(run: Deployment, site: Path, owner: Owner = US, wait: float = 1.0) -> dict[str, Any]:
-    return take_off(Removal(run.releases, str(site)), run, Claim(owner, "remove", alive=frozenset({US.key})), 0.0, wait)
+def remove(run: Deployment, site: Path, owner: Owner = US, wait: float = 1.0) -> Any:
+    return take_off(Removal(run.releases, str(site)), Claim(owner, "remove", alive=frozenset({US.key})), 0.0, wait)
 
 
 def projects(machine: Machine) -> set[str]:
@@ -261,7 +263,8 @@ def adopted(host: Releases, machine: Machine) -> None:
         "hook": False,
         "gated": False,
     }
-    adopt_project(host, {**record, "state": "serving", "images": {"fastapi": "theirs:1"}, "adopted": project})
+    taken: Any = {**record, "state": "serving", "images": {"fastapi": "theirs:1"}, "adopted": project}
+    adopt_project(host, taken)
 
 
 def test_adopted_project_stays_stopped_and_is_told(host: Releases, machine: Machine, site: Path) -> None:

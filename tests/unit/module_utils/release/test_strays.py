@@ -13,6 +13,7 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.machine.docker import EngineError
 from ansible.module_utils.livekit_deploy.release import adoption, containers, drain, history, images, notes, records, store, switch
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
 from ansible.module_utils.livekit_deploy.worker import readings
@@ -130,7 +131,7 @@ def test_housekeeping_that_fails_is_told_and_the_release_counts(
         raise error
 
     monkeypatch.setattr(*where, fails)
-    done = run.end(answer["fence"], 1.0, 0, 0.0, "exclusive", "")
+    done = run.end(answer["fence"], Ending(1.0, keep=0), "exclusive", "")
     assert any(str(error.args[-1]) in text for text in done["troubles"])
     assert drain.trouble_notes("a", done["troubles"])[0].startswith("a: ")
     assert ((run.releases.current() or {})["id"], run.lock.read().owner) == (answer["plan"]["id"], None)

@@ -10,7 +10,7 @@ import pytest
 from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.machine.docker import EngineError
 from ansible.module_utils.livekit_deploy.release import abandon, containers, drain, images, records, state, switch
-from ansible.module_utils.livekit_deploy.release.drain import connected_to
+from ansible.module_utils.livekit_deploy.release.drain import Ending, connected_to
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
 from ansible.module_utils.livekit_deploy.release.store import Releases
@@ -148,7 +148,7 @@ def test_abandoned_after_the_switch_drains_what_may_have_calls(served: Releases,
 def test_there_is_no_way_back_to_a_release_that_is_being_stopped(served: Releases, machine: Machine) -> None:
     switch.serve(served, NEW)
     machine.drains = False
-    drain.retire_all(served, 0.1, keep=3)
+    drain.retire_all(served, Ending(0.1, keep=3))
     assert abandon.take_back(served, NEW)["serving"] == NEW
     assert ((served.current() or {})["id"], served.gate(NEW), "18102" in served.upstream.read_text()) == (NEW, "open", True)
 
@@ -162,33 +162,33 @@ def test_abandoned_first_release_leaves_nothing_serving(host: Releases, machine:
 
 def test_retire_stops_the_old_release_and_keeps_its_files(served: Releases, machine: Machine) -> None:
     switch.serve(served, NEW)
-    answer = drain.retire_all(served, 1.0, keep=3)
+    answer = drain.retire_all(served, Ending(1.0, keep=3))
     assert (answer["retired"], (served.record(OLD) or {})["state"], len(machine.containers)) == ([OLD], "retired", 2)
 
 
 def test_retire_leaves_a_busy_worker_draining(served: Releases, machine: Machine) -> None:
     machine.drains = False
     switch.serve(served, NEW)
-    assert drain.retire_all(served, 0.1, keep=0)["draining"] == [OLD]
+    assert drain.retire_all(served, Ending(0.1, keep=0))["draining"] == [OLD]
     assert served.directory(OLD).exists()
 
 
 def test_busy_worker_never_gets_a_second_signal(served: Releases, machine: Machine) -> None:
     machine.drains = False
     switch.serve(served, NEW)
-    drain.retire_all(served, 0.1, keep=3)
-    drain.retire_all(served, 0.1, keep=3)
+    drain.retire_all(served, Ending(0.1, keep=3))
+    drain.retire_all(served, Ending(0.1, keep=3))
     assert len(machine.asked("docker", "kill")) == 1
 
 
 def test_retire_removes_what_a_killed_run_left(served: Releases, machine: Machine) -> None:
-    assert drain.retire_all(served, 1.0, keep=3)["removed"] == [NEW]
+    assert drain.retire_all(served, Ending(1.0, keep=3))["removed"] == [NEW]
     assert [c["Id"] for c in machine.containers] == [f"{OLD}-fastapi", f"{OLD}-agent-worker"]
 
 
 def test_retire_removes_the_oldest_beyond_those_to_keep(served: Releases) -> None:
     switch.serve(served, NEW)
-    assert drain.retire_all(served, 1.0, keep=0)["removed"] == [OLD]
+    assert drain.retire_all(served, Ending(1.0, keep=0))["removed"] == [OLD]
     assert not served.directory(OLD).exists()
 
 
@@ -239,7 +239,7 @@ def test_worker_of_the_former_name_serves_on_until_it_drains(served: Releases) -
 def test_former_name_is_served_for_the_overlap_after_its_api_has_stopped(served: Releases, machine: Machine) -> None:
     rename_to(served, "other")
     started = time.monotonic()
-    drain.retire_all(served, 5.0, keep=3, overlap_seconds=0.5)
+    drain.retire_all(served, Ending(5.0, keep=3, overlap_seconds=0.5))
     assert time.monotonic() - started >= 0.5
     asked = [command[:3] for command in machine.commands if command[1] in ("stop", "kill")]
     assert asked == [["docker", "stop", f"{OLD}-fastapi"], ["docker", "kill", "--signal"]]
@@ -249,7 +249,7 @@ def test_former_name_is_served_for_the_overlap_after_its_api_has_stopped(served:
 def test_worker_of_the_same_name_is_drained_without_overlap(served: Releases) -> None:
     switch.serve(served, NEW)
     started = time.monotonic()
-    drain.retire_all(served, 5.0, keep=3, overlap_seconds=30.0)
+    drain.retire_all(served, Ending(5.0, keep=3, overlap_seconds=30.0))
     assert time.monotonic() - started < 5.0
 
 
@@ -269,7 +269,7 @@ def signalled(machine: Machine) -> list[list[str]]:
 def test_api_that_still_answers_is_not_stopped_while_its_worker_drains(served: Releases, machine: Machine, answering: set[int]) -> None:
     answering.add(18101)
     switch.serve(served, NEW)
-    assert drain.retire_all(served, 0.1, keep=3)["draining"] == [OLD]
+    assert drain.retire_all(served, Ending(0.1, keep=3))["draining"] == [OLD]
     assert signalled(machine) == [["kill", "worker"]]
     assert [c["Id"] for c in machine.containers if c["State"]["Running"]] == [f"{OLD}-fastapi", f"{NEW}-fastapi", f"{NEW}-agent-worker"]
 
@@ -278,21 +278,21 @@ def test_api_that_has_answered_while_its_worker_ended_is_stopped(served: Release
     answering.add(18101)
     switch.serve(served, NEW)
     machine.at_kill = lambda container: answering.clear() if container.endswith("worker") else None
-    assert drain.retire_all(served, 0.1, keep=3)["retired"] == [OLD]
+    assert drain.retire_all(served, Ending(0.1, keep=3))["retired"] == [OLD]
     assert signalled(machine)[-1] == ["stop", "fastapi"]
 
 
 def test_former_name_is_served_as_long_as_its_api_answers(served: Releases, machine: Machine, answering: set[int]) -> None:
     answering.add(18101)
     rename_to(served, "other")
-    assert drain.retire_all(served, 0.1, keep=3, overlap_seconds=0.1)["draining"] == [OLD]
+    assert drain.retire_all(served, Ending(0.1, keep=3, overlap_seconds=0.1))["draining"] == [OLD]
     assert (signalled(machine), served.gate(OLD)) == ([], "open")
 
 
 def test_next_run_stops_an_api_that_still_answers(served: Releases, machine: Machine, answering: set[int]) -> None:
     answering.add(18101)
     switch.serve(served, NEW)
-    assert drain.retire_all(served, 0.1, keep=3, insist=True)["retired"] == [OLD]
+    assert drain.retire_all(served, Ending(0.1, keep=3, insist=True))["retired"] == [OLD]
     assert signalled(machine) == [["stop", "fastapi"], ["kill", "worker"]]
 
 
@@ -303,7 +303,7 @@ def test_worker_is_killed_when_its_drain_timeout_has_passed(
     machine.drains = False
     switch.serve(served, NEW)
     machine.container(f"{OLD}-agent-worker")["Config"]["StopTimeout"] = seconds
-    assert drain.retire_all(served, 0.1, keep=3)["draining"] == draining
+    assert drain.retire_all(served, Ending(0.1, keep=3))["draining"] == draining
 
 
 DAY = 86400.0
@@ -319,19 +319,24 @@ DAY = 86400.0
     ],
 )
 def test_clock_that_is_set_ends_nobodys_calls(clock: float, moved: float, overdue: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = drain.stop_noted_now()
+    record: Any = drain.stop_noted_now()
     now, here = time.time(), times.moment()
     monkeypatch.setattr(drain.time, "time", lambda: now + clock)
     monkeypatch.setattr(times, "moment", lambda: {**here, "seconds": here["seconds"] + moved})
-    assert drain.is_overdue(record, {"stop_seconds": 3600}) is overdue
+    assert drain.is_overdue(record, stopped_after(3600)) is overdue
+
+
+def stopped_after(seconds: int) -> Any:
+    """A service with this stop timeout."""
+    return {"stop_seconds": seconds}
 
 
 @pytest.mark.parametrize("kept", [{}, {"drain_started": {"boot": "another", "seconds": 1.0}}, {"drain_started": "x"}])
 def test_worker_has_not_been_told_longer_ago_than_its_host_was_started(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "moment", lambda: {"boot": "this", "seconds": 100.0})
-    record = {"drain_started_at": "2026-01-01T00:00:00Z", **kept}
-    assert drain.is_overdue(record, {"stop_seconds": 3600}) is False
-    assert drain.is_overdue(record, {"stop_seconds": 99}) is True
+    record: Any = {"drain_started_at": "2026-01-01T00:00:00Z", **kept}
+    assert drain.is_overdue(record, stopped_after(3600)) is False
+    assert drain.is_overdue(record, stopped_after(99)) is True
 
 
 def test_all_that_drain_share_one_wait(served: Releases, machine: Machine) -> None:
@@ -341,7 +346,7 @@ def test_all_that_drain_share_one_wait(served: Releases, machine: Machine) -> No
     stage(served, machine, third, 18103)
     switch.serve(served, third)
     started = time.monotonic()
-    assert drain.retire_all(served, 1.0, keep=3)["draining"] == [NEW, OLD]
+    assert drain.retire_all(served, Ending(1.0, keep=3))["draining"] == [NEW, OLD]
     assert time.monotonic() - started < 1.6
 
 
@@ -358,7 +363,7 @@ def test_worker_that_may_have_calls_from_a_killed_switch_is_drained_and_not_kill
     served.save(served.record(NEW) or {}, state="switching")
     switch.recover(served)
     machine.drains = False
-    assert drain.retire_all(served, 0.1, keep=3)["draining"] == [NEW]
+    assert drain.retire_all(served, Ending(0.1, keep=3))["draining"] == [NEW]
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", f"{NEW}-agent-worker"]]
 
 
