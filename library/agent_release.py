@@ -8,18 +8,23 @@ DOCUMENTATION = r"""
 module: agent_release
 short_description: Pull, start, switch to, drain or abandon a release on a host
 description:
-  - Every run on a host holds its lock, from M(agent_release_plan), which begins it, to V(drain) or V(abandon). Each step between checks
-    O(fence) first, so that a run that was overtaken changes nothing, and is bounded by O(deadline_seconds).
-  - V(pull) brings the images that the host lacks, from their registries or from the archives that were sent, and refuses one for another
-    architecture.
-  - V(start_candidate) starts the release's worker under the plan's candidate name, in a compose project of its own, where no gate can be
-    used; V(start_worker) removes it.
+  - Every run on a host holds its lock, from M(agent_release_plan), which begins it, to V(drain) or V(abandon). Each
+    step between checks O(fence) first, so that a run that was overtaken changes nothing, and is bounded by
+    O(deadline_seconds).
+  - V(pull) brings the images that the host lacks, from their registries or from the archives that were sent, and
+    refuses one for another architecture.
+  - V(start_candidate) starts the release's worker under the plan's candidate name, in a compose project of its own,
+    where no gate can be used; V(start_worker) removes it.
   - V(start_worker) and V(start_api) start the worker and the API of the release beside what serves.
-  - V(switch) opens the gate of a release that runs, points the proxy to its API, closes the gate of the one before, and records it.
-  - V(drain) drains and stops every release but the serving one, and removes the oldest of them. Images that this project brought to the host
-    (noted in C(<root>/<app>/images)) go too when no recorded release of any application and no container has them.
-  - V(abandon) takes the release back; the one before it serves, or serves again, and what the failed one started is removed.
-  - A worker is drained with one signal only and never killed before its own timeout; one that is still busy is left and reported.
+  - V(switch) opens the gate of a release that runs, points the proxy to its API, closes the gate of the one before, and
+    records it.
+  - V(drain) drains and stops every release but the serving one, and removes the oldest of them. Images that this
+    project brought to the host (noted in C(<root>/<app>/images)) go too when no recorded release of any application and
+    no container has them.
+  - V(abandon) takes the release back; the one before it serves, or serves again, and what the failed one started is
+    removed.
+  - A worker is drained with one signal only and never killed before its own timeout; one that is still busy is left and
+    reported.
   - How each run ended is in C(<root>/<app>/history.jsonl).
 options:
   step:
@@ -47,7 +52,8 @@ options:
     type: str
     default: ""
   worker_id:
-    description: For V(switch), id of the worker that was proven. One that ended or registered anew since is not switched to.
+    description: For V(switch), id of the worker that was proven. One that ended or registered anew since is not
+      switched to.
     type: str
   deadline_seconds:
     description: How long the step may take.
@@ -113,7 +119,8 @@ answered:
   returned: with O(step=start_worker) or O(step=start_api)
   type: bool
 known:
-  description: Name of the container to look at for the worker of an adopted project, for O(livekit_worker_info#module:known); else empty.
+  description: Name of the container to look at for the worker of an adopted project, for
+    O(livekit_worker_info#module:known); else empty.
   returned: with O(step=start_worker) or O(step=start_api)
   type: list
   elements: str
@@ -249,7 +256,8 @@ REQUIRED_IF = [("step", name, ("release",)) for name in STEPS if name not in ("d
 
 
 def runner(p: Params) -> command.Runner:
-    """Run programs at most so long as the step may take: the lease of the lock counts on it. Waiting comes on top of it."""
+    """Run programs at most so long as the step may take: the lease of the lock counts on it. Waiting comes on top of
+    it."""
     waits = 2 * (p["wait_seconds"] + p["overlap_seconds"]) if p["step"] == "drain" else 0.0
     return command.Runner(p["deadline_seconds"], p["deadline_seconds"] + waits)
 

@@ -8,19 +8,24 @@ DOCUMENTATION = r"""
 module: agent_release_plan
 short_description: Begin a run on a host, take its lock, decide, and write the next release
 description:
-  - Takes the lock, takes back what a killed run left, reads the host, decides whether there is anything to do, and writes the new release's
-    directory with its standby gate closed; nothing runs. The steps that follow are of M(agent_release).
+  - Takes the lock, takes back what a killed run left, reads the host, decides whether there is anything to do, and
+    writes the new release's directory with its standby gate closed; nothing runs. The steps that follow are of
+    M(agent_release).
   - A hand-made compose project that O(adopt_project) names is the release before the first one from then on.
 options:
   goal:
     description:
-      - What is to serve. C(kind) is V(inventory) (O(compose), O(env), O(secret_env)), V(shared_name) (the serving release, under
-        C(shared_name)) or V(release) (the kept one of id C(release), or V(previous), the last one before that has another content).
+      - What is to serve. C(kind) is V(inventory) (O(compose), O(env), O(secret_env)), V(shared_name) (the serving
+        release, under C(shared_name)) or V(release) (the kept one of id C(release), or V(previous), the last one before
+        that has another content).
     type: dict
     default: {kind: inventory}
     suboptions:
       kind: {description: Kind., type: str, choices: [inventory, shared_name, release], default: inventory}
-      shared_name: {description: Agent name that others may have too; a release that gets it is verified as such., type: str, default: ""}
+      shared_name:
+        description: Agent name that others may have too; a release that gets it is verified as such.
+        type: str
+        default: ""
       release: {description: Id of a kept release., type: str, default: ""}
   compose:
     description: Text of C(compose.yml) with C(@release_id@), C(@project@) and C(@api_port@) where these belong.
@@ -74,7 +79,8 @@ options:
     type: str
     default: ""
   leave_projects:
-    description: Compose projects whose workers may run beside a first release; any other that is not taken over is refused.
+    description: Compose projects whose workers may run beside a first release; any other that is not taken over is
+      refused.
     type: list
     elements: str
     default: []
@@ -83,7 +89,8 @@ options:
     type: int
     default: 0
   min_free_memory_mb:
-    description: Memory that has to be available for the new worker beside the old one, in MiB; a host with less is refused.
+    description: Memory that has to be available for the new worker beside the old one, in MiB; a host with less is
+      refused.
     type: int
     default: 0
   clock_skew_limit_seconds:
@@ -91,7 +98,8 @@ options:
     type: float
     default: 0.0
   livekit_nodes:
-    description: How many nodes the LiveKit server has, as the filter C(livekit_nodes) answers. With several no gate is used.
+    description: How many nodes the LiveKit server has, as the filter C(livekit_nodes) answers. With several no gate
+      is used.
     type: int
     default: 1
   candidate_suffix:
@@ -105,7 +113,11 @@ attributes:
   diff_mode:
     description: Shows agent name, images and release before and after.
     support: full
-extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.owner, livekit_deploy.clock, livekit_deploy.playbooks]
+extends_documentation_fragment:
+  - livekit_deploy.application
+  - livekit_deploy.owner
+  - livekit_deploy.clock
+  - livekit_deploy.playbooks
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -129,11 +141,12 @@ fence:
   type: int
 plan:
   description:
-    - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name), C(agent_name_before),
-      C(previous), C(hook) (the worker asks the probe hook), C(gated) (its gate can be used), C(candidate) (else the name under which
-      it is proven first), C(rolled_back) (how the release is not what the inventory says, on purpose), C(returns_from) (that of the release
-      it replaces), C(adopted) (it is a hand-made project that was taken over) and C(passed_over) (releases before the serving one that
-      have its content, which a rollback to V(previous) passes over).
+    - What the run is to do. C(changed), C(reasons), C(id), C(project), C(api_port), C(images), C(hash), C(agent_name),
+      C(agent_name_before), C(previous), C(hook) (the worker asks the probe hook), C(gated) (its gate can be used),
+      C(candidate) (else the name under which it is proven first), C(rolled_back) (how the release is not what the
+      inventory says, on purpose), C(returns_from) (that of the release it replaces), C(adopted) (it is a hand-made
+      project that was taken over) and C(passed_over) (releases before the serving one that have its content, which a
+      rollback to V(previous) passes over).
   returned: when the host can take a release
   type: dict
 cleared:
@@ -156,7 +169,8 @@ report_notes:
   type: list
   elements: str
 send:
-  description: The archives whose images the host lacks, each with its C(path) on the controller and the C(destination) it has to be copied to.
+  description: The archives whose images the host lacks, each with its C(path) on the controller and the
+    C(destination) it has to be copied to.
   returned: when the host can take a release
   type: list
   elements: dict
@@ -248,19 +262,21 @@ def order(p: Params) -> Order:
 
 def refuse(p: Params, run: Run) -> None:
     """What keeps a host from taking any release."""
-    missing = refusal.missing_on_host(run, f"{p['root']}/{p['app']}", upstream_path(p["app"]) if p["images"].get(records.API) else None)
+    upstream = upstream_path(p["app"]) if p["images"].get(records.API) else None
+    missing = refusal.missing_on_host(run, f"{p['root']}/{p['app']}", upstream)
     if missing:
         # Where Docker itself is missing it was looked at before.
         if missing[0] != "Docker" and (trouble := refusal.docker_trouble(run)):
             raise RefusalError(trouble)
         provision = commands.Playbooks.of(p["playbooks"]).start("provision.yml", limit=p["instance_host"])
-        raise RefusalError(f"found: {p['instance_host']} lacks {', '.join(missing)}, expected a provisioned host. Run: {provision}")
+        lacks = f"{p['instance_host']} lacks {', '.join(missing)}"
+        raise RefusalError(f"found: {lacks}, expected a provisioned host. Run: {provision}")
     if p["unresolved"]:
         raise RefusalError(p["unresolved"])
     if p["goal"]["kind"] == records.SHARED_NAME and not p["goal"]["shared_name"]:
         raise RefusalError(
-            "found no livekit_agent_shared_name, expected the name to restore. Set it in the inventory, or say which release: "
-            "-e rollback_to=previous"
+            "found no livekit_agent_shared_name, expected the name to restore. Set it in the inventory, or say which "
+            "release: -e rollback_to=previous"
         )
     if wrong := values.unpassable(p["env"]) + values.unpassable(p["secret_env"]):
         raise RefusalError(f"found: {', '.join(wrong)} in the environment, expected texts: {values.QUOTES}")
@@ -279,20 +295,26 @@ def begun(releases: Releases, p: Params, check: bool) -> dict[str, Any]:
     answer = begin.preview_run(releases, wanted) if check else begin.begin_run(releases, claim, wait_seconds, wanted)
     plan, current = answer["plan"], answer["release"] or {}
     before = {"release": current.get("id"), "agent_name": current.get("agent_name"), "images": current.get("images")}
-    after = {"release": plan["id"], "agent_name": plan["agent_name"], "images": plan["images"]} if plan["changed"] else before
+    after = {"release": plan["id"], "agent_name": plan["agent_name"], "images": plan["images"]}
     said = notes.plan_notes(p["instance_host"], answer, check, commands.Playbooks.of(p["playbooks"]))
     changed = plan["changed"] or bool(plan["returns_from"])
     send = images.store_images(releases).to_send(p["archives"]) if plan["changed"] and not check else []
     answer.pop("troubles", None)  # the notes have them
     told = {"report_notes": said, "warnings": notes.plan_warnings(p["instance_host"], plan)}
-    return {"changed": changed, "send": send, "missing": [], "diff": {"before": before, "after": after}, **told, **answer}
+    return {
+        "changed": changed,
+        "send": send,
+        "missing": [],
+        "diff": {"before": before, "after": after if plan["changed"] else before},
+        **told,
+        **answer,
+    }
 
 
 def masker(releases: Releases, p: Params) -> Masker:
     """What takes secrets out of the messages of programs."""
-    given = [
-        {name: str(value) for name, value in service.items()} for key in ("env", "secret_env") for service in p[key].values() if service
-    ]
+    services = [service for key in ("env", "secret_env") for service in p[key].values() if service]
+    given = [{name: str(value) for name, value in service.items()} for service in services]
     return Masker.of(*given, *releases.environments())
 
 

@@ -8,10 +8,10 @@ DOCUMENTATION = r"""
 module: agent_removal
 short_description: Take an application off a host, when its calls have ended
 description:
-  - Takes the host's lock and does all in one step. The proxy forgets the application, the API answers its last request, the workers finish
-    their calls; then containers, networks and files of ours go.
-  - What others have stays, and so does a project that was adopted, stopped. Where a worker still has calls after O(wait_seconds) it fails,
-    and is to be repeated.
+  - Takes the host's lock and does all in one step. The proxy forgets the application, the API answers its last request,
+    the workers finish their calls; then containers, networks and files of ours go.
+  - What others have stays, and so does a project that was adopted, stopped. Where a worker still has calls after
+    O(wait_seconds) it fails, and is to be repeated.
 options:
   wait_seconds:
     description: How long workers may take to finish their calls.
@@ -50,9 +50,11 @@ report_notes:
   elements: str
 removal:
   description:
-    - What was there of ours, or still is in check mode. C(agent_names) (that workers here served), C(serving), C(releases), C(containers),
-      C(networks), C(images), C(files) (of the proxy), C(directory), C(history) (its last line).
-    - What stays. C(adopted) (projects), C(volumes), C(others) (files of others in the directory), C(kept) (an upstream that is still included).
+    - What was there of ours, or still is in check mode. C(agent_names) (that workers here served), C(serving),
+      C(releases), C(containers), C(networks), C(images), C(files) (of the proxy), C(directory), C(history) (its last
+      line).
+    - What stays. C(adopted) (projects), C(volumes), C(others) (files of others in the directory), C(kept) (an upstream
+      that is still included).
   returned: when it was removed, or was not there
   type: dict
 """
@@ -65,7 +67,8 @@ from ansible.module_utils.livekit_deploy.machine import command
 from ansible.module_utils.livekit_deploy.release import lock
 from ansible.module_utils.livekit_deploy.release.errors import TROUBLE
 from ansible.module_utils.livekit_deploy.release.proxy import site_path, upstream_path
-from ansible.module_utils.livekit_deploy.release.removal import Removal, removal_notes, take_off
+from ansible.module_utils.livekit_deploy.release.removal import Removal, take_off
+from ansible.module_utils.livekit_deploy.release.removal_notes import removal_notes
 from ansible.module_utils.livekit_deploy.release.store import Releases
 
 # How long one program may take; waiting comes on top.
@@ -88,7 +91,8 @@ def main() -> None:
     module.words = Masker.of(*releases.environments())
     removal = Removal(releases, site_path(p["app"]))
     try:
-        found = removal.survey() if module.check_mode else take_off(removal, lock.claim(p), p["lock_wait_seconds"], p["wait_seconds"])
+        waits = p["lock_wait_seconds"], p["wait_seconds"]
+        found = removal.survey() if module.check_mode else take_off(removal, lock.claim(p), *waits)
     except lock.LockError as error:
         module.fail_json(msg=str(error))
     except TROUBLE as error:

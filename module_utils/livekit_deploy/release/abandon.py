@@ -47,7 +47,8 @@ def take_back(releases: Releases, release_id: str) -> Abandoned:
 
 
 def last_words_of(releases: Releases, release_id: str) -> list[str]:
-    """The last lines of a release's containers. What they say, or that nothing can be read of them, keeps nothing from being done."""
+    """The last lines of a release's containers. What they say, or that nothing can be read of them, keeps nothing from
+    being done."""
     try:
         found = docker.containers(releases.run)
         services, given = (

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hand-made compose project that was adopted as a release: its containers, starting them again, what becomes of them."""
+"""A hand-made compose project that was adopted as a release: its containers, starting them again, what becomes of
+them."""
 
 from __future__ import annotations
 
@@ -17,21 +18,23 @@ ANSWER_SECONDS, ASK_SECONDS = 60.0, 2.0
 
 
 def known(record: Record | None) -> list[str]:
-    """The one container to look at for the worker of an adopted project, whatever else that has; none for a release of ours."""
+    """The one container to look at for the worker of an adopted project, whatever else that has; none for a release of
+    ours."""
     return [record["adopted"]["worker"]] if record and record.get("adopted") else []
 
 
 def parts(record: Record, found: Sequence[Container]) -> dict[str, Container]:
-    """Worker and API of an adopted project: all that is stopped of it. A database or a LiveKit server may be used by others."""
+    """Worker and API of an adopted project: all that is stopped of it. A database or a LiveKit server may be used by
+    others."""
     return {name: container for name, container in members(record, found).items() if name in records.SERVICES}
 
 
 def members(record: Record, found: Sequence[Container]) -> dict[str, Container]:
-    """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own, as the
-    Engine writes them (``/name``), so that none is taken for one of the two."""
+    """The containers of an adopted project: worker and API under the names that a release has for them, the others
+    under their own, as the Engine writes them (``/name``), so that none is taken for one of the two."""
     adopted = record["adopted"]
     parts = {adopted["worker"]: AGENT, adopted["api"] or "": API}
-    mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == adopted["project"]]
+    mine = [one for one in found if docker.labels(one).get(docker.PROJECT_LABEL) == adopted["project"]]
     return {parts.get(docker.name(container), str(container["Name"])): container for container in mine}
 
 
@@ -44,26 +47,30 @@ def why_not_startable(record: Record, found: Sequence[Container], serving: Recor
     if gone:
         return f"{what}, whose containers are gone ({', '.join(gone)})"
     if record["state"] in ("draining", "abandoned") and mine[AGENT]["State"]["Running"]:
-        return f"the worker of {record['id']} was told to stop and still has calls (wait until its calls have ended, then run it again)"
+        wait = "wait until its calls have ended, then run it again"
+        return f"the worker of {record['id']} was told to stop and still has calls ({wait})"
     if serving["api_port"] in adopted["ports"]:
         return (
-            f"{what}, which publishes port {serving['api_port']}, where the API of the serving release listens (run deploy.yml with "
-            "-e force_release=true, which takes the other port of agent_api_ports, then run it again)"
+            f"{what}, which publishes port {serving['api_port']}, where the API of the serving release listens (run "
+            "deploy.yml with -e force_release=true, which takes the other port of agent_api_ports, then run it again)"
         )
     return ""
 
 
 def always(record: Record, found: Sequence[Container]) -> dict[str, str]:
-    """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1, measured)."""
+    """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1,
+    measured)."""
     mine = parts(record, found).values()
     changed = {docker.name(c): "always" for c in mine if docker.restart_policy(c) == "always"}
     return {**record["adopted"]["policies"], **changed}
 
 
 def to_start(record: Record, found: Sequence[Container], service: str) -> list[Container]:
-    """The containers of a step that starts one part of a release: before the worker what else was stopped, by an earlier version."""
+    """The containers of a step that starts one part of a release: before the worker what else was stopped, by an
+    earlier version."""
     mine = members(record, found)
-    others = [c for part, c in mine.items() if part not in records.SERVICES and docker.name(c) in record["adopted"]["containers"]]
+    stopped = record["adopted"]["containers"]
+    others = [c for part, c in mine.items() if part not in records.SERVICES and docker.name(c) in stopped]
     # In the order in which they were made: compose makes first what others depend on.
     others.sort(key=lambda container: str(container.get("Created")))
     return [*(others if service == AGENT else []), *([mine[service]] if service in mine else [])]
@@ -88,10 +95,11 @@ def fate(record: Record, successor: str) -> list[str]:
 
 
 def claimed(reading: Mapping[str, Any], adopted: Mapping[str, str] | None) -> dict[str, Any]:
-    """A reading in which the workers of adopted projects are of their releases; ``adopted`` maps a container to the release's id."""
+    """A reading in which the workers of adopted projects are of their releases; ``adopted`` maps a container to the
+    release's id."""
     releases = adopted or {}
     workers = [
-        {**one, "release": releases[one["container"]]} if one.get("container") in releases and not one.get("release") else one
+        {**one, "release": one.get("release") or releases[name]} if (name := one.get("container")) in releases else one
         for one in reading.get("workers") or []
     ]
     return {**reading, "workers": workers}
@@ -102,4 +110,5 @@ def published(container: Container) -> list[int]:
     bindings = container.get("HostConfig", {}).get("PortBindings") or {}
     given = container.get("NetworkSettings", {}).get("Ports") or {}
     pairs = [pair for port, some in {**bindings, **given}.items() if port.endswith("/tcp") for pair in some or []]
-    return sorted({int(p["HostPort"]) for p in pairs if p.get("HostPort") and p.get("HostIp", "") in REACHED_FROM_THE_HOST})
+    reached = [pair for pair in pairs if pair.get("HostIp", "") in REACHED_FROM_THE_HOST]
+    return sorted({int(pair["HostPort"]) for pair in reached if pair.get("HostPort")})

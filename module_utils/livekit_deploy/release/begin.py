@@ -16,7 +16,19 @@ from .records import HostInfo, Record
 from .store import Releases
 
 # What a release's record has of the plan that made it.
-RECORDED = ("id", "api_port", "services", "hash", "agent_name", "previous", "rolled_back", "images", "hook", "gated", "candidate")
+RECORDED = (
+    "id",
+    "api_port",
+    "services",
+    "hash",
+    "agent_name",
+    "previous",
+    "rolled_back",
+    "images",
+    "hook",
+    "gated",
+    "candidate",
+)
 STOP_SECONDS = 5.0
 
 
@@ -31,8 +43,8 @@ class Answer(HostInfo, total=False):
 
 
 def begin_run(releases: Releases, claim: Claim, wait_seconds: float, order: Order) -> Answer:
-    """Take the lock, clear what a killed run left, decide, write the new release with its gate closed. Where there is nothing to do the
-    lock is given back at once."""
+    """Take the lock, clear what a killed run left, decide, write the new release with its gate closed. Where there is
+    nothing to do the lock is given back at once."""
     lock = Lock(releases.root)
     with lock.taken(claim, wait_seconds) as (record, killed):
         begun = time.time()
@@ -79,8 +91,8 @@ def prepare(releases: Releases, order: Order) -> Answer:
 
 def clear_leftovers(releases: Releases, cleared: list[str]) -> list[str]:
     """End what a killed run left; return what could not be ended."""
-    # A worker that was told to stop before still has calls. One that is told now ends in seconds if it has none, and no later step of a
-    # run with nothing else to do would wait for it.
+    # A worker that was told to stop before still has calls. One that is told now ends in seconds if it has none, and no
+    # later step of a run with nothing else to do would wait for it.
     told = all((releases.record(one) or {}).get("drain_started_at") for one in cleared)
     ending = drain.Ending(0.0 if told else STOP_SECONDS, keep=len(releases.records()), insist=True)
     return drain.retire_all(releases, ending)["troubles"]
@@ -103,8 +115,8 @@ def preview_run(releases: Releases, order: Order) -> Answer:
 
 
 def on_the_first_day(releases: Releases, order: Order, found: HostInfo, *, write: bool) -> HostInfo:
-    """What the host is like, with the hand-made project that is adopted as the release that serves. Until a release of ours has served,
-    its record is made anew by each run."""
+    """What the host is like, with the hand-made project that is adopted as the release that serves. Until a release of
+    ours has served, its record is made anew by each run."""
     current = found["release"]
     left = adoption.project_name(current) in order.leave
     if order.goal.kind != INVENTORY or not (current is None or left or adoption.is_first(current)):
@@ -120,8 +132,8 @@ def on_the_first_day(releases: Releases, order: Order, found: HostInfo, *, write
 
 
 def project_to_adopt(releases: Releases, order: Order, current: Record | None) -> tuple[Record | None, Record | None]:
-    """The record that the adopted project has, if it stays the same one, and the record that it is to have. Every other worker of a
-    compose project is refused that the inventory does not leave alone."""
+    """The record that the adopted project has, if it stays the same one, and the record that it is to have. Every other
+    worker of a compose project is refused that the inventory does not leave alone."""
     project = adoption.project_name(current)
     adopt = order.adopt or ("" if project in order.leave else project)
     listed, others = docker.containers(releases.run), adoption.adopted_elsewhere(releases.root)
@@ -147,7 +159,8 @@ def bring_back(releases: Releases, answer: Answer) -> None:
 
 
 def decide(releases: Releases, order: Order, found: HostInfo) -> tuple[Answer, Content | None]:
-    """What the host is like, the plan for it, and the content of the release that is to be made; an adopted project has none."""
+    """What the host is like, the plan for it, and the content of the release that is to be made; an adopted project has
+    none."""
     source, passed_over = rollback.goal_source(releases, order.goal)
     content, current = rollback.goal_content(releases, order.goal, source), found["release"]
     if source and current and content is None:
@@ -163,15 +176,15 @@ def planned(releases: Releases, order: Order, found: HostInfo, content: Content)
     plan = next_plan(found, content, order, releases.app)
     if plan["api_port"] is None and records.API in content.env:
         raise ReleaseError(
-            f"found: what serves uses the ports {', '.join(map(str, order.ports))}, expected one of agent_api_ports that is free. "
-            "Choose others"
+            f"found: what serves uses the ports {', '.join(map(str, order.ports))}, expected one of agent_api_ports "
+            "that is free. Choose others"
         )
     return plan
 
 
 def adopt_project(releases: Releases, record: Record) -> None:
-    """Make a hand-made project the release that serves. Killed before its record is written, nothing serves, as before; killed before
-    the proxy follows, the next run does the same again."""
+    """Make a hand-made project the release that serves. Killed before its record is written, nothing serves, as before;
+    killed before the proxy follows, the next run does the same again."""
     releases.directory(record["id"]).mkdir(mode=0o750, parents=True, exist_ok=True)
     releases.point_to(record["id"])
     releases.save(record)

@@ -21,17 +21,20 @@ PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 
 def release_id_of(releases: Releases, container: Container) -> str:
-    """The id of the release that a container is of, by its compose project or, whatever that is, by the files it was made from."""
+    """The id of the release that a container is of, by its compose project or, whatever that is, by the files it was
+    made from."""
     labels = docker.labels(container)
     if found := records.id_in_project(releases.app, labels.get(docker.PROJECT_LABEL, "")):
         return found
-    paths = [Path(path) for path in (labels.get(docker.DIRECTORY_LABEL, ""), *labels.get(docker.FILES_LABEL, "").split(",")) if path]
+    named = [labels.get(docker.DIRECTORY_LABEL, ""), *labels.get(docker.FILES_LABEL, "").split(",")]
+    paths = [Path(path) for path in named if path]
     directories = [path for one in paths for path in (one, one.parent) if path.parent == releases.home]
     return next((path.name for path in directories if records.ID_PATTERN.fullmatch(path.name)), "")
 
 
 def services(releases: Releases, release_id: str, found: list[Container]) -> dict[str, Service]:
-    """The containers of a release by compose service; those of another compose project only where it has no such service itself."""
+    """The containers of a release by compose service; those of another compose project only where it has no such
+    service itself."""
     record = releases.record(release_id) or {}
     if record.get("adopted"):
         return {name: service_row(c) for name, c in adopted.parts(record, found).items()}
@@ -120,7 +123,13 @@ def up(service: str) -> list[str]:
     return ["up", "--detach", "--no-deps", "--pull", "never", service]
 
 
-def compose(releases: Releases, release_id: str, arguments: Iterable[str], project: str = "", more_files: Iterable[str] = ()) -> str:
+def compose(
+    releases: Releases,
+    release_id: str,
+    arguments: Iterable[str],
+    project: str = "",
+    more_files: Iterable[str] = (),
+) -> str:
     """Call Compose for a release. Project and files are always named: it would look for them in its surroundings."""
     directory = str(releases.directory(release_id))
     named = ("--project-directory", directory, "--project-name", project or records.project(releases.app, release_id))
@@ -131,12 +140,12 @@ def compose(releases: Releases, release_id: str, arguments: Iterable[str], proje
 def down(releases: Releases, release_id: str) -> None:
     """Remove a release's containers and network. Those of an adopted one are stopped and stay."""
     if (releases.record(release_id) or {}).get("adopted"):
-        running = [service for service in services(releases, release_id, docker.containers(releases.run)).values() if service["running"]]
-        for service in running:
+        found = docker.containers(releases.run)
+        for service in [one for one in services(releases, release_id, found).values() if one["running"]]:
             docker.docker(releases.run, "stop", service["id"])
         return
-    found = [container for container in docker.containers(releases.run) if release_id_of(releases, container) == release_id]
-    docker.clear(releases.run, found, lambda project: records.id_in_project(releases.app, project) == release_id)
+    mine = [one for one in docker.containers(releases.run) if release_id_of(releases, one) == release_id]
+    docker.clear(releases.run, mine, lambda project: records.id_in_project(releases.app, project) == release_id)
 
 
 def start_again(releases: Releases, release_id: str, service: str) -> bool:
@@ -170,6 +179,6 @@ def keep_stopped(releases: Releases, record: Record) -> Record:
 
 def port_taken(port: int | None, who: str) -> str:
     return (
-        f"found: {who} has port {port}, expected it free for the API of the new release. Stop that, or set agent_api_ports to two ports "
-        "that are free"
+        f"found: {who} has port {port}, expected it free for the API of the new release. Stop that, or set "
+        "agent_api_ports to two ports that are free"
     )

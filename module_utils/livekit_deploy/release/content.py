@@ -13,19 +13,21 @@ from ..worker.readings import INSTANCE_VARIABLE, NAME_VARIABLES
 from . import records
 from .records import Record
 
-# What a content has in the place of the id, the compose project and the API's port, which differ between two releases of one content.
+# What a content has in the place of the id, the compose project and the API's port, which differ between two releases
+# of one content.
 MARKS = {"id": "@release_id@", "project": "@project@", "api_port": "@api_port@"}
 
 
 def env_line(name: str, value: str) -> str:
     """One line of a compose env file that reaches the container byte for byte.
 
-    Between single quotes compose takes everything as it is; a value with a quote in it needs double quotes, where backslash,
-    quote and dollar are escaped (Compose 2.26, measured).
+    Between single quotes compose takes everything as it is; a value with a quote in it needs double quotes, where
+    backslash, quote and dollar are escaped (Compose 2.26, measured).
     """
     if "'" not in value and "\r" not in value and not value.endswith("\\"):
         return f"{name}='{value}'"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("\n", "\\n").replace("\r", "\\r")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    escaped = escaped.replace("\n", "\\n").replace("\r", "\\r")
     return f'{name}="{escaped}"'
 
 
@@ -41,21 +43,26 @@ def env_values(text: str) -> dict[str, str]:
     """What ``env_file`` was made from."""
     values = {}
     for found in ENV_LINE.finditer(text):
-        escaped = found["escaped"]
-        values[found["name"]] = found["plain"] if escaped is None else re.sub(r"\\.|\$\$", lambda m: ESCAPES.get(m[0], m[0][1:]), escaped)
+        values[found["name"]] = found["plain"] if found["escaped"] is None else unescaped(found["escaped"])
     return values
+
+
+def unescaped(text: str) -> str:
+    return re.sub(r"\\.|\$\$", lambda m: ESCAPES.get(m[0], m[0][1:]), text)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a release is made of: the text of ``compose.yml`` with marks, and the environment of each service, secrets included."""
+    """What a release is made of: the text of ``compose.yml`` with marks, and the environment of each service, secrets
+    included."""
 
     compose: str
     env: Mapping[str, Mapping[str, str]] = field(repr=False)
 
     @property
     def hash(self) -> str:
-        return records.sha256(json.dumps([self.compose, {name: dict(values) for name, values in self.env.items()}], sort_keys=True))
+        env = {name: dict(values) for name, values in self.env.items()}
+        return records.sha256(json.dumps([self.compose, env], sort_keys=True))
 
     @property
     def agent_name(self) -> str:
@@ -88,19 +95,25 @@ def content_of(
 ) -> Content:
     """A content as a role gives it, of the services that it has."""
     merged = {name: {**env.get(name, {}), **secret_env.get(name, {})} for name in services}
-    return Content(compose, {name: {key: str(value) for key, value in values.items()} for name, values in merged.items()})
+    texts = {name: {key: str(value) for key, value in values.items()} for name, values in merged.items()}
+    return Content(compose, texts)
 
 
 def content_of_files(record: Record, texts: Mapping[str, str]) -> Content:
     """The content that a release's files were made from: how a release is made of an earlier one."""
     own = {records.project(record["app"], record["id"]): MARKS["project"], str(record["id"]): MARKS["id"]}
-    compose = marked(texts["compose.yml"], {**own, f"127.0.0.1:{record['api_port']}:": f"127.0.0.1:{MARKS['api_port']}:"})
+    own[f"127.0.0.1:{record['api_port']}:"] = f"127.0.0.1:{MARKS['api_port']}:"
+    compose = marked(texts["compose.yml"], own)
     env = {service: env_values(texts[f"{service}.env"]) for service in records.services_of(record)}
-    return Content(compose, {service: {k: v for k, v in values.items() if k != INSTANCE_VARIABLE} for service, values in env.items()})
+    return Content(
+        compose,
+        {service: {k: v for k, v in values.items() if k != INSTANCE_VARIABLE} for service, values in env.items()},
+    )
 
 
 def file_drift(record: Record, texts: dict[str, str | None]) -> list[str]:
-    """What differs between the recorded files and those on disk; ``texts`` maps a file name to its text, None where it is gone."""
+    """What differs between the recorded files and those on disk; ``texts`` maps a file name to its text, None where it
+    is gone."""
     drift = []
     for name, recorded in sorted(record.get("files", {}).items()):
         text = texts.get(name)
@@ -112,7 +125,8 @@ def file_drift(record: Record, texts: dict[str, str | None]) -> list[str]:
 
 
 def container_drift(record: Record, running: Mapping[str, Any]) -> list[str]:
-    """What differs between the recorded containers and those that run; ``running`` maps a service to image and config hash."""
+    """What differs between the recorded containers and those that run; ``running`` maps a service to image and config
+    hash."""
     drift = []
     for service in records.services_of(record):
         found = running.get(service)

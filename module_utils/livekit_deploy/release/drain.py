@@ -38,12 +38,12 @@ class Ending:
 
 
 def drain_release(releases: Releases, release_id: str, ending: Ending) -> bool:
-    """Stop the API when it has answered its last request, then let the worker finish its calls; True while one of them is busy after its
-    time. A worker whose name nobody else of ours serves takes jobs until the API has stopped, and for the overlap. A worker of ours is
-    killed only when its whole drain timeout has passed.
+    """Stop the API when it has answered its last request, then let the worker finish its calls; True while one of them
+    is busy after its time. A worker whose name nobody else of ours serves takes jobs until the API has stopped, and for
+    the overlap. A worker of ours is killed only when its whole drain timeout has passed.
 
-    One signal only: a second SIGTERM kills running calls at once (livekit-agents 1.8.9). No restart policy undoes a SIGTERM
-    sent through Docker (Engine 26.1, measured).
+    One signal only: a second SIGTERM kills running calls at once (livekit-agents 1.8.9). No restart policy undoes a
+    SIGTERM sent through Docker (Engine 26.1, measured).
     """
     record = releases.record(release_id) or {}
     services = containers.services(releases, release_id, docker.containers(releases.run))
@@ -75,7 +75,8 @@ def noted_to_end(releases: Releases, record: Record) -> Record:
 
 
 def is_to_be_told(record: Record, agent: Service) -> bool:
-    """Whether a worker is to get its signal. A second one ends its calls, so one that was told gets none while it may have any."""
+    """Whether a worker is to get its signal. A second one ends its calls, so one that was told gets none while it may
+    have any."""
     return not (record.get("drain_started_at") and may_have_calls(agent))
 
 
@@ -103,8 +104,8 @@ def outlasts(record: Record, agent: Service | None, look: Callable[[], Service |
 
 
 def stop_api(releases: Releases, record: Record, api: Service | None, ending: Ending) -> bool:
-    """Stop an API that has no request left; True if none runs then. An API that still has one is not even told: after a SIGTERM its
-    server may end its requests, and the proxy sends it no new one anyway."""
+    """Stop an API that has no request left; True if none runs then. An API that still has one is not even told: after a
+    SIGTERM its server may end its requests, and the proxy sends it no new one anyway."""
     if not (api and api["running"]):
         return True
     wait_seconds = ending.wait_seconds if ending.api_seconds is None else ending.api_seconds
@@ -121,8 +122,8 @@ def may_have_calls(agent: Service) -> bool:
 
 
 def clear_release(releases: Releases, release_id: str, ending: Ending) -> bool:
-    """Stop and remove a release that was taken back; True while its worker is still busy. A release whose gate was never open has no
-    calls, unless its worker does not ask the gate."""
+    """Stop and remove a release that was taken back; True while its worker is still busy. A release whose gate was
+    never open has no calls, unless its worker does not ask the gate."""
     record = releases.record(release_id) or {}
     if is_quiet(releases, record):
         containers.down(releases, release_id)
@@ -137,8 +138,8 @@ def clear_release(releases: Releases, release_id: str, ending: Ending) -> bool:
 
 
 def is_quiet(releases: Releases, record: Record) -> bool:
-    """Whether the worker of a release has never been asked for a call: its gate was closed. What is of another compose project may
-    have been given another gate."""
+    """Whether the worker of a release has never been asked for a call: its gate was closed. What is of another compose
+    project may have been given another gate."""
     if record.get("state") != "staged" or not records.is_standby(record):
         return False
     mine = [c for c in docker.containers(releases.run) if containers.release_id_of(releases, c) == record["id"]]
@@ -146,7 +147,8 @@ def is_quiet(releases: Releases, record: Record) -> bool:
 
 
 def retire_all(releases: Releases, ending: Ending) -> dict[str, list[str]]:
-    """Drain and stop every release but the serving one, newest first and all within one wait, and remove the oldest beyond ``keep``.
+    """Drain and stop every release but the serving one, newest first and all within one wait, and remove the oldest
+    beyond ``keep``.
 
     A release that cannot be ended keeps none of the others: ``troubles`` says why, and the next run tries it again."""
     done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": [], "troubles": []}
@@ -194,7 +196,8 @@ def retire_one(releases: Releases, record: Record, found: list[Container], endin
 
 @contextmanager
 def noted(troubles: list[str], what: str) -> Iterator[None]:
-    """Go on after housekeeping that fails, whatever it meets: it takes back nothing that was proven. The sentence is what is told."""
+    """Go on after housekeeping that fails, whatever it meets: it takes back nothing that was proven. The sentence is
+    what is told."""
     try:
         yield
     except LockError:
@@ -209,9 +212,11 @@ def stop_noted_now() -> dict[str, Any]:
 
 
 def is_overdue(record: Record, service: Service) -> bool:
-    """Whether a container has had its whole stop timeout since it was told to end; one without any may take as long as it likes.
+    """Whether a container has had its whole stop timeout since it was told to end; one without any may take as long as
+    it likes.
 
-    A clock that was set forward ends nobody's calls: what counts is the host's clock since its boot, and nothing has run longer."""
+    A clock that was set forward ends nobody's calls: what counts is the host's clock since its boot, and nothing has
+    run longer."""
     told, seconds, here = times.epoch(record.get("drain_started_at")), service["stop_seconds"], times.moment()
     if told is None or seconds is None:
         return False
@@ -244,7 +249,5 @@ def trouble_notes(host: str, troubles: Sequence[str]) -> list[str]:
 
 def drain_notes(host: str, draining: Sequence[str]) -> list[str]:
     """What a run tells of the releases that it leaves behind the one that serves."""
-    return [
-        f"{host}: {one} still has calls, or requests to its API, and drains; playbooks/status.yml shows it, the next run clears it away"
-        for one in draining
-    ]
+    then = "playbooks/status.yml shows it, the next run clears it away"
+    return [f"{host}: {one} still has calls, or requests to its API, and drains; {then}" for one in draining]

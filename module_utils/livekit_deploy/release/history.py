@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was done to the releases of a host: ``history.jsonl``, one JSON object a line, oldest first. Written whole each time, so that a
-crash leaves the old text or the new one."""
+"""What was done to the releases of a host: ``history.jsonl``, one JSON object a line, oldest first. Written whole each
+time, so that a crash leaves the old text or the new one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,12 @@ def store_images(releases: Releases) -> Images:
     return Images(releases.run, releases.root)
 
 
-def bring(releases: Releases, wanted: Iterable[str], logins: Logins = (), archives: Archives | None = None) -> list[str]:
+def bring(
+    releases: Releases,
+    wanted: Iterable[str],
+    logins: Logins = (),
+    archives: Archives | None = None,
+) -> list[str]:
     """Bring the images that the host does not have; returns them."""
     try:
         return store_images(releases).fetch(wanted, logins, archives)

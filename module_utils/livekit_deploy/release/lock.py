@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One deployment at a time on a host, and no step of one that was overtaken.
 
-Two parts. The record ``lock.json`` says who deploys, until when at the latest (the lease), with which fencing number, and how far it got;
-the number grows with every owner, so that one who was overtaken is known by it. The kernel's own lock on ``.lock`` is held only while a
-process on this host changes something: it ends with that process, however it ends, and while it is held nobody takes over.
+Two parts. The record ``lock.json`` says who deploys, until when at the latest (the lease), with which fencing number,
+and how far it got; the number grows with every owner, so that one who was overtaken is known by it. The kernel's own
+lock on ``.lock`` is held only while a process on this host changes something: it ends with that process, however it
+ends, and while it is held nobody takes over.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from .records import Change
 
 # How long a step may go on after its deadline before its lease ends: the time to come back and to say so.
 GRACE_SECONDS = 60.0
-# The longest that a run is busy on its controller between two steps on a host: probes, and the hosts that are slower than this one.
+# The longest that a run is busy on its controller between two steps on a host: probes, and the hosts that are slower
+# than this one.
 BETWEEN_SECONDS = 1200.0
 # What is done after a step, without the lock, until the next one begins: by the user's hooks, too.
 AFTER = {
@@ -69,9 +71,9 @@ OPTIONS: dict[str, Any] = {
 class Owner:
     """A run of a playbook.
 
-    ``machine`` stands for the controller, its boot and its process namespace, so that ``process`` with its start time ``started``
-    (clock ticks since the boot) is one process for ever. ``name`` is for people, ``user`` says who sees the process where the controller
-    hides those of others.
+    ``machine`` stands for the controller, its boot and its process namespace, so that ``process`` with its start time
+    ``started`` (clock ticks since the boot) is one process for ever. ``name`` is for people, ``user`` says who sees the
+    process where the controller hides those of others.
     """
 
     machine: str
@@ -87,7 +89,8 @@ class Owner:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a run wants: to be the owner, for a purpose, until its lease ends. ``alive`` are the keys of the controller's processes."""
+    """What a run wants: to be the owner, for a purpose, until its lease ends. ``alive`` are the keys of the
+    controller's processes."""
 
     owner: Owner
     purpose: str
@@ -97,12 +100,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class LockRecord:
-    """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the epoch.
+    """``lock.json``: ``owner`` is None while nobody deploys; times are of this host's clock, in seconds since the
+    epoch.
 
-    ``lease`` is the end of the lease on the clock that nobody sets (see ``times.moment``), and counts as long as the host is not rebooted.
+    ``lease`` is the end of the lease on the clock that nobody sets (see ``times.moment``), and counts as long as the
+    host is not rebooted.
 
-    ``change`` says from which release to which, ``step`` is the latest step, ``steps`` the seconds that each took, and what was done after
-    it; ``ended`` is when the latest one ended.
+    ``change`` says from which release to which, ``step`` is the latest step, ``steps`` the seconds that each took, and
+    what was done after it; ``ended`` is when the latest one ended.
     """
 
     fence: int = 0
@@ -180,7 +185,8 @@ def seconds_left(record: LockRecord, now: float) -> float:
 
 
 def why_free(record: LockRecord, owner: Owner, alive: Collection[str], now: float) -> str:
-    """Why a run may take the lock; empty when it may not. Only the owner's own machine knows whether its process still runs."""
+    """Why a run may take the lock; empty when it may not. Only the owner's own machine knows whether its process still
+    runs."""
     if record.owner is None:
         return "nobody has it"
     if record.owner == owner:
@@ -193,30 +199,35 @@ def why_free(record: LockRecord, owner: Owner, alive: Collection[str], now: floa
 
 
 def is_seen(owner: Owner, by: Owner, alive: Collection[str]) -> bool:
-    """Whether a list of processes would have an owner's: all of them, with the first one, or those of its own user (``hidepid``)."""
+    """Whether a list of processes would have an owner's: all of them, with the first one, or those of its own user
+    (``hidepid``)."""
     return bool(owner.user and owner.user == by.user) or any(key.startswith("1:") for key in alive)
 
 
 def has_ended(owner: Owner, alive: Collection[str]) -> bool:
-    """Whether a process of our machine is gone. One that began after ``alive`` was listed is not in it, and has not ended."""
+    """Whether a process of our machine is gone. One that began after ``alive`` was listed is not in it, and has not
+    ended."""
     newest = max((int(key.rpartition(":")[2]) for key in alive), default=-1)
     return owner.key not in alive and int(owner.started) <= newest
 
 
 def since_the_step(record: LockRecord, now: float) -> dict[str, float]:
-    """The seconds since the latest step ended, under the name of what was done meanwhile; nothing where it failed, or has no such name."""
+    """The seconds since the latest step ended, under the name of what was done meanwhile; nothing where it failed, or
+    has no such name."""
     done = record.step in record.steps and record.step in AFTER and record.ended
     return {AFTER[record.step]: round(max(0.0, now - record.ended), 1)} if done else {}
 
 
 def held_text(record: LockRecord, now: float) -> str:
     how_long = f"taken {now - record.taken:.0f} s ago, its lease ends in {seconds_left(record, now):.0f} s"
-    return f"found: {record.holder} deploys to this host ({how_long}), expected nobody. Wait, or set deploy_lock_wait_seconds"
+    found = f"{record.holder} deploys to this host ({how_long})"
+    return f"found: {found}, expected nobody. Wait, or set deploy_lock_wait_seconds"
 
 
 def overtaken_text(record: LockRecord, fence: int) -> str:
     who = f"{record.holder} has taken over" if record.owner else "another run has taken over and is done"
-    return f"found: {who} (fencing number {record.fence}), expected that this run (number {fence}) still deploys. Run it again"
+    wanted = f"that this run (number {fence}) still deploys"
+    return f"found: {who} (fencing number {record.fence}), expected {wanted}. Run it again"
 
 
 class Lock:
@@ -227,14 +238,15 @@ class Lock:
         self.guard = root / ".lock"
 
     def read(self) -> LockRecord:
-        """The record. One that cannot be read is somebody's until the lease ends that was written with it: the file is replaced whole, so a
-        hand has broken it, and the run may go on."""
+        """The record. One that cannot be read is somebody's until the lease ends that was written with it: the file is
+        replaced whole, so a hand has broken it, and the run may go on."""
         try:
             text = read_text(self.path)
             return lock_record(parsed(text)) if text is not None else LockRecord()
         except (ValueError, TypeError):
             written = self.path.stat().st_mtime
-            return LockRecord(owner=UNREADABLE, purpose="deploy", taken=written, lease_until=written + BETWEEN_SECONDS + GRACE_SECONDS)
+            until = written + BETWEEN_SECONDS + GRACE_SECONDS
+            return LockRecord(owner=UNREADABLE, purpose="deploy", taken=written, lease_until=until)
 
     def write(self, record: LockRecord) -> LockRecord:
         write_atomically(self.path, json.dumps(asdict(record)))
@@ -249,14 +261,14 @@ class Lock:
             while not flocked(handle):
                 if time.monotonic() > deadline:
                     raise LockError(
-                        f"{held_text(self.read(), time.time())}; a step of it, or a program that this has started, is still at work on "
-                        f"this host (fuser {self.guard} tells which)"
+                        f"{held_text(self.read(), time.time())}; a step of it, or a program that this has started, is "
+                        f"still at work on this host (fuser {self.guard} tells which)"
                     )
                 time.sleep(0.1)
             if not os.fstat(handle).st_nlink:
                 raise LockError(
-                    f"found: {self.guard.parent} was removed while this run waited for its lock, expected a provisioned host. "
-                    "Run provision.yml, or take the host out of the inventory"
+                    f"found: {self.guard.parent} was removed while this run waited for its lock, expected a "
+                    "provisioned host. Run provision.yml, or take the host out of the inventory"
                 )
             # A module that is killed leaves its programs at work.
             with command.inherited(handle):
@@ -286,13 +298,21 @@ class Lock:
 
     @contextmanager
     def held(
-        self, fence: int, step: str, deadline_seconds: float, wait_seconds: float = 5.0, noted_as: str = "", *, insist: bool = False
+        self,
+        fence: int,
+        step: str,
+        deadline_seconds: float,
+        wait_seconds: float = 5.0,
+        noted_as: str = "",
+        *,
+        insist: bool = False,
     ) -> Iterator[LockRecord]:
-        """Be the one that changes this host, if the lock is still ours by its fencing number, for a step of at most so many seconds.
+        """Be the one that changes this host, if the lock is still ours by its fencing number, for a step of at most so
+        many seconds.
 
-        The lease is written before the step, and begins anew after it: what is done on the controller until the next step comes.
-        ``noted_as`` is what its seconds are of, where the step stays the one that failed. ``insist`` does the step also where nothing can
-        be written, because the disk is full: the way back may be what frees it.
+        The lease is written before the step, and begins anew after it: what is done on the controller until the next
+        step comes. ``noted_as`` is what its seconds are of, where the step stays the one that failed. ``insist`` does
+        the step also where nothing can be written, because the disk is full: the way back may be what frees it.
         """
         with self.changing(wait_seconds):
             record = self.read()

@@ -17,8 +17,8 @@ def plan_notes(host: str, answer: Answer, check: bool, playbooks: Playbooks | No
     lines = []
     if plan["changed"] and plan["candidate"]:
         lines.append(
-            f"{host}: the gate cannot be used here, so the new worker is proven as {plan['candidate']} first; calls then reach its second "
-            "start before that one is proven"
+            f"{host}: the gate cannot be used here, so the new worker is proven as {plan['candidate']} first; calls "
+            "then reach its second start before that one is proven"
         )
     if answer.get("overtook"):
         lines.append(f"{host}: took over from {answer['overtook']}, which never gave the lock back")
@@ -44,8 +44,8 @@ def adoption_notes(current: Record, plan: Plan, back_to: str) -> list[str]:
     lines.append(f"  back to it: {back_to}")
     if current["api_port"] is None:
         lines.append(
-            "  which API is of it is not known, so it runs on and is yours to stop: while the project serves, the proxy answers 502, "
-            "also after a rollback"
+            "  which API is of it is not known, so it runs on and is yours to stop: while the project serves, the "
+            "proxy answers 502, also after a rollback"
         )
     return lines
 
@@ -55,16 +55,17 @@ def rollback_notes(host: str, plan: Plan, current: Record, check: bool) -> list[
     lines, back = [], plan.get("rolled_back")
     if plan["adopted"] and plan["api_port"] is None:
         lines.append(
-            f"{host}: which API is of compose project {plan['project']} is not known: while it serves, the proxy answers 502. Point your "
-            "callers to its API"
+            f"{host}: which API is of compose project {plan['project']} is not known: while it serves, the proxy "
+            "answers 502. Point your callers to its API"
         )
     if back and (passed := plan.get("passed_over")):
         lines.append(
-            f"{host}: {', '.join(passed)} has the content of {current['id']}, which serves: back to {back['to']}, the last release that "
-            "differs"
+            f"{host}: {', '.join(passed)} has the content of {current['id']}, which serves: back to {back['to']}, the "
+            "last release that differs"
         )
     if not plan["changed"] and back:
-        lines.append(f"{host}: nothing {'would be' if check else 'was'} rolled back: {plan['id']} serves and is what was asked for")
+        nothing = "nothing would be" if check else "nothing was"
+        lines.append(f"{host}: {nothing} rolled back: {plan['id']} serves and is what was asked for")
     return lines
 
 
@@ -74,8 +75,8 @@ def plan_warnings(host: str, plan: Plan) -> list[str]:
     if not back or back["kind"] != records.SHARED_NAME:
         return []
     return [
-        f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml "
-        "returns to the inventory's name"
+        f"{host}: {plan['agent_name']} is a shared name: other workers that have it get a part of its jobs, until the "
+        "next deploy.yml returns to the inventory's name"
     ]
 
 

@@ -17,8 +17,8 @@ INVENTORY = "inventory"
 
 @dataclass(frozen=True)
 class Goal:
-    """What is to serve: what the inventory says (``content``), the serving release under the ``shared_name``, or the kept ``release`` (an
-    id, or ``previous``), which may have that name, too."""
+    """What is to serve: what the inventory says (``content``), the serving release under the ``shared_name``, or the
+    kept ``release`` (an id, or ``previous``), which may have that name, too."""
 
     kind: str = INVENTORY
     content: Content = field(default_factory=lambda: Content("", {}))
@@ -28,8 +28,8 @@ class Goal:
 
 @dataclass(frozen=True)
 class Order:
-    """What a run brings along for a host's next release; ``record`` is kept with it. ``adopt`` is the hand-made compose project that is the
-    release before the first one, ``leave`` are those that stay beside it."""
+    """What a run brings along for a host's next release; ``record`` is kept with it. ``adopt`` is the hand-made compose
+    project that is the release before the first one, ``leave`` are those that stay beside it."""
 
     goal: Goal
     stamp: str
@@ -61,7 +61,7 @@ class Plan(TypedDict, total=False):
     previous: str | None  # the release that serves now
     images: dict[str, str]  # to be pulled, by service
     rolled_back: RolledBack | None  # how it is not what the inventory says, on purpose
-    returns_from: RolledBack | None  # the same of the release that it replaces, which the inventory has its own way again
+    returns_from: RolledBack | None  # the same of the release that it replaces
     hook: bool  # the worker asks the probe hook
     gated: bool  # its gate can be used
     adopted: bool  # it is a hand-made project that was taken over
@@ -70,7 +70,8 @@ class Plan(TypedDict, total=False):
 
 
 def next_plan(found: HostState, content: Content, order: Order, app: str) -> Plan:
-    """Which release a host gets, and why; ``changed`` is false where the serving one has this content and matches its record."""
+    """Which release a host gets, and why; ``changed`` is false where the serving one has this content and matches its
+    record."""
     current, digest = found["release"], content.hash
     release_id = f"{order.stamp}-{digest[:8]}"
     if current and release_id == current["id"]:  # the same again in one run: its directory is not written over
@@ -106,7 +107,8 @@ def reasons(current: Record | None, drift: Sequence[str], digest: str, force: bo
 
 
 def free_port(current: Record | None, ports: Sequence[int]) -> int | None:
-    """The port that the serving release leaves free; an adopted project may publish several. None where there is none."""
+    """The port that the serving release leaves free; an adopted project may publish several. None where there is
+    none."""
     taken = [current["api_port"], *(current.get("adopted") or {}).get("ports", [])] if current else []
     return next((port for port in ports if port not in taken), None)
 
@@ -139,7 +141,8 @@ def complete(plan: Plan, order: Order, current: Record | None, source: Record | 
         plan["images"] = {} if adopted else source["images"]
         plan["rolled_back"], plan["returns_from"] = rolled_back(order.goal, source, plan), None
     plan["hook"], plan["adopted"] = bool(hook), adopted
-    # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose them.
+    # Of several nodes one is asked for each dispatch: a closed gate alone on its node would take requests and lose
+    # them.
     plan["gated"] = plan["hook"] and order.nodes == 1
     standby = adopted or (plan["gated"] and can_be_reached(plan, current or {}))
     plan["candidate"] = None if standby else f"{plan['agent_name']}-{order.candidate_suffix}"

@@ -31,7 +31,8 @@ def reload_proxy(run: Run) -> str | None:
 
 @contextmanager
 def to_be_loaded(upstream: Path) -> Iterator[None]:
-    """Change files of nginx and reload it: until both are done a mark says that nginx may have other files loaded than are there."""
+    """Change files of nginx and reload it: until both are done a mark says that nginx may have other files loaded than
+    are there."""
     mark = load_mark(upstream)
     mark.parent.mkdir(mode=0o755, exist_ok=True)
     mark.touch(0o600)
@@ -44,10 +45,12 @@ def load_mark(upstream: Path) -> Path:
 
 
 def proxy_runs(run: Run) -> bool:
-    """Whether nginx runs; one that is not there, or is stopped, has nothing to reload. A systemd that does not answer says neither."""
+    """Whether nginx runs; one that is not there, or is stopped, has nothing to reload. A systemd that does not answer
+    says neither."""
     status, _out, err = run(["systemctl", "is-active", "--quiet", "nginx"])
     if status == TOO_LATE:
-        raise ReleaseError(f"found: {err}, expected whether nginx runs. Look at systemd (systemctl status nginx), then run it again")
+        look = "Look at systemd (systemctl status nginx), then run it again"
+        raise ReleaseError(f"found: {err}, expected whether nginx runs. {look}")
     return status == 0
 
 

@@ -22,7 +22,8 @@ SERVICES = ("fastapi", "agent-worker")
 API = "fastapi"
 # What a release serves, if not what the inventory says: a rollback.
 SHARED_NAME, RELEASE = "shared_name", "release"
-# How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has them.
+# How many ids of earlier workers a release's record keeps: their containers are gone, and the server's log still has
+# them.
 EARLIER_IDS = 100
 GATE_OPEN, GATE_CLOSED = "open\n", "closed\n"
 
@@ -39,7 +40,8 @@ PROJECT_PATTERN = re.compile(r"(?P<stamp>\d{8}t\d{6}z)-(?P<digits>[0-9a-f]{8})(?
 
 
 def id_in_project(app: str, name: str) -> str:
-    """Return the id of the release that a compose project is of, or its worker under a candidate name; empty where it is none of ours."""
+    """Return the id of the release that a compose project is of, or its worker under a candidate name; empty where it
+    is none of ours."""
     start = f"{app}-".lower()
     found = PROJECT_PATTERN.fullmatch(name[len(start) :]) if name.startswith(start) else None
     return f"{found['stamp'].upper()}-{found['digits']}" if found else ""
@@ -50,7 +52,8 @@ def candidate_project(app: str, release_id: str) -> str:
 
 
 def candidate_override(agent_name: str) -> str:
-    """What a compose file is given on top for a worker under its candidate name: without the gate, which is closed or not usable."""
+    """What a compose file is given on top for a worker under its candidate name: without the gate, which is closed or
+    not usable."""
     environment = {**dict.fromkeys(NAME_VARIABLES, agent_name), "LIVEKIT_DEPLOY_GATE": "/nonexistent"}
     return json.dumps({"services": {WORKER_SERVICE: {"environment": environment}}})
 
@@ -61,7 +64,8 @@ def is_gated(record: Record) -> bool:
 
 
 def is_standby(record: Record) -> bool:
-    """Whether a new release waits behind its gate until the switch; a worker that was a candidate first takes calls from its start on."""
+    """Whether a new release waits behind its gate until the switch; a worker that was a candidate first takes calls
+    from its start on."""
     return is_gated(record) and not record.get("candidate")
 
 
@@ -172,12 +176,24 @@ class HostInfo(HostState, total=False):
     time: float  # the host's clock, in seconds since the epoch
 
 
-# What a run changes. Its keys are no Python names: ``from`` which release ``to`` which, and the agent names that go with them.
-Change = TypedDict("Change", {"from": "str | None", "to": str, "agent_name_from": "str | None", "agent_name_to": str}, total=False)
+# What a run changes. Its keys are no Python names: ``from`` which release ``to`` which, and the agent names that go
+# with them.
+Change = TypedDict(
+    "Change",
+    {"from": "str | None", "to": str, "agent_name_from": "str | None", "agent_name_to": str},
+    total=False,
+)
 
 TEXTS = ("id", "app", "state", "agent_name")
 MAYBE_TEXT = (str, type(None))
-ADOPTED: dict[str, Any] = {"project": str, "directory": MAYBE_TEXT, "worker": str, "api": MAYBE_TEXT, "containers": list, "ports": list}
+ADOPTED: dict[str, Any] = {
+    "project": str,
+    "directory": MAYBE_TEXT,
+    "worker": str,
+    "api": MAYBE_TEXT,
+    "containers": list,
+    "ports": list,
+}
 
 
 def record_in(directory: Path) -> Record | None:
@@ -192,14 +208,16 @@ def record_in(directory: Path) -> Record | None:
 
 
 def records_in(parent: Path) -> Iterator[tuple[Path, Record]]:
-    """Yield the records of all releases of all applications, each with its application's directory; ``parent`` holds these."""
+    """Yield the records of all releases of all applications, each with its application's directory; ``parent`` holds
+    these."""
     for path in sorted(parent.glob("*/releases/*/release.json")):
         if (found := record_in(path.parent)) and found["app"] == path.parents[2].name:
             yield path.parents[2], found
 
 
 def recorded_images(parent: Path) -> Iterator[str]:
-    """The images of all recorded releases of all applications; ``parent`` is the directory that holds the applications."""
+    """The images of all recorded releases of all applications; ``parent`` is the directory that holds the
+    applications."""
     for _path, record in records_in(parent):
         images = record.get("images")
         yield from (name for name in images.values() if isinstance(name, str)) if isinstance(images, dict) else ()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a host cannot take a release: what it lacks, no memory or disk, a port that is taken, a file that Compose refuses."""
+"""Why a host cannot take a release: what it lacks, no memory or disk, a port that is taken, a file that Compose
+refuses."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from .store import Releases
 
 
 def missing_on_host(run: Run, directory: str, upstream: str | None, ask_engine: bool = True) -> list[str]:
-    """What ``provision.yml`` would have made and is not there; ``upstream`` is None where nothing but workers is to run. Where the Engine
-    is not asked, one that does not answer is not missing."""
+    """What ``provision.yml`` would have made and is not there; ``upstream`` is None where nothing but workers is to
+    run. Where the Engine is not asked, one that does not answer is not missing."""
     missing = docker_variants.lacking(run, ask_engine)
     if ask_engine and missing[:1] == ["Docker"]:
         refuse_silent(run)
@@ -34,7 +35,8 @@ def refuse_silent(run: Run) -> None:
         raise docker.EngineError(trouble)
     status, out, err = run(["docker", "version"])
     if status not in (0, NOT_THERE) and run(["docker", "--version"])[0] == 0:
-        raise docker.EngineError(docker.said(status, f"the Docker Engine is installed and does not answer: {(err or out).strip()}"))
+        silent = f"the Docker Engine is installed and does not answer: {(err or out).strip()}"
+        raise docker.EngineError(docker.said(status, silent))
 
 
 def docker_trouble(run: Run) -> str:
@@ -49,8 +51,8 @@ def awaited_upstream(releases: Releases) -> str | None:
 
 
 def settle_file(releases: Releases, release_id: str) -> None:
-    """Let Compose judge the release's file before anything of it runs, and note the volumes that it takes from the host. One that is
-    refused leaves nothing."""
+    """Let Compose judge the release's file before anything of it runs, and note the volumes that it takes from the
+    host. One that is refused leaves nothing."""
     try:
         document = composed(releases, release_id)
         refuse_missing_networks(releases, document)
@@ -67,13 +69,13 @@ def composed(releases: Releases, release_id: str) -> dict[str, Any]:
         document = parsed(containers.compose(releases, release_id, ["config", "--format", "json"]))
     except docker.EngineError as error:
         raise ReleaseError(
-            f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct agent_api_compose, "
-            "livekit_agent_compose, or the variables for volumes and memory"
+            f"found: Compose refuses the release's file: {error}. Expected: values that Compose takes. Correct "
+            "agent_api_compose, livekit_agent_compose, or the variables for volumes and memory"
         ) from None
     if not isinstance(document, dict):
         raise ReleaseError(
-            "found: `docker compose config --format json` writes no JSON, expected the release's file. Install another version of "
-            f"Compose: {docker_variants.WANTED_COMPOSE}"
+            "found: `docker compose config --format json` writes no JSON, expected the release's file. Install "
+            f"another version of Compose: {docker_variants.WANTED_COMPOSE}"
         )
     return document
 
@@ -83,8 +85,8 @@ def refuse_missing_networks(releases: Releases, document: dict[str, Any]) -> Non
     there = docker.docker(releases.run, *["network", "ls", "--format", "{{.Name}}"]).split() if names else []
     if missing := [name for name in names if name not in there]:
         raise ReleaseError(
-            f"found: the host has no network {', '.join(missing)}, expected it, because agent_api_compose or livekit_agent_compose "
-            "names it. Make it (docker network create), or start the project that it belongs to"
+            f"found: the host has no network {', '.join(missing)}, expected it, because agent_api_compose or "
+            "livekit_agent_compose names it. Make it (docker network create), or start the project that it belongs to"
         )
 
 
@@ -93,8 +95,8 @@ def refuse_full_disk(releases: Releases, min_free_mb: int) -> None:
         free = shutil.disk_usage(path).free // 2**20 if path.is_dir() else min_free_mb
         if free < min_free_mb:
             raise ReleaseError(
-                f"found {free} MB free on {path}, expected at least {min_free_mb}. Free some (docker image prune), or set "
-                "agent_release_min_free_mb"
+                f"found {free} MB free on {path}, expected at least {min_free_mb}. Free some (docker image prune), or "
+                "set agent_release_min_free_mb"
             )
 
 
@@ -110,12 +112,13 @@ def refuse_blocked(releases: Releases, port: int | None, is_taken: bool) -> None
 
 
 def refuse_short_memory(min_free_mb: int, table: Path = Path("/proc/meminfo")) -> None:
-    """The new worker starts beside the old one, and where memory is short the kernel ends the jobs of either. Swap is none for calls."""
+    """The new worker starts beside the old one, and where memory is short the kernel ends the jobs of either. Swap is
+    none for calls."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", read_text(table) or "", re.MULTILINE)
     free = int(found[1]) // 1024 if found else min_free_mb
     if free < min_free_mb:
         raise ReleaseError(
-            f"found {free} MiB of memory available, expected at least {min_free_mb} for the new worker, which starts beside the old one. "
-            "Give the host more memory, end what else runs there, or set agent_release_min_free_memory_mb to what your worker needs: idle, "
-            "and with one job (docker stats)"
+            f"found {free} MiB of memory available, expected at least {min_free_mb} for the new worker, which starts "
+            "beside the old one. Give the host more memory, end what else runs there, or set "
+            "agent_release_min_free_memory_mb to what your worker needs: idle, and with one job (docker stats)"
         )

@@ -14,7 +14,8 @@ from .store import Releases
 
 
 def regain(releases: Releases, found: list[Container]) -> None:
-    """Make a record for each release that runs and has none, so that its calls are waited for; clear what else of our form has none.
+    """Make a record for each release that runs and has none, so that its calls are waited for; clear what else of our
+    form has none.
 
     A run that was killed leaves such, an old version under another compose project, or a hand that removed a record.
     """
@@ -27,8 +28,8 @@ def regain(releases: Releases, found: list[Container]) -> None:
 
 
 def regained_record(releases: Releases, release_id: str, found: list[Container]) -> Record:
-    """Return the record of a release that runs, from its containers. Whether its worker was told to stop, its own log says. A worker that
-    cannot be asked counts as told, because a second signal would end its calls."""
+    """Return the record of a release that runs, from its containers. Whether its worker was told to stop, its own log
+    says. A worker that cannot be asked counts as told, because a second signal would end its calls."""
     services = containers.services(releases, release_id, found)
     mine = {name: next(c for c in found if c["Id"] == one["id"]) for name, one in services.items()}
     record: Record = {

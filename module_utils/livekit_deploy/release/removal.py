@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take an application off a host: what is there of ours, the order in which it goes, and what is told of it. Of what others have nothing is
-touched; of what may be theirs it is said that it stays.
+"""Take an application off a host: what is there of ours, the order in which it goes, and what is told of it. Of what
+others have nothing is touched; of what may be theirs it is said that it stays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
-from ..common import commands
 from ..common.files import read_text, write_atomically
 from ..machine import docker
 from ..worker import readings
@@ -23,7 +22,8 @@ from .proxy import drop_empty
 from .records import Container, Record
 from .store import Releases, own_paths
 
-# nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that never ends.
+# nginx itself gives an ordinary request no longer (proxy_read_timeout); what is still open then is a connection that
+# never ends.
 API_SECONDS = 60.0
 # A reload answers before nginx's old processes have stopped to accept.
 SETTLE_SECONDS = 1.0
@@ -122,7 +122,8 @@ class Removal:
         return lines[-1] if lines else None
 
     def is_only_left(self, files: Sequence[str]) -> bool:
-        """Whether of the proxy's files only that is there which an earlier run had to leave: a site of somebody else's includes it."""
+        """Whether of the proxy's files only that is there which an earlier run had to leave: a site of somebody else's
+        includes it."""
         upstream = self.releases.upstream
         return files == [str(upstream)] and read_text(upstream) == proxy.upstream_text(self.releases.app, None)
 
@@ -132,15 +133,16 @@ class Removal:
         return bool(self.own_files()) or empty or proxy.load_mark(self.releases.upstream).exists()
 
     def containers(self) -> list[Container]:
-        """All containers of the host. An Engine that is not there has none; one that does not answer may have some of ours."""
+        """All containers of the host. An Engine that is not there has none; one that does not answer may have some of
+        ours."""
         try:
             return docker.containers(self.run)
         except docker.EngineError as error:
             if self.run(["docker", "--version"])[0] != 0 and not self.releases.records():
                 return []
             raise ReleaseError(
-                f"found: the Docker Engine does not answer ({error}), expected it to, because containers of ours may be on the host. "
-                "Start it (systemctl start docker), then run it again"
+                f"found: the Docker Engine does not answer ({error}), expected it to, because containers of ours may "
+                "be on the host. Start it (systemctl start docker), then run it again"
             ) from None
 
     def agent_names(self, kept: Sequence[Record], found: list[Container], current: Record | None) -> list[str]:
@@ -179,13 +181,15 @@ class Removal:
         """What somebody else has put into the application's directory."""
         own, root = set(self.own_files()), self.releases.root
         lock = {root / name for name in OF_THE_LOCK}
-        found = [path for path in root.rglob("*") if path not in own | lock and not (path.is_dir() and not path.is_symlink())]
-        return sorted(str(path.relative_to(root)) for path in found)
+        found = [path for path in root.rglob("*") if path not in own | lock]
+        files = [path for path in found if path.is_symlink() or not path.is_dir()]
+        return sorted(str(path.relative_to(root)) for path in files)
 
     # --- taking it away ---
 
     def remove(self, wait_seconds: float) -> Survey:
-        """All of it, in the order in which nothing is lost: no new request, no open one, no call, then what is left over."""
+        """All of it, in the order in which nothing is lost: no new request, no open one, no call, then what is left
+        over."""
         # What has no record gets one, so that its calls are waited for, too.
         if found := self.containers():
             regain.regain(self.releases, found)
@@ -207,8 +211,8 @@ class Removal:
         return {**before, "adopted": stopped, "kept": kept}
 
     def leave_proxy(self) -> list[str]:
-        """Take our site and its upstream away; the upstream stays, and answers 502, where a site of somebody else's includes it. Answers
-        what stays."""
+        """Take our site and its upstream away; the upstream stays, and answers 502, where a site of somebody else's
+        includes it. Answers what stays."""
         upstream = self.releases.upstream
         texts = {path: text for path in (self.site, upstream) if (text := read_text(path)) is not None}
         # A run that was killed before its reload has left nginx with what is not there any more.
@@ -237,8 +241,8 @@ class Removal:
                 write_atomically(path, text, 0o644)
             proxy.reload_proxy(self.run)
             raise ReleaseError(
-                f"found: {refused}. Expected: nginx accepts its configuration without {self.site}, {upstream}; they are as they were. "
-                "Correct it (nginx -t), then run it again"
+                f"found: {refused}. Expected: nginx accepts its configuration without {self.site}, {upstream}; they "
+                "are as they were. Correct it (nginx -t), then run it again"
             )
         return kept
 
@@ -247,14 +251,16 @@ class Removal:
         return proxy.reload_proxy(self.run) if proxy.proxy_runs(self.run) else None
 
     def stop(self, record: Record, wait_seconds: float) -> bool:
-        """Stop a release and remove its containers; True while a worker still has calls. An adopted one's stay, stopped."""
+        """Stop a release and remove its containers; True while a worker still has calls. An adopted one's stay,
+        stopped."""
         found = docker.containers(self.run)
-        if record["state"] not in ("serving", "switching", "staged") and not containers.is_left(self.releases, record, found):
+        in_use = record["state"] in ("serving", "switching", "staged")
+        if not in_use and not containers.is_left(self.releases, record, found):
             return False
         if record["state"] == "staged" and records.is_standby(record):
             containers.down(self.releases, record["id"])  # its gate was never open
             return False
-        if record["state"] in ("serving", "switching", "staged"):
+        if in_use:
             record = self.releases.save(record, state="draining")
         ending = drain.Ending(wait_seconds, api_seconds=min(API_SECONDS, wait_seconds), insist=True)
         if drain.drain_release(self.releases, record["id"], ending):
@@ -264,11 +270,11 @@ class Removal:
 
     def busy_text(self, busy: Sequence[Record], wait_seconds: float) -> str:
         listed = docker.containers(self.run)
-        said = [f"the worker of {record['id']} ({record['agent_name']}) still has {self.calls(record, listed)}" for record in busy]
+        said = [f"the worker of {one['id']} ({one['agent_name']}) still has {self.calls(one, listed)}" for one in busy]
         return (
-            f"found: {'; '.join(said)} after {wait_seconds:.0f} s, expected none. It takes no new call and is left until they have ended; "
-            "the proxy's site and the API are gone, and nothing else of it was removed. Run it again then, or with more time "
-            "(-e remove_wait_seconds=…)"
+            f"found: {'; '.join(said)} after {wait_seconds:.0f} s, expected none. It takes no new call and is left "
+            "until they have ended; the proxy's site and the API are gone, and nothing else of it was removed. Run it "
+            "again then, or with more time (-e remove_wait_seconds=…)"
         )
 
     def calls(self, record: Record, listed: list[Container]) -> str:
@@ -281,7 +287,7 @@ class Removal:
 
     def clear_away(self) -> None:
         """What is left of our projects: of a run that was killed, or of an Engine that was away."""
-        left = [container for container in docker.containers(self.run) if containers.release_id_of(self.releases, container)]
+        left = [one for one in docker.containers(self.run) if containers.release_id_of(self.releases, one)]
         docker.clear(self.run, left, self.is_own)
 
     def clear_releases(self) -> None:
@@ -342,59 +348,3 @@ def take_off(removal: Removal, claim: Claim, lock_wait_seconds: float, wait_seco
             lock.release(record.fence)
             raise
     return {**done, "changed": found["there"] or not done["kept"]}
-
-
-# --- what is told ---
-
-
-def removal_notes(host: str, app: str, found: Survey, check: bool) -> list[str]:
-    """What the user is told at the end of the run, a line each."""
-    if not found.get("changed", found["there"]):
-        return [f"{host}: nothing of {app} is there, so nothing was removed", *staying(found, check), next_step(host)]
-    lines = [f"{host}: {'would remove' if check else 'removed'} {app}"]
-    for what, names in gone(found).items():
-        lines += [f"  {what}: {', '.join(names)}"] if names else []
-    if found["history"]:
-        lines.append(f"  the history goes with it; its last line: {found['history']}")
-    return [*lines, *staying(found, check), next_step(host)]
-
-
-def gone(found: Survey) -> dict[str, list[str]]:
-    kept = [one for one in found["releases"] if one != found["serving"]]
-    kept_files = found.get("kept") or []
-    return {
-        "the release that served": [found["serving"]] if found["serving"] else [],
-        "kept releases": kept,
-        "containers": list(found["containers"]),
-        "networks": list(found["networks"]),
-        "proxy": [path for path in found["files"] if path not in kept_files],
-        "directory": [found["directory"]] if found["directory"] and not found["others"] else [],
-    }
-
-
-def staying(found: Survey, check: bool) -> list[str]:
-    lines = []
-    for one in found["adopted"]:
-        update = ["docker", "update", "--restart"]
-        policies = [commands.shell(*[*update, policy, "--", name]) for name, policy in sorted(one["policies"].items())]
-        start = " && ".join([commands.shell("docker", "start", "--", *one["containers"]), *policies])
-        lines.append(
-            f"  stays{', stopped' if not check or not one['running'] else ' and would be stopped'}: compose project {one['project']} "
-            f"({one['directory']}), which had been adopted. To start it again: {start}"
-        )
-    if found.get("kept"):
-        lines.append(
-            f"  stays: {', '.join(found['kept'])}, because a site of yours includes it; it answers 502. Remove the include there, then run "
-            "it again"
-        )
-    if found["volumes"]:
-        lines.append(f"  stays: the data in the volumes {', '.join(found['volumes'])}. To remove it: docker volume rm")
-    if found["others"]:
-        where = found["directory"] or "the directory"
-        lines.append(f"  stays: {where} with what is not ours in it: {', '.join(found['others'])}")
-    lines.append("  stays: Docker, nginx with its logs, and the service user, which other applications may use")
-    return lines
-
-
-def next_step(host: str) -> str:
-    return f"  next: take {host} out of the inventory; until then deploy.yml --limit {host} refuses it and names provision.yml"

@@ -30,8 +30,8 @@ def goal_source(releases: Releases, goal: Goal) -> tuple[Record | None, list[str
         raise ReleaseError("found no release that serves, expected one to roll back. Run deploy.yml")
     if goal.kind == records.SHARED_NAME and current.get("adopted"):
         raise ReleaseError(
-            f"found: the adopted compose project {current['adopted']['project']} serves, expected a release, which can be made "
-            "anew under another name. Run deploy.yml"
+            f"found: the adopted compose project {current['adopted']['project']} serves, expected a release, which can "
+            "be made anew under another name. Run deploy.yml"
         )
     if goal.kind == records.SHARED_NAME:
         return current, []
@@ -47,10 +47,12 @@ def goal_source(releases: Releases, goal: Goal) -> tuple[Record | None, list[str
 
 
 def release_before(releases: Releases, current: Record) -> tuple[str | None, list[str]]:
-    """The last release before the serving one that differs from it, and those between that do not: a forced release has the content of
-    the one before, and going back to that would do nothing."""
+    """The last release before the serving one that differs from it, and those between that do not: a forced release has
+    the content of the one before, and going back to that would do nothing."""
     wanted, same = current.get("previous"), [current["id"]]
-    while wanted not in same and (found := choices.kept_record(releases, wanted)) and found.get("hash") == current["hash"]:
+    while wanted not in same and (found := choices.kept_record(releases, wanted)):
+        if found.get("hash") != current["hash"]:
+            break
         same.append(found["id"])
         wanted = found.get("previous")
     return (None if wanted in same else wanted), same[1:]

@@ -26,7 +26,8 @@ class Deployment:
             return work()
 
     def pull(self, fence: int, release_id: str, deadline_seconds: float, bring: Callable[[], list[str]]) -> list[str]:
-        """Bring a release's images. Where those of a release that was to be rolled back to are gone, the others are told."""
+        """Bring a release's images. Where those of a release that was to be rolled back to are gone, the others are
+        told."""
         try:
             brought: list[str] = self.step(fence, "pull", deadline_seconds, bring)
         except ReleaseError as error:
@@ -34,14 +35,15 @@ class Deployment:
             back, current = made.get("rolled_back"), self.releases.current()
             if not (back and back["kind"] == records.RELEASE and current):
                 raise
-            lacking = [
-                one["id"] for one in self.releases.records() if not images.store_images(self.releases).are_here(one.get("images") or {})
-            ]
-            raise ReleaseError(f"{error}. {choices.choices_text(self.releases, current, [release_id, *lacking])}") from None
+            here = images.store_images(self.releases).are_here
+            lacking = [one["id"] for one in self.releases.records() if not here(one.get("images") or {})]
+            able = choices.choices_text(self.releases, current, [release_id, *lacking])
+            raise ReleaseError(f"{error}. {able}") from None
         return brought
 
     def abandon(self, fence: int, reason: str) -> Abandoned:
-        """Take the run's release back, note it, give the lock back. A full disk keeps the lock's record from being written, not this."""
+        """Take the run's release back, note it, give the lock back. A full disk keeps the lock's record from being
+        written, not this."""
         with self.lock.held(fence, self.lock.read().step, 120.0, noted_as="abandon", insist=True) as record:
             target = record.change["to"]
             done = abandon.take_back(self.releases, target)
@@ -52,8 +54,15 @@ class Deployment:
     def end(self, fence: int, ending: drain.Ending, verdict: str | None, reason: str) -> dict[str, list[str]]:
         """Drain and stop what no longer serves, note what was released, give the lock back.
 
-        The release was proven and serves: what of this cannot be done is told in ``troubles``, and takes nothing back."""
-        done: dict[str, list[str]] = {"draining": [], "retired": [], "removed": [], "images_removed": [], "troubles": []}
+        The release was proven and serves: what of this cannot be done is told in ``troubles``, and takes nothing
+        back."""
+        done: dict[str, list[str]] = {
+            "draining": [],
+            "retired": [],
+            "removed": [],
+            "images_removed": [],
+            "troubles": [],
+        }
         troubles: list[str] = []
         seconds = 2 * ending.wait_seconds + ending.overlap_seconds + 120.0
         with (

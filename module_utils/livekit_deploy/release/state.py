@@ -27,12 +27,13 @@ def release_state(releases: Releases, found: list[Container]) -> HostState:
     record = releases.known_current()
     services = containers.services(releases, record["id"], found) if record else {}
     kept = releases.records()
+    others = [one for one in kept if not record or one["id"] != record["id"]]
     return {
         "release": record,
         "states": {one["id"]: one["state"] for one in kept},
         "services": services,
         "drift": release_drift(releases, record, services) if record else [],
-        "leftovers": [one["id"] for one in kept if (not record or one["id"] != record["id"]) and is_leftover(releases, one, found)],
+        "leftovers": [one["id"] for one in others if is_leftover(releases, one, found)],
         "adopted": {one["adopted"]["worker"]: one["id"] for one in kept if one.get("adopted")},
     }
 
@@ -61,6 +62,6 @@ def refuse_unstable(releases: Releases, release_id: str, worker_id: str) -> None
         raise ReleaseError(trouble.text)
     if found[0]["worker_id"] != worker_id:
         raise ReleaseError(
-            f"found: the worker registered anew as {found[0]['worker_id']} after it was proven as {worker_id}, expected one that stays "
-            f"connected. Its last lines: {' | '.join(found[0]['last_lines'])}"
+            f"found: the worker registered anew as {found[0]['worker_id']} after it was proven as {worker_id}, "
+            f"expected one that stays connected. Its last lines: {' | '.join(found[0]['last_lines'])}"
         )

@@ -19,8 +19,8 @@ from .records import Record
 class Releases:
     """The releases of one application on this host.
 
-    ``root`` is the directory of the application (``/opt/<app>``), ``upstream`` the include file of the proxy that names the
-    serving API, ``run`` runs an argument list (see ``command.Run``).
+    ``root`` is the directory of the application (``/opt/<app>``), ``upstream`` the include file of the proxy that names
+    the serving API, ``run`` runs an argument list (see ``command.Run``).
     """
 
     def __init__(self, run: Reader, app: str, root: str, upstream: str) -> None:
@@ -40,7 +40,8 @@ class Releases:
 
     def save(self, record: Record, **changes: Any) -> Record:
         record = cast(Record, {**record, **changes})
-        write_atomically(self.directory(record["id"]) / "release.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+        text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+        write_atomically(self.directory(record["id"]) / "release.json", text)
         return record
 
     def records(self) -> list[Record]:
@@ -62,8 +63,8 @@ class Releases:
         path = self.link / "release.json"
         if (found := self.current()) is None and path.is_file():
             raise ReleaseError(
-                f"found: {path} is no record of a release, expected that of the one that serves. Run deploy.yml, which makes it anew from "
-                "what runs"
+                f"found: {path} is no record of a release, expected that of the one that serves. Run deploy.yml, which "
+                "makes it anew from what runs"
             )
         return found
 
@@ -89,7 +90,8 @@ class Releases:
         return text.strip() if text else None
 
     def environments(self) -> list[dict[str, str]]:
-        """What the releases of this application give to their services: no text that leaves the host may show a secret of it."""
+        """What the releases of this application give to their services: no text that leaves the host may show a secret
+        of it."""
         return [values for path in self.home.glob("*/*.env") if (values := environment_in(path))]
 
     def content(self, release_id: str) -> Content:
@@ -97,7 +99,8 @@ class Releases:
         record = self.record(release_id) or {}
         texts = {name: read_text(self.directory(release_id) / name) for name in record.get("files", {})}
         if drift := file_drift(record, texts):
-            raise ReleaseError(f"found: {release_id}: {'; '.join(drift)}, expected the files as they were deployed. Choose another release")
+            found = f"{release_id}: {'; '.join(drift)}"
+            raise ReleaseError(f"found: {found}, expected the files as they were deployed. Choose another release")
         return content_of_files(record, {name: text or "" for name, text in texts.items()})
 
     def stage(self, record: Record, files: dict[str, str]) -> bool:
@@ -105,7 +108,8 @@ class Releases:
         directory = self.directory(record["id"])
         present = self.record(record["id"])
         hashes = {name: records.sha256(text) for name, text in files.items()}
-        if present and present.get("files") == hashes and not file_drift(present, {n: read_text(directory / n) for n in files}):
+        on_disk = {name: read_text(directory / name) for name in files}
+        if present and present.get("files") == hashes and not file_drift(present, on_disk):
             return False
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         # Before any secret: what a killed run has left is known by its record.
@@ -120,7 +124,8 @@ class Releases:
         return True
 
     def remove(self, release_id: str) -> None:
-        """Remove a release's directory and what we wrote into it, its record last; a file of somebody else's stays and keeps the directory.
+        """Remove a release's directory and what we wrote into it, its record last; a file of somebody else's stays and
+        keeps the directory.
 
         Its containers go first: what is left of them is known by the directory."""
         directory = self.directory(release_id)
@@ -131,7 +136,8 @@ class Releases:
 
 def own_paths(directory: Path, record: Record) -> list[Path]:
     """What we wrote into a release's directory, the record last."""
-    found = [path for pattern in (*record.get("files", {}), *records.OWN_FILES) for path in sorted(directory.glob(pattern))]
+    patterns = (*record.get("files", {}), *records.OWN_FILES)
+    found = [path for pattern in patterns for path in sorted(directory.glob(pattern))]
     return [path for path in dict.fromkeys(found) if path.is_symlink() or not path.is_dir()]
 
 

@@ -14,7 +14,8 @@ from .store import Releases
 def serve(releases: Releases, release_id: str) -> bool:
     """Switch to a release that runs: its gate opens, the proxy follows, the old gate closes. Never are both closed.
 
-    `current` decides which of two serves: killed before it is moved the old one does, afterwards the new one (see ``recover``).
+    `current` decides which of two serves: killed before it is moved the old one does, afterwards the new one (see
+    ``recover``).
     """
     new, old = releases.record(release_id), releases.current()
     if not new:
@@ -37,7 +38,8 @@ def serve(releases: Releases, release_id: str) -> bool:
 def settle(releases: Releases, new: Record, old: Record | None) -> None:
     """Record the release that `current` points to as serving, and the one before as draining.
 
-    Under another agent name the old gate stays open: the old worker is the only one that serves the old name until it drains.
+    Under another agent name the old gate stays open: the old worker is the only one that serves the old name until it
+    drains.
     """
     services = containers.services(releases, new["id"], docker.containers(releases.run))
     hashes = {name: found["config_hash"] for name, found in services.items()}
@@ -54,7 +56,8 @@ def close_beside(releases: Releases, leaving: Record, serving: Record | None) ->
 
 
 def close_gate(releases: Releases, record: Record) -> None:
-    """With several LiveKit nodes no gate is closed: alone on its node a closed one would take requests and lose them."""
+    """With several LiveKit nodes no gate is closed: alone on its node a closed one would take requests and lose
+    them."""
     if records.is_gated(record) and records.is_gated(releases.current() or record):
         releases.set_gate(record["id"], records.GATE_CLOSED)
 
@@ -95,8 +98,8 @@ def switch_back(releases: Releases, failed: Record) -> None:
 
 
 def recover(releases: Releases) -> list[str]:
-    """Mend what a run left that was killed in the middle of a switch: the release that `current` points to serves, any other is to drain.
-    Return the others."""
+    """Mend what a run left that was killed in the middle of a switch: the release that `current` points to serves, any
+    other is to drain. Return the others."""
     current = releases.current()
     halfway = left_halfway(releases, current)
     unsettled = current if current and current["state"] != "serving" else None
@@ -126,7 +129,8 @@ def is_without_proxy(releases: Releases, port: int | None) -> bool:
 def point_proxy(releases: Releases, port: int | None) -> None:
     """Point the proxy at an API port (None: at nothing); on a refused configuration the file is put back as it was.
 
-    It is reloaded in any case: a run that was killed before its reload leaves the file written and the old port in force.
+    It is reloaded in any case: a run that was killed before its reload leaves the file written and the old port in
+    force.
     """
     if is_without_proxy(releases, port):
         return

@@ -16,7 +16,8 @@ from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
-from ansible.module_utils.livekit_deploy.release.removal import BusyError, Removal, removal_notes, take_off
+from ansible.module_utils.livekit_deploy.release.removal import BusyError, Removal, take_off
+from ansible.module_utils.livekit_deploy.release.removal_notes import removal_notes
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
 
