@@ -240,7 +240,7 @@ class RefusalError(Exception):
 def order(p: Params) -> Order:
     given = p["goal"]
     given_images = {service: image for service, image in p["images"].items() if image}
-    made_of = content.content_of(p["compose"], p["env"], p["secret_env"], list(given_images) or records.SERVICES)
+    made_of = content.given_content(p["compose"], p["env"], p["secret_env"], list(given_images) or records.SERVICES)
     goal = Goal(given["kind"], made_of, given["shared_name"], given["release"])
     record = cast(records.Record, {**p["record"], "app": p["app"]})
     return Order(

@@ -13,7 +13,7 @@ from typing import Any
 from ..common.times import epoch
 from ..inventory.problems import normalised_url
 from ..machine.logs import Reach
-from ..release.records import services_of
+from ..release.records import record_services
 
 PROBE_ROOMS = "livekit-deploy-"  # rooms of probes start so; the jobs in them are nobody's calls
 AGENT_HOSTS = "agent_hosts"
@@ -275,7 +275,7 @@ class Host:
     @property
     def services(self) -> tuple[str, ...]:
         """The compose services of the release."""
-        return services_of(mapping(self.evidence.get("release")))
+        return record_services(mapping(self.evidence.get("release")))
 
     def api(self) -> dict[str, Any]:
         found = mapping(self.need("api"))

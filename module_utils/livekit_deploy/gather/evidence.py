@@ -344,7 +344,7 @@ def release_files(host: Releases, record: Record | None, notes: Notes) -> dict[s
     """The standby gate, and what the files of the serving release say now."""
     if not record or record.get("adopted"):
         return {"gate": None, "written": {}}
-    directory, project = str(host.directory(record["id"])), records.project(host.app, record["id"])
+    directory, project = str(host.directory(record["id"])), records.compose_project(host.app, record["id"])
     says: dict[str, dict[str, str | None]] = {}
     return {
         "gate": notes.attempt("the standby gate", lambda: host.gate(record["id"]), None),

@@ -230,7 +230,8 @@ def is_ours(about: Mapping[str, Any], host: str, read: Mapping[str, Any]) -> boo
     if about["releases"] is None:
         return str(read.get("instance") or "").startswith(f"{host}/")
     own = (about.get("adopted") or {}).get(read.get("container")) == read["release"]
-    return read["release"] in about["releases"] and (own or read.get("project") == records.project(str(about["app"]), str(read["release"])))
+    project = records.compose_project(str(about["app"]), str(read["release"]))
+    return read["release"] in about["releases"] and (own or read.get("project") == project)
 
 
 # --- may it be stopped -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ..inventory.problems import IMAGES
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play import access, run
 from ..release.adopted import claimed
-from ..release.records import API, SHARED_NAME, ids_in_order, services_of
+from ..release.records import API, SHARED_NAME, ids_in_order, record_services
 from ..worker.worker_log import NODE_REMEDY
 
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
@@ -303,7 +303,7 @@ def verification_probes(
             instance = f"{host}/{release['id']}"
             process = next((one.partition("#")[2] for one in processes(run.reading_of(hostvars[host]), [instance])), "")
             probes.append(directed(hostvars[host], host, run.name_of(hostvars[host]), instance, process=process))
-        if release and API in services_of(release) and deadline_seconds and preview.wanted(hostvars[host]):
+        if release and API in record_services(release) and deadline_seconds and preview.wanted(hostvars[host]):
             probes.append(preview_probe(hostvars[host], host, deadline_seconds))
     return probes
 
@@ -525,7 +525,7 @@ def observed(hostvars: Mapping[str, Any], host: str) -> dict[str, Any]:
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
         "adopted": bool((release or {}).get("adopted")),
-        "parts": list(services_of(release or {})),
+        "parts": list(record_services(release or {})),
         "asks_preview": preview.wanted(variables),
         "log_patterns": {one.pattern: one.deadline_seconds for one in preview.patterns(variables)},
         "drift": first.get("drift"),

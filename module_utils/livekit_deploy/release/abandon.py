@@ -33,10 +33,10 @@ def take_back(releases: Releases, release_id: str) -> Abandoned:
     failed, current = releases.record(release_id), releases.current()
     if failed and current and current["id"] == release_id:
         if not switch.can_go_back(releases, failed):
-            return {"serving": release_id, "log": last_words_of(releases, release_id), "draining": []}
+            return {"serving": release_id, "log": release_log(releases, release_id), "draining": []}
         switch.switch_back(releases, failed)
     switch.recover(releases)
-    log, busy = last_words_of(releases, release_id), False
+    log, busy = release_log(releases, release_id), False
     try:
         images.store_images(releases).drop_sent()
         busy = drain.clear_release(releases, release_id, drain.Ending(5.0))
@@ -46,7 +46,7 @@ def take_back(releases: Releases, release_id: str) -> Abandoned:
     return {"serving": now_serving["id"] if now_serving else None, "log": log, "draining": [release_id] if busy else []}
 
 
-def last_words_of(releases: Releases, release_id: str) -> list[str]:
+def release_log(releases: Releases, release_id: str) -> list[str]:
     """The last lines of a release's containers. What they say, or that nothing can be read of them, keeps nothing from
     being done."""
     try:
@@ -55,7 +55,7 @@ def last_words_of(releases: Releases, release_id: str) -> list[str]:
             containers.services(releases, release_id, found),
             {container["Id"]: docker.environment(container) for container in found},
         )
-        lines = {name: last_words(releases, one["id"], given.get(one["id"], {})) for name, one in services.items()}
+        lines = {name: container_log(releases, one["id"], given.get(one["id"], {})) for name, one in services.items()}
     except TROUBLE as error:
         return [f"the containers of {release_id} cannot be read: {worker_log.short(Masker()(str(error)))}"]
     log = [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
@@ -64,7 +64,7 @@ def last_words_of(releases: Releases, release_id: str) -> list[str]:
     return [*log, *([f"{records.API}: {what_to_set}"] if what_to_set else [])]
 
 
-def last_words(releases: Releases, container: str, environment: Mapping[str, str]) -> list[str]:
+def container_log(releases: Releases, container: str, environment: Mapping[str, str]) -> list[str]:
     """The last lines of a container's log, or why it has none to read."""
     masker = Masker()
     try:

@@ -86,7 +86,7 @@ def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     return port is not None
 
 
-def fate(record: Record, successor: str) -> list[str]:
+def service_fates(record: Record, successor: str) -> list[str]:
     """What becomes of each service of an adopted project, a line each."""
     adopted = record["adopted"]
     parts = {adopted["worker"]: "the worker", adopted["api"]: "the API"}

@@ -26,11 +26,11 @@ from .records import Adopted, Container, Record
 Worker = Mapping[str, Any]
 
 
-def is_ours(container: Container) -> bool:
+def is_of_a_release(container: Container) -> bool:
     """A container of a release, of whatever application: its compose project is in the directory of one that has a
     record."""
     directory = Path(docker.labels(container).get(docker.DIRECTORY_LABEL) or "/")
-    return directory.parent.name == "releases" and records.record_in(directory) is not None
+    return directory.parent.name == "releases" and records.read_record(directory) is not None
 
 
 def adopted_elsewhere(root: Path) -> dict[str, str]:
@@ -49,7 +49,7 @@ def strangers(
     """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``);
     ``signal`` is what it drains on."""
     running = [c for c in found if c["State"]["Running"] and docker.labels(c).get(docker.PROJECT_LABEL)]
-    strange = [c for c in running if docker.labels(c)[docker.PROJECT_LABEL] not in others and not is_ours(c)]
+    strange = [c for c in running if docker.labels(c)[docker.PROJECT_LABEL] not in others and not is_of_a_release(c)]
     if not strange:
         return []
     search = readings.Search(run, readings.Selection(), root, found)
@@ -57,7 +57,7 @@ def strangers(
     return [{**one, "signal": docker.drain_signal(container)} for container, one in looked if one]
 
 
-def refusal(workers: Sequence[Worker], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
+def adoption_refusal(workers: Sequence[Worker], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
     """Why the first release must not start on a host with these workers; empty when the inventory says what becomes of
     each. ``others`` are the projects that other applications have taken over."""
     if adopt and adopt in leave:
@@ -149,7 +149,7 @@ class Names:
 def unmatched(names: Names, workers: Sequence[Worker], found: Sequence[Container]) -> str:
     """Why a name that the inventory gives matches nothing here: a typing error, or a project whose worker does not run.
     Empty where each does."""
-    there = projects(found)
+    there = foreign_projects(found)
     choices = [f"{name} ({states})" for name, states in there.items()]
     choice = f"expected one of: {'; '.join(choices) or 'none, this host has no project'}"
     unknown = [name for name in names.leave if name not in there]
@@ -177,17 +177,17 @@ def unmatched_project(adopt: str, workers: Sequence[Worker], there: Mapping[str,
     )
 
 
-def projects(found: Sequence[Container]) -> dict[str, str]:
+def foreign_projects(found: Sequence[Container]) -> dict[str, str]:
     """The compose projects of a host that are none of a release, each with the state of its services."""
     states: dict[str, list[str]] = {}
     for container in found:
-        if (name := docker.labels(container).get(docker.PROJECT_LABEL)) and not is_ours(container):
+        if (name := docker.labels(container).get(docker.PROJECT_LABEL)) and not is_of_a_release(container):
             service = docker.labels(container).get(docker.SERVICE_LABEL)
-            states.setdefault(name, []).append(f"{service} {state_of(container)}")
+            states.setdefault(name, []).append(f"{service} {container_state(container)}")
     return {name: ", ".join(sorted(services)) for name, services in sorted(states.items())}
 
 
-def state_of(container: Container) -> str:
+def container_state(container: Container) -> str:
     return str(container["State"].get("Status") or ("running" if container["State"]["Running"] else "stopped"))
 
 
@@ -214,7 +214,7 @@ def adopted_record(app: str, one: Worker, found: Sequence[Container], before: Re
     the same. Made anew it keeps the id that the record ``before`` has."""
     mine = containers_of_project(one["project"], found)
     own = next(container for container in mine if docker.name(container) == one["container"])
-    api, port = api_of([container for container in mine if container is not own and stays(container)])
+    api, port = project_api([container for container in mine if container is not own and stays(container)])
     digest = digest_of_project(one["project"], mine)
     made = times.epoch(own.get("Created")) or time.time()
     known: Record = before or {"id": f"{time.strftime(records.STAMP, time.gmtime(made))}-{digest[:8]}"}
@@ -262,7 +262,7 @@ def adopted_part(one: Worker, parts: Mapping[str, Container], mine: Sequence[Con
         # of the project.
         "containers": sorted(docker.name(container) for container in parts.values()),
         # What is left as it is.
-        "others": {docker.name(other): state_of(other) for other in mine if other not in parts.values()},
+        "others": {docker.name(other): container_state(other) for other in mine if other not in parts.values()},
         "ports": sorted({port for container in mine for port in adopted.published(container)}),
         "policies": {},
     }
@@ -276,7 +276,7 @@ def stays(container: Container) -> bool:
     return bool(container["State"]["Running"] and not goes)
 
 
-def api_of(others: Sequence[Container]) -> tuple[Container | None, int | None]:
+def project_api(others: Sequence[Container]) -> tuple[Container | None, int | None]:
     """The API of a project and the port where the host reaches it: of the containers that publish a port the one that
     is made for LiveKit, else the only one, if it speaks HTTP (a database may publish a port, too). Where that is not
     clear there is none."""

@@ -11,7 +11,7 @@ from . import adoption, drain, history, images, records, refusal, regain, rollba
 from .content import Content
 from .errors import ReleaseError
 from .lock import Claim, Lock
-from .plan import INVENTORY, Order, Plan, change_of, complete, next_plan, plan_back_to_adopted
+from .plan import INVENTORY, Order, Plan, complete, next_plan, plan_back_to_adopted, planned_change
 from .records import HostInfo, Record
 from .store import Releases
 
@@ -50,13 +50,13 @@ def begin_run(releases: Releases, claim: Claim, wait_seconds: float, order: Orde
         begun = time.time()
         if killed:
             reason = f"it ended without giving its lock back; {claim.owner.name} took over"
-            history.append(releases.history, history.entry_of(killed, history.INTERRUPTED, reason=reason))
+            history.append(releases.history, history.run_entry(killed, history.INTERRUPTED, reason=reason))
         try:
             answer = prepare(releases, order)
         except BaseException:
             lock.release(record.fence)
             raise
-        lock.note(record.fence, "begin", time.time() - begun, change=change_of(answer["plan"]))
+        lock.note(record.fence, "begin", time.time() - begun, change=planned_change(answer["plan"]))
         if not answer["plan"]["changed"]:  # what follows only reads
             lock.release(record.fence)
     answer["fence"] = record.fence if answer["plan"]["changed"] else None
@@ -72,7 +72,7 @@ def prepare(releases: Releases, order: Order) -> Answer:
     troubles: list[str] = []
     if cleared:
         troubles, found = clear_leftovers(releases, cleared), state.release_info(releases)
-    answer, content = decide(releases, order, on_the_first_day(releases, order, found, write=True))
+    answer, content = decide_release(releases, order, on_the_first_day(releases, order, found, write=True))
     plan, current = answer["plan"], answer["release"]
     if current and plan["returns_from"] and not plan["changed"]:  # it was rolled back to what the inventory says by now
         answer["release"] = releases.save(current, rolled_back=None)
@@ -107,7 +107,8 @@ def new_record(releases: Releases, order: Order, answer: Answer) -> Record:
 
 def preview_run(releases: Releases, order: Order) -> Answer:
     """What ``begin_run`` would do; nothing is written and no lock is taken."""
-    answer = decide(releases, order, on_the_first_day(releases, order, state.release_info(releases), write=False))[0]
+    found = on_the_first_day(releases, order, state.release_info(releases), write=False)
+    answer, _content = decide_release(releases, order, found)
     if answer["plan"]["changed"] and not answer["leftovers"]:  # these may have the port, and would be cleared first
         refusal.refuse_short_memory(order.min_free_memory_mb)
         refusal.refuse_blocked(releases, answer["plan"]["api_port"], answer["plan"]["adopted"])
@@ -138,7 +139,7 @@ def project_to_adopt(releases: Releases, order: Order, current: Record | None) -
     adopt = order.adopt or ("" if project in order.leave else project)
     listed, others = docker.containers(releases.run), adoption.adopted_elsewhere(releases.root)
     workers = adoption.strangers(releases.run, listed, others)
-    if why := adoption.refusal(workers, adopt, order.leave, others):
+    if why := adoption.adoption_refusal(workers, adopt, order.leave, others):
         raise ReleaseError(why)
     mine = [one for one in workers if adopt and one["project"] == adopt]
     again = current if adopt == project else None
@@ -158,7 +159,7 @@ def bring_back(releases: Releases, answer: Answer) -> None:
     releases.save(releases.record(plan["id"]) or {}, state="staged", **kept, **changes, **ids)
 
 
-def decide(releases: Releases, order: Order, found: HostInfo) -> tuple[Answer, Content | None]:
+def decide_release(releases: Releases, order: Order, found: HostInfo) -> tuple[Answer, Content | None]:
     """What the host is like, the plan for it, and the content of the release that is to be made; an adopted project has
     none."""
     source, passed_over = rollback.goal_source(releases, order.goal)

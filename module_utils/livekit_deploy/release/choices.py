@@ -29,7 +29,7 @@ def refusal_of_choice(releases: Releases, wanted: str | None, current: Record, a
     found = kept_record(releases, wanted)
     is_adopted = bool(found and found.get("adopted"))
     # An adopted project is the same release at each try.
-    failed = None if is_adopted else history.failed(history.entries(releases.history), wanted)
+    failed = None if is_adopted else history.failed_run(history.history_entries(releases.history), wanted)
     if failed:
         return f"{wanted} failed on {failed['time']} ({failed['reason'] or failed['step']})"
     if wanted == current["id"]:

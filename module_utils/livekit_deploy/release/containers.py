@@ -20,7 +20,7 @@ from .store import Releases
 PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 
-def release_id_of(releases: Releases, container: Container) -> str:
+def release_id_from(releases: Releases, container: Container) -> str:
     """The id of the release that a container is of, by its compose project or, whatever that is, by the files it was
     made from."""
     labels = docker.labels(container)
@@ -46,7 +46,7 @@ def services(releases: Releases, release_id: str, found: list[Container]) -> dic
 def own(releases: Releases, release_id: str, found: list[Container]) -> list[Container]:
     """Return the containers of a release, without its worker under a candidate name."""
     candidate = records.candidate_project(releases.app, release_id)
-    mine = [one for one in found if release_id_of(releases, one) == release_id]
+    mine = [one for one in found if release_id_from(releases, one) == release_id]
     return [one for one in mine if docker.labels(one).get(docker.PROJECT_LABEL) != candidate]
 
 
@@ -132,7 +132,8 @@ def compose(
 ) -> str:
     """Call Compose for a release. Project and files are always named: it would look for them in its surroundings."""
     directory = str(releases.directory(release_id))
-    named = ("--project-directory", directory, "--project-name", project or records.project(releases.app, release_id))
+    project = project or records.compose_project(releases.app, release_id)
+    named = ("--project-directory", directory, "--project-name", project)
     files = [part for name in ("compose.yml", *more_files) for part in ("--file", f"{directory}/{name}")]
     return docker.docker(releases.run, *["compose", "--progress", "quiet", *named, *files, *arguments])
 
@@ -144,7 +145,7 @@ def down(releases: Releases, release_id: str) -> None:
         for service in [one for one in services(releases, release_id, found).values() if one["running"]]:
             docker.docker(releases.run, "stop", service["id"])
         return
-    mine = [one for one in docker.containers(releases.run) if release_id_of(releases, one) == release_id]
+    mine = [one for one in docker.containers(releases.run) if release_id_from(releases, one) == release_id]
     docker.clear(releases.run, mine, lambda project: records.id_in_project(releases.app, project) == release_id)
 
 

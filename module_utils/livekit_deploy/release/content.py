@@ -87,7 +87,7 @@ def marked(text: str, replacements: Mapping[str, str]) -> str:
     return text
 
 
-def content_of(
+def given_content(
     compose: str,
     env: Mapping[str, Mapping[str, Any]],
     secret_env: Mapping[str, Mapping[str, Any]],
@@ -99,12 +99,12 @@ def content_of(
     return Content(compose, texts)
 
 
-def content_of_files(record: Record, texts: Mapping[str, str]) -> Content:
+def kept_content(record: Record, texts: Mapping[str, str]) -> Content:
     """The content that a release's files were made from: how a release is made of an earlier one."""
-    own = {records.project(record["app"], record["id"]): MARKS["project"], str(record["id"]): MARKS["id"]}
+    own = {records.compose_project(record["app"], record["id"]): MARKS["project"], str(record["id"]): MARKS["id"]}
     own[f"127.0.0.1:{record['api_port']}:"] = f"127.0.0.1:{MARKS['api_port']}:"
     compose = marked(texts["compose.yml"], own)
-    env = {service: env_values(texts[f"{service}.env"]) for service in records.services_of(record)}
+    env = {service: env_values(texts[f"{service}.env"]) for service in records.record_services(record)}
     return Content(
         compose,
         {service: {k: v for k, v in values.items() if k != INSTANCE_VARIABLE} for service, values in env.items()},
@@ -128,7 +128,7 @@ def container_drift(record: Record, running: Mapping[str, Any]) -> list[str]:
     """What differs between the recorded containers and those that run; ``running`` maps a service to image and config
     hash."""
     drift = []
-    for service in records.services_of(record):
+    for service in records.record_services(record):
         found = running.get(service)
         if not found or not found["running"]:
             drift.append(f"{service} is not running")

@@ -140,9 +140,9 @@ def clear_release(releases: Releases, release_id: str, ending: Ending) -> bool:
 def is_quiet(releases: Releases, record: Record) -> bool:
     """Whether the worker of a release has never been asked for a call: its gate was closed. What is of another compose
     project may have been given another gate."""
-    if record.get("state") != "staged" or not records.is_standby(record):
+    if record.get("state") != "staged" or not records.waits_behind_gate(record):
         return False
-    mine = [c for c in docker.containers(releases.run) if containers.release_id_of(releases, c) == record["id"]]
+    mine = [c for c in docker.containers(releases.run) if containers.release_id_from(releases, c) == record["id"]]
     return not any(c["State"]["Running"] and containers.is_astray(releases, c) for c in mine)
 
 

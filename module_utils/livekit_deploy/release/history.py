@@ -39,7 +39,7 @@ class Entry(FromTo, total=False):
     steps: dict[str, float]  # the seconds of each step, and of what was done after it
 
 
-def entries(path: Path) -> list[Entry]:
+def history_entries(path: Path) -> list[Entry]:
     """All entries; a line that a hand has broken is left out."""
     found: list[Entry] = []
     text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
@@ -59,11 +59,11 @@ def renamed(entry: dict[str, Any]) -> Entry:
 
 
 def append(path: Path, entry: Entry) -> None:
-    lines = [json.dumps(one, ensure_ascii=False) for one in [*entries(path)[1 - KEEP :], entry]]
+    lines = [json.dumps(one, ensure_ascii=False) for one in [*history_entries(path)[1 - KEEP :], entry]]
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def entry_of(record: LockRecord, outcome: str, verdict: str | None = None, reason: str = "") -> Entry:
+def run_entry(record: LockRecord, outcome: str, verdict: str | None = None, reason: str = "") -> Entry:
     """One entry from the lock's record of a run: who, what, from, to, how it ended, the seconds of each step."""
     return {
         "time": times.stamp(time.time()),
@@ -82,7 +82,7 @@ def entry_of(record: LockRecord, outcome: str, verdict: str | None = None, reaso
     }
 
 
-def failed(found: list[Entry], release_id: str) -> Entry | None:
+def failed_run(found: list[Entry], release_id: str) -> Entry | None:
     """The latest entry that says a release failed and was taken back; None where it never was, or served since."""
     about = [entry for entry in found if entry.get("to") == release_id]
     return about[-1] if about and about[-1]["outcome"] == TAKEN_BACK else None

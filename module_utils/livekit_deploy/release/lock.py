@@ -160,7 +160,7 @@ def lock_record(data: Any) -> LockRecord:
         known["step"] = step_name(known["step"])
     if "steps" in known:
         known["steps"] = {step_name(name): seconds for name, seconds in known["steps"].items()}
-    return LockRecord(**known, owner=owner_of(owner) if owner else None)
+    return LockRecord(**known, owner=lock_owner(owner) if owner else None)
 
 
 def step_name(word: str) -> str:
@@ -168,7 +168,7 @@ def step_name(word: str) -> str:
     return FORMER_STEPS.get(word, word)
 
 
-def owner_of(data: Mapping[str, Any]) -> Owner:
+def lock_owner(data: Mapping[str, Any]) -> Owner:
     return Owner(**{one.name: data[one.name] for one in fields(Owner) if one.name in data})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..common.commands import Playbooks
 from . import drain, records
-from .adopted import fate
+from .adopted import service_fates
 from .begin import Answer
 from .plan import Plan
 from .records import Record
@@ -40,7 +40,7 @@ def plan_notes(host: str, answer: Answer, check: bool, playbooks: Playbooks | No
 
 def adoption_notes(current: Record, plan: Plan, back_to: str) -> list[str]:
     """What becomes of a hand-made project that is adopted."""
-    lines = [f"  {line}" for line in fate(current, plan["id"])]
+    lines = [f"  {line}" for line in service_fates(current, plan["id"])]
     lines.append(f"  back to it: {back_to}")
     if current["api_port"] is None:
         lines.append(
@@ -100,4 +100,4 @@ def what_stops(current: Record) -> str:
         return ""
     adopted = current.get("adopted")
     parts = "those" if not adopted else "worker and API" if adopted["api"] else "the worker"
-    return f", then stop {parts} of {records.project_of(current)}"
+    return f", then stop {parts} of {records.record_project(current)}"

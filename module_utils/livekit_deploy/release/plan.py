@@ -84,7 +84,7 @@ def next_plan(found: HostState, content: Content, order: Order, app: str) -> Pla
         "changed": bool(why),
         "reasons": why,
         "id": release_id,
-        "project": records.project(app, release_id),
+        "project": records.compose_project(app, release_id),
         "api_port": port,
         "hash": digest,
         "agent_name": content.agent_name,
@@ -149,7 +149,7 @@ def complete(plan: Plan, order: Order, current: Record | None, source: Record | 
     return plan
 
 
-def change_of(plan: Plan) -> Change:
+def planned_change(plan: Plan) -> Change:
     """What the lock's record keeps of a plan."""
     return {
         "from": plan["previous"],

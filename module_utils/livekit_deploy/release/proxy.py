@@ -21,12 +21,12 @@ def upstream_text(app: str, port: int | None) -> str:
 
 def test_proxy(run: Run) -> str | None:
     """What nginx refuses of its configuration as it is on disk, certificates included; None where it accepts it."""
-    return failure_of(run, "nginx", "-t", "-q")
+    return command_failure(run, "nginx", "-t", "-q")
 
 
 def reload_proxy(run: Run) -> str | None:
     """Test nginx's configuration and reload it, never restart it; what it refused, or None."""
-    return test_proxy(run) or failure_of(run, "systemctl", "reload", "nginx")
+    return test_proxy(run) or command_failure(run, "systemctl", "reload", "nginx")
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def proxy_runs(run: Run) -> bool:
     return status == 0
 
 
-def failure_of(run: Run, *argv: str) -> str | None:
+def command_failure(run: Run, *argv: str) -> str | None:
     """What a command that failed says."""
     status, out, err = run(argv)
     return f"`{' '.join(argv)}` says: {nginx.short(err or out)}" if status != 0 else None

@@ -28,7 +28,7 @@ EARLIER_IDS = 100
 GATE_OPEN, GATE_CLOSED = "open\n", "closed\n"
 
 
-def project(app: str, release_id: str) -> str:
+def compose_project(app: str, release_id: str) -> str:
     """The compose project of a release. Compose allows no capitals, so the id's ``T`` and ``Z`` are written small."""
     return f"{app}-{release_id}".lower()
 
@@ -48,7 +48,7 @@ def id_in_project(app: str, name: str) -> str:
 
 
 def candidate_project(app: str, release_id: str) -> str:
-    return f"{project(app, release_id)}-candidate"
+    return f"{compose_project(app, release_id)}-candidate"
 
 
 def candidate_override(agent_name: str) -> str:
@@ -63,18 +63,18 @@ def is_gated(record: Record) -> bool:
     return bool(record.get("gated", record.get("hook", True)))
 
 
-def is_standby(record: Record) -> bool:
+def waits_behind_gate(record: Record) -> bool:
     """Whether a new release waits behind its gate until the switch; a worker that was a candidate first takes calls
     from its start on."""
     return is_gated(record) and not record.get("candidate")
 
 
-def project_of(record: Record) -> str:
+def record_project(record: Record) -> str:
     """The compose project of a recorded release: its own, or the hand-made one that was adopted as it."""
-    return str((record.get("adopted") or {}).get("project") or project(record["app"], record["id"]))
+    return str((record.get("adopted") or {}).get("project") or compose_project(record["app"], record["id"]))
 
 
-def services_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+def record_services(record: Mapping[str, Any]) -> tuple[str, ...]:
     """The parts of a release: one of ours, and an adopted one, may have no API."""
     return tuple(record.get("services") or SERVICES)
 
@@ -196,7 +196,7 @@ ADOPTED: dict[str, Any] = {
 }
 
 
-def record_in(directory: Path) -> Record | None:
+def read_record(directory: Path) -> Record | None:
     """Return the record of the release that has this directory; None where none of our form is there.
 
     A directory that looks like one of ours may be of another application's, and a hand may have changed the file.
@@ -204,14 +204,14 @@ def record_in(directory: Path) -> Record | None:
     if not ID_PATTERN.fullmatch(directory.name):
         return None
     found = parsed_object(read_text(directory / "release.json") or "")
-    return cast(Record, found) if found.get("id") == directory.name and is_record(found) else None
+    return cast(Record, found) if found.get("id") == directory.name and has_record_form(found) else None
 
 
 def records_in(parent: Path) -> Iterator[tuple[Path, Record]]:
     """Yield the records of all releases of all applications, each with its application's directory; ``parent`` holds
     these."""
     for path in sorted(parent.glob("*/releases/*/release.json")):
-        if (found := record_in(path.parent)) and found["app"] == path.parents[2].name:
+        if (found := read_record(path.parent)) and found["app"] == path.parents[2].name:
             yield path.parents[2], found
 
 
@@ -223,7 +223,7 @@ def recorded_images(parent: Path) -> Iterator[str]:
         yield from (name for name in images.values() if isinstance(name, str)) if isinstance(images, dict) else ()
 
 
-def is_record(found: Mapping[str, Any]) -> bool:
+def has_record_form(found: Mapping[str, Any]) -> bool:
     """Whether an object is of the form of a release's record, as far as others than its writer go by it."""
     return (
         all(isinstance(found.get(key), str) for key in TEXTS)

@@ -47,7 +47,7 @@ def docker_trouble(run: Run) -> str:
 def awaited_upstream(releases: Releases) -> str | None:
     """The proxy's include, which has to be there; None where what serves has no API."""
     current = releases.current()
-    return None if current and records.API not in records.services_of(current) else str(releases.upstream)
+    return None if current and records.API not in records.record_services(current) else str(releases.upstream)
 
 
 def settle_file(releases: Releases, release_id: str) -> None:

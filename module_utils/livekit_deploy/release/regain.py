@@ -20,11 +20,11 @@ def regain(releases: Releases, found: list[Container]) -> None:
     A run that was killed leaves such, an old version under another compose project, or a hand that removed a record.
     """
     known = {record["id"] for record in releases.records()}
-    for release_id in sorted({containers.release_id_of(releases, c) for c in found} - known - {""}):
+    for release_id in sorted({containers.release_id_from(releases, c) for c in found} - known - {""}):
         if any(c["State"]["Running"] for c in containers.own(releases, release_id, found)):
             releases.directory(release_id).mkdir(mode=0o750, parents=True, exist_ok=True)
             releases.save(regained_record(releases, release_id, found))
-    sweep(releases, found)
+    clear_unknown(releases, found)
 
 
 def regained_record(releases: Releases, release_id: str, found: list[Container]) -> Record:
@@ -65,12 +65,12 @@ def was_told(releases: Releases, agent: Container | None) -> bool:
     return not found or not found[0]["worker_id"] or bool(found[0]["draining"])
 
 
-def sweep(releases: Releases, found: list[Container]) -> None:
+def clear_unknown(releases: Releases, found: list[Container]) -> None:
     """Clear what is of our own form and has no record: containers, networks, files with secrets."""
     known = {record["id"] for record in releases.records()}
     docker.clear(
         releases.run,
-        [c for c in found if (one := containers.release_id_of(releases, c)) and one not in known],
+        [c for c in found if (one := containers.release_id_from(releases, c)) and one not in known],
         lambda project: bool(one := records.id_in_project(releases.app, project)) and one not in known,
     )
     for path in sorted(releases.home.glob("*")):

@@ -83,7 +83,7 @@ class Removal:
         """What is there of ours, as names."""
         kept, found = self.releases.records(), self.containers()
         current = self.releases.current()
-        mine = [one for one in found if containers.release_id_of(self.releases, one)]
+        mine = [one for one in found if containers.release_id_from(self.releases, one)]
         files = [str(path) for path in (self.site, self.releases.upstream) if path.exists()]
         others, networks = self.others_files(), self.networks(found)
         left = self.is_only_left(files)
@@ -257,7 +257,7 @@ class Removal:
         in_use = record["state"] in ("serving", "switching", "staged")
         if not in_use and not containers.is_left(self.releases, record, found):
             return False
-        if record["state"] == "staged" and records.is_standby(record):
+        if record["state"] == "staged" and records.waits_behind_gate(record):
             containers.down(self.releases, record["id"])  # its gate was never open
             return False
         if in_use:
@@ -287,7 +287,7 @@ class Removal:
 
     def clear_away(self) -> None:
         """What is left of our projects: of a run that was killed, or of an Engine that was away."""
-        left = [one for one in docker.containers(self.run) if containers.release_id_of(self.releases, one)]
+        left = [one for one in docker.containers(self.run) if containers.release_id_from(self.releases, one)]
         docker.clear(self.run, left, self.is_own)
 
     def clear_releases(self) -> None:
@@ -342,7 +342,7 @@ def take_off(removal: Removal, claim: Claim, lock_wait_seconds: float, wait_seco
             done = removal.remove(wait_seconds)
         except BaseException as error:
             if isinstance(error, BusyError):
-                entry = history.entry_of(record, history.NOT_REMOVED, reason=str(error))
+                entry = history.run_entry(record, history.NOT_REMOVED, reason=str(error))
                 entry["from"] = found["serving"]
                 history.append(removal.releases.history, entry)
             lock.release(record.fence)

@@ -35,7 +35,7 @@ def goal_source(releases: Releases, goal: Goal) -> tuple[Record | None, list[str
         )
     if goal.kind == records.SHARED_NAME:
         return current, []
-    wanted, passed_over = release_before(releases, current) if goal.release == "previous" else (goal.release, [])
+    wanted, passed_over = last_different(releases, current) if goal.release == "previous" else (goal.release, [])
     found = choices.kept_record(releases, wanted)
     trouble = choices.refusal_of_choice(releases, wanted, current, goal.release)
     if passed_over and trouble:
@@ -46,7 +46,7 @@ def goal_source(releases: Releases, goal: Goal) -> tuple[Record | None, list[str
     return found, passed_over
 
 
-def release_before(releases: Releases, current: Record) -> tuple[str | None, list[str]]:
+def last_different(releases: Releases, current: Record) -> tuple[str | None, list[str]]:
     """The last release before the serving one that differs from it, and those between that do not: a forced release has
     the content of the one before, and going back to that would do nothing."""
     wanted, same = current.get("previous"), [current["id"]]

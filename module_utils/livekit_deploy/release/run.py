@@ -83,6 +83,6 @@ class Deployment:
             if record.owner is None or record.fence != fence:
                 return
             try:
-                history.append(self.releases.history, history.entry_of(record, outcome, verdict, reason))
+                history.append(self.releases.history, history.run_entry(record, outcome, verdict, reason))
             finally:
                 self.lock.release(fence)

@@ -57,7 +57,8 @@ def release_drift(releases: Releases, record: Record, services: dict[str, Servic
 def refuse_unstable(releases: Releases, release_id: str, worker_id: str) -> None:
     """A worker that is not any more what was proven, because it ended or registered anew, is not switched to."""
     record: Record = releases.record(release_id) or {"app": releases.app, "id": release_id}
-    found = readings.readings(releases.run, project=records.project_of(record), known=adopted.known(record))["workers"]
+    project, known = records.record_project(record), adopted.known(record)
+    found = readings.readings(releases.run, project=project, known=known)["workers"]
     if trouble := readings.registration_trouble(found, record.get("agent_name", "")):
         raise ReleaseError(trouble.text)
     if found[0]["worker_id"] != worker_id:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from ..common.files import read_text, write_atomically
 from ..machine.command import Reader
 from . import records
-from .content import Content, content_of_files, env_values, file_drift
+from .content import Content, env_values, file_drift, kept_content
 from .errors import ReleaseError
 from .proxy import drop_empty
 from .records import Record
@@ -36,7 +36,7 @@ class Releases:
         return self.home / release_id
 
     def record(self, release_id: str) -> Record | None:
-        return records.record_in(self.directory(release_id))
+        return records.read_record(self.directory(release_id))
 
     def save(self, record: Record, **changes: Any) -> Record:
         record = cast(Record, {**record, **changes})
@@ -101,7 +101,7 @@ class Releases:
         if drift := file_drift(record, texts):
             found = f"{release_id}: {'; '.join(drift)}"
             raise ReleaseError(f"found: {found}, expected the files as they were deployed. Choose another release")
-        return content_of_files(record, {name: text or "" for name, text in texts.items()})
+        return kept_content(record, {name: text or "" for name, text in texts.items()})
 
     def stage(self, record: Record, files: dict[str, str]) -> bool:
         """Write a release's directory with its gate closed; True if anything was written."""
@@ -117,7 +117,7 @@ class Releases:
         try:
             for name, text in files.items():
                 write_atomically(directory / name, text)
-            self.set_gate(record["id"], records.GATE_CLOSED if records.is_standby(record) else records.GATE_OPEN)
+            self.set_gate(record["id"], records.GATE_CLOSED if records.waits_behind_gate(record) else records.GATE_OPEN)
         except OSError:
             self.remove(record["id"])
             raise

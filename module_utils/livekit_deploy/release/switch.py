@@ -62,7 +62,7 @@ def close_gate(releases: Releases, record: Record) -> None:
         releases.set_gate(record["id"], records.GATE_CLOSED)
 
 
-def release_before(releases: Releases, record: Record) -> Record | None:
+def previous_release(releases: Releases, record: Record) -> Record | None:
     """Return the release that served before another, if there was one and it is kept."""
     previous = record.get("previous")
     return releases.record(previous) if previous else None
@@ -70,7 +70,7 @@ def release_before(releases: Releases, record: Record) -> Record | None:
 
 def can_go_back(releases: Releases, failed: Record) -> bool:
     """Whether the release before still runs and is not being stopped; without one before, nothing serves afterwards."""
-    before = release_before(releases, failed)
+    before = previous_release(releases, failed)
     if not before:
         return True
     if before.get("retiring_since"):
@@ -80,12 +80,12 @@ def can_go_back(releases: Releases, failed: Record) -> bool:
     except docker.EngineError:
         return True  # it ran a moment ago, and the other one failed
     running = {name for name, found in services.items() if found["running"]}
-    return running >= set(records.services_of(before))
+    return running >= set(records.record_services(before))
 
 
 def switch_back(releases: Releases, failed: Record) -> None:
     """The same switch the other way; without a release before it nothing serves afterwards."""
-    before = release_before(releases, failed)
+    before = previous_release(releases, failed)
     failed = releases.save(failed, state="switching")
     if before:
         releases.set_gate(before["id"], records.GATE_OPEN)

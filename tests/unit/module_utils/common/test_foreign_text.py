@@ -89,7 +89,7 @@ def read_history(given_lines: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.jsonl"
         path.write_text("\n".join(given_lines), encoding="utf-8", errors="replace")
-        assert all(isinstance(entry, dict) for entry in history.entries(path))
+        assert all(isinstance(entry, dict) for entry in history.history_entries(path))
 
 
 READERS: dict[str, Callable[[list[str]], None]] = {

@@ -25,7 +25,7 @@ from ansible.module_utils.livekit_deploy.release.store import Releases
 from tests.unit.module_utils.standin_machine import Machine
 
 US = Owner("m1", 10, "100", "anna@ci")
-CONTENT = content.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {})
+CONTENT = content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {})
 IMAGES = {name: f"r/{name}@sha256:1" for name in records.SERVICES}
 ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
 ADOPT = replace(ORDER, adopt="seed")
@@ -149,7 +149,7 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
     ],
 )
 def test_refusal(workers: list[dict[str, Any]], adopt: str, leave: list[str], words: str) -> None:
-    said = adoption.refusal(workers, adopt, leave, {"theirs": "billing"})
+    said = adoption.adoption_refusal(workers, adopt, leave, {"theirs": "billing"})
     assert (words in said) if words else said == ""
 
 
@@ -747,7 +747,7 @@ def on(port: int, address: str = "127.0.0.1") -> dict[str, list[dict[str, str]]]
 )
 def test_api_is_what_publishes_a_port(others: list[dict[str, Any]], found: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adopted, "answers", lambda port, _: port >= 9000)
-    api, port = adoption.api_of(others)
+    api, port = adoption.project_api(others)
     assert (found or (None, None)) == (api["Name"].lstrip("/") if api else None, port)
 
 

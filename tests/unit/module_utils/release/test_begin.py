@@ -31,7 +31,7 @@ ENV = {
     "agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"},
 }
 SECRET = {name: {"LIVEKIT_API_SECRET": "s" * 32} for name in records.SERVICES}
-CONTENT = content.content_of(COMPOSE, ENV, SECRET)
+CONTENT = content.given_content(COMPOSE, ENV, SECRET)
 IMAGES = {name: f"r/{name}@sha256:1" for name in records.SERVICES}
 ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
 LATER = "20260102T000000Z"
@@ -57,7 +57,7 @@ def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> Any:
 
 
 def told(run: Deployment) -> list[history.Entry]:
-    return history.entries(run.releases.history)
+    return history.history_entries(run.releases.history)
 
 
 def test_first_release_is_written_under_the_lock(run: Deployment) -> None:

@@ -14,7 +14,7 @@ RECORD = LockRecord(3, Owner("m", 1, "2", "anna@ci"), "deploy", 0.0, 9.0, {"from
 
 
 def test_entry_says_who_what_and_how_it_ended() -> None:
-    entry = history.entry_of(RECORD, history.TAKEN_BACK, "foreign", "somebody has the name")
+    entry = history.run_entry(RECORD, history.TAKEN_BACK, "foreign", "somebody has the name")
     said = {key: entry[key] for key in ("by", "purpose", "from", "to", "outcome", "step", "verdict", "reason", "steps", "begun")}
     assert said == {
         "by": "anna@ci",
@@ -35,7 +35,7 @@ def numbered(number: int) -> Any:
 
 
 def numbers(path: Path) -> list[int]:
-    found: list[Any] = list(history.entries(path))
+    found: list[Any] = list(history.history_entries(path))
     return [entry["n"] for entry in found]
 
 
@@ -47,7 +47,7 @@ def test_entries_are_read_in_the_order_they_were_written(tmp_path: Path) -> None
 
 def test_line_that_a_hand_broke_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "h").write_text('{"n": 1}\n{"n":\n[]\n')
-    assert history.entries(tmp_path / "h") == [{"n": 1}]
+    assert history.history_entries(tmp_path / "h") == [{"n": 1}]
 
 
 def test_history_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,18 +62,18 @@ def test_history_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_release_failed_when_its_latest_run_was_taken_back(outcomes: list[str], failed: bool) -> None:
     entries: list[history.Entry] = [{"to": "r1", "outcome": outcome} for outcome in outcomes]
-    assert (history.failed(entries, "r1") is not None) is failed
+    assert (history.failed_run(entries, "r1") is not None) is failed
 
 
 def test_words_of_a_former_version_are_told_in_todays(tmp_path: Path) -> None:
     steps = {"begin": 0.2, "start agent-worker": 3.0, "register and prove": 9.0, "start fastapi": 2.0, "take back": 1.0}
     line = {"to": "r1", "step": "start fastapi", "steps": steps}
     (tmp_path / "h").write_text(f"{json.dumps(line)}\n")
-    (entry,) = history.entries(tmp_path / "h")
+    (entry,) = history.history_entries(tmp_path / "h")
     assert (entry["step"], list(entry["steps"])) == ("start_api", ["begin", "start_worker", "prove", "start_api", "abandon"])
 
 
 @pytest.mark.parametrize("step", [None, 1, ["start fastapi"], "a step of a newer version"])
 def test_step_that_nobody_knows_stays_as_it_is(tmp_path: Path, step: Any) -> None:
     (tmp_path / "h").write_text(f"{json.dumps({'step': step, 'steps': step})}\n")
-    assert history.entries(tmp_path / "h") == [{"step": step, "steps": step}]
+    assert history.history_entries(tmp_path / "h") == [{"step": step, "steps": step}]

@@ -197,7 +197,7 @@ class Writing(World):
         super().__init__(root, monkeypatch)
         self.deployment = Deployment(self.releases)
         env = {name: {"LIVEKIT_AGENT_NAME": "name"} for name in records.SERVICES}
-        self.content = content.content_of("", env, {name: {"KEY": "s" * 32} for name in records.SERVICES})
+        self.content = content.given_content("", env, {name: {"KEY": "s" * 32} for name in records.SERVICES})
 
     def begin(self, stamp: str) -> str:
         owner = Owner("m1", 10, "100", "anna@ci")
@@ -249,7 +249,7 @@ class FirstDay(World):
         self.deployment, self.stamps = Deployment(self.releases), iter(range(1, 29))
         registered = '{"message": "registered worker", "agent_name": "name", "id": "AW_old"}'
         self.machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=name"], "log": registered}, web={"port": 9000}, cache={})
-        self.goal = Goal(content=content.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
+        self.goal = Goal(content=content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
         monkeypatch.setattr(adopted, "answers", lambda *_: True)
         monkeypatch.setattr(drain.time, "sleep", lambda _: None)
         # Where it was noted and not told that it is to stop, it says itself that it is idle.

@@ -89,7 +89,7 @@ def test_lock_of_its_run_is_held_while_that_lives_and_taken_over_when_it_has_end
     with pytest.raises(LockError, match=r"found: anna@ci \(process 13, deploy\) deploys to this host"):
         begin(run, RETIRED, alive=ALIVE | {"13:130"})
     assert begin(run, RETIRED)["overtook"] == "anna@ci (process 13, deploy), at step begin"
-    assert history.entries(run.releases.history)[-1]["outcome"] == history.INTERRUPTED
+    assert history.history_entries(run.releases.history)[-1]["outcome"] == history.INTERRUPTED
 
 
 FORMER = [
@@ -110,7 +110,7 @@ def test_step_at_which_its_run_was_killed_is_told_and_noted_in_todays_word(run: 
     answer = begin(run, RETIRED)
     assert answer["overtook"] == f"anna@ci (process 13, deploy), at step {step}"
     assert sorted(answer["cleared"]) == [DRAINING, STAGED]
-    entry = history.entries(run.releases.history)[-1]
+    entry = history.history_entries(run.releases.history)[-1]
     assert (entry["step"], entry["steps"]) == (step, {"begin": 0.1, step: 2.0, "prove": 1.0})
     assert f'"step": "{step}"' in run.releases.history.read_text()
 
@@ -165,4 +165,4 @@ def test_record_of_a_version_before_that_has_no_such_key_is_read(run: Deployment
     record.pop(lacks, None)
     path.write_text(json.dumps(record))
     assert (state.release_info(run.releases)["release"] or {})["id"] == SERVING
-    assert records.services_of(record) == records.SERVICES or lacks != "services"
+    assert records.record_services(record) == records.SERVICES or lacks != "services"

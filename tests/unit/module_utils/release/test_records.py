@@ -10,7 +10,7 @@ from ansible.module_utils.livekit_deploy.release import content, records
 
 
 def test_project_is_a_name_that_compose_allows() -> None:
-    assert records.project("sidekick", "20261122T101500Z-0a1b2c3d") == "sidekick-20261122t101500z-0a1b2c3d"
+    assert records.compose_project("sidekick", "20261122T101500Z-0a1b2c3d") == "sidekick-20261122t101500z-0a1b2c3d"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def stage(host: Releases, machine: Machine, release_id: str, port: int, **change
     record |= changes
     host.stage(record, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
     machine.start(release_id)
-    machine.networks[f"{records.project('app', release_id)}_default"] = records.project("app", release_id)
+    machine.networks[f"{records.compose_project('app', release_id)}_default"] = records.compose_project("app", release_id)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_worker_that_is_busy_is_left_and_its_release_kept(run: Deployment, site:
         remove(run, site, wait=0.0)
     assert ((run.releases.record(SECOND) or {})["state"], run.releases.current(), site.exists()) == ("draining", None, False)
     assert f"{SECOND}-agent-worker" in {c["Id"] for c in machine.containers}
-    assert [entry["outcome"] for entry in history.entries(run.releases.history)] == ["released", "not removed yet"]
+    assert [entry["outcome"] for entry in history.history_entries(run.releases.history)] == ["released", "not removed yet"]
     assert run.lock.read().owner is None
 
 
@@ -298,7 +298,7 @@ def test_last_line_of_the_history_is_told(run: Deployment, site: Path) -> None:
 
 
 def test_volumes_stay_and_are_told(run: Deployment, site: Path, machine: Machine) -> None:
-    machine.volumes["app_data"] = records.project("app", SECOND)
+    machine.volumes["app_data"] = records.compose_project("app", SECOND)
     found = remove(run, site)
     assert (found["volumes"], sorted(machine.volumes)) == (["app_data"], ["app_data", "theirs_data"])
     assert any("volumes app_data" in line for line in removal_notes("a", "app", found, check=False))

@@ -54,14 +54,14 @@ def test_directory_of_others_that_looks_like_ours_ends_no_run(run: Deployment, m
     path = put(run.releases.root.parent / "shop", beside, text)
     plan = deploy(run, machine)["plan"]
     assert ((run.releases.current() or {})["id"], run.lock.read().owner) == (plan["id"], None)
-    assert [entry["outcome"] for entry in history.entries(run.releases.history)] == ["released"]
+    assert [entry["outcome"] for entry in history.history_entries(run.releases.history)] == ["released"]
     assert path.read_bytes() == text.encode("latin-1")
     assert adoption.adopted_elsewhere(run.releases.root) == {}
 
 
 @pytest.mark.parametrize("text", STRANGE)
 def test_record_of_strange_form_is_none(tmp_path: Path, text: str) -> None:
-    assert records.record_in(put(tmp_path, ID, text).parent) is None
+    assert records.read_record(put(tmp_path, ID, text).parent) is None
 
 
 GOOD = {"id": ID, "app": "shop", "state": "serving", "agent_name": "a", "api_port": 1, "images": {"fastapi": "r/a"}}
@@ -95,13 +95,13 @@ def test_record_of_our_form_is_read_whatever_else_it_has(tmp_path: Path) -> None
 def test_what_is_no_file_has_no_text_and_is_not_waited_for(tmp_path: Path, make: Any) -> None:
     (tmp_path / ID).mkdir()
     make(tmp_path / ID / "release.json")
-    assert records.record_in(tmp_path / ID) is None
+    assert records.read_record(tmp_path / ID) is None
 
 
 def test_container_in_a_directory_that_only_looks_like_ours_is_not_ours(tmp_path: Path) -> None:
     path = put(tmp_path / "shop", ID, "[1,2]")
     labels = {docker.DIRECTORY_LABEL: str(path.parent)}
-    assert adoption.is_ours({"Config": {"Labels": labels}}) is False
+    assert adoption.is_of_a_release({"Config": {"Labels": labels}}) is False
 
 
 # --- housekeeping takes nothing back ----------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_containers_and_networks_of_our_form_without_a_record_are_cleared(run: D
     machine.start(OTHER)
     for container in machine.containers:
         container["State"]["Running"] = False
-    project = records.project("app", OTHER)
+    project = records.compose_project("app", OTHER)
     machine.networks = {"ours": project, "candidates": f"{project}-candidate", "theirs": "app", "near": f"{project}-x"}
     machine.hand_made("app", web={})
     begin(run)

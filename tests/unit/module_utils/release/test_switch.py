@@ -115,7 +115,7 @@ def test_abandoned_before_the_switch_leaves_no_trace(served: Releases, machine: 
 
 def test_abandoned_says_what_an_api_needs_that_writes_to_its_own_directory(served: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "OSError: [Errno 30] Read-only file system: '/app/cache/x.db'"
-    monkeypatch.setattr(abandon, "last_words", lambda *_: [said])
+    monkeypatch.setattr(abandon, "container_log", lambda *_: [said])
     log = abandon.take_back(served, NEW)["log"]
     assert f"fastapi: {said}" in log
     assert any(line.startswith("fastapi: The image writes to /app/cache/x.db") for line in log)

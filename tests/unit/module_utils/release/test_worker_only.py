@@ -16,7 +16,7 @@ from tests.unit.module_utils.release import test_begin
 from tests.unit.module_utils.release.test_begin import LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin_machine import Machine
 
-WORKER_ONLY = content.content_of("name: x\n", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {}, ["agent-worker"])
+WORKER_ONLY = content.given_content("name: x\n", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {}, ["agent-worker"])
 ALONE = replace(ORDER, goal=Goal(content=WORKER_ONLY), images={"agent-worker": "r/w@sha256:1"})
 run = test_begin.run
 
