@@ -17,7 +17,7 @@ CONFIG = f"[defaults]\nfilter_plugins = {ROOT}/filter_plugins\nroles_path = {ROO
 MODULE = """
 from ansible.module_utils.basic import AnsibleModule
 free = {"type": "raw"}
-module = AnsibleModule({"app": free, "state": free, "fence": free, "reason": free})
+module = AnsibleModule({"app": free, "step": free, "fence": free, "reason": free})
 module.exit_json(changed=True, serving="r1", log=["the last line"])
 """
 
