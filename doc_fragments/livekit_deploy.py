@@ -36,6 +36,33 @@ options:
     default: /opt
 """
 
+    OWNER = r"""
+options:
+  owner:
+    description: The run that takes the lock, as the filter C(livekit_run_owner) tells.
+    type: dict
+    required: true
+    suboptions:
+      machine: {description: "The controller, its boot and its process namespace.", type: str, required: true}
+      process: {description: Process id of the run., type: int, required: true}
+      started: {description: Start time of that process in clock ticks., type: str, required: true}
+      name: {description: Who and where, type: str, required: true}
+      user: {description: The user of that process; others may not see it., type: str, default: ""}
+  alive:
+    description: Processes of the controller, C(<pid>:<start time>), to know an owner of the lock that has ended.
+    type: list
+    elements: str
+    default: []
+  purpose:
+    description: What the lock is taken for, shown to others.
+    type: str
+    default: deploy
+  lock_wait_seconds:
+    description: How long another run is waited for to give the lock back.
+    type: float
+    default: 30.0
+"""
+
     PLAYBOOKS = r"""
 options:
   playbooks:

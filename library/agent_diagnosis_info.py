@@ -160,7 +160,9 @@ from typing import Any
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.gather import evidence
 from ansible.module_utils.livekit_deploy.machine import command
-from ansible.module_utils.livekit_deploy.release.host import Host, lacking, site_path, upstream_path
+from ansible.module_utils.livekit_deploy.release import refusal
+from ansible.module_utils.livekit_deploy.release.proxy import site_path, upstream_path
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -184,13 +186,13 @@ def main() -> None:
     p = module.params
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
-    host = Host(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
+    releases = Releases(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
     access_log = p["access_log"] or f"/var/log/nginx/{p['app']}.access.log"
     # Only our own log begins with our own site.
     site = "" if p["access_log"] else site_path(p["app"])
     options = evidence.Options(access_log=access_log, site=site, **{name: p[name] for name in HANDED_ON})
-    missing = lacking(host.run, directory, host.awaited_upstream(), ask_engine=False)
-    module.exit_json(changed=False, clock_skew_seconds=skew, missing=missing, **evidence.gather(host, options))
+    missing = refusal.missing_on_host(releases.run, directory, refusal.awaited_upstream(releases), ask_engine=False)
+    module.exit_json(changed=False, clock_skew_seconds=skew, missing=missing, **evidence.gather(releases, options))
 
 
 if __name__ == "__main__":

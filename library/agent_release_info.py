@@ -10,7 +10,11 @@ short_description: Read the release record, its drift, the containers and the wo
 description:
   - Reads what serves on a host, from the release record and from the Docker Engine, and whether both still agree.
   - Also tells what a host lacks that C(provision.yml) would install, and how far its clock is from the controller's.
-extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.requests, livekit_deploy.reads]
+extends_documentation_fragment:
+  - livekit_deploy.application
+  - livekit_deploy.clock
+  - livekit_deploy.requests
+  - livekit_deploy.reads
 author:
   - The livekit-agent-deploy authors (@livekit-agent-deploy)
 """
@@ -29,7 +33,8 @@ missing:
   type: list
   elements: str
 clock_skew_seconds:
-  description: The host's clock minus the controller's, in seconds; includes the time to reach the host. None without O(controller_time).
+  description: The host's clock minus the controller's, in seconds; includes the time to reach the host. None without
+    O(controller_time).
   returned: always
   type: float
 release:
@@ -42,7 +47,8 @@ drift:
   type: list
   elements: str
 services:
-  description: The containers of the serving release by compose service, with C(running), C(image) and C(env) (the agent name variables).
+  description: The containers of the serving release by compose service, with C(running), C(image) and C(env) (the
+    agent name variables).
   returned: always
   type: dict
 states:
@@ -55,7 +61,8 @@ leftovers:
   type: list
   elements: str
 adopted:
-  description: The worker's container of each hand-made compose project that was adopted, with the id of the release that the project is.
+  description: The worker's container of each hand-made compose project that was adopted, with the id of the release
+    that the project is.
   returned: always
   type: dict
 workers:
@@ -74,7 +81,10 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.machine import command, docker
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, lacking, upstream_path
+from ansible.module_utils.livekit_deploy.release import refusal, state
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
+from ansible.module_utils.livekit_deploy.release.proxy import upstream_path
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -86,7 +96,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 # All that one reading runs, where an Engine does not answer.
 TOTAL_SECONDS = 120.0
-EMPTY: dict[str, Any] = {"release": None, "drift": [], "services": {}, "states": {}, "leftovers": [], "adopted": {}, "workers": []}
+EMPTY: dict[str, Any] = {
+    "release": None,
+    "drift": [],
+    "services": {},
+    "states": {},
+    "leftovers": [],
+    "adopted": {},
+    "workers": [],
+}
 
 
 @guarded
@@ -96,15 +114,15 @@ def main() -> None:
     directory, upstream = f"{p['root']}/{p['app']}", upstream_path(p["app"])
     skew = round(time.time() - p["controller_time"], 1) if p["controller_time"] else None
     result: dict[str, Any] = {"changed": False, "clock_skew_seconds": skew, "time": time.time(), **EMPTY}
-    host = Host(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
+    releases = Releases(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
     try:
-        result["missing"] = lacking(host.run, directory, host.awaited_upstream())
+        result["missing"] = refusal.missing_on_host(releases.run, directory, refusal.awaited_upstream(releases))
         if not result["missing"]:
-            result.update(host.info(job_ids=p["job_ids"], rooms=p["rooms"], patterns=p["log_patterns"]))
+            selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"]}
+            result.update(state.release_info(releases, **selection))
     except docker.EngineError as error:
-        module.fail_json(
-            msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
-        )
+        look = "Look at `systemctl status docker` on the host"
+        module.fail_json(msg=f"found: the Docker Engine refused: {error}. Expected: an answer. {look}")
     except (ReleaseError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -89,8 +89,8 @@ from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.common.files import read_text, write_atomically
 from ansible.module_utils.livekit_deploy.machine import certificate, nginx
 from ansible.module_utils.livekit_deploy.machine.command import Run, Runner
-from ansible.module_utils.livekit_deploy.release.host import (
-    ReleaseError,
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
+from ansible.module_utils.livekit_deploy.release.proxy import (
     drop_empty,
     load_mark,
     proxy_runs,

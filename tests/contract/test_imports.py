@@ -8,6 +8,7 @@ import pytest
 
 from tests.contract.imports import HOME, ON_CONTROLLER, ON_HOSTS, ORDER, imported, package_of, shipped
 
+LIBRARY = HOME.parents[1] / "library"
 FILES = [path for path in sorted(HOME.rglob("*.py")) if path.parent != HOME]
 
 
@@ -25,9 +26,15 @@ def test_a_package_imports_only_those_before_it(path: Path) -> None:
     assert against_the_order(path) == []
 
 
-def test_what_a_step_on_a_host_ships_is_of_the_hosts_half() -> None:
-    packages = {package_of(path) for path in shipped(HOME.parents[1] / "library/agent_release.py") if path.is_relative_to(HOME)}
+@pytest.mark.parametrize("module", ["agent_release", "agent_release_plan", "agent_removal"])
+def test_what_a_step_on_a_host_ships_is_of_the_hosts_half(module: str) -> None:
+    packages = {package_of(path) for path in shipped(LIBRARY / f"{module}.py") if path.is_relative_to(HOME)}
     assert packages - {""} <= set(ON_HOSTS)
+
+
+@pytest.mark.parametrize("name", ["adoption", "begin", "notes", "plan", "refusal", "regain", "removal"])
+def test_a_step_ships_nothing_that_only_the_first_one_or_a_removal_needs(name: str) -> None:
+    assert HOME / f"release/{name}.py" not in shipped(LIBRARY / "agent_release.py")
 
 
 @pytest.mark.parametrize("package", ORDER)

@@ -68,7 +68,7 @@ FILES = sorted({path for name in on_hosts() for path in shipped(ROOT / "library"
 def test_modules_of_hosts_are_found() -> None:
     """Without any the next test would prove nothing."""
     assert {"agent_release", "docker_engine_info", "nginx_site", "livekit_server_log_info"} <= {path.stem for path in FILES}
-    assert {"host", "times", "lock"} <= {path.stem for path in FILES}
+    assert {"store", "times", "lock"} <= {path.stem for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])

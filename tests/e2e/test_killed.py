@@ -83,7 +83,7 @@ def test_killed_runs_are_in_the_history_with_the_step_they_were_killed_in(story:
     assert outcomes[-1] == "released"
     # A run that was killed before it had the lock, or whose last step ended all the same, left nothing to note.
     assert outcomes.count("interrupted") >= len(STEPS) - 2, story.history
-    assert {"pull", "start agent-worker", "start fastapi", "switch"} <= {entry["step"] for entry in story.history}
+    assert {"pull", "start_worker", "start_api", "switch"} <= {entry["step"] for entry in story.history}
 
 
 def test_no_request_is_lost_whenever_the_controller_is_killed(story: Story) -> None:

@@ -26,8 +26,8 @@ CHANGE = {"livekit_agent_memory": "1700m"}
 HOOKS_OF_THE_OLD = ("before_start", "after_start", "before_prove", "after_prove", "before_switch")
 HOOKS_OF_THE_NEW = ("after_switch", "before_verify", "after_verify", "before_drain", "after_drain")
 STEPS_OF_A_RELEASE = [
-    *("begin", "send", "pull", "vacancy", "start agent-worker", "register and prove"),
-    *("start fastapi", "preview", "switch", "verify", "drain"),
+    *("begin", "send", "pull", "vacancy", "start_worker", "prove"),
+    *("start_api", "preview", "switch", "verify", "drain"),
 ]
 
 

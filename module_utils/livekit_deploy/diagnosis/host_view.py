@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..release.records import services_of
+from ..release.records import record_services
 from .missing import (
     HIDDEN_WORKERS,
     OF_A_HOST,
@@ -136,7 +136,7 @@ class HostView:
     @property
     def services(self) -> tuple[str, ...]:
         """The compose services of the release."""
-        return services_of(self.record)
+        return record_services(self.record)
 
     def service_read(self, name: str) -> ServiceReading:
         """Return the container of a service; empty where it was not read."""

@@ -19,8 +19,11 @@ from ..common.times import epoch
 from ..machine import docker, logs, systemd
 from ..machine.command import Run
 from ..machine.docker import Container
-from ..release import adoption, records
-from ..release.host import Host
+from ..release import records
+from ..release.adopted import claimed
+from ..release.records import Record
+from ..release.state import release_state
+from ..release.store import Releases
 from ..worker import readings, search
 from ..worker.types import HostReading, WorkerReading
 from . import access_log
@@ -39,7 +42,7 @@ class Window(NamedTuple):
     until: float
 
 
-def window(record: dict[str, Any] | None, since: float | None, max_seconds: float) -> Window:
+def window(record: Record | None, since: float | None, max_seconds: float) -> Window:
     """From ``since``, or else from when the release began to serve but at most ``max_seconds`` back; until now."""
     until = time.time()
     if since is None:
@@ -190,7 +193,7 @@ def proxy_evidence(options: Options, since: float, notes: Notes) -> ProxyEvidenc
     return log.result()
 
 
-def host_state(host: Host, record: dict[str, Any] | None, containers: list[Container] | None, since: float, notes: Notes) -> dict[str, Any]:
+def host_state(host: Releases, record: Record | None, containers: list[Container] | None, since: float, notes: Notes) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is
     left.
     """
@@ -203,7 +206,9 @@ def host_state(host: Host, record: dict[str, Any] | None, containers: list[Conta
         "adopted": {},
     }
     nobody: HostReading = {"time": time.time(), "workers": [], "unread": []}
-    found = left if containers is None else notes.attempt("the release and its containers", lambda: host.state(containers), left)
+    found = (
+        left if containers is None else notes.attempt("the release and its containers", lambda: {**release_state(host, containers)}, left)
+    )
     seen = notes.attempt("the workers", lambda: search.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
         if containers is not None or not what.startswith("containers"):  # that the Engine does not answer is said already
@@ -213,14 +218,14 @@ def host_state(host: Host, record: dict[str, Any] | None, containers: list[Conta
         reach = logs.Reach(**one["reach"])
         if not one["unread"] and (reach.why or one["release"] == (record or {}).get("id")):
             notes.add(reach_note(f"the log of {one['container']}", reach, since))
-    return {**found, "workers": adoption.claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
+    return {**found, "workers": claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
 
 
-def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> dict[str, Any]:
+def release_files(host: Releases, record: Record | None, notes: Notes) -> dict[str, Any]:
     """The standby gate, and what the files of the serving release say now."""
     if not record or record.get("adopted"):
         return {"gate": None, "written": {}}
-    directory, project = str(host.directory(record["id"])), records.project(host.app, record["id"])
+    directory, project = str(host.directory(record["id"])), records.compose_project(host.app, record["id"])
     says: dict[str, Variables] = {}
     return {
         "gate": notes.attempt("the standby gate", lambda: host.gate(record["id"]), None),
@@ -232,7 +237,7 @@ def release_files(host: Host, record: dict[str, Any] | None, notes: Notes) -> di
     }
 
 
-def gather(host: Host, options: Options) -> dict[str, Any]:
+def gather(host: Releases, options: Options) -> dict[str, Any]:
     """All evidence of a host."""
     notes = Notes()
     record = notes.attempt("the release record", host.known_current, None)
@@ -245,7 +250,7 @@ def gather(host: Host, options: Options) -> dict[str, Any]:
         **release_files(host, record, notes),
         "since": since,
         "until": until,
-        "projects": compose_projects(host.run, containers or [], reading["workers"], releases=host.releases, notes=notes),
+        "projects": compose_projects(host.run, containers or [], reading["workers"], releases=host.home, notes=notes),
         "proxy": proxy_evidence(options, since, notes),
         "api": api_evidence(host.run, chosen, since, pattern=options.api_log_pattern, notes=notes),
         "unread": notes.sentences,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..common.times import iso
 from ..machine import docker, logs
-from ..release.host import ReleaseError
+from ..release.errors import ReleaseError
 
 T = TypeVar("T")
 TROUBLE = (OSError, ValueError, LookupError, TypeError, AttributeError, re.error, docker.EngineError, ReleaseError)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..common import values
 from ..common.merge import merged, plain
-from ..release.records import MARKS
+from ..release.content import MARKS
 from . import environment
 from .settings import PLACEHOLDER, why_unreadable
 from .variables import HostVars, Variables

@@ -12,7 +12,7 @@ from ..inventory.problems import inventory_problems
 from ..inventory.settings import read_settings
 from ..play import access
 from ..play.run import RELEASES, WORKERS, HostRun, Runs
-from ..release import adoption
+from ..release.adopted import claimed
 
 GROUPS = ("agent_hosts", "suspects")
 # What of a reading is decided on.
@@ -69,7 +69,7 @@ def host_of(run: HostRun, group: str) -> dict[str, Any]:
     ours, in_run = group == "agent_hosts", bool(found)
     readable = found.get("workers") is not None
     adopted = dict(releases.get("adopted") or {}) if ours else {}
-    read = adoption.claimed(found, adopted)["workers"] if readable else []
+    read = claimed(found, adopted)["workers"] if readable else []
     workers = [{key: worker.get(key) for key in EVIDENCE} for worker in read]
     return {
         "group": group,

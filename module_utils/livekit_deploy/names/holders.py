@@ -141,7 +141,7 @@ def is_own_worker(about: EvictionHost, host: str, read: WorkerReading) -> bool:
     if about["releases"] is None:
         return str(read.get("instance") or "").startswith(f"{host}/")
     adopted = (about.get("adopted") or {}).get(str(read.get("container"))) == release
-    own = adopted or read.get("project") == records.project(str(about["app"]), str(release))
+    own = adopted or read.get("project") == records.compose_project(str(about["app"]), str(release))
     return release in about["releases"] and own
 
 

@@ -13,7 +13,8 @@ from ..inventory import placement
 from ..inventory.settings import read_settings
 from ..play.run import LEFT, REMOVED, SHARERS, HostRun, Runs, host_asked
 from ..proof import observations
-from ..release import adoption, records
+from ..release import records
+from ..release.adopted import claimed
 from ..worker.readings import NAME_VARIABLES
 from .types import KnownHost, NameChange
 
@@ -42,7 +43,7 @@ def inventory(runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), plann
     left = successors(changes(runs, hosts, planned))
     for host in group:
         run = runs[host]
-        readings = [adoption.claimed(reading, run.adopted) for reading in run.readings]
+        readings = [claimed(reading, run.adopted) for reading in run.readings]
         states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
         name = run.agent_name()
         known[host] = {
@@ -231,7 +232,7 @@ def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, KnownHost]:
     for read in run.result(SHARERS).get("results") or []:
         other = host_asked(read)
         if read.get("workers") is not None and other in known:
-            reading = adoption.claimed(read, read.get("adopted"))
+            reading = claimed(read, read.get("adopted"))
             known[other] = {"agent_name": served_by(reading, known[other]), "worker_ids": ids_on(reading)}
     for one in run.result(LEFT).get("workers") or []:
         if one.get("running"):

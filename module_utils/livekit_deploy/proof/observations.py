@@ -9,8 +9,8 @@ from typing import Any
 from ..inventory import preview
 from ..play import access
 from ..play.run import Runs, host_asked
-from ..release import adoption
-from ..release.records import ids_in_order, services_of
+from ..release.adopted import claimed
+from ..release.records import ids_in_order, record_services
 
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 
@@ -100,7 +100,7 @@ def observed(runs: Runs, host: str) -> dict[str, Any]:
     run = runs[host]
     first, witness = run.reading, run.witness
     if witness:  # it does not know of which release
-        witness = adoption.claimed(witness, run.adopted)
+        witness = claimed(witness, run.adopted)
     release, states = first.get("release"), first.get("states", {})
     readings = [reading for reading in (first, witness) if reading]
     return {
@@ -115,7 +115,7 @@ def observed(runs: Runs, host: str) -> dict[str, Any]:
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
         "adopted": bool((release or {}).get("adopted")),
-        "parts": list(services_of(release or {})),
+        "parts": list(record_services(release or {})),
         "asks_preview": preview.wanted(run.variables),
         "log_patterns": {one.pattern: one.deadline_seconds for one in preview.patterns(run.variables)},
         "drift": first.get("drift"),

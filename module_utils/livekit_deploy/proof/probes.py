@@ -12,7 +12,7 @@ from ..common.commands import Playbooks
 from ..inventory import preview
 from ..livekit.outcomes import MEDIA, NOT_REACHED
 from ..play.run import ASKED, CANDIDATE, SLOT_PREVIEW, WORKER, HostRun, Runs, host_asked
-from ..release.records import API, services_of
+from ..release.records import API, record_services
 from ..worker.log_words import NODE_REMEDY
 from .observations import own_ids, taking, with_others
 
@@ -227,7 +227,7 @@ def verification_probes(
             instance = f"{host}/{release['id']}"
             process = next((one.partition("#")[2] for one in processes(runs[host].reading, [instance])), "")
             probes.append(directed(runs[host], runs[host].agent_name(), instance, process=process))
-        if release and API in services_of(release) and deadline_seconds and preview.wanted(runs[host].variables):
+        if release and API in record_services(release) and deadline_seconds and preview.wanted(runs[host].variables):
             probes.append(preview_probe(runs[host], deadline_seconds))
     return probes
 

@@ -1,49 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hand-made compose project as the release before the first one of ours: refused, left alone or taken over, and what then differs.
+"""A hand-made compose project as the release before the first one of ours: refused, left alone or taken over.
 
-Its record is like any other, with ``adopted``: which project, which of its containers are worker and API, and the restart policies that
-were changed. Nothing of its files is touched, and its containers are stopped and started, never removed.
+Its record is like any other, with ``adopted``: which project, which of its containers are worker and API, and the
+restart policies that were changed. Nothing of its files is touched, and its containers are stopped and started, never
+removed (see ``adopted``).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..common import commands, times
-from ..common.waiting import wait_until
-from ..machine import docker, processes, web
+from ..machine import docker, processes
 from ..machine.command import Reader
 from ..worker import log_words, readings, registration, search
-from . import records
+from . import adopted, records
+from .adopted import AGENT, API
+from .records import Adopted, Container, Record
 
-API, AGENT = records.SERVICES
-REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
-ANSWER_SECONDS, ASK_SECONDS = 60.0, 2.0
-
-
-# --- whose workers run ---
+# A reading of a worker (see ``readings``).
+Worker = Mapping[str, Any]
 
 
-def is_ours(container: dict[str, Any]) -> bool:
-    """A container of a release, of whatever application: its compose project is in the directory of one that has a record."""
+def is_of_a_release(container: Container) -> bool:
+    """A container of a release, of whatever application: its compose project is in the directory of one that has a
+    record."""
     directory = Path(docker.labels(container).get(docker.DIRECTORY_LABEL) or "/")
-    return directory.parent.name == "releases" and records.record_in(directory) is not None
+    return directory.parent.name == "releases" and records.read_record(directory) is not None
 
 
-def taken(root: Path) -> dict[str, str]:
-    """The projects that other applications of the host have adopted, each with its application; ``root`` is the directory of ours."""
-    others = [(path, record) for path, record in records.records_in(root.parent) if path != root and record.get("adopted")]
-    return {record["adopted"]["project"]: path.name for path, record in others}
+def adopted_elsewhere(root: Path) -> dict[str, str]:
+    """The projects that other applications of the host have adopted, each with its application; ``root`` is the
+    directory of ours."""
+    others = [(path, record) for path, record in records.records_in(root.parent) if path != root]
+    return {record["adopted"]["project"]: path.name for path, record in others if record.get("adopted")}
 
 
-def strangers(run: Reader, found: list[dict[str, Any]], others: Mapping[str, str], root: Path = processes.ROOT) -> list[dict[str, Any]]:
-    """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``); ``signal`` is what it
-    drains on."""
+def strangers(
+    run: Reader,
+    found: list[Container],
+    others: Mapping[str, str],
+    root: Path = processes.ROOT,
+) -> list[Worker]:
+    """A reading of each running worker of a compose project that is no release, nor in ``others`` (see ``taken``);
+    ``signal`` is what it drains on."""
     running = [c for c in found if c["State"]["Running"] and docker.labels(c).get(docker.PROJECT_LABEL)]
-    strange = [c for c in running if docker.labels(c)[docker.PROJECT_LABEL] not in others and not is_ours(c)]
+    strange = [c for c in running if docker.labels(c)[docker.PROJECT_LABEL] not in others and not is_of_a_release(c)]
     if not strange:
         return []
     looking = search.Search(run, readings.Selection(), root, found)
@@ -51,60 +57,64 @@ def strangers(run: Reader, found: list[dict[str, Any]], others: Mapping[str, str
     return [{**one, "signal": docker.drain_signal(container)} for container, one in looked if one]
 
 
-def refusal(workers: Sequence[Mapping[str, Any]], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
-    """Why the first release must not start on a host with these workers; empty when the inventory says what becomes of each. ``others``
-    are the projects that other applications have taken over."""
+def adoption_refusal(workers: Sequence[Worker], adopt: str, leave: Sequence[str], others: Mapping[str, str]) -> str:
+    """Why the first release must not start on a host with these workers; empty when the inventory says what becomes of
+    each. ``others`` are the projects that other applications have taken over."""
     if adopt and adopt in leave:
         return (
-            f"found: livekit_agent_adopt_project and livekit_agent_leave_projects both name {adopt}, expected one of them. Take it "
-            "over, or leave it alone"
+            f"found: livekit_agent_adopt_project and livekit_agent_leave_projects both name {adopt}, expected one of "
+            "them. Take it over, or leave it alone"
         )
     if adopt in others:
         return (
-            f"found: livekit_agent_adopt_project names {adopt}, which the application {others[adopt]} has taken over, expected a project "
-            "that no application has. Correct livekit_agent_adopt_project, or remove it"
+            f"found: livekit_agent_adopt_project names {adopt}, which the application {others[adopt]} has taken over, "
+            "expected a project that no application has. Correct livekit_agent_adopt_project, or remove it"
         )
     unnamed = [one for one in workers if one["project"] not in (adopt, *leave)]
     if unnamed:
         names = list(dict.fromkeys(one["project"] for one in unnamed))
         return (
-            f"found: {'; '.join(map(described, unnamed))}, expected no worker here but those of releases. To take the project over: "
-            f"livekit_agent_adopt_project: {names[0]} (it is drained and stopped when the new release serves, and kept). To let it run on "
-            f"beside the release: livekit_agent_leave_projects: [{', '.join(names)}]"
+            f"found: {'; '.join(map(described, unnamed))}, expected no worker here but those of releases. To take the "
+            f"project over: livekit_agent_adopt_project: {names[0]} (it is drained and stopped when the new release "
+            "serves, and kept). To let it run on beside the release: livekit_agent_leave_projects: "
+            f"[{', '.join(names)}]"
         )
     return unfit([one for one in workers if adopt and one["project"] == adopt])
 
 
-def unfit(mine: Sequence[Mapping[str, Any]]) -> str:
+def unfit(mine: Sequence[Worker]) -> str:
     """Why a project's workers cannot be taken over."""
     if len(mine) > 1:
-        return f"found: {'; '.join(map(described, mine))}, expected one worker in the project. Stop the others, or leave the project alone"
+        several = "; ".join(map(described, mine))
+        return f"found: {several}, expected one worker in the project. Stop the others, or leave the project alone"
     for one in mine:
-        supervisor = one["supervisor"]
+        supervisor, found = one["supervisor"], f"found: {described(one)}"
         if supervisor["kind"] != "docker":
-            return f"found: {described(one)}, kept running by {supervisor['name']}, expected Docker. Let Docker keep it, or stop it there"
+            keeper = supervisor["name"]
+            return f"{found}, kept running by {keeper}, expected Docker. Let Docker keep it, or stop it there"
         if not one["start_command"]:
-            return f"found: {described(one)}, removed when it stops (--rm), expected a container that stays. Start it with `up -d`"
+            return f"{found}, removed when it stops (--rm), expected a container that stays. Start it with `up -d`"
         if not one["signal"]:
-            return f"found: {described(one)}, whose stop signal is none a worker drains on, expected SIGTERM or SIGINT. Correct stop_signal"
+            wanted = "expected SIGTERM or SIGINT. Correct stop_signal"
+            return f"{found}, whose stop signal is none a worker drains on, {wanted}"
         if readings.worker_name(one) is None:
-            return f"found: {described(one)}, expected a name in its log or environment. Start it anew, or leave the project alone"
+            return f"{found}, expected a name in its log or environment. Start it anew, or leave the project alone"
         if not readings.worker_name(one):
             return (
-                f"found: {described(one)}, which is sent to every new room (automatic dispatch), expected a name. Give it one "
-                "(LIVEKIT_AGENT_NAME, or agent_name in its code), or leave the project alone"
+                f"found: {described(one)}, which is sent to every new room (automatic dispatch), expected a name. Give "
+                "it one (LIVEKIT_AGENT_NAME, or agent_name in its code), or leave the project alone"
             )
         if trouble := unlike(one):
             return trouble
     return ""
 
 
-def unlike(one: Mapping[str, Any]) -> str:
+def unlike(one: Worker) -> str:
     """Why a worker cannot be stopped without harm, or be known again when it is brought back."""
     if one["dev"]:
         return (
-            f"found: {described(one)}, started with `dev`, which ends its calls at once when it is told to stop, expected `start`. "
-            "Start it anew with `start`, or leave the project alone"
+            f"found: {described(one)}, started with `dev`, which ends its calls at once when it is told to stop, "
+            "expected `start`. Start it anew with `start`, or leave the project alone"
         )
     if one["worker_id"]:
         return ""
@@ -112,13 +122,13 @@ def unlike(one: Mapping[str, Any]) -> str:
         return f"found: {described(one)}: {registration.unreadable(one)}, or leave the project alone"
     why = f" ({without_registration(one)})" if without_registration(one) else ""
     return (
-        f"found: {described(one)}, without a registration in its log{why}, expected the line {log_words.REGISTERED!r}, by which it is "
-        "known when it is brought back. Start it anew (with `start`, at log level INFO, with a log that Docker can read), or leave the "
-        "project alone"
+        f"found: {described(one)}, without a registration in its log{why}, expected the line "
+        f"{log_words.REGISTERED!r}, by which it is known when it is brought back. Start it anew (with `start`, at log "
+        "level INFO, with a log that Docker can read), or leave the project alone"
     )
 
 
-def without_registration(one: Mapping[str, Any]) -> str:
+def without_registration(one: Worker) -> str:
     """Why a registration may be missing in a log that was read, or that could not be."""
     reach = one["reach"]
     if one["unread"] or not reach["why"]:
@@ -127,70 +137,92 @@ def without_registration(one: Mapping[str, Any]) -> str:
     return f"{begins}{reach['why']}"
 
 
-def unmatched(
-    adopt: str, leave: Sequence[str], workers: Sequence[Mapping[str, Any]], found: Sequence[dict[str, Any]], recorded: bool = False
-) -> str:
-    """Why a name that the inventory gives matches nothing here: a typing error, or a project whose worker does not run. Empty where each
-    does; ``recorded`` is a project that was taken over by an earlier run."""
-    there = projects(found)
-    choice = f"expected one of: {'; '.join(f'{name} ({states})' for name, states in there.items()) or 'none, this host has no project'}"
-    if adopt and adopt not in there and not recorded:
-        named = f"livekit_agent_adopt_project names {adopt}, which is no compose project of this host"
-        return f"found: {named}, {choice}. Correct it, or remove it"
-    if adopt and not recorded and not any(one["project"] == adopt for one in workers):
-        return (
-            f"found: compose project {adopt}, which livekit_agent_adopt_project names, has no worker that runs ({there[adopt]}), expected "
-            f"one. Start it ({commands.shell('docker', 'compose', '-p', adopt, 'start')}), or remove livekit_agent_adopt_project"
-        )
-    if unknown := [name for name in leave if name not in there]:
-        return (
-            f"found: livekit_agent_leave_projects names {', '.join(unknown)}, which this host has no compose project of, {choice}. Correct "
-            "it, or remove it"
-        )
-    return ""
+@dataclass(frozen=True)
+class Names:
+    """The compose projects that the inventory names; ``recorded`` is an adopted one that an earlier run took over."""
+
+    adopt: str
+    leave: Sequence[str] = ()
+    recorded: bool = False
 
 
-def projects(found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The compose projects of a host that are none of a release, each with the state of its services."""
-    states: dict[str, list[str]] = {}
-    for container in found:
-        if (name := docker.labels(container).get(docker.PROJECT_LABEL)) and not is_ours(container):
-            states.setdefault(name, []).append(f"{docker.labels(container).get(docker.SERVICE_LABEL)} {state_of(container)}")
-    return {name: ", ".join(sorted(services)) for name, services in sorted(states.items())}
-
-
-def state_of(container: dict[str, Any]) -> str:
-    return str(container["State"].get("Status") or ("running" if container["State"]["Running"] else "stopped"))
-
-
-def described(one: Mapping[str, Any]) -> str:
-    name = readings.worker_name(one)
-    called = "an agent name that is not known" if name is None else f"agent name {name!r}"
+def unmatched(names: Names, workers: Sequence[Worker], found: Sequence[Container]) -> str:
+    """Why a name that the inventory gives matches nothing here: a typing error, or a project whose worker does not run.
+    Empty where each does."""
+    there = foreign_projects(found)
+    choices = [f"{name} ({states})" for name, states in there.items()]
+    choice = f"expected one of: {'; '.join(choices) or 'none, this host has no project'}"
+    unknown = [name for name in names.leave if name not in there]
+    if names.adopt and not names.recorded and (why := unmatched_project(names.adopt, workers, there, choice)):
+        return why
+    if not unknown:
+        return ""
     return (
-        f"compose project {one['project']} with a worker, container {one['container']}, {called}, in {one['directory'] or 'no directory'}"
+        f"found: livekit_agent_leave_projects names {', '.join(unknown)}, which this host has no compose project of, "
+        f"{choice}. Correct it, or remove it"
     )
 
 
-# --- its record ---
+def unmatched_project(adopt: str, workers: Sequence[Worker], there: Mapping[str, str], choice: str) -> str:
+    """Why the project that is to be adopted cannot be; ``there`` are the host's projects with their states."""
+    if adopt not in there:
+        named = f"livekit_agent_adopt_project names {adopt}, which is no compose project of this host"
+        return f"found: {named}, {choice}. Correct it, or remove it"
+    if any(one["project"] == adopt for one in workers):
+        return ""
+    start = commands.shell(*["docker", "compose", "-p", adopt, "start"])
+    return (
+        f"found: compose project {adopt}, which livekit_agent_adopt_project names, has no worker that runs "
+        f"({there[adopt]}), expected one. Start it ({start}), or remove livekit_agent_adopt_project"
+    )
 
 
-def is_first(record: Mapping[str, Any] | None) -> bool:
-    """Whether what serves is an adopted project that no release of ours has replaced so far: somebody may still change it."""
+def foreign_projects(found: Sequence[Container]) -> dict[str, str]:
+    """The compose projects of a host that are none of a release, each with the state of its services."""
+    states: dict[str, list[str]] = {}
+    for container in found:
+        if (name := docker.labels(container).get(docker.PROJECT_LABEL)) and not is_of_a_release(container):
+            service = docker.labels(container).get(docker.SERVICE_LABEL)
+            states.setdefault(name, []).append(f"{service} {container_state(container)}")
+    return {name: ", ".join(sorted(services)) for name, services in sorted(states.items())}
+
+
+def container_state(container: Container) -> str:
+    return str(container["State"].get("Status") or ("running" if container["State"]["Running"] else "stopped"))
+
+
+def described(one: Worker) -> str:
+    name = readings.worker_name(one)
+    called = "an agent name that is not known" if name is None else f"agent name {name!r}"
+    project, where = one["project"], one["directory"] or "no directory"
+    return f"compose project {project} with a worker, container {one['container']}, {called}, in {where}"
+
+
+def is_first(record: Record | None) -> bool:
+    """Whether what serves is an adopted project that no release of ours has replaced so far: somebody may still change
+    it."""
     return bool(record and record.get("adopted") and not record.get("staged_at"))
 
 
-def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The record of the release that a worker's project is from now on. The id is of its containers: a second try makes the same. Made
-    anew it keeps the id that the record ``before`` has."""
-    mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == one["project"]]
+def project_name(record: Record | None) -> str:
+    """The compose project of a record that is of an adopted one; else empty."""
+    return ((record or {}).get("adopted") or {}).get("project", "")
+
+
+def adopted_record(app: str, one: Worker, found: Sequence[Container], before: Record | None = None) -> Record:
+    """The record of the release that a worker's project is from now on. The id is of its containers: a second try makes
+    the same. Made anew it keeps the id that the record ``before`` has."""
+    mine = containers_of_project(one["project"], found)
     own = next(container for container in mine if docker.name(container) == one["container"])
-    api, port = api_of([container for container in mine if container is not own and stays(container)])
-    parts = {AGENT: own, **({API: api} if api else {})}
-    digest = records.sha256(" ".join([one["project"], *sorted(container["Id"] for container in mine)]))
+    api, port = project_api([container for container in mine if container is not own and stays(container)])
+    digest = digest_of_project(one["project"], mine)
     made = times.epoch(own.get("Created")) or time.time()
-    before = before or {"id": f"{time.strftime(records.STAMP, time.gmtime(made))}-{digest[:8]}"}
+    known: Record = before or {"id": f"{time.strftime(records.STAMP, time.gmtime(made))}-{digest[:8]}"}
+    parts = {AGENT: own}
+    if api:
+        parts[API] = api
     return {
-        "id": before["id"],
+        "id": known["id"],
         "app": app,
         "hash": digest,
         "agent_name": readings.worker_name(one) or "",
@@ -205,136 +237,50 @@ def record_of(app: str, one: Mapping[str, Any], found: Sequence[dict[str, Any]],
         "served_at": times.stamp(times.epoch(one["started_at"]) or made),
         "previous": None,
         "rolled_back": None,
-        "earlier_worker_ids": list(dict.fromkeys([*before.get("earlier_worker_ids", []), *one["worker_ids"]])),
-        "adopted": {
-            "project": one["project"],
-            "directory": one["directory"],
-            "worker": docker.name(own),
-            "api": docker.name(api) if api else None,
-            "signal": one["signal"],
-            # What is stopped, and runs again when the project is brought back. Adopted by an earlier version it may be all of the project.
-            "containers": sorted(docker.name(container) for container in parts.values()),
-            # What is left as it is.
-            "others": {docker.name(one): state_of(one) for one in mine if one not in parts.values()},
-            "ports": sorted({port for container in mine for port in published(container)}),
-            "policies": {},
-        },
+        "earlier_worker_ids": list(dict.fromkeys([*known.get("earlier_worker_ids", []), *one["worker_ids"]])),
+        "adopted": adopted_part(one, parts, mine),
     }
 
 
-def stays(container: dict[str, Any]) -> bool:
-    """Whether a container is of the project's services: not what has ended, goes when it ends, or was started once (`compose run`)."""
-    once = docker.labels(container).get(docker.ONE_OFF_LABEL) == "True" or container.get("HostConfig", {}).get("AutoRemove")
-    return bool(container["State"]["Running"] and not once)
+def containers_of_project(project: str, found: Sequence[Container]) -> list[Container]:
+    return [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == project]
 
 
-def api_of(others: Sequence[dict[str, Any]]) -> tuple[dict[str, Any] | None, int | None]:
-    """The API of a project and the port where the host reaches it: of the containers that publish a port the one that is made for LiveKit,
-    else the only one, if it speaks HTTP (a database may publish a port, too). Where that is not clear there is none."""
-    publishing = [(container, ports[0]) for container in others if (ports := published(container))]
-    made_for_it = [one for one in publishing if any(name in docker.environment(one[0]) for name in processes.OF_LIVEKIT)]
-    chosen = made_for_it or [one for one in publishing if len(publishing) == 1 and answers(one[1], 2.0)]
-    return chosen[0] if len(chosen) == 1 else (None, None)
+def digest_of_project(project: str, mine: Sequence[Container]) -> str:
+    return records.sha256(" ".join([project, *sorted(container["Id"] for container in mine)]))
 
 
-def published(container: dict[str, Any]) -> list[int]:
-    """The TCP ports that a container publishes on 127.0.0.1 or on every address, the lowest first."""
-    bindings = container.get("HostConfig", {}).get("PortBindings") or {}
-    given = container.get("NetworkSettings", {}).get("Ports") or {}
-    pairs = [pair for port, some in {**bindings, **given}.items() if port.endswith("/tcp") for pair in some or []]
-    return sorted({int(p["HostPort"]) for p in pairs if p.get("HostPort") and p.get("HostIp", "") in REACHED_FROM_THE_HOST})
-
-
-# --- its containers ---
-
-
-def known(record: Mapping[str, Any] | None) -> list[str]:
-    """The one container to look at for the worker of an adopted project, whatever else that has; none for a release of ours."""
-    return [record["adopted"]["worker"]] if record and record.get("adopted") else []
-
-
-def services(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Worker and API of an adopted project: all that is stopped of it. A database or a LiveKit server may be used by others."""
-    return {name: container for name, container in members(record, found).items() if name in records.SERVICES}
-
-
-def members(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The containers of an adopted project: worker and API under the names that a release has for them, the others under their own, as the
-    Engine writes them (``/name``), so that none is taken for one of the two."""
-    adopted = record["adopted"]
-    parts = {adopted["worker"]: AGENT, adopted["api"]: API}
-    mine = [container for container in found if docker.labels(container).get(docker.PROJECT_LABEL) == adopted["project"]]
-    return {parts.get(docker.name(container), container["Name"]): container for container in mine}
-
-
-def lacking(record: Mapping[str, Any], found: Sequence[dict[str, Any]], serving: Mapping[str, Any]) -> str:
-    """Why an adopted project cannot be started beside the release that serves; empty when it can."""
-    mine, adopted = members(record, found), record["adopted"]
-    what = f"{record['id']} is the adopted compose project {adopted['project']}"
-    names = {docker.name(container) for container in mine.values()}
-    gone = [name for name in adopted["containers"] if name not in names]
-    if gone:
-        return f"{what}, whose containers are gone ({', '.join(gone)})"
-    if record["state"] in ("draining", "abandoned") and mine[AGENT]["State"]["Running"]:
-        return f"the worker of {record['id']} was told to stop and still has calls (wait until its calls have ended, then run it again)"
-    if serving["api_port"] in adopted["ports"]:
-        return (
-            f"{what}, which publishes port {serving['api_port']}, where the API of the serving release listens (run deploy.yml with "
-            "-e force_release=true, which takes the other port of agent_api_ports, then run it again)"
-        )
-    return ""
-
-
-def always(record: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The restart policies to note: stopped under ``always`` a container comes back when Docker starts (Engine 26.1, measured)."""
-    mine = services(record, found).values()
-    changed = {docker.name(c): "always" for c in mine if docker.restart_policy(c) == "always"}
-    return {**record["adopted"]["policies"], **changed}
-
-
-def to_start(record: Mapping[str, Any], found: Sequence[dict[str, Any]], service: str) -> list[dict[str, Any]]:
-    """The containers of a step that starts one part of a release: before the worker what else was stopped, by an earlier version."""
-    mine = members(record, found)
-    others = [c for part, c in mine.items() if part not in records.SERVICES and docker.name(c) in record["adopted"]["containers"]]
-    # In the order in which they were made: compose makes first what others depend on.
-    others.sort(key=lambda container: str(container.get("Created")))
-    return [*(others if service == AGENT else []), *([mine[service]] if service in mine else [])]
-
-
-def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
-    """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
-    return port is not None and bool(wait_until(lambda: web.ask("127.0.0.1", port, "/", ASK_SECONDS).status, seconds, 0.3))
-
-
-def fate(record: Mapping[str, Any], successor: str) -> list[str]:
-    """What becomes of each service of an adopted project, a line each."""
-    adopted = record["adopted"]
-    parts = {adopted["worker"]: "the worker", adopted["api"]: "the API"}
-    lines = [f"{name} ({parts.get(name)}): stopped when {successor} serves, and kept" for name in parts if name]
-    return [*lines, *(f"{name} ({state}): left as it is" for name, state in (adopted.get("others") or {}).items())]
-
-
-# --- what a run does with it ---
-
-
-def plan(source: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """As ``release.plan``, where what is to serve is an adopted project: the same containers, nothing is made."""
+def adopted_part(one: Worker, parts: Mapping[str, Container], mine: Sequence[Container]) -> Adopted:
+    """What a record has of the project; ``parts`` are its worker and its API, ``mine`` all of its containers."""
     return {
-        "changed": True,
-        "reasons": ["another content"],
-        "id": source["id"],
-        "project": source["adopted"]["project"],
-        **{key: source[key] for key in ("api_port", "hash", "agent_name", "services")},
-        "agent_name_before": current["agent_name"],
-        "previous": current["id"],
+        "project": one["project"],
+        "directory": one["directory"],
+        "worker": docker.name(parts[AGENT]),
+        "api": docker.name(parts[API]) if API in parts else None,
+        "signal": one["signal"],
+        # What is stopped, and runs again when the project is brought back. Adopted by an earlier version it may be all
+        # of the project.
+        "containers": sorted(docker.name(container) for container in parts.values()),
+        # What is left as it is.
+        "others": {docker.name(other): container_state(other) for other in mine if other not in parts.values()},
+        "ports": sorted({port for container in mine for port in adopted.published(container)}),
+        "policies": {},
     }
 
 
-def claimed(reading: Mapping[str, Any], adopted: Mapping[str, str] | None) -> dict[str, Any]:
-    """A reading in which the workers of adopted projects are of their releases; ``adopted`` maps a container to the release's id."""
-    releases = adopted or {}
-    workers = [
-        {**one, "release": releases[one["container"]]} if one.get("container") in releases and not one.get("release") else one
-        for one in reading.get("workers") or []
-    ]
-    return {**reading, "workers": workers}
+def stays(container: Container) -> bool:
+    """Whether a container is of the project's services: not what has ended, goes when it ends, or was started once
+    (`compose run`)."""
+    once = docker.labels(container).get(docker.ONE_OFF_LABEL) == "True"
+    goes = once or container.get("HostConfig", {}).get("AutoRemove")
+    return bool(container["State"]["Running"] and not goes)
+
+
+def project_api(others: Sequence[Container]) -> tuple[Container | None, int | None]:
+    """The API of a project and the port where the host reaches it: of the containers that publish a port the one that
+    is made for LiveKit, else the only one, if it speaks HTTP (a database may publish a port, too). Where that is not
+    clear there is none."""
+    publishing = [(container, ports[0]) for container in others if (ports := adopted.published(container))]
+    made_for_it = [one for one in publishing if not docker.environment(one[0]).keys().isdisjoint(processes.OF_LIVEKIT)]
+    chosen = made_for_it or [one for one in publishing if len(publishing) == 1 and adopted.answers(one[1], 2.0)]
+    return chosen[0] if len(chosen) == 1 else (None, None)

@@ -1,4 +1,4 @@
-"""The module agent_release as Ansible runs it; what its steps do is tested in test_deployment.py and test_host.py."""
+"""The module agent_release as Ansible runs it; what its steps do is tested in the unit tests of the package release."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Any
 
 import agent_release
 import pytest
-from ansible.module_utils.livekit_deploy.machine import docker, docker_variants
+from ansible.module_utils.livekit_deploy.release.lock import Claim, Lock, Owner
 from ansible.module_utils.testing import patch_module_args
 
-from tests.unit.module_utils.standin import Told
-
-OWNER = {"machine": "m", "process": 1, "started": "2", "name": "anna@ci"}
-BEGIN = {"state": "begun", "owner": OWNER, "stamp": "20260101T000000Z", "api_ports": [1, 2], "instance_host": "a"}
+RELEASE = "20260101T000000Z-00000001"
 
 
 def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
@@ -25,127 +22,40 @@ def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"state": "serving", "release": "latest", "fence": 1}, "found release 'latest', expected YYYYMMDDThhmmssZ-<8 hex digits>"),
-        ({"state": "serving", "release": "20260101T000000Z-00000001"}, "missing: fence"),
-        ({"state": "begun"}, "missing: owner"),
-        ({"state": "removed"}, "missing: owner"),
+        ({"step": "switch", "release": "latest", "fence": 1}, "found release 'latest', expected YYYYMMDDThhmmssZ-<8 hex digits>"),
+        ({"step": "switch", "release": RELEASE}, "missing required arguments: fence"),
+        *(({"step": step, "fence": 1}, "missing: release") for step in ("pull", "start_candidate", "start_worker", "start_api", "switch")),
+        ({"state": "serving", "step": "switch", "release": RELEASE, "fence": 1}, "Unsupported parameters"),
     ],
 )
 def test_wrong_parameters_are_refused(capsys: pytest.CaptureFixture[str], params: dict[str, Any], said: str) -> None:
     assert said in run(capsys, **params)["msg"]
 
 
-def test_host_that_was_not_provisioned_is_refused_with_the_command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
-    answer = run(capsys, **BEGIN, root=str(tmp_path), playbooks={"sources": ["x"]})
-    assert answer["failed"]
-    assert answer["msg"].endswith("expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a")
-
-
-def test_host_whose_docker_cannot_be_used_is_refused_with_what_to_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker(version="27.3.1", compose="2.5.0"))
-    msg = run(capsys, **BEGIN, root=str(tmp_path), playbooks={"sources": ["x"]})["msg"]
-    assert "Docker Engine 27.3.1 with Docker Compose 2.5.0, expected Compose" in msg
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("params", "said"),
-    [
-        ({"unresolved": "found: no image r/a:1"}, "found: no image r/a:1"),
-        ({"goal": {"kind": "shared_name"}}, "found no livekit_agent_shared_name"),
-        ({"env": {"fastapi": {"FLAG": True}}}, "found: FLAG (of type bool) in the environment, expected texts: put it in quotes"),
-        ({"secret_env": {"fastapi": {"LIST": ["a"]}}}, "found: LIST (of type list) in the environment"),
-        ({"controller_time": 1000.0, "clock_skew_limit_seconds": 30}, "Set the clock (timedatectl)"),
-    ],
-)
-def test_run_is_refused_before_the_lock(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, params: dict[str, Any], said: str
-) -> None:
-    monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
-    assert said in run(capsys, **BEGIN, root=str(tmp_path), **params)["msg"]
-    assert list(tmp_path.iterdir()) == []
-
-
-PLAN = {
-    "changed": True,
-    "id": "20260101T000000Z-00000001",
-    "project": "p",
-    "agent_name": "all",
-    "images": {},
-    "reasons": ["rollback"],
-    "candidate": None,
-    "adopted": False,
-    "returns_from": None,
-}
-
-
-@pytest.mark.parametrize("check", [False, True], ids=["begun", "in a check run"])
-@pytest.mark.parametrize(("kind", "warned"), [("shared_name", True), ("release", False)])
-def test_rollback_to_a_shared_name_warns_when_it_begins(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, check: bool, kind: str, warned: bool
-) -> None:
-    answer = {"plan": {**PLAN, "rolled_back": {"kind": kind}}, "release": {"id": "r", "app": "app", "agent_name": "own"}}
-    monkeypatch.setattr(agent_release, "lacking", lambda *_: [])
-    monkeypatch.setattr(agent_release.deployment.Deployment, "preview" if check else "begin", lambda *_: answer)
-    warnings: list[str] = []
-    monkeypatch.setattr(agent_release.Module, "warn", lambda _, text: warnings.append(text))
-    notes = run(capsys, **BEGIN, root=str(tmp_path), _ansible_check_mode=check)["report_notes"]
-    begins = "a: all is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml returns to"
-    assert [text.startswith(begins) for text in warnings] == [True] * warned
-    assert [text for text in notes if text.startswith(begins)] == warnings
-
-
-@pytest.mark.parametrize("state", ["pulled", "started", "serving", "abandoned", "ended"])
-def test_check_mode_does_no_step(capsys: pytest.CaptureFixture[str], state: str) -> None:
-    params = {"release": "20260101T000000Z-00000001", "fence": 1, "service": "fastapi", "_ansible_check_mode": True}
-    assert run(capsys, state=state, **params)["changed"] is False
+@pytest.mark.parametrize("step", list(agent_release.STEPS))
+def test_check_mode_does_no_step(capsys: pytest.CaptureFixture[str], step: str) -> None:
+    params = {"release": RELEASE, "fence": 1, "_ansible_check_mode": True}
+    assert run(capsys, step=step, **params)["changed"] is False
 
 
 def test_step_without_the_lock_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     (tmp_path / "app").mkdir()
-    answer = run(capsys, state="pulled", root=str(tmp_path), release="20260101T000000Z-00000001", fence=7)
+    answer = run(capsys, step="pull", root=str(tmp_path), release=RELEASE, fence=7)
     assert "expected that this run (number 7) still deploys. Run it again" in answer["msg"]
 
 
 def test_end_of_a_run_tells_what_still_drains(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    done = {"draining": ["20260101T000000Z-00000001"], "retired": [], "removed": [], "images_removed": []}
-    monkeypatch.setattr(agent_release.deployment.Deployment, "end", lambda *_: done)
-    (note,) = run(capsys, state="ended", root=str(tmp_path), fence=1, instance_host="a")["report_notes"]
+    done = {"draining": [RELEASE], "retired": [], "removed": [], "images_removed": []}
+    monkeypatch.setattr(agent_release.Deployment, "end", lambda *_: done)
+    (note,) = run(capsys, step="drain", root=str(tmp_path), fence=1, instance_host="a")["report_notes"]
     assert note.startswith("a: 20260101T000000Z-00000001 still has calls, or requests to its API, and drains")
 
 
-def test_removal_in_check_mode_says_what_would_go_and_touches_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.setattr(agent_release.Removal, "containers", lambda _: [])
-    monkeypatch.setattr(docker, "owned", lambda *_: {})
-    (tmp_path / "app/releases").mkdir(parents=True)
-    answer = run(capsys, state="removed", root=str(tmp_path), owner=OWNER, instance_host="a", _ansible_check_mode=True)
-    assert (answer["changed"], answer["report_notes"][0]) == (True, "a: would remove app")
-    assert [path.name for path in (tmp_path / "app").rglob("*")] == ["releases"]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"secret_env": {"fastapi": {"OPENAI_API_KEY": "sk-proj-4711abcd"}}},
-        {"env": {"agent-worker": {"GREETING": "sk-proj-4711abcd"}}},
-    ],
-)
-def test_reason_and_messages_show_no_secret_of_the_release(tmp_path: Any, given: dict[str, Any]) -> None:
-    host = agent_release.Host(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
-    masker = agent_release.masker(agent_release.deployment.Deployment(host), {"env": {}, "secret_env": {}, **given})
-    assert masker("found: it says sk-proj-4711abcd") == "found: it says ***"
-
-
-def test_reason_is_masked_with_what_earlier_releases_have(tmp_path: Any) -> None:
-    (tmp_path / "releases/20260101T000000Z-00000000").mkdir(parents=True)
-    (tmp_path / "releases/20260101T000000Z-00000000/fastapi.env").write_text("TOKEN='sk-proj-4711abcd'\n")
-    host = agent_release.Host(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
-    masker = agent_release.masker(agent_release.deployment.Deployment(host), {"env": {}, "secret_env": {}})
-    assert masker("sk-proj-4711abcd") == "***"
+def test_reason_shows_no_secret_of_a_release(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    (tmp_path / f"app/releases/{RELEASE}").mkdir(parents=True)
+    (tmp_path / f"app/releases/{RELEASE}/fastapi.env").write_text("TOKEN='sk-proj-4711abcd'\n")
+    lock = Lock(tmp_path / "app")
+    with lock.taken(Claim(Owner("m", 1, "2", "anna@ci"), "deploy"), 0.0) as (record, _killed):
+        lock.note(record.fence, "begin", 0.0, change={"to": RELEASE})
+    run(capsys, step="abandon", root=str(tmp_path), fence=record.fence, reason="it says sk-proj-4711abcd")
+    assert "it says ***" in (tmp_path / "app/history.jsonl").read_text()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.release.host import Host, upstream_text
+from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin_machine import Machine
 
@@ -156,11 +157,11 @@ def machine() -> Machine:
 
 
 @pytest.fixture
-def host(tmp_path: Path, machine: Machine) -> Host:
+def host(tmp_path: Path, machine: Machine) -> Releases:
     (tmp_path / "app/releases").mkdir(parents=True)
     upstream = tmp_path / "upstream.conf"
     upstream.write_text(upstream_text("app", None))
-    return Host(machine.run, "app", str(tmp_path / "app"), str(upstream))
+    return Releases(machine.run, "app", str(tmp_path / "app"), str(upstream))
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class Machine:
     def start(self, release_id: str) -> None:
         for service in records.SERVICES:
             labels = {
-                docker.PROJECT_LABEL: records.project("app", release_id),
+                docker.PROJECT_LABEL: records.compose_project("app", release_id),
                 docker.SERVICE_LABEL: service,
                 docker.CONFIG_LABEL: f"{service}-hash",
             }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.livekit_deploy.inventory import compose, garbled
-from ansible.module_utils.livekit_deploy.release import records
+from ansible.module_utils.livekit_deploy.release import content, records
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = importlib.util.spec_from_file_location("livekit_deploy_filters", ROOT / "filter_plugins/livekit_deploy.py")
@@ -63,7 +63,7 @@ def test_a_key_of_an_answer_is_refused(word: str) -> None:
     assert len(of_secret(word)) == 1
 
 
-@pytest.mark.parametrize("word", [*records.SERVICES, *compose.HARDENED, *records.MARKS.values(), time.strftime("%Y%m%d", time.gmtime())])
+@pytest.mark.parametrize("word", [*records.SERVICES, *compose.HARDENED, *content.MARKS.values(), time.strftime("%Y%m%d", time.gmtime())])
 def test_a_word_of_a_release_is_refused(word: str) -> None:
     assert len(of_secret(word)) == 1
 

@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 # What a run needs of the checkout; nothing is written into the checkout itself.
-PLUGINS = [f"{kind}_plugins" for kind in ("callback", "filter", "lookup")]
-PARTS = ["ansible.cfg", "deploy.yml", *PLUGINS, "doc_fragments", "library", "module_utils", "playbooks", "roles"]
+FOLDERS = [f"{kind}_plugins" for kind in ("callback", "filter", "lookup")]
+PARTS = ["ansible.cfg", "deploy.yml", *FOLDERS, "doc_fragments", "library", "module_utils", "playbooks", "roles"]
 HOSTS = """
 agent_hosts:
   vars:

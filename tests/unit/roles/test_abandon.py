@@ -18,7 +18,7 @@ CONFIG = f"[defaults]\n{PLUGINS}roles_path = {ROOT}/roles\nlibrary = library\n"
 MODULE = """
 from ansible.module_utils.basic import AnsibleModule
 free = {"type": "raw"}
-module = AnsibleModule({"app": free, "state": free, "fence": free, "reason": free})
+module = AnsibleModule({"app": free, "step": free, "fence": free, "reason": free})
 module.exit_json(changed=True, serving="r1", log=["the last line"])
 """
 

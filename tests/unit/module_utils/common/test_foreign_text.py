@@ -31,7 +31,8 @@ from ansible.module_utils.livekit_deploy.machine import (
     sockets,
 )
 from ansible.module_utils.livekit_deploy.proof import server_evidence
-from ansible.module_utils.livekit_deploy.release import history, records
+from ansible.module_utils.livekit_deploy.release import history
+from ansible.module_utils.livekit_deploy.release.content import env_values
 from ansible.module_utils.livekit_deploy.worker import log_events, log_words, own_answer, readings, registration, worker_log
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,7 +101,7 @@ def read_history(given_lines: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.jsonl"
         path.write_text("\n".join(given_lines), encoding="utf-8", errors="replace")
-        assert all(isinstance(entry, dict) for entry in history.entries(path))
+        assert all(isinstance(entry, dict) for entry in history.history_entries(path))
 
 
 READERS: dict[str, Callable[[list[str]], None]] = {
@@ -150,7 +151,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "verdicts": (remembered.remembered_verdicts, ()),
     "openssl": (certificate.parsed_certificate, (ValueError,)),
     "nginx": (nginx.nginx_remedy, ()),
-    "environment file": (records.env_values, ()),
+    "environment file": (env_values, ()),
     "inventory": (with_host, (new_host.EntryError,)),
 }
 

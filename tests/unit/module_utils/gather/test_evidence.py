@@ -13,7 +13,9 @@ import pytest
 from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.gather import api_log, evidence, notes
 from ansible.module_utils.livekit_deploy.machine import docker, processes
-from ansible.module_utils.livekit_deploy.release.host import Host, lacking
+from ansible.module_utils.livekit_deploy.release import refusal, switch
+from ansible.module_utils.livekit_deploy.release.records import Record
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin import Told
 
@@ -102,65 +104,65 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.fixture
-def host(host: Host, tmp_path: Path) -> Host:
+def host(host: Releases, tmp_path: Path) -> Releases:
     """The same host with this file's machine, and the proxy's log."""
     (tmp_path / "a.log").touch()
     return host
 
 
 @pytest.fixture
-def serving(host: Host, machine: Machine) -> Host:
+def serving(host: Releases, machine: Machine) -> Releases:
     """A host with one release that serves, as deploy.yml leaves it."""
-    known = {"id": RELEASE, "app": "app", "agent_name": NAME, "api_port": 18101, "hash": "00000001"}
+    known: Record = {"id": RELEASE, "app": "app", "agent_name": NAME, "api_port": 18101, "hash": "00000001"}
     host.stage(known, {"compose.yml": "# c", "agent-worker.env": "A='1'\n"})
     directory = str(host.directory(RELEASE))
     log = "\n".join([requested("AJ_old", -9000), REGISTERED, requested("AJ_1", -50)])
     machine.start(PROJECT, "agent-worker", log, directory, **ENV, LIVEKIT_DEPLOY_INSTANCE=f"web1/{RELEASE}")
     machine.start(PROJECT, "fastapi", f"{FIRST_WORDS}\n{created(-40)}", directory, **ENV, LIVEKIT_DEPLOY_INSTANCE=f"web1/{RELEASE}")
     machine.config = {name: {"environment": {**ENV, "LIVEKIT_API_SECRET": SECRET}} for name in ("agent-worker", "fastapi")}
-    host.serve(RELEASE)
+    switch.serve(host, RELEASE)
     return host
 
 
-def gathered(host: Host, tmp_path: Path, **options: Any) -> dict[str, Any]:
+def gathered(host: Releases, tmp_path: Path, **options: Any) -> dict[str, Any]:
     chosen = {"agent_name": NAME, "since": NOW - 600, "access_log": str(tmp_path / "a.log"), **options}
     return evidence.gather(host, evidence.Options(**chosen))
 
 
-def test_good_host_leaves_nothing_unread(serving: Host, tmp_path: Path) -> None:
+def test_good_host_leaves_nothing_unread(serving: Releases, tmp_path: Path) -> None:
     found = gathered(serving, tmp_path)
     assert (found["unread"], found["drift"], found["gate"], found["release"]["id"]) == ([], [], "open", RELEASE)
     assert found["written"] == {"agent-worker": ENV, "fastapi": ENV}
     assert found["api"]["agent_names"] == {NAME: 1}
 
 
-def test_worker_has_all_job_requests_of_the_time_looked_at(serving: Host, tmp_path: Path) -> None:
+def test_worker_has_all_job_requests_of_the_time_looked_at(serving: Releases, tmp_path: Path) -> None:
     (found,) = gathered(serving, tmp_path)["workers"]
     assert ([r["job_id"] for r in found["requests"]], found["worker_id"]) == (["AJ_1"], "AW_1")
 
 
-def test_no_other_variable_of_the_files_is_passed_on(serving: Host, tmp_path: Path) -> None:
+def test_no_other_variable_of_the_files_is_passed_on(serving: Releases, tmp_path: Path) -> None:
     assert SECRET not in json.dumps(gathered(serving, tmp_path))
 
 
 # --- each fault changes what is told of it ----------------------------------------------------------------------------
 
 
-def close_gate(host: Host, _machine: Machine) -> None:
+def close_gate(host: Releases, _machine: Machine) -> None:
     host.set_gate(RELEASE, "closed\n")
 
 
-def edit(host: Host, machine: Machine) -> None:
+def edit(host: Releases, machine: Machine) -> None:
     """As seen on a host after `docker compose restart`: the files say the new name, the container has the old one."""
     (host.directory(RELEASE) / "agent-worker.env").write_text("LIVEKIT_AGENT_NAME='new'\n")
     machine.config["agent-worker"] = {"environment": {**ENV, "LIVEKIT_AGENT_NAME": "new"}}
 
 
-def stop_api(_host: Host, machine: Machine) -> None:
+def stop_api(_host: Releases, machine: Machine) -> None:
     machine.containers[1]["State"]["Running"] = False
 
 
-def dispatch_elsewhere(_host: Host, machine: Machine) -> None:
+def dispatch_elsewhere(_host: Releases, machine: Machine) -> None:
     failed = stamped(-20, event="dispatch_failed", error="livekit_refuses", message="LiveKit refuses (HTTP 401)", room="r")
     machine.logs[f"{PROJECT}-fastapi-id"] = "\n".join([created(-9000), created(-40, "other"), created(-30, "other"), failed])
 
@@ -180,7 +182,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("plant", "where", "expected"), FAULTS)
 def test_fault_is_told(
-    serving: Host, machine: Machine, tmp_path: Path, plant: Callable[[Host, Machine], None], where: str, expected: Any
+    serving: Releases, machine: Machine, tmp_path: Path, plant: Callable[[Releases, Machine], None], where: str, expected: Any
 ) -> None:
     plant(serving, machine)
     found: Any = gathered(serving, tmp_path)
@@ -192,40 +194,40 @@ def test_fault_is_told(
 # --- what cannot be read ----------------------------------------------------------------------------------------------
 
 
-def no_engine(_host: Host, machine: Machine) -> None:
+def no_engine(_host: Releases, machine: Machine) -> None:
     machine.fails = {"docker": (1, "", "Cannot connect to the Docker daemon")}
 
 
-def no_docker(_host: Host, machine: Machine) -> None:
+def no_docker(_host: Releases, machine: Machine) -> None:
     machine.fails = {"docker": (127, "", "docker: No such file or directory")}
 
 
-def broken_files(_host: Host, machine: Machine) -> None:
+def broken_files(_host: Releases, machine: Machine) -> None:
     machine.fails = {" config ": (15, "", f'line 1: unexpected character "x" in variable name "{SECRET}"')}
 
 
-def broken_record(host: Host, _machine: Machine) -> None:
+def broken_record(host: Releases, _machine: Machine) -> None:
     (host.directory(RELEASE) / "release.json").write_text("{broken")
 
 
-def no_log(_host: Host, machine: Machine) -> None:
+def no_log(_host: Releases, machine: Machine) -> None:
     machine.fails = {"logs --timestamps": (1, "", "configured logging driver does not support reading")}
 
 
-def other_log(_host: Host, machine: Machine) -> None:
+def other_log(_host: Releases, machine: Machine) -> None:
     machine.logs[f"{PROJECT}-fastapi-id"] = "2026-01-01T00:00:00.5Z INFO: Uvicorn running"
 
 
-def new_container(_host: Host, machine: Machine) -> None:
+def new_container(_host: Releases, machine: Machine) -> None:
     machine.containers[1]["Created"] = iso(NOW - 60)
 
 
-def rotated(_host: Host, machine: Machine) -> None:
+def rotated(_host: Releases, machine: Machine) -> None:
     """Its first words are gone."""
     machine.logs[f"{PROJECT}-fastapi-id"] = created(-40)
 
 
-def shell_variables(_host: Host, machine: Machine) -> None:
+def shell_variables(_host: Releases, machine: Machine) -> None:
     machine.warning = 'level=warning msg="The \\"NAME_IN_SHELL\\" variable is not set. Defaulting to a blank string."'
 
 
@@ -244,7 +246,7 @@ def shell_variables(_host: Host, machine: Machine) -> None:
     ],
 )
 def test_what_cannot_be_read_is_a_sentence(
-    serving: Host, machine: Machine, tmp_path: Path, plant: Callable[[Host, Machine], None], said: str
+    serving: Releases, machine: Machine, tmp_path: Path, plant: Callable[[Releases, Machine], None], said: str
 ) -> None:
     plant(serving, machine)
     found = gathered(serving, tmp_path)
@@ -252,19 +254,19 @@ def test_what_cannot_be_read_is_a_sentence(
     assert SECRET not in json.dumps(found)
 
 
-def test_engine_that_is_down_leaves_what_the_files_say(serving: Host, machine: Machine, tmp_path: Path) -> None:
+def test_engine_that_is_down_leaves_what_the_files_say(serving: Releases, machine: Machine, tmp_path: Path) -> None:
     machine.fails = {"docker ps": (1, "", "Cannot connect to the Docker daemon")}
     found = gathered(serving, tmp_path)
     assert (found["release"]["id"], found["gate"], found["written"]["fastapi"], found["workers"]) == (RELEASE, "open", ENV, [])
     assert len([sentence for sentence in found["unread"] if "Cannot connect" in sentence]) == 1
 
 
-def test_unknown_log_format_is_no_api_without_dispatches(serving: Host, machine: Machine, tmp_path: Path) -> None:
+def test_unknown_log_format_is_no_api_without_dispatches(serving: Releases, machine: Machine, tmp_path: Path) -> None:
     other_log(serving, machine)
     assert gathered(serving, tmp_path)["api"]["read"] is False
 
 
-def test_api_log_of_another_format_is_read_by_a_pattern(serving: Host, machine: Machine, tmp_path: Path) -> None:
+def test_api_log_of_another_format_is_read_by_a_pattern(serving: Releases, machine: Machine, tmp_path: Path) -> None:
     lines = [f"{iso(NOW - 9)} sent agent=a room=r9", f"{iso(NOW - 8)} agent=a failed: quota"]
     machine.logs[f"{PROJECT}-fastapi-id"] = "\n".join(lines)
     pattern = r"agent=(?P<agent_name>\S+) (?:room=(?P<room>\S+)|failed: (?P<error>.+))"
@@ -274,14 +276,14 @@ def test_api_log_of_another_format_is_read_by_a_pattern(serving: Host, machine: 
 
 @pytest.mark.parametrize("option", ["api_log_pattern", "access_log_pattern"])
 @pytest.mark.parametrize("pattern", ["(unclosed", "no groups"])
-def test_wrong_pattern_is_a_sentence_too(serving: Host, tmp_path: Path, option: str, pattern: str) -> None:
+def test_wrong_pattern_is_a_sentence_too(serving: Releases, tmp_path: Path, option: str, pattern: str) -> None:
     (tmp_path / "a.log").write_text("no groups\n")
     found = gathered(serving, tmp_path, **{option: pattern})
     assert found["unread"]
     assert found["api" if "api" in option else "proxy"]["read"] is False
 
 
-def test_access_log_that_began_after_the_time_looked_at_says_so(serving: Host, tmp_path: Path) -> None:
+def test_access_log_that_began_after_the_time_looked_at_says_so(serving: Releases, tmp_path: Path) -> None:
     site = tmp_path / "site.conf"
     site.touch()
     assert "the site was written at" in str(gathered(serving, tmp_path, site=str(site))["unread"])
@@ -291,7 +293,7 @@ def test_access_log_that_began_after_the_time_looked_at_says_so(serving: Host, t
 
 
 @pytest.fixture
-def hand_made(host: Host, machine: Machine) -> Host:
+def hand_made(host: Releases, machine: Machine) -> Releases:
     """A host where somebody started API and worker with compose."""
     machine.start("support", "agent", REGISTERED, "/srv/support", **ENV)
     machine.start("support", "web", created(-40, "other"), "/srv/support", AGENT_NAME="other", LIVEKIT_URL="ws://x")
@@ -300,7 +302,7 @@ def hand_made(host: Host, machine: Machine) -> Host:
     return host
 
 
-def test_hand_made_deployment_is_told_too(hand_made: Host, tmp_path: Path) -> None:
+def test_hand_made_deployment_is_told_too(hand_made: Releases, tmp_path: Path) -> None:
     found = gathered(hand_made, tmp_path)
     assert (found["release"], found["written"], [w["container"] for w in found["workers"]]) == (None, {}, ["support-agent-1"])
     assert {key: found["api"][key] for key in ("container", "service", "agent_names", "url")} == {
@@ -311,7 +313,7 @@ def test_hand_made_deployment_is_told_too(hand_made: Host, tmp_path: Path) -> No
     }
 
 
-def test_projects_tell_theirs_and_what_their_files_say(hand_made: Host, tmp_path: Path) -> None:
+def test_projects_tell_theirs_and_what_their_files_say(hand_made: Releases, tmp_path: Path) -> None:
     ci, support = gathered(hand_made, tmp_path)["projects"]
     expected = {"name": "support", "directory": "/srv/support", "services": ["agent", "web"], "ours": False, "has_worker": True}
     assert {key: support[key] for key in expected} == expected
@@ -319,16 +321,16 @@ def test_projects_tell_theirs_and_what_their_files_say(hand_made: Host, tmp_path
     assert (ci["has_worker"], ci["agent_names"], ci["written"]) == (False, [], {})
 
 
-def test_release_of_ours_is_a_project_of_ours(serving: Host, tmp_path: Path) -> None:
+def test_release_of_ours_is_a_project_of_ours(serving: Releases, tmp_path: Path) -> None:
     assert [(p["name"], p["ours"], p["written"]) for p in gathered(serving, tmp_path)["projects"]] == [(PROJECT, True, {})]
 
 
-def test_api_of_another_application_is_not_taken_for_ours(host: Host, machine: Machine, tmp_path: Path) -> None:
+def test_api_of_another_application_is_not_taken_for_ours(host: Releases, machine: Machine, tmp_path: Path) -> None:
     machine.start("shop-1", "fastapi", created(-40), "/opt/shop/releases/1", **ENV, LIVEKIT_DEPLOY_INSTANCE="web1/1")
     assert gathered(host, tmp_path)["api"]["container"] is None
 
 
-def test_api_is_the_one_of_the_name_where_several_may_be(hand_made: Host, machine: Machine, tmp_path: Path) -> None:
+def test_api_is_the_one_of_the_name_where_several_may_be(hand_made: Releases, machine: Machine, tmp_path: Path) -> None:
     machine.start("zoo", "web", "", "/srv/zoo", **ENV)
     assert gathered(hand_made, tmp_path)["api"]["container"] == "zoo-web-1"
 
@@ -346,7 +348,7 @@ def test_api_is_the_one_of_the_name_where_several_may_be(hand_made: Host, machin
         pytest.param(None, 7200, 7200, id="told"),
     ],
 )
-def test_time_looked_at_begins_with_the_release(record: dict[str, str] | None, since: float | None, seconds_back: float) -> None:
+def test_time_looked_at_begins_with_the_release(record: Record | None, since: float | None, seconds_back: float) -> None:
     if record and record["served_at"] == "NOW":
         record = {"served_at": iso(time.time() - 60)}
     found = evidence.window(record, time.time() - since if since else None, 3600)
@@ -366,13 +368,13 @@ def test_newest_dispatches_are_kept_and_all_are_counted() -> None:
     [("docker --version", "Docker"), ("docker compose version", "Docker Compose 2.24 or newer, not 2.25"), ("nginx -v", "nginx")],
 )
 def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, missing: str, expected: str) -> None:
-    assert lacking(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == []
+    assert refusal.missing_on_host(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == []
     machine.fails = {missing: (127, "", "not found")}
-    assert lacking(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == [expected]
+    assert refusal.missing_on_host(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == [expected]
 
 
 def test_directory_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path) -> None:
-    assert lacking(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [str(tmp_path / "none")]
+    assert refusal.missing_on_host(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [str(tmp_path / "none")]
 
 
 def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
@@ -407,7 +409,7 @@ def test_project_that_everybody_can_write_is_not_read(tmp_path: Path) -> None:
         evidence.written_variables(lambda _argv: (0, "{}", ""), str(tmp_path), ["compose.yml"])
 
 
-def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Host, machine: Machine, tmp_path: Path) -> None:
+def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Releases, machine: Machine, tmp_path: Path) -> None:
     machine.logs[f"{PROJECT}-agent-worker-id"] = "\n".join([requested("AJ_1", -50), REGISTERED.replace("-500", "-40")])
     found = gathered(serving, tmp_path)
     (worker,) = found["workers"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker, docker_variants
 from ansible.module_utils.livekit_deploy.machine.command import Run
-from ansible.module_utils.livekit_deploy.release.host import lacking
+from ansible.module_utils.livekit_deploy.release import refusal
 
 
 def container(labels: dict[str, str], **host_config: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def silent(argv: Sequence[str]) -> tuple[int, str, str]:
         docker.containers,
         lambda run: docker.inspect(run, "a"),
         lambda run: docker.docker(run, "stop", "a"),
-        lambda run: lacking(run, "/", None),
+        lambda run: refusal.missing_on_host(run, "/", None),
     ],
     ids=["containers", "inspect", "docker", "lacking"],
 )
@@ -92,12 +92,12 @@ def test_engine_that_does_not_answer_is_told_with_what_to_do(ask: Callable[[Run]
 def test_engine_that_is_stopped_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
     with pytest.raises(docker.EngineError, match="is installed and does not answer: Cannot connect"):
-        lacking(lambda argv: (1, "", "Cannot connect") if argv[:2] == ["docker", "version"] else (0, "", ""), "/", None)
+        refusal.missing_on_host(lambda argv: (1, "", "Cannot connect") if argv[:2] == ["docker", "version"] else (0, "", ""), "/", None)
 
 
 def test_docker_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
-    assert lacking(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == ["Docker"]
+    assert refusal.missing_on_host(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == ["Docker"]
 
 
 @pytest.mark.parametrize("out", ["", "{}", "[", "null"])

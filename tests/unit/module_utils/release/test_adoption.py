@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from ansible.module_utils.livekit_deploy.machine import docker, web
 from ansible.module_utils.livekit_deploy.proof import observations, observed, probes
 from ansible.module_utils.livekit_deploy.proof.checks.environment import check_environment
 from ansible.module_utils.livekit_deploy.proof.checks.preview import check_preview
-from ansible.module_utils.livekit_deploy.release import adoption, deployment, records
-from ansible.module_utils.livekit_deploy.release.deployment import Deployment, Goal, Order
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy.release import adopted, adoption, containers, content, drain, notes, records, state, switch
+from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, Owner
+from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
+from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin_machine import Machine
 
 US = Owner("m1", 10, "100", "anna@ci")
-CONTENT = records.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {})
+CONTENT = content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {})
 IMAGES = {name: f"r/{name}@sha256:1" for name in records.SERVICES}
 ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
 ADOPT = replace(ORDER, adopt="seed")
@@ -46,20 +52,20 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     (tmp_path / "app/releases").mkdir(parents=True)
     upstream = tmp_path / "upstream.conf"
     upstream.write_text(upstream_text("app", None))
-    monkeypatch.setattr(adoption, "answers", lambda port, *_: port == 9000)
-    return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(upstream)))
+    monkeypatch.setattr(adopted, "answers", lambda port, *_: port == 9000)
+    return Deployment(Releases(machine.run, "app", str(tmp_path / "app"), str(upstream)))
 
 
-def begin(run: Deployment, order: Order = ADOPT) -> dict[str, Any]:
-    return run.begin(Claim(US, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), 0.0, order)
+def begin(run: Deployment, order: Order = ADOPT) -> Any:
+    return begin_run(run.releases, Claim(US, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), 0.0, order)
 
 
 def finish(run: Deployment, answer: dict[str, Any]) -> None:
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
-    run.end(answer["fence"], 1.0, 3, 0.0, "exclusive", "")
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
+    run.end(answer["fence"], Ending(1.0, keep=3), "exclusive", "")
 
 
-def deploy(run: Deployment, machine: Machine, order: Order = ADOPT) -> dict[str, Any]:
+def deploy(run: Deployment, machine: Machine, order: Order = ADOPT) -> Any:
     answer = begin(run, order)
     machine.start(answer["plan"]["id"])
     finish(run, answer)
@@ -70,11 +76,12 @@ def back(stamp: str, wanted: str = "previous") -> Order:
     return replace(ORDER, stamp=stamp, goal=Goal(kind="release", release=wanted), images={})
 
 
-def return_to_it(run: Deployment, wanted: str = "previous") -> dict[str, Any]:
+def return_to_it(run: Deployment, wanted: str = "previous") -> Any:
     """A whole rollback that goes well."""
     answer = begin(run, back("20260102T000000Z", wanted))
     for service in ("agent-worker", "fastapi"):
-        run.step(answer["fence"], f"start {service}", 10.0, lambda s=service: run.host.start(answer["plan"]["id"], s))  # type: ignore[misc]
+        start = partial(containers.start_service, run.releases, answer["plan"]["id"], service)
+        run.step(answer["fence"], f"start {service}", 10.0, start)
     finish(run, answer)
     return answer
 
@@ -144,7 +151,7 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
     ],
 )
 def test_refusal(workers: list[dict[str, Any]], adopt: str, leave: list[str], words: str) -> None:
-    said = adoption.refusal(workers, adopt, leave, {"theirs": "billing"})
+    said = adoption.adoption_refusal(workers, adopt, leave, {"theirs": "billing"})
     assert (words in said) if words else said == ""
 
 
@@ -152,8 +159,8 @@ def test_hand_made_worker_refuses_the_first_release_and_is_named(run: Deployment
     with pytest.raises(ReleaseError, match=rf"compose project seed with a worker, container {BOT}, agent name 'old', in /srv/seed"):
         begin(run, ORDER)
     with pytest.raises(ReleaseError, match="livekit_agent_adopt_project: seed"):
-        run.preview(ORDER)
-    assert (run.host.records(), run.host.current(), run.lock.read().owner) == ([], None, None)
+        preview_run(run.releases, ORDER)
+    assert (run.releases.records(), run.releases.current(), run.lock.read().owner) == ([], None, None)
 
 
 @pytest.mark.parametrize(
@@ -282,8 +289,8 @@ def test_name_that_matches_nothing_is_refused_with_the_projects_of_the_host(
     machine.stop(BOT, ends=True)
     order = replace(ORDER, adopt=adopt, leave=leave)
     with pytest.raises(ReleaseError, match=words) if words else nullcontext():
-        run.preview(order) if check else begin(run, order)
-    assert bool(run.host.records()) is not (bool(words) or check)
+        preview_run(run.releases, order) if check else begin(run, order)
+    assert bool(run.releases.records()) is not (bool(words) or check)
 
 
 def test_worker_that_restarts_is_told_with_its_state(run: Deployment, machine: Machine) -> None:
@@ -306,7 +313,7 @@ def test_adopted_project_is_the_release_before(run: Deployment) -> None:
     record = answer["release"]
     assert (record["agent_name"], record["api_port"], record["state"], record["hook"]) == ("old", 9000, "serving", False)
     assert (answer["plan"]["previous"], answer["plan"]["agent_name_before"]) == (record["id"], "old")
-    assert "127.0.0.1:9000" in run.host.upstream.read_text()
+    assert "127.0.0.1:9000" in run.releases.upstream.read_text()
     assert (record["images"], answer["drift"]) == ({"agent-worker": "bot:1", "fastapi": "web:1"}, [])
 
 
@@ -316,13 +323,13 @@ def test_new_worker_waits_behind_its_gate_beside_it_under_another_name(
 ) -> None:
     """Under the same name no probe can be directed past its worker."""
     plan = begin(run, replace(ADOPT, goal=Goal(content=CONTENT.named(name))))["plan"]
-    assert (plan["candidate"], run.host.gate(plan["id"])) == (candidate, gate)
+    assert (plan["candidate"], run.releases.gate(plan["id"])) == (candidate, gate)
 
 
 def test_its_worker_ids_are_ours_from_the_first_reading_on(run: Deployment) -> None:
     answer = begin(run)
     assert observations.own_ids([answer], answer["states"]) == ["AW_old"]
-    assert (run.host.record(answer["plan"]["id"]) or {})["earlier_worker_ids"] == ["AW_old"]
+    assert (run.releases.record(answer["plan"]["id"]) or {})["earlier_worker_ids"] == ["AW_old"]
     assert probes.serves(answer, "old")
 
 
@@ -332,9 +339,9 @@ def test_worker_with_its_name_in_the_code_is_read_once_it_is_adopted(run: Deploy
 
 
 def test_preview_of_an_adoption_writes_nothing(run: Deployment) -> None:
-    answer = run.preview(ADOPT)
-    assert (run.host.records(), run.host.current(), answer["plan"]["agent_name_before"]) == ([], None, "old")
-    lines = deployment.notes("a", answer, check=True)
+    answer = preview_run(run.releases, ADOPT)
+    assert (run.releases.records(), run.releases.current(), answer["plan"]["agent_name_before"]) == ([], None, "old")
+    lines = notes.plan_notes("a", answer, check=True)
     assert lines[0].startswith("a: compose project seed (/srv/seed) would be adopted as release 20251201T000000Z-")
     assert {
         f"  {BOT} (the worker): stopped when {answer['plan']['id']} serves, and kept",
@@ -346,7 +353,7 @@ def test_preview_of_an_adoption_writes_nothing(run: Deployment) -> None:
 
 def test_report_says_how_to_bring_it_back(run: Deployment) -> None:
     answer = begin(run)
-    lines = deployment.notes("a", answer, check=False)
+    lines = notes.plan_notes("a", answer, check=False)
     assert "is adopted as release" in lines[0]
     assert lines[4].endswith(f"playbooks/rollback.yml --limit a -e rollback_to={answer['release']['id']}")
 
@@ -365,7 +372,7 @@ def test_worker_and_api_alone_are_stopped_and_kept_after_the_switch(run: Deploym
 def test_stopped_container_does_not_come_back_when_docker_starts(run: Deployment, machine: Machine) -> None:
     answer = deploy(run, machine)
     assert policies(machine) == {**dict.fromkeys((BOT, WEB), "unless-stopped"), CACHE: "always"}
-    record = run.host.record(answer["release"]["id"]) or {}
+    record = run.releases.record(answer["release"]["id"]) or {}
     assert (record["state"], record["adopted"]["policies"]) == ("retired", {BOT: "always"})
     changed = [machine.commands.index(command) for command in machine.asked("docker", "update")]
     assert max(changed) < min(machine.commands.index(command) for command in machine.asked("docker", "stop"))
@@ -387,7 +394,7 @@ def test_worker_with_another_stop_signal_gets_that_one(run: Deployment, machine:
 def test_busy_worker_is_left_to_finish_its_calls_and_told_once(run: Deployment, machine: Machine) -> None:
     machine.drains = False
     deploy(run, machine)
-    run.host.retire(0.1, keep=3)
+    drain.retire_all(run.releases, Ending(0.1, keep=3))
     assert (BOT in running(machine), CACHE in running(machine)) == (True, True)
     assert len(machine.asked("docker", "kill")) == 1
 
@@ -395,10 +402,10 @@ def test_busy_worker_is_left_to_finish_its_calls_and_told_once(run: Deployment, 
 def test_failed_release_leaves_the_project_serving(run: Deployment, machine: Machine) -> None:
     answer = begin(run)
     machine.start(answer["plan"]["id"])
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
     done = run.abandon(answer["fence"], "it crashed")
     assert (done["serving"], running(machine)) == (answer["release"]["id"], [BOT, WEB, CACHE])
-    assert "127.0.0.1:9000" in run.host.upstream.read_text()
+    assert "127.0.0.1:9000" in run.releases.upstream.read_text()
     again = begin(run, replace(ORDER, stamp="20260102T000000Z"))
     assert again["plan"]["previous"] == answer["release"]["id"]
 
@@ -407,32 +414,32 @@ def test_project_without_an_api_is_gone_back_to_all_the_same(run: Deployment, ma
     machine.containers = [machine.container(BOT)]
     answer = begin(run)
     machine.start(answer["plan"]["id"])
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
     assert run.abandon(answer["fence"], "it crashed")["serving"] == answer["release"]["id"]
-    assert (answer["release"]["api_port"], run.host.upstream.read_text()) == (None, upstream_text("app", None))
-    assert run.host.info()["drift"] == []
+    assert (answer["release"]["api_port"], run.releases.upstream.read_text()) == (None, upstream_text("app", None))
+    assert state.release_info(run.releases)["drift"] == []
 
 
 def test_project_that_the_inventory_now_leaves_alone_is_let_go(run: Deployment, machine: Machine) -> None:
     first = begin(run)
     run.abandon(first["fence"], "it crashed")
     answer = deploy(run, machine, replace(ORDER, stamp="20260102T000000Z", leave=["seed"]))
-    assert (answer["plan"]["previous"], [r["id"] for r in run.host.records()]) == (None, [answer["plan"]["id"]])
-    assert run.host.record(first["release"]["id"]) is None
+    assert (answer["plan"]["previous"], [r["id"] for r in run.releases.records()]) == (None, [answer["plan"]["id"]])
+    assert run.releases.record(first["release"]["id"]) is None
     assert set(running(machine)) > {BOT, WEB, CACHE}
 
 
 def test_its_record_is_kept_as_long_as_its_containers(run: Deployment, machine: Machine) -> None:
     adopted = deploy(run, machine)["release"]["id"]
-    assert adopted not in run.host.retire(0.0, keep=0)["removed"]
+    assert adopted not in drain.retire_all(run.releases, Ending(0.0, keep=0))["removed"]
     machine.containers = [container for container in machine.containers if container["Id"] not in (BOT, WEB, CACHE)]
-    assert run.host.retire(0.0, keep=0)["removed"] == [adopted]
+    assert drain.retire_all(run.releases, Ending(0.0, keep=0))["removed"] == [adopted]
 
 
 def test_its_stopped_containers_are_nothing_to_clear(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    assert run.host.info()["leftovers"] == []
-    assert run.host.retire(0.0, keep=3) == {"draining": [], "retired": [], "removed": [], "troubles": []}
+    assert state.release_info(run.releases)["leftovers"] == []
+    assert drain.retire_all(run.releases, Ending(0.0, keep=3)) == {"draining": [], "retired": [], "removed": [], "troubles": []}
 
 
 @pytest.mark.parametrize("service", ["bot", "web"])
@@ -441,17 +448,17 @@ def test_what_was_run_once_of_a_service_is_neither_worker_nor_api(run: Deploymen
     answer = deploy(run, machine)
     assert (answer["drift"], left in answer["release"]["adopted"]["containers"]) == ([], False)
     assert [command[-1] for command in machine.asked("docker", "kill")] == [BOT]
-    assert run.host.can_go_back({"previous": answer["release"]["id"]}) is False
+    assert switch.can_go_back(run.releases, {"previous": answer["release"]["id"]}) is False
     return_to_it(run)
     assert [command[-1] for command in machine.asked("docker", "start")] == [BOT, WEB]
-    assert run.host.info()["drift"] == []
+    assert state.release_info(run.releases)["drift"] == []
 
 
 def test_release_that_fails_goes_back_to_a_project_with_what_was_run_once(run: Deployment, machine: Machine) -> None:
     run_once(machine, "bot")
     answer = begin(run)
     machine.start(answer["plan"]["id"])
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
     assert run.abandon(answer["fence"], "it crashed")["serving"] == answer["release"]["id"]
 
 
@@ -467,7 +474,7 @@ def test_container_that_cannot_be_read_keeps_no_release_from_being_taken_back(ru
     answer = begin(run)
     machine.start(answer["plan"]["id"])
     machine.logs[f"{answer['plan']['id']}-fastapi"] = None
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
     done = run.abandon(answer["fence"], "it crashed")
     assert done["serving"] == answer["release"]["id"]
     assert done["log"] == [
@@ -493,14 +500,14 @@ def test_project_that_has_both_ports_is_refused(run: Deployment, machine: Machin
 def test_user_is_told_that_no_api_is_known(run: Deployment, machine: Machine) -> None:
     machine.containers = [machine.container(BOT)]
     answer = deploy(run, machine)
-    assert "the proxy answers 502, also after a rollback" in "\n".join(deployment.notes("a", answer, check=False))
+    assert "the proxy answers 502, also after a rollback" in "\n".join(notes.plan_notes("a", answer, check=False))
     returns = begin(run, back("20260102T000000Z"))
-    assert "a: which API is of compose project seed is not known" in "\n".join(deployment.notes("a", returns, check=False))
+    assert "a: which API is of compose project seed is not known" in "\n".join(notes.plan_notes("a", returns, check=False))
 
 
 def test_user_is_told_nothing_of_an_api_that_is_known(run: Deployment, machine: Machine) -> None:
-    said = deployment.notes("a", deploy(run, machine), check=False)
-    assert "502" not in "\n".join([*said, *deployment.notes("a", begin(run, back("20260102T000000Z")), check=False)])
+    said = notes.plan_notes("a", deploy(run, machine), check=False)
+    assert "502" not in "\n".join([*said, *notes.plan_notes("a", begin(run, back("20260102T000000Z")), check=False)])
 
 
 # --- adopted anew until a release has served -------------------------------------------------------------------------
@@ -519,12 +526,12 @@ def test_project_that_was_changed_before_a_release_served_is_recorded_anew(run: 
     first = begin(run)
     run.abandon(first["fence"], "it crashed")
     edited(machine)
-    assert run.preview(ADOPT)["release"]["api_port"] == 9001
+    assert (preview_run(run.releases, ADOPT)["release"] or {})["api_port"] == 9001
     answer = begin(run, replace(ADOPT, stamp="20260102T000000Z"))
     record = answer["release"]
     assert (record["id"], record["api_port"], record["agent_name"]) == (first["release"]["id"], 9001, "newer")
     assert (record["adopted"]["containers"], record["earlier_worker_ids"]) == ([BOT, WEB], ["AW_old", "AW_newer"])
-    assert "127.0.0.1:9001" in run.host.upstream.read_text()
+    assert "127.0.0.1:9001" in run.releases.upstream.read_text()
     assert answer["drift"] == []
 
 
@@ -554,8 +561,8 @@ def test_another_project_is_adopted_in_the_place_of_the_first(run: Deployment, m
     machine.hand_made("more", bot={**SEED["bot"]}, web={**SEED["web"], "port": 9002})
     answer = begin(run, replace(ADOPT, stamp="20260102T000000Z", adopt="more", leave=["seed"]))
     assert (answer["release"]["adopted"]["project"], answer["plan"]["previous"]) == ("more", answer["release"]["id"])
-    assert [record["id"] for record in run.host.records() if record.get("adopted")] == [answer["release"]["id"]]
-    assert "127.0.0.1:9002" in run.host.upstream.read_text()
+    assert [record["id"] for record in run.releases.records() if record.get("adopted")] == [answer["release"]["id"]]
+    assert "127.0.0.1:9002" in run.releases.upstream.read_text()
 
 
 # --- brought back ----------------------------------------------------------------------------------------------------
@@ -574,17 +581,18 @@ def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine,
     started = [command[-1] for command in machine.asked("docker", "start")]
     assert started == [BOT, WEB]
     assert (before[WEB], policies(machine)) == ("unless-stopped", {BOT: "always", WEB: "unless-stopped", CACHE: "always"})
-    current = run.host.current() or {}
+    current = run.releases.current() or {}
+    assert current["rolled_back"]
     assert (current["id"], current["rolled_back"]["kind"], current["previous"]) == (plan["id"], "release", first["plan"]["id"])
-    assert "127.0.0.1:9000" in run.host.upstream.read_text()
-    assert run.host.info()["drift"] == []
+    assert "127.0.0.1:9000" in run.releases.upstream.read_text()
+    assert state.release_info(run.releases)["drift"] == []
 
 
 def test_next_deployment_returns_to_the_inventory_and_stops_it_again(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     return_to_it(run)
     answer = deploy(run, machine, replace(ORDER, stamp="20260103T000000Z"))
-    said = deployment.notes("a", answer, check=False)
+    said = notes.plan_notes("a", answer, check=False)
     assert said[0].endswith("returns to the inventory's name-a")
     assert [BOT in running(machine), policies(machine)[BOT]] == [False, "unless-stopped"]
     assert len(machine.asked("docker", "kill", "--signal", "TERM", BOT)) == 2
@@ -593,18 +601,27 @@ def test_next_deployment_returns_to_the_inventory_and_stops_it_again(run: Deploy
 def test_rollback_that_fails_stops_it_again_and_keeps_it(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
-    run.step(answer["fence"], "start agent-worker", 10.0, lambda: run.host.start(answer["plan"]["id"], "agent-worker"))
+    run.step(
+        answer["fence"], "start agent-worker", 10.0, lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker")
+    )
     done = run.abandon(answer["fence"], "it never registered")
     assert (done["serving"], BOT in running(machine)) == (first["plan"]["id"], False)
-    assert (run.host.record(first["release"]["id"]) or {})["state"] == "retired"
+    assert (run.releases.record(first["release"]["id"]) or {})["state"] == "retired"
     assert begin(run, back("20260103T000000Z"))["plan"]["id"] == first["release"]["id"]
 
 
 def test_return_that_was_left_in_the_middle_is_stopped_and_kept(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
-    run.step(answer["fence"], "start agent-worker", 10.0, lambda: run.host.start(answer["plan"]["id"], "agent-worker"))
-    assert run.host.retire(1.0, keep=3) == {"draining": [], "retired": [answer["plan"]["id"]], "removed": [], "troubles": []}
+    run.step(
+        answer["fence"], "start agent-worker", 10.0, lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker")
+    )
+    assert drain.retire_all(run.releases, Ending(1.0, keep=3)) == {
+        "draining": [],
+        "retired": [answer["plan"]["id"]],
+        "removed": [],
+        "troubles": [],
+    }
     assert BOT not in running(machine)
 
 
@@ -650,10 +667,10 @@ def test_adopted_project_under_the_shared_name_is_known_to_share_it(run: Deploym
 
 def test_what_an_earlier_version_has_stopped_is_started_in_the_order_in_which_it_was_made(run: Deployment, machine: Machine) -> None:
     machine.hand_made("seed", db={"created": "2025-11-30T00:00:00.5Z"}, proxy={"created": "2025-12-02T00:00:00Z"})
-    old = run.host.record(deploy(run, machine)["release"]["id"]) or {}
+    old = run.releases.record(deploy(run, machine)["release"]["id"]) or {}
     every = [BOT, CACHE, "seed-db-1", "seed-proxy-1", WEB]
     kept = {key: value for key, value in old["adopted"].items() if key != "others"}
-    run.host.save(old, adopted={**kept, "containers": every, "policies": {CACHE: "always"}})
+    run.releases.save(old, adopted={**kept, "containers": every, "policies": {CACHE: "always"}})
     for name in every:
         machine.stop(name, ends=True)
     machine.container(CACHE)["HostConfig"]["RestartPolicy"]["Name"] = "unless-stopped"
@@ -668,9 +685,9 @@ def test_worker_that_is_back_is_told_from_an_api_with_its_variables(run: Deploym
     machine.container(BOT)["Config"]["Env"] = ["LIVEKIT_URL=ws://l"]
     machine.container(WEB)["Config"]["Env"] = ["LIVEKIT_URL=ws://l", "LIVEKIT_AGENT_NAME=old"]
     answer = return_to_it(run) if deploy(run, machine) else {}
-    run.host.refuse_unstable(answer["plan"]["id"], "AW_old")
+    state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_old")
     with pytest.raises(ReleaseError, match="registered anew as AW_old"):
-        run.host.refuse_unstable(answer["plan"]["id"], "AW_other")
+        state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_other")
 
 
 @pytest.mark.parametrize("more", [{"spare": {**SEED["bot"], "running": False}}, {}], ids=["beside a stopped one", "alone"])
@@ -679,7 +696,7 @@ def test_worker_that_logs_no_name_can_be_brought_back(run: Deployment, machine: 
     machine.logs[BOT] = REGISTERED.replace('"agent_name": "old", ', "")
     deploy(run, machine)
     answer = return_to_it(run)
-    run.host.refuse_unstable(answer["plan"]["id"], "AW_old")
+    state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_old")
 
 
 def test_shared_name_cannot_be_restored_on_an_adopted_project(run: Deployment, machine: Machine) -> None:
@@ -692,9 +709,9 @@ def test_shared_name_cannot_be_restored_on_an_adopted_project(run: Deployment, m
 def test_api_that_does_not_answer_is_told(run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
-    monkeypatch.setattr(adoption, "answers", lambda *_: False)
+    monkeypatch.setattr(adopted, "answers", lambda *_: False)
     with pytest.raises(ReleaseError, match=f"nothing speaks HTTP on port 9000.*docker logs {WEB}"):
-        run.host.start(answer["plan"]["id"], "fastapi")
+        containers.start_service(run.releases, answer["plan"]["id"], "fastapi")
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -703,7 +720,7 @@ def test_api_that_does_not_answer_is_told(run: Deployment, machine: Machine, mon
 def test_project_that_is_let_go_is_none_that_the_proxy_points_to(run: Deployment) -> None:
     run.abandon(begin(run)["fence"], "it crashed")
     begin(run, replace(ORDER, stamp="20260102T000000Z", leave=["seed"]))
-    assert run.host.upstream.read_text() == upstream_text("app", None)
+    assert run.releases.upstream.read_text() == upstream_text("app", None)
 
 
 def publishing(service: str, ports: dict[str, list[dict[str, str]]], *env: str) -> dict[str, Any]:
@@ -731,8 +748,8 @@ def on(port: int, address: str = "127.0.0.1") -> dict[str, list[dict[str, str]]]
     ],
 )
 def test_api_is_what_publishes_a_port(others: list[dict[str, Any]], found: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption, "answers", lambda port, _: port >= 9000)
-    api, port = adoption.api_of(others)
+    monkeypatch.setattr(adopted, "answers", lambda port, _: port >= 9000)
+    api, port = adoption.project_api(others)
     assert (found or (None, None)) == (api["Name"].lstrip("/") if api else None, port)
 
 
@@ -744,16 +761,16 @@ def test_what_the_host_knows_is_read_with_the_worker_of_a_project(run: Deploymen
 
 def test_a_second_try_makes_the_same_record(machine: Machine) -> None:
     (found,) = adoption.strangers(machine.run, machine.containers, {})
-    one_more = adoption.record_of("app", found, list(reversed(machine.containers)))
-    assert one_more == adoption.record_of("app", found, machine.containers)
+    one_more = adoption.adopted_record("app", found, list(reversed(machine.containers)))
+    assert one_more == adoption.adopted_record("app", found, machine.containers)
     assert records.ID_PATTERN.fullmatch(one_more["id"])
 
 
 def test_what_is_neither_worker_nor_api_is_not_started_again(machine: Machine) -> None:
     machine.hand_made("seed", migrate={"running": False})
     (found,) = adoption.strangers(machine.run, machine.containers, {})
-    record = adoption.record_of("app", found, machine.containers)
-    started = [container["Id"] for container in adoption.to_start(record, machine.containers, "agent-worker")]
+    record = adoption.adopted_record("app", found, machine.containers)
+    started = [container["Id"] for container in adopted.to_start(record, machine.containers, "agent-worker")]
     assert started == [BOT]
     assert record["adopted"]["others"] == {CACHE: "running", "seed-migrate-1": "stopped"}
 
@@ -761,9 +778,9 @@ def test_what_is_neither_worker_nor_api_is_not_started_again(machine: Machine) -
 def test_only_workers_of_adopted_projects_are_claimed() -> None:
     seen = [("seed-bot-1", None), ("app-x", "x"), ("seed-bot-2", None)]
     reading = {"time": 1, "workers": [{"project": "seed", "container": name, "release": release_id} for name, release_id in seen]}
-    claimed = adoption.claimed(reading, {"seed-bot-1": "id"})
+    claimed = adopted.claimed(reading, {"seed-bot-1": "id"})
     assert [worker.get("release") for worker in claimed["workers"]] == ["id", "x", None]
-    assert adoption.claimed(reading, None)["workers"] == reading["workers"]
+    assert adopted.claimed(reading, None)["workers"] == reading["workers"]
 
 
 @pytest.mark.parametrize(
@@ -787,5 +804,5 @@ def test_adopted_project_without_an_api_needs_no_preview() -> None:
 
 @pytest.mark.parametrize(("status", "there"), [pytest.param(0, False, id="nobody, or no HTTP"), (404, True), (200, True)])
 def test_api_of_an_adopted_project_is_there_when_anything_answers(status: int, there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption.web, "ask", lambda *_: web.Answer(status))
-    assert adoption.answers(9000, seconds=0.0) is there
+    monkeypatch.setattr(adopted.web, "ask", lambda *_: web.Answer(status))
+    assert adopted.answers(9000, seconds=0.0) is there

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import records
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError
+from ansible.module_utils.livekit_deploy.release import abandon, containers, drain, records, state, switch
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
+from ansible.module_utils.livekit_deploy.release.store import Releases
 from ansible.module_utils.livekit_deploy.worker import readings
 
 from tests.unit.module_utils.standin_machine import Machine
@@ -17,72 +19,74 @@ from tests.unit.module_utils.standin_machine import Machine
 OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 
 
-def stage(host: Host, machine: Machine, release_id: str, port: int, **more: Any) -> None:
-    record = {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:], "gated": False, **more}
+def stage(host: Releases, machine: Machine, release_id: str, port: int, **more: Any) -> None:
+    record: Any = {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:], "gated": False, **more}
     candidate = None if record["gated"] else "name-candidate"
     host.stage({"candidate": candidate, **record}, {"compose.yml": f"# {release_id}"})
     machine.start(release_id)
 
 
-def two(host: Host, machine: Machine, old_gated: bool = False, new_gated: bool = False) -> None:
+def two(host: Releases, machine: Machine, old_gated: bool = False, new_gated: bool = False) -> None:
     stage(host, machine, OLD, 18101, gated=old_gated)
-    host.serve(OLD)
+    switch.serve(host, OLD)
     stage(host, machine, NEW, 18102, gated=new_gated)
-    host.serve(NEW)
+    switch.serve(host, NEW)
 
 
 @pytest.mark.parametrize(
     ("gated", "candidate", "state"), [(False, "name-candidate", "open"), (True, None, "closed"), (True, "name-candidate", "open")]
 )
 def test_new_release_waits_only_behind_a_gate_that_can_be_used(
-    host: Host, machine: Machine, gated: bool, candidate: str | None, state: str
+    host: Releases, machine: Machine, gated: bool, candidate: str | None, state: str
 ) -> None:
     stage(host, machine, NEW, 18102, gated=gated, candidate=candidate)
     assert host.gate(NEW) == state
 
 
-def test_gate_of_one_that_was_a_candidate_beside_a_worker_without_the_hook_is_closed_by_the_next(host: Host, machine: Machine) -> None:
+def test_gate_of_one_that_was_a_candidate_beside_a_worker_without_the_hook_is_closed_by_the_next(host: Releases, machine: Machine) -> None:
     stage(host, machine, OLD, 18101, gated=True, candidate="name-candidate")
-    host.serve(OLD)
+    switch.serve(host, OLD)
     stage(host, machine, NEW, 18102, gated=True)
-    host.serve(NEW)
+    switch.serve(host, NEW)
     assert (host.gate(OLD), host.gate(NEW)) == ("closed", "open")
 
 
-def test_one_that_took_calls_beside_a_worker_without_the_hook_is_drained_when_it_fails(host: Host, machine: Machine) -> None:
+def test_one_that_took_calls_beside_a_worker_without_the_hook_is_drained_when_it_fails(host: Releases, machine: Machine) -> None:
     stage(host, machine, OLD, 18101)
-    host.serve(OLD)
+    switch.serve(host, OLD)
     stage(host, machine, NEW, 18102, gated=True, candidate="name-candidate")
-    host.abandon(NEW)
+    abandon.take_back(host, NEW)
     assert len(machine.asked("docker", "kill", "--signal", "TERM")) == 1
 
 
 @pytest.mark.parametrize(
     ("old_gated", "new_gated", "state"), [(True, True, "closed"), (False, False, "open"), (True, False, "open"), (False, True, "open")]
 )
-def test_old_gate_is_closed_only_where_both_can_be_used(host: Host, machine: Machine, old_gated: bool, new_gated: bool, state: str) -> None:
+def test_old_gate_is_closed_only_where_both_can_be_used(
+    host: Releases, machine: Machine, old_gated: bool, new_gated: bool, state: str
+) -> None:
     two(host, machine, old_gated, new_gated)
     assert host.gate(OLD) == state
 
 
-def test_worker_whose_gate_cannot_be_used_is_drained_with_its_gate_open(host: Host, machine: Machine) -> None:
+def test_worker_whose_gate_cannot_be_used_is_drained_with_its_gate_open(host: Releases, machine: Machine) -> None:
     two(host, machine)
-    host.retire(1.0, 3)
+    drain.retire_all(host, Ending(1.0, keep=3))
     assert host.gate(OLD) == "open"
     assert len(machine.asked("docker", "kill", "--signal", "TERM")) == 1
 
 
-def test_one_that_took_calls_before_it_failed_is_drained(host: Host, machine: Machine) -> None:
+def test_one_that_took_calls_before_it_failed_is_drained(host: Releases, machine: Machine) -> None:
     stage(host, machine, OLD, 18101)
-    host.serve(OLD)
+    switch.serve(host, OLD)
     stage(host, machine, NEW, 18102)
-    host.abandon(NEW)
+    abandon.take_back(host, NEW)
     assert len(machine.asked("docker", "kill", "--signal", "TERM")) == 1
 
 
-def test_candidate_has_its_own_project_and_name_and_no_gate(host: Host, machine: Machine) -> None:
+def test_candidate_has_its_own_project_and_name_and_no_gate(host: Releases, machine: Machine) -> None:
     stage(host, machine, NEW, 18102)
-    host.start_candidate(NEW)
+    containers.start_candidate(host, NEW)
     environment = json.loads((host.directory(NEW) / "candidate.yml").read_text())["services"]["agent-worker"]["environment"]
     assert environment["AGENT_NAME"] == environment["LIVEKIT_AGENT_NAME"] == "name-candidate"
     assert environment["LIVEKIT_DEPLOY_GATE"] != "/run/livekit-deploy/state"
@@ -92,10 +96,14 @@ def test_candidate_has_its_own_project_and_name_and_no_gate(host: Host, machine:
     assert [(path.parent, path.name) for path in files] == [(host.directory(NEW), "compose.yml"), (host.directory(NEW), "candidate.yml")]
 
 
-@pytest.mark.parametrize("after", [lambda host: host.start(NEW, "agent-worker"), lambda host: host.abandon(NEW)], ids=["start", "failure"])
-def test_candidate_is_gone_when_the_worker_starts_or_the_release_fails(host: Host, machine: Machine, after: Any) -> None:
+@pytest.mark.parametrize(
+    "after",
+    [lambda host: containers.start_service(host, NEW, "agent-worker"), lambda host: abandon.take_back(host, NEW)],
+    ids=["start", "failure"],
+)
+def test_candidate_is_gone_when_the_worker_starts_or_the_release_fails(host: Releases, machine: Machine, after: Any) -> None:
     stage(host, machine, NEW, 18102)
-    host.start_candidate(NEW)
+    containers.start_candidate(host, NEW)
     machine.start(NEW)
     for container in machine.containers:
         container["Config"]["Labels"] |= {
@@ -125,13 +133,13 @@ def found(**changes: Any) -> dict[str, Any]:
     ids=["as proven", "registered anew", "restarted", "not connected", "gone"],
 )
 def test_worker_that_is_not_what_was_proven_is_not_switched_to(
-    host: Host, machine: Machine, monkeypatch: pytest.MonkeyPatch, workers: list[dict[str, Any]], words: str
+    host: Releases, machine: Machine, monkeypatch: pytest.MonkeyPatch, workers: list[dict[str, Any]], words: str
 ) -> None:
     stage(host, machine, NEW, 18102)
     monkeypatch.setattr(readings, "readings", lambda *_, **__: {"workers": workers})
     if not words:
-        host.refuse_unstable(NEW, "AW_1")
+        state.refuse_unstable(host, NEW, "AW_1")
         return
     with pytest.raises(ReleaseError, match="expected") as refusal:
-        host.refuse_unstable(NEW, "AW_1")
+        state.refuse_unstable(host, NEW, "AW_1")
     assert words in str(refusal.value)

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import adoption, host, records
-from ansible.module_utils.livekit_deploy.release.deployment import Deployment, Goal, Order
-from ansible.module_utils.livekit_deploy.release.host import Host, upstream_text
+from ansible.module_utils.livekit_deploy.release import abandon, adopted, containers, content, drain, records, store, switch
+from ansible.module_utils.livekit_deploy.release.begin import begin_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.lock import Claim, Owner
+from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
+from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
+from ansible.module_utils.livekit_deploy.release.records import Record
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.standin_machine import Machine
@@ -36,11 +41,12 @@ class World:
         upstream.write_text(upstream_text("app", None))
         self.loaded = upstream.read_text()
         (root / "app/releases").mkdir(parents=True)
-        self.host = Host(Told(self.run), "app", str(root / "app"), str(upstream))
-        write = host.write_atomically
-        monkeypatch.setattr(host, "write_atomically", lambda *args: self.counted(lambda: write(*args)))
-        point = self.host.point_to
-        monkeypatch.setattr(self.host, "point_to", lambda wanted: self.counted(lambda: point(wanted)))
+        self.releases = Releases(Told(self.run), "app", str(root / "app"), str(upstream))
+        write = store.write_atomically
+        for module in (store, containers, switch):
+            monkeypatch.setattr(module, "write_atomically", lambda *args: self.counted(lambda: write(*args)))
+        point = self.releases.point_to
+        monkeypatch.setattr(self.releases, "point_to", lambda wanted: self.counted(lambda: point(wanted)))
 
     def counted(self, work: Callable[[], Any]) -> Any:
         if self.left is not None:
@@ -55,7 +61,7 @@ class World:
 
     def done(self, argv: Sequence[str]) -> tuple[int, str, str]:
         if argv[0] == "systemctl":
-            self.loaded = self.host.upstream.read_text()
+            self.loaded = self.releases.upstream.read_text()
         if list(argv[:2]) == ["docker", "kill"]:
             self.signalled.append(argv[-1])
         if list(argv[:2]) == ["docker", "start"]:  # another process
@@ -81,15 +87,15 @@ class World:
         """What a caller would notice."""
         port = next((port for port in PORTS if f":{port};" in self.loaded), None)
         found = [] if port and PORTS[port] in self.running("fastapi") else [f"nginx points to {port}, where no API runs"]
-        names = {r["id"]: r["agent_name"] for r in self.host.records()}
-        open_ = [r for r in self.running("agent-worker") if self.host.gate(r) == "open" and f"{r}-agent-worker" not in self.signalled]
+        names = {r["id"]: r["agent_name"] for r in self.releases.records()}
+        open_ = [r for r in self.running("agent-worker") if self.releases.gate(r) == "open" and f"{r}-agent-worker" not in self.signalled]
         wanted = names.get(PORTS[port]) if port else None
         return found + ([] if any(names[r] == wanted for r in open_) else [f"no worker takes jobs of {wanted}"])
 
 
 def stage(world: World, release_id: str, port: int, name: str) -> None:
-    record = {"id": release_id, "app": "app", "agent_name": name, "api_port": port, "hash": release_id[-8:]}
-    world.host.stage(record, {"compose.yml": "", "fastapi.env": ""})
+    record: Record = {"id": release_id, "app": "app", "agent_name": name, "api_port": port, "hash": release_id[-8:]}
+    world.releases.stage(record, {"compose.yml": "", "fastapi.env": ""})
     world.machine.start(release_id)
 
 
@@ -98,7 +104,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """The old release serves; the new one, under the same name or another, is proven behind its gate."""
     made = World(tmp_path, monkeypatch)
     stage(made, OLD, 18101, "name")
-    made.host.serve(OLD)
+    switch.serve(made.releases, OLD)
     stage(made, NEW, 18102, request.param)
     yield made
     assert len(made.signalled) == len(set(made.signalled)), "a worker got a second signal"
@@ -106,8 +112,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def next_run(world: World) -> None:
     """What the next run does before anything else; here it does not wait for workers."""
-    world.host.recover()
-    world.host.retire(0.0, keep=3)
+    switch.recover(world.releases)
+    drain.retire_all(world.releases, Ending(0.0, keep=3))
 
 
 OPERATIONS = range(16)
@@ -115,7 +121,7 @@ OPERATIONS = range(16)
 
 @pytest.mark.parametrize("operations", OPERATIONS)
 def test_switch_that_is_killed_anywhere_leaves_a_release_that_serves(world: World, operations: int) -> None:
-    world.until_killed(operations, lambda: world.host.serve(NEW))
+    world.until_killed(operations, lambda: switch.serve(world.releases, NEW))
     assert world.troubles() == []
     next_run(world)
     assert world.troubles() == []
@@ -123,8 +129,8 @@ def test_switch_that_is_killed_anywhere_leaves_a_release_that_serves(world: Worl
 
 @pytest.mark.parametrize("operations", OPERATIONS)
 def test_switch_that_fails_anywhere_is_taken_back_or_serves(world: World, operations: int) -> None:
-    if world.until_killed(operations, lambda: world.host.serve(NEW)):
-        world.host.abandon(NEW)
+    if world.until_killed(operations, lambda: switch.serve(world.releases, NEW)):
+        abandon.take_back(world.releases, NEW)
     assert world.troubles() == []
     next_run(world)
     assert world.troubles() == []
@@ -132,8 +138,8 @@ def test_switch_that_fails_anywhere_is_taken_back_or_serves(world: World, operat
 
 @pytest.mark.parametrize("operations", OPERATIONS)
 def test_way_back_that_is_killed_anywhere_leaves_a_release_that_serves(world: World, operations: int) -> None:
-    world.host.serve(NEW)
-    world.until_killed(operations, lambda: world.host.abandon(NEW))
+    switch.serve(world.releases, NEW)
+    world.until_killed(operations, lambda: abandon.take_back(world.releases, NEW))
     assert world.troubles() == []
     next_run(world)
     assert world.troubles() == []
@@ -143,7 +149,7 @@ def test_way_back_that_is_killed_anywhere_leaves_a_release_that_serves(world: Wo
 def test_clearing_that_is_killed_anywhere_is_done_by_the_next_run(world: World, operations: int) -> None:
     """The switch was killed when nginx had reloaded; the worker that may have calls takes its time."""
     world.machine.drains = False
-    world.until_killed(4, lambda: world.host.serve(NEW))
+    world.until_killed(4, lambda: switch.serve(world.releases, NEW))
     assert "18102" in world.loaded
     world.until_killed(operations, lambda: next_run(world))
     assert world.troubles() == []
@@ -154,31 +160,31 @@ def test_clearing_that_is_killed_anywhere_is_done_by_the_next_run(world: World, 
 
 def test_enough_operations_were_tried(world: World) -> None:
     """Otherwise the last ones of a switch were never reached."""
-    assert not world.until_killed(OPERATIONS[-1], lambda: world.host.serve(NEW))
+    assert not world.until_killed(OPERATIONS[-1], lambda: switch.serve(world.releases, NEW))
 
 
 def test_worker_whose_end_was_noted_and_never_told_is_told_when_it_is_idle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.host.serve(NEW)
-    world.host.save(world.host.record(OLD) or {}, drain_started_at="2026-01-01T00:00:00Z")
-    world.host.retire(0.0, keep=3)
+    switch.serve(world.releases, NEW)
+    world.releases.save(world.releases.record(OLD) or {}, drain_started_at="2026-01-01T00:00:00Z")
+    drain.retire_all(world.releases, Ending(0.0, keep=3))
     assert world.signalled == []
-    monkeypatch.setattr(Host, "may_have_calls", lambda *_: False)
-    world.host.retire(0.0, keep=3)
+    monkeypatch.setattr(drain, "may_have_calls", lambda *_: False)
+    drain.retire_all(world.releases, Ending(0.0, keep=3))
     assert world.signalled == [f"{OLD}-agent-worker"]
 
 
 def test_release_that_does_not_run_is_none_to_go_back_to(world: World) -> None:
-    world.host.serve(NEW)
+    switch.serve(world.releases, NEW)
     world.machine.stop(f"{OLD}-fastapi", ends=True)
-    assert world.host.abandon(NEW)["serving"] == NEW
+    assert abandon.take_back(world.releases, NEW)["serving"] == NEW
     assert world.troubles() == []
 
 
 def test_worker_without_the_hook_may_have_calls_before_the_switch(world: World) -> None:
-    world.host.save(world.host.record(NEW) or {}, hook=False)
+    world.releases.save(world.releases.record(NEW) or {}, hook=False)
     world.machine.drains = False
-    assert world.host.abandon(NEW)["draining"] == [NEW]
-    assert (records.GATE_OPEN.strip(), world.signalled) == (world.host.gate(OLD), [f"{NEW}-agent-worker"])
+    assert abandon.take_back(world.releases, NEW)["draining"] == [NEW]
+    assert (records.GATE_OPEN.strip(), world.signalled) == (world.releases.gate(OLD), [f"{NEW}-agent-worker"])
 
 
 # --- a release that is being written ----------------------------------------------------------------------------------
@@ -189,17 +195,17 @@ class Writing(World):
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root, monkeypatch)
-        self.deployment = Deployment(self.host)
+        self.deployment = Deployment(self.releases)
         env = {name: {"LIVEKIT_AGENT_NAME": "name"} for name in records.SERVICES}
-        self.content = records.content_of("", env, {name: {"KEY": "s" * 32} for name in records.SERVICES})
+        self.content = content.given_content("", env, {name: {"KEY": "s" * 32} for name in records.SERVICES})
 
     def begin(self, stamp: str) -> str:
         owner = Owner("m1", 10, "100", "anna@ci")
         order = Order(Goal(content=self.content), stamp, "a", list(PORTS), dict.fromkeys(records.SERVICES, "i"), {"app": "app"})
-        return str(self.deployment.begin(Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)["plan"]["id"])
+        return str(begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)["plan"]["id"])
 
     def secrets(self) -> set[str]:
-        return {path.parent.name for path in self.host.releases.rglob("*") if path.is_file() and "s" * 32 in path.read_text()}
+        return {path.parent.name for path in self.releases.home.rglob("*") if path.is_file() and "s" * 32 in path.read_text()}
 
 
 WRITES = range(8)
@@ -211,11 +217,11 @@ def test_secret_of_a_release_whose_writing_was_killed_is_gone_after_the_next_run
 ) -> None:
     world = Writing(tmp_path, monkeypatch)
     world.until_killed(operations, lambda: world.begin("20260101T000000Z"))
-    assert world.secrets() <= {record["id"] for record in world.host.records()}, "a secret without a record"
-    for directory in world.host.releases.iterdir():  # killed within a write
+    assert world.secrets() <= {record["id"] for record in world.releases.records()}, "a secret without a record"
+    for directory in world.releases.home.iterdir():  # killed within a write
         (directory / ".fastapi.env.partial").write_text("s" * 32)
     wanted = world.begin("20260102T000000Z")
-    assert (world.secrets(), [path.name for path in world.host.releases.iterdir()]) == ({wanted}, [wanted])
+    assert (world.secrets(), [path.name for path in world.releases.home.iterdir()]) == ({wanted}, [wanted])
 
 
 @pytest.mark.parametrize("operations", WRITES)
@@ -240,23 +246,23 @@ class FirstDay(World):
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, agent_name: str) -> None:
         super().__init__(root, monkeypatch)
-        self.deployment, self.stamps = Deployment(self.host), iter(range(1, 29))
+        self.deployment, self.stamps = Deployment(self.releases), iter(range(1, 29))
         registered = '{"message": "registered worker", "agent_name": "name", "id": "AW_old"}'
         self.machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=name"], "log": registered}, web={"port": 9000}, cache={})
-        self.goal = Goal(content=records.content_of("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
-        monkeypatch.setattr(adoption, "answers", lambda *_: True)
-        monkeypatch.setattr(host.time, "sleep", lambda _: None)
+        self.goal = Goal(content=content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
+        monkeypatch.setattr(adopted, "answers", lambda *_: True)
+        monkeypatch.setattr(drain.time, "sleep", lambda _: None)
         # Where it was noted and not told that it is to stop, it says itself that it is idle.
-        monkeypatch.setattr(Host, "may_have_calls", lambda *_: False)
+        monkeypatch.setattr(drain, "may_have_calls", lambda *_: False)
 
     def order(self, goal: Goal) -> Order:
         stamp = f"202601{next(self.stamps):02}T000000Z"
         images = dict.fromkeys(records.SERVICES, "i")
         return Order(goal, stamp, "a", list(PORTS), images, {"app": "app", "hook": True}, adopt="seed")
 
-    def begin(self, goal: Goal) -> dict[str, Any]:
+    def begin(self, goal: Goal) -> Any:
         owner = Owner("m1", 10, "100", "anna@ci")
-        return self.deployment.begin(Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal))
+        return begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal))
 
     def play(self, goal: Goal) -> None:
         answer = self.begin(goal)
@@ -265,25 +271,25 @@ class FirstDay(World):
             return
         if answer["plan"]["adopted"]:
             for service in ("agent-worker", "fastapi"):
-                self.host.start(wanted, service)
+                containers.start_service(self.releases, wanted, service)
         else:
             self.machine.start(wanted)
-        self.host.serve(wanted)
-        self.deployment.end(answer["fence"], 5.0, 3, 0.0, "exclusive", "")
+        switch.serve(self.releases, wanted)
+        self.deployment.end(answer["fence"], Ending(5.0, keep=3), "exclusive", "")
 
     def hand_made_runs(self) -> list[bool]:
         return [self.machine.container(f"seed-{service}-1")["State"]["Running"] for service in ("bot", "web", "cache")]
 
     def troubles(self) -> list[str]:
-        served = [r for r in self.host.records() if r["api_port"] and f":{r['api_port']};" in self.loaded]
+        served = [r for r in self.releases.records() if r["api_port"] and f":{r['api_port']};" in self.loaded]
         # Before the adoption the proxy points to nothing, and the project is what its callers use.
         if all(self.hand_made_runs()) and "seed-bot-1" not in self.signalled and (not served or served[-1].get("adopted")):
             return []
         found = docker.containers(self.machine.run)
         for record in served:
-            services = self.host.services(record["id"], found)
-            open_ = record.get("adopted") or self.host.gate(record["id"]) == "open"
-            told = services.get("agent-worker", {}).get("id") in self.signalled
+            services = containers.services(self.releases, record["id"], found)
+            open_ = record.get("adopted") or self.releases.gate(record["id"]) == "open"
+            told = "agent-worker" in services and services["agent-worker"]["id"] in self.signalled
             if open_ and not told and {name for name, s in services.items() if s["running"]} >= set(records.SERVICES):
                 return []
         return [f"nobody serves what nginx points to: {self.loaded}"]
@@ -310,7 +316,7 @@ def test_adoption_that_is_killed_anywhere_is_finished_by_the_next_run(first_day:
     first_day.play(first_day.goal)
     assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [False, False, True])
     assert {docker.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web")} == {"unless-stopped"}
-    assert [r["state"] for r in first_day.host.records() if r.get("adopted")] == ["retired"]
+    assert [r["state"] for r in first_day.releases.records() if r.get("adopted")] == ["retired"]
 
 
 @pytest.mark.parametrize("operations", range(6))
@@ -328,8 +334,8 @@ def test_return_to_an_adopted_project_that_is_killed_anywhere_can_be_done_again(
     first_day.begin(first_day.goal)
     assert first_day.troubles() == []
     if killed:
-        adopted = next(r for r in first_day.host.records() if r.get("adopted"))
-        if (first_day.host.current() or {})["id"] != adopted["id"]:
+        adopted = next(r for r in first_day.releases.records() if r.get("adopted"))
+        if (first_day.releases.current() or {})["id"] != adopted["id"]:
             first_day.play(Goal(kind="release", release=adopted["id"]))
     assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [True] * 3)
     assert {docker.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web", "cache")} == {"always"}

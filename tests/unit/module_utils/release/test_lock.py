@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.release.lock import Claim, Lock, LockError, Owner, Record, since_the_step, why_free
+from ansible.module_utils.livekit_deploy.release.lock import Claim, Lock, LockError, LockRecord, Owner, since_the_step, why_free
 
 MODULE_UTILS = Path(__file__).resolve().parents[4] / "module_utils"
 
@@ -24,34 +24,34 @@ SIBLING = Owner("m1", 11, "110", "carl@ci")
 NOW = 1000.0
 
 FREE = [
-    ("nobody has it", Record(3), ()),
-    ("it is ours", Record(3, US, "deploy", 900.0, 1100.0), ()),
-    ("process 11 of carl@ci has ended", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100", "12:120")),
+    ("nobody has it", LockRecord(3), ()),
+    ("it is ours", LockRecord(3, US, "deploy", 900.0, 1100.0), ()),
+    ("process 11 of carl@ci has ended", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100", "12:120")),
     (
         "process 11 of carl@ci has ended (others are hidden)",
-        Record(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0),
+        LockRecord(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0),
         ("10:100", "12:120"),
     ),
-    ("a new process has the number", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:999")),
-    ("the lease of ben@laptop (process 20, deploy) ended 50 s ago", Record(3, THEM, "deploy", 800.0, 950.0), ()),
+    ("a new process has the number", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:999")),
+    ("the lease of ben@laptop (process 20, deploy) ended 50 s ago", LockRecord(3, THEM, "deploy", 800.0, 950.0), ()),
 ]
 HELD = [
-    ("a process of another user where others are hidden", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100", "12:120")),
-    ("nor does a list without any process say anything", Record(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0), ()),
-    ("another machine within its lease", Record(3, THEM, "deploy", 900.0, 1100.0), ()),
-    ("another machine's process with the number of a dead one of ours", Record(3, THEM, "deploy", 900.0, 1100.0), ("10:100",)),
-    ("a living process of our machine", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:110")),
-    ("a process that began after the living ones were listed", Record(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100")),
+    ("a process of another user where others are hidden", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100", "12:120")),
+    ("nor does a list without any process say anything", LockRecord(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0), ()),
+    ("another machine within its lease", LockRecord(3, THEM, "deploy", 900.0, 1100.0), ()),
+    ("another machine's process with the number of a dead one of ours", LockRecord(3, THEM, "deploy", 900.0, 1100.0), ("10:100",)),
+    ("a living process of our machine", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:110")),
+    ("a process that began after the living ones were listed", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100")),
 ]
 
 
 @pytest.mark.parametrize(("_why", "record", "alive"), FREE, ids=[row[0] for row in FREE])
-def test_lock_can_be_taken(_why: str, record: Record, alive: tuple[str, ...]) -> None:
+def test_lock_can_be_taken(_why: str, record: LockRecord, alive: tuple[str, ...]) -> None:
     assert why_free(record, US, alive, NOW)
 
 
 @pytest.mark.parametrize(("_why", "record", "alive"), HELD, ids=[row[0] for row in HELD])
-def test_lock_is_somebody_elses(_why: str, record: Record, alive: tuple[str, ...]) -> None:
+def test_lock_is_somebody_elses(_why: str, record: LockRecord, alive: tuple[str, ...]) -> None:
     assert why_free(record, US, alive, NOW) == ""
 
 
@@ -241,15 +241,15 @@ def test_record_tells_the_step_and_the_seconds_of_those_before(mine: Lock) -> No
     [
         ("begin", "send"),
         ("pull", "vacancy"),
-        ("start candidate", "prove candidate"),
-        ("start agent-worker", "register and prove"),
-        ("start fastapi", "preview"),
+        ("start_candidate", "prove_candidate"),
+        ("start_worker", "prove"),
+        ("start_api", "preview"),
         ("switch", "verify"),
         ("drain", None),
     ],
 )
 def test_what_is_done_after_a_step_has_a_name_of_its_own(step: str, named: str | None) -> None:
-    record = Record(3, US, step=step, steps={step: 1.0}, ended=NOW - 2.04)
+    record = LockRecord(3, US, step=step, steps={step: 1.0}, ended=NOW - 2.04)
     assert since_the_step(record, NOW) == ({named: 2.0} if named else {})
 
 
@@ -262,27 +262,27 @@ def test_what_is_done_after_a_step_has_a_name_of_its_own(step: str, named: str |
     ],
 )
 def test_seconds_that_are_not_known_are_not_told(changes: dict[str, Any], found: dict[str, float]) -> None:
-    record = Record(3, US, step="switch", steps={"switch": 1.0}, ended=NOW - 2.0)
+    record = LockRecord(3, US, step="switch", steps={"switch": 1.0}, ended=NOW - 2.0)
     assert since_the_step(replace(record, **changes), NOW) == found
 
 
 def test_record_tells_the_seconds_between_the_steps(mine: Lock) -> None:
     fence = take(mine, claim())
-    with mine.held(fence, "start agent-worker", 10.0):
+    with mine.held(fence, "start_worker", 10.0):
         pass
     time.sleep(0.2)
     with mine.held(fence, "switch", 10.0) as record:
-        assert record.steps["register and prove"] >= 0.2
-    assert list(mine.read().steps) == ["start agent-worker", "register and prove", "switch"]
+        assert record.steps["prove"] >= 0.2
+    assert list(mine.read().steps) == ["start_worker", "prove", "switch"]
 
 
 def test_seconds_of_taking_back_are_not_those_of_the_step_that_failed(mine: Lock) -> None:
     fence = take(mine, claim())
     mine.note(fence, "switch", 7.0)
-    with mine.held(fence, "switch", 10.0, noted_as="take back"):
+    with mine.held(fence, "switch", 10.0, noted_as="abandon"):
         pass
     record = mine.read()
-    assert (record.step, record.steps) == ("switch", {"switch": 7.0, "verify": 0.0, "take back": 0.0})
+    assert (record.step, record.steps) == ("switch", {"switch": 7.0, "verify": 0.0, "abandon": 0.0})
 
 
 def test_step_that_failed_is_the_one_that_is_told(mine: Lock) -> None:

@@ -14,12 +14,16 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import adoption, deployment, history, records, removal
-from ansible.module_utils.livekit_deploy.release.deployment import Deployment, Goal, Order
-from ansible.module_utils.livekit_deploy.release.host import Host
+from ansible.module_utils.livekit_deploy.release import adopted, containers, history, records, removal, state, switch
+from ansible.module_utils.livekit_deploy.release.begin import begin_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
+from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
 from ansible.module_utils.livekit_deploy.release.removal import Removal, take_off
-from ansible.module_utils.livekit_deploy.worker import own_answer
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
+from ansible.module_utils.livekit_deploy.worker import readings
 
 from tests.unit.module_utils.standin_machine import Machine
 
@@ -47,64 +51,94 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
         (tmp_path / name).write_text(text)
     for name, target in LEFT["links"].items():
         (tmp_path / name).symlink_to(target)
-    monkeypatch.setattr(adoption, "answers", lambda *_: True)
-    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
-    monkeypatch.setattr(deployment, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(adopted, "answers", lambda *_: True)
+    monkeypatch.setattr(readings, "own_answer", lambda *_: {})
+    monkeypatch.setattr("ansible.module_utils.livekit_deploy.release.begin.STOP_SECONDS", 0.1)
     monkeypatch.setattr(removal, "SETTLE_SECONDS", 0.0)
-    return Deployment(Host(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf")))
+    return Deployment(Releases(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf")))
 
 
-def begin(run: Deployment, wanted: str, alive: frozenset[str] = ALIVE) -> dict[str, Any]:
+def begin(run: Deployment, wanted: str, alive: frozenset[str] = ALIVE) -> Any:
     order = replace(ORDER, goal=Goal(kind="release", release=wanted))
-    return run.begin(Claim(US, "rollback", alive=alive), 0.0, order)
+    return begin_run(run.releases, Claim(US, "rollback", alive=alive), 0.0, order)
 
 
-def back(run: Deployment, machine: Machine, wanted: str) -> dict[str, Any]:
+def back(run: Deployment, machine: Machine, wanted: str) -> Any:
     answer = begin(run, wanted)
     if answer["plan"]["adopted"]:
         for service in ("agent-worker", "fastapi"):
-            run.host.start(answer["plan"]["id"], service)
+            containers.start_service(run.releases, answer["plan"]["id"], service)
     else:
         machine.start(answer["plan"]["id"])
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
-    run.end(answer["fence"], 0.1, 5, 0.0, "exclusive", "")
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
+    run.end(answer["fence"], Ending(0.1, keep=5), "exclusive", "")
     return answer
 
 
 def test_its_state_is_read(run: Deployment) -> None:
-    found = run.host.info()
-    assert (found["release"]["id"], found["drift"]) == (SERVING, [])
+    found = state.release_info(run.releases)
+    assert ((found["release"] or {})["id"], found["drift"]) == (SERVING, [])
     states = {ADOPTED: "retired", RETIRED: "retired", DRAINING: "draining", SERVING: "serving", STAGED: "staged"}
     assert (found["states"], sorted(found["leftovers"])) == (states, [DRAINING, STAGED])
 
 
 def test_lock_of_its_run_is_held_while_that_lives_and_taken_over_when_it_has_ended(run: Deployment) -> None:
     # Its lease is of the day when it was written.
-    path = run.host.root / "lock.json"
+    path = run.releases.root / "lock.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "lease_until": time.time() + 600}))
     with pytest.raises(LockError, match=r"found: anna@ci \(process 13, deploy\) deploys to this host"):
         begin(run, RETIRED, alive=ALIVE | {"13:130"})
     assert begin(run, RETIRED)["overtook"] == "anna@ci (process 13, deploy), at step begin"
-    assert history.entries(run.history)[-1]["outcome"] == history.INTERRUPTED
+    assert history.history_entries(run.releases.history)[-1]["outcome"] == history.INTERRUPTED
+
+
+FORMER = [
+    ("start candidate", "start_candidate"),
+    ("start agent-worker", "start_worker"),
+    ("start fastapi", "start_api"),
+    ("pull", "pull"),
+    ("switch", "switch"),
+    ("drain", "drain"),
+]
+
+
+@pytest.mark.parametrize(("former", "step"), FORMER)
+def test_step_at_which_its_run_was_killed_is_told_and_noted_in_todays_word(run: Deployment, former: str, step: str) -> None:
+    path = run.releases.root / "lock.json"
+    left = json.loads(path.read_text())
+    path.write_text(json.dumps({**left, "step": former, "steps": {**left["steps"], former: 2.0, "register and prove": 1.0}}))
+    answer = begin(run, RETIRED)
+    assert answer["overtook"] == f"anna@ci (process 13, deploy), at step {step}"
+    assert sorted(answer["cleared"]) == [DRAINING, STAGED]
+    entry = history.history_entries(run.releases.history)[-1]
+    assert (entry["step"], entry["steps"]) == (step, {"begin": 0.1, step: 2.0, "prove": 1.0})
+    assert f'"step": "{step}"' in run.releases.history.read_text()
+
+
+def test_release_that_a_former_run_took_back_is_none_to_roll_back_to(run: Deployment) -> None:
+    entry = {"time": "2026-01-05T00:00:00Z", "to": RETIRED, "outcome": history.TAKEN_BACK, "step": "start agent-worker", "reason": None}
+    run.releases.history.write_text(f"{json.dumps(entry)}\n")
+    with pytest.raises(ReleaseError, match=rf"{RETIRED} failed on 2026-01-05T00:00:00Z \(start_worker\)"):
+        begin(run, RETIRED)
 
 
 def test_what_its_killed_run_has_left_is_cleared_and_who_drains_gets_no_second_signal(run: Deployment, machine: Machine) -> None:
     answer = begin(run, RETIRED)
     assert sorted(answer["cleared"]) == [DRAINING, STAGED]
-    assert (run.host.directory(STAGED).exists(), machine.asked("docker", "kill")) == (False, [])
+    assert (run.releases.directory(STAGED).exists(), machine.asked("docker", "kill")) == (False, [])
     assert f"{DRAINING}-agent-worker" in {c["Id"] for c in machine.containers}
 
 
 @pytest.mark.parametrize(("wanted", "name"), [(RETIRED, "name-a"), (SERVING, "name-c")])
 def test_its_content_is_read_back(run: Deployment, wanted: str, name: str) -> None:
-    content = run.host.content(wanted)
+    content = run.releases.content(wanted)
     assert (content.agent_name, content.env["fastapi"]["A"], content.env["fastapi"]["LIVEKIT_API_SECRET"]) == (name, "it's $5", "s" * 32)
-    assert content.hash == (run.host.record(wanted) or {})["hash"]
+    assert content.hash == (run.releases.record(wanted) or {})["hash"]
 
 
 def test_its_release_is_rolled_back_to(run: Deployment, machine: Machine) -> None:
     answer = back(run, machine, RETIRED)
-    current = run.host.current() or {}
+    current = run.releases.current() or {}
     assert (current["id"], current["agent_name"], current["previous"]) == (answer["plan"]["id"], "name-a", SERVING)
     assert run.lock.read().owner is None
 
@@ -114,21 +148,21 @@ def test_project_that_it_adopted_is_rolled_back_to_with_all_that_it_had_stopped(
     mine = [c for c in machine.containers if docker.labels(c)[docker.PROJECT_LABEL] == "seed"]
     assert [c["State"]["Running"] for c in mine] == [True] * 3
     assert {docker.restart_policy(c) for c in mine} == {"always"}
-    assert run.host.info()["drift"] == []
+    assert state.release_info(run.releases)["drift"] == []
 
 
 def test_all_of_it_is_removed(run: Deployment, machine: Machine, tmp_path: Path) -> None:
     machine.drains = True
     machine.stop(f"{DRAINING}-agent-worker", ends=True)
-    take_off(Removal(run.host, str(tmp_path / "site.conf")), run, Claim(US, "remove", alive=ALIVE), 0.0, 1.0)
-    assert (run.host.root.exists(), {docker.labels(c)[docker.PROJECT_LABEL] for c in machine.containers}) == (False, {"seed"})
+    take_off(Removal(run.releases, str(tmp_path / "site.conf")), Claim(US, "remove", alive=ALIVE), 0.0, 1.0)
+    assert (run.releases.root.exists(), {docker.labels(c)[docker.PROJECT_LABEL] for c in machine.containers}) == (False, {"seed"})
 
 
 @pytest.mark.parametrize("lacks", ["gated", "services", "volumes", "config_hashes", "earlier_worker_ids", "candidate", "rolled_back"])
 def test_record_of_a_version_before_that_has_no_such_key_is_read(run: Deployment, lacks: str) -> None:
-    path = run.host.directory(SERVING) / "release.json"
+    path = run.releases.directory(SERVING) / "release.json"
     record = json.loads(path.read_text())
     record.pop(lacks, None)
     path.write_text(json.dumps(record))
-    assert (run.host.info()["release"] or {})["id"] == SERVING
-    assert records.services_of(record) == records.SERVICES or lacks != "services"
+    assert (state.release_info(run.releases)["release"] or {})["id"] == SERVING
+    assert records.record_services(record) == records.SERVICES or lacks != "services"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import images
-from ansible.module_utils.livekit_deploy.release import records
+from ansible.module_utils.livekit_deploy.release import content, records
 
 
 def test_project_is_a_name_that_compose_allows() -> None:
-    assert records.project("sidekick", "20261122T101500Z-0a1b2c3d") == "sidekick-20261122t101500z-0a1b2c3d"
+    assert records.compose_project("sidekick", "20261122T101500Z-0a1b2c3d") == "sidekick-20261122t101500z-0a1b2c3d"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_project_is_a_name_that_compose_allows() -> None:
     ],
 )
 def test_env_line_quotes_what_compose_would_change(value: str, expected: str) -> None:
-    assert records.env_line("N", value) == expected
+    assert content.env_line("N", value) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_pinned_finds_the_digest_of_the_images_own_repository(image: str, digest
     assert images.pinned(image, digests) == expected
 
 
-RECORD = {"files": {"compose.yml": records.sha256("services: {}")}, "config_hashes": {"fastapi": "f", "agent-worker": "w"}}
+RECORD: Any = {"files": {"compose.yml": records.sha256("services: {}")}, "config_hashes": {"fastapi": "f", "agent-worker": "w"}}
 RUNNING = {"fastapi": {"running": True, "config_hash": "f"}, "agent-worker": {"running": True, "config_hash": "w"}}
 
 
@@ -54,7 +54,7 @@ RUNNING = {"fastapi": {"running": True, "config_hash": "f"}, "agent-worker": {"r
     ],
 )
 def test_file_drift_names_the_file(text: str | None, expected: list[str]) -> None:
-    assert records.file_drift(RECORD, {"compose.yml": text}) == expected
+    assert content.file_drift(RECORD, {"compose.yml": text}) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_file_drift_names_the_file(text: str | None, expected: list[str]) -> Non
     ],
 )
 def test_container_drift_names_the_service(running: dict[str, dict[str, Any]], expected: list[str]) -> None:
-    assert records.container_drift(RECORD, running) == expected
+    assert content.container_drift(RECORD, running) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_container_drift_names_the_service(running: dict[str, dict[str, Any]], e
 )
 def test_env_file_is_read_back_byte_for_byte(value: str) -> None:
     values = {"A": value, "B": "x"}
-    assert records.env_values(records.env_file(values)) == values
+    assert content.env_values(content.env_file(values)) == values

@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import history, records, removal
-from ansible.module_utils.livekit_deploy.release.deployment import Deployment
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, upstream_text
+from ansible.module_utils.livekit_deploy.release import containers, drain, history, proxy, records, removal, switch
+from ansible.module_utils.livekit_deploy.release.begin import adopt_project
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
-from ansible.module_utils.livekit_deploy.release.removal import BusyError, Removal, notes, take_off
+from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
+from ansible.module_utils.livekit_deploy.release.removal import BusyError, Removal, take_off
+from ansible.module_utils.livekit_deploy.release.removal_notes import removal_notes
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin_machine import Machine
 
@@ -28,11 +33,12 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "SETTLE_SECONDS", 0.0)
 
 
-def stage(host: Host, machine: Machine, release_id: str, port: int, **changes: Any) -> None:
-    record = {"id": release_id, "app": "app", "agent_name": "name-a", "api_port": port, "hash": "h", "images": {"fastapi": "r/a"}}
-    host.stage({**record, **changes}, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
+def stage(host: Releases, machine: Machine, release_id: str, port: int, **changes: Any) -> None:
+    record: Any = {"id": release_id, "app": "app", "agent_name": "name-a", "api_port": port, "hash": "h", "images": {"fastapi": "r/a"}}
+    record |= changes
+    host.stage(record, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
     machine.start(release_id)
-    machine.networks[f"{records.project('app', release_id)}_default"] = records.project("app", release_id)
+    machine.networks[f"{records.compose_project('app', release_id)}_default"] = records.compose_project("app", release_id)
 
 
 @pytest.fixture
@@ -44,12 +50,12 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(host: Host, machine: Machine) -> Deployment:
+def run(host: Releases, machine: Machine) -> Deployment:
     """SECOND serves, FIRST is retired; somebody else has a container, a network and a volume."""
     for number, one in enumerate((FIRST, SECOND)):
         stage(host, machine, one, 18101 + number)
-        host.serve(one)
-    host.retire(1.0, 3)
+        switch.serve(host, one)
+    drain.retire_all(host, Ending(1.0, keep=3))
     machine.hand_made("theirs", web={"port": 80})
     machine.networks["theirs_default"] = "theirs"
     machine.volumes = {"theirs_data": "theirs"}
@@ -57,8 +63,8 @@ def run(host: Host, machine: Machine) -> Deployment:
     return Deployment(host)
 
 
-def remove(run: Deployment, site: Path, owner: Owner = US, wait: float = 1.0) -> dict[str, Any]:
-    return take_off(Removal(run.host, str(site)), run, Claim(owner, "remove", alive=frozenset({US.key})), 0.0, wait)
+def remove(run: Deployment, site: Path, owner: Owner = US, wait: float = 1.0) -> Any:
+    return take_off(Removal(run.releases, str(site)), Claim(owner, "remove", alive=frozenset({US.key})), 0.0, wait)
 
 
 def projects(machine: Machine) -> set[str]:
@@ -67,7 +73,7 @@ def projects(machine: Machine) -> set[str]:
 
 def test_all_of_ours_is_gone(run: Deployment, site: Path, machine: Machine) -> None:
     assert remove(run, site)["changed"] is True
-    assert (run.host.root.exists(), site.exists(), run.host.upstream.exists()) == (False, False, False)
+    assert (run.releases.root.exists(), site.exists(), run.releases.upstream.exists()) == (False, False, False)
     assert (projects(machine), machine.networks) == ({"theirs"}, {"theirs_default": "theirs"})
 
 
@@ -92,24 +98,24 @@ def test_proxy_comes_before_the_api_and_the_api_before_the_worker(run: Deploymen
 def test_second_removal_changes_nothing_and_says_so(run: Deployment, site: Path) -> None:
     remove(run, site)
     again = remove(run, site)
-    assert (again["changed"], run.host.root.exists()) == (False, False)
-    assert notes("a", "app", again, check=False)[0] == "a: nothing of app is there, so nothing was removed"
+    assert (again["changed"], run.releases.root.exists()) == (False, False)
+    assert removal_notes("a", "app", again, check=False)[0] == "a: nothing of app is there, so nothing was removed"
 
 
 def test_worker_that_is_busy_is_left_and_its_release_kept(run: Deployment, site: Path, machine: Machine) -> None:
     machine.drains = False
     with pytest.raises(BusyError, match=rf"the worker of {SECOND} \(name-a\) still has calls after 0 s, expected none"):
         remove(run, site, wait=0.0)
-    assert ((run.host.record(SECOND) or {})["state"], run.host.current(), site.exists()) == ("draining", None, False)
+    assert ((run.releases.record(SECOND) or {})["state"], run.releases.current(), site.exists()) == ("draining", None, False)
     assert f"{SECOND}-agent-worker" in {c["Id"] for c in machine.containers}
-    assert [entry["outcome"] for entry in history.entries(run.history)] == ["released", "not removed yet"]
+    assert [entry["outcome"] for entry in history.history_entries(run.releases.history)] == ["released", "not removed yet"]
     assert run.lock.read().owner is None
 
 
 def test_worker_that_was_left_is_told_to_stop_once_only(
     run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run.host, "may_have_calls", lambda _: True)
+    monkeypatch.setattr(drain, "may_have_calls", lambda _: True)
     machine.drains = False
     for _ in range(2):
         with pytest.raises(BusyError):
@@ -117,7 +123,7 @@ def test_worker_that_was_left_is_told_to_stop_once_only(
     assert len(machine.asked("docker", "kill")) - 1 == 1  # one of them was FIRST's, when SECOND was released
     machine.stop(f"{SECOND}-agent-worker", ends=True)
     assert remove(run, site)["changed"] is True
-    assert run.host.root.exists() is False
+    assert run.releases.root.exists() is False
 
 
 def test_run_of_somebody_else_is_waited_for_and_named(run: Deployment, site: Path) -> None:
@@ -132,22 +138,22 @@ def test_site_that_nginx_does_not_do_without_is_put_back(run: Deployment, site: 
     machine.nginx_accepts = False
     with pytest.raises(ReleaseError, match="they are as they were"):
         remove(run, site)
-    assert (site.read_text(), "127.0.0.1:18102" in run.host.upstream.read_text()) == ("server {}", True)
-    assert (run.host.current() or {})["id"] == SECOND
+    assert (site.read_text(), "127.0.0.1:18102" in run.releases.upstream.read_text()) == ("server {}", True)
+    assert (run.releases.current() or {})["id"] == SECOND
 
 
 def test_upstream_that_a_site_of_the_user_includes_stays_and_answers_502(run: Deployment, site: Path, machine: Machine) -> None:
-    machine.site_is_whole = run.host.upstream.exists
+    machine.site_is_whole = run.releases.upstream.exists
     found = remove(run, site)
-    assert (found["kept"], run.host.upstream.read_text()) == ([str(run.host.upstream)], upstream_text("app", None))
+    assert (found["kept"], run.releases.upstream.read_text()) == ([str(run.releases.upstream)], upstream_text("app", None))
     again = remove(run, site)
-    assert (again["changed"], again["kept"]) == (False, [str(run.host.upstream)])
-    assert "because a site of yours includes it" in "\n".join(notes("a", "app", again, check=False))
+    assert (again["changed"], again["kept"]) == (False, [str(run.releases.upstream)])
+    assert "because a site of yours includes it" in "\n".join(removal_notes("a", "app", again, check=False))
 
 
 def test_nginx_that_does_not_run_is_not_reloaded(run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     real = machine.run
-    monkeypatch.setattr(run.host, "run", lambda argv: (3, "", "") if "is-active" in argv else real(argv))
+    monkeypatch.setattr(run.releases, "run", lambda argv: (3, "", "") if "is-active" in argv else real(argv))
     machine.commands.clear()
     remove(run, site)
     assert machine.asked("nginx") + machine.asked("systemctl") == []
@@ -158,44 +164,44 @@ def test_removal_that_was_killed_before_its_reload_is_finished_by_the_next(
     run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, released: bool
 ) -> None:
     if not released:
-        for record in run.host.records():
-            run.host.down(record["id"])
-            run.host.remove(record["id"])
+        for record in run.releases.records():
+            containers.down(run.releases, record["id"])
+            run.releases.remove(record["id"])
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "reload_proxy", killed)
+        patch.setattr(proxy, "reload_proxy", killed)
         with pytest.raises(KeyboardInterrupt):
             remove(run, site)
     assert site.exists() is False
     machine.commands.clear()
     remove(run, site)
     assert machine.asked("systemctl", "reload", "nginx")
-    assert (run.host.root.exists(), list(run.host.upstream.parent.glob(".*upstream*"))) == (False, [])
+    assert (run.releases.root.exists(), list(run.releases.upstream.parent.glob(".*upstream*"))) == (False, [])
 
 
 def test_file_of_somebody_else_keeps_its_directory(run: Deployment, site: Path) -> None:
-    theirs = run.host.directory(SECOND) / "notes.txt"
+    theirs = run.releases.directory(SECOND) / "notes.txt"
     theirs.write_text("mine")
     found = remove(run, site)
-    left = [path for path in run.host.root.rglob("*") if path.is_file()]
+    left = [path for path in run.releases.root.rglob("*") if path.is_file()]
     assert (left, found["others"]) == ([theirs], [f"releases/{SECOND}/notes.txt"])
     assert remove(run, site)["changed"] is False
-    assert [path for path in run.host.root.rglob("*") if path.is_file()] == [theirs]
+    assert [path for path in run.releases.root.rglob("*") if path.is_file()] == [theirs]
 
 
 def test_release_that_was_being_written_goes_with_its_secrets(run: Deployment, site: Path) -> None:
-    half = run.host.directory("20260103T000000Z-00000003")
+    half = run.releases.directory("20260103T000000Z-00000003")
     half.mkdir()
     (half / "agent-worker.env").write_text("S='x'")
     (half / ".release.json.partial").write_text("{")
     remove(run, site)
-    assert run.host.root.exists() is False
+    assert run.releases.root.exists() is False
 
 
-def test_containers_without_a_record_are_drained_by_the_rules(host: Host, machine: Machine, site: Path) -> None:
+def test_containers_without_a_record_are_drained_by_the_rules(host: Releases, machine: Machine, site: Path) -> None:
     machine.start(FIRST)
     machine.logs[f"{FIRST}-agent-worker"] = '{"message": "registered worker", "id": "AW_1", "agent_name": "a"}'
     machine.drains = False
@@ -210,7 +216,7 @@ def test_containers_without_a_record_are_drained_by_the_rules(host: Host, machin
 
 
 def test_container_of_another_project_that_was_made_from_our_files_goes_before_them(
-    host: Host, machine: Machine, site: Path, run: Deployment
+    host: Releases, machine: Machine, site: Path, run: Deployment
 ) -> None:
     machine.hand_made("handmade", **{"agent-worker": {}})
     machine.containers[-1]["Config"]["Labels"][docker.DIRECTORY_LABEL] = str(host.directory(SECOND))
@@ -219,27 +225,27 @@ def test_container_of_another_project_that_was_made_from_our_files_goes_before_t
     assert host.root.exists() is False
 
 
-def test_provisioned_host_without_a_release_is_cleared(host: Host, site: Path) -> None:
+def test_provisioned_host_without_a_release_is_cleared(host: Releases, site: Path) -> None:
     assert remove(Deployment(host), site)["changed"] is True
     assert (host.root.exists(), site.exists()) == (False, False)
 
 
-def test_release_without_an_api_is_removed(host: Host, machine: Machine, site: Path) -> None:
+def test_release_without_an_api_is_removed(host: Releases, machine: Machine, site: Path) -> None:
     stage(host, machine, FIRST, 18101, services=["agent-worker"])
     machine.containers = [c for c in machine.containers if not c["Id"].endswith("fastapi")]
-    host.serve(FIRST)
+    switch.serve(host, FIRST)
     remove(Deployment(host), site)
     assert (machine.containers, host.root.exists()) == ([], False)
 
 
-def test_staged_release_that_never_took_a_call_is_not_waited_for(host: Host, machine: Machine, site: Path) -> None:
+def test_staged_release_that_never_took_a_call_is_not_waited_for(host: Releases, machine: Machine, site: Path) -> None:
     stage(host, machine, FIRST, 18101)
     machine.drains = False
     remove(Deployment(host), site, wait=0.0)
     assert (machine.containers, machine.asked("docker", "kill")) == ([], [])
 
 
-def adopted(host: Host, machine: Machine) -> None:
+def adopted(host: Releases, machine: Machine) -> None:
     machine.hand_made("theirs", bot={"policy": "always"}, web={"policy": "always"})
     project: dict[str, Any] = {
         "project": "theirs",
@@ -258,46 +264,47 @@ def adopted(host: Host, machine: Machine) -> None:
         "hook": False,
         "gated": False,
     }
-    host.adopt({**record, "state": "serving", "images": {"fastapi": "theirs:1"}, "adopted": project})
+    taken: Any = {**record, "state": "serving", "images": {"fastapi": "theirs:1"}, "adopted": project}
+    adopt_project(host, taken)
 
 
-def test_adopted_project_stays_stopped_and_is_told(host: Host, machine: Machine, site: Path) -> None:
+def test_adopted_project_stays_stopped_and_is_told(host: Releases, machine: Machine, site: Path) -> None:
     adopted(host, machine)
     names = {docker.name(container) for container in machine.containers}
     found = remove(Deployment(host), site)
     assert {docker.name(container): container["State"]["Running"] for container in machine.containers} == dict.fromkeys(names, False)
     assert (found["images"], found["agent_names"], host.root.exists()) == ([], ["old"], False)
-    assert "stays, stopped: compose project theirs (/srv/theirs)" in "\n".join(notes("a", "app", found, check=False))
+    assert "stays, stopped: compose project theirs (/srv/theirs)" in "\n".join(removal_notes("a", "app", found, check=False))
 
 
-def test_way_back_of_an_adopted_project_has_its_restart_policy(host: Host, machine: Machine, site: Path) -> None:
+def test_way_back_of_an_adopted_project_has_its_restart_policy(host: Releases, machine: Machine, site: Path) -> None:
     adopted(host, machine)
-    (line,) = [line for line in notes("a", "app", remove(Deployment(host), site), check=False) if "had been adopted" in line]
+    (line,) = [line for line in removal_notes("a", "app", remove(Deployment(host), site), check=False) if "had been adopted" in line]
     assert "docker update --restart always" in line
 
 
 def test_look_changes_nothing_and_says_what_would_go(run: Deployment, site: Path, machine: Machine) -> None:
     machine.commands.clear()
-    found = Removal(run.host, str(site)).survey()
-    said = notes("a", "app", found, check=True)
+    found = Removal(run.releases, str(site)).survey()
+    said = removal_notes("a", "app", found, check=True)
     assert said[0] == "a: would remove app"
     assert {"  the release that served: " + SECOND, "  kept releases: " + FIRST} <= set(said)
     assert (site.exists(), run.lock.read().owner, {c[1] for c in machine.commands}) == (True, None, {"ps", "inspect", "network", "volume"})
 
 
 def test_last_line_of_the_history_is_told(run: Deployment, site: Path) -> None:
-    (line,) = [line for line in notes("a", "app", remove(run, site), check=False) if "its last line: " in line]
+    (line,) = [line for line in removal_notes("a", "app", remove(run, site), check=False) if "its last line: " in line]
     assert json.loads(line.partition("its last line: ")[2])["to"] == SECOND
 
 
 def test_volumes_stay_and_are_told(run: Deployment, site: Path, machine: Machine) -> None:
-    machine.volumes["app_data"] = records.project("app", SECOND)
+    machine.volumes["app_data"] = records.compose_project("app", SECOND)
     found = remove(run, site)
     assert (found["volumes"], sorted(machine.volumes)) == (["app_data"], ["app_data", "theirs_data"])
-    assert any("volumes app_data" in line for line in notes("a", "app", found, check=False))
+    assert any("volumes app_data" in line for line in removal_notes("a", "app", found, check=False))
 
 
-def test_volume_that_a_record_names_is_told_without_a_label(host: Host, machine: Machine, site: Path) -> None:
+def test_volume_that_a_record_names_is_told_without_a_label(host: Releases, machine: Machine, site: Path) -> None:
     stage(host, machine, FIRST, 18101, volumes=["app_data", "gone"])
     machine.volumes = {"app_data": "", "theirs": ""}
     assert remove(Deployment(host), site)["volumes"] == ["app_data"]

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.machine.docker import EngineError
-from ansible.module_utils.livekit_deploy.release import adoption, deployment, history, host, records
-from ansible.module_utils.livekit_deploy.release.deployment import Deployment
-from ansible.module_utils.livekit_deploy.release.host import Host
-from ansible.module_utils.livekit_deploy.worker import own_answer
+from ansible.module_utils.livekit_deploy.release import adoption, containers, drain, history, images, notes, records, store, switch
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
+from ansible.module_utils.livekit_deploy.worker import readings
 
-from tests.unit.module_utils.release.test_deployment import IMAGES, LATER, ORDER, begin, deploy
+from tests.unit.module_utils.release.test_begin import IMAGES, LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.standin_machine import Machine
 
@@ -28,7 +29,7 @@ DRAINING = REGISTERED + '{"message": "draining worker", "id": "AW_1"}'
 
 
 @pytest.fixture
-def run(host: Host) -> Deployment:
+def run(host: Releases) -> Deployment:
     return Deployment(host)
 
 
@@ -50,17 +51,17 @@ def beside(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("text", STRANGE)
 def test_directory_of_others_that_looks_like_ours_ends_no_run(run: Deployment, machine: Machine, beside: str, text: str) -> None:
-    path = put(run.host.root.parent / "shop", beside, text)
+    path = put(run.releases.root.parent / "shop", beside, text)
     plan = deploy(run, machine)["plan"]
-    assert ((run.host.current() or {})["id"], run.lock.read().owner) == (plan["id"], None)
-    assert [entry["outcome"] for entry in history.entries(run.history)] == ["released"]
+    assert ((run.releases.current() or {})["id"], run.lock.read().owner) == (plan["id"], None)
+    assert [entry["outcome"] for entry in history.history_entries(run.releases.history)] == ["released"]
     assert path.read_bytes() == text.encode("latin-1")
-    assert adoption.taken(run.host.root) == {}
+    assert adoption.adopted_elsewhere(run.releases.root) == {}
 
 
 @pytest.mark.parametrize("text", STRANGE)
 def test_record_of_strange_form_is_none(tmp_path: Path, text: str) -> None:
-    assert records.record_in(put(tmp_path, ID, text).parent) is None
+    assert records.read_record(put(tmp_path, ID, text).parent) is None
 
 
 GOOD = {"id": ID, "app": "shop", "state": "serving", "agent_name": "a", "api_port": 1, "images": {"fastapi": "r/a"}}
@@ -94,13 +95,13 @@ def test_record_of_our_form_is_read_whatever_else_it_has(tmp_path: Path) -> None
 def test_what_is_no_file_has_no_text_and_is_not_waited_for(tmp_path: Path, make: Any) -> None:
     (tmp_path / ID).mkdir()
     make(tmp_path / ID / "release.json")
-    assert records.record_in(tmp_path / ID) is None
+    assert records.read_record(tmp_path / ID) is None
 
 
 def test_container_in_a_directory_that_only_looks_like_ours_is_not_ours(tmp_path: Path) -> None:
     path = put(tmp_path / "shop", ID, "[1,2]")
     labels = {docker.DIRECTORY_LABEL: str(path.parent)}
-    assert adoption.is_ours({"Config": {"Labels": labels}}) is False
+    assert adoption.is_of_a_release({"Config": {"Labels": labels}}) is False
 
 
 # --- housekeeping takes nothing back ----------------------------------------------------------------------------------
@@ -109,10 +110,10 @@ def test_container_in_a_directory_that_only_looks_like_ours_is_not_ours(tmp_path
 @pytest.mark.parametrize(
     ("where", "error"),
     [
-        ((Host, "prune_images"), TypeError("a list has no images")),
-        ((Host, "retire"), EngineError("the Engine does not answer")),
-        ((Host, "clear"), EngineError("device or resource busy")),
-        ((Host, "remove"), OSError(errno.EIO, "Input/output error")),
+        ((images, "prune_images"), TypeError("a list has no images")),
+        ((drain, "retire_all"), EngineError("the Engine does not answer")),
+        ((drain, "clear_release"), EngineError("device or resource busy")),
+        ((Releases, "remove"), OSError(errno.EIO, "Input/output error")),
         ((history, "append"), OSError(errno.ENOSPC, "No space left on device")),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else type(value).__name__,
@@ -122,18 +123,18 @@ def test_housekeeping_that_fails_is_told_and_the_release_counts(
 ) -> None:
     first = deploy(run, machine)["plan"]["id"]
     answer = begin(run, replace(ORDER, stamp=LATER, force=True))
-    run.host.save({**(run.host.record(first) or {}), "id": OTHER}, state="abandoned") if put(run.host.root, OTHER, "") else None
+    run.releases.save({**(run.releases.record(first) or {}), "id": OTHER}, state="abandoned") if put(run.releases.root, OTHER, "") else None
     machine.start(answer["plan"]["id"])
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
 
     def fails(*_: Any, **__: Any) -> Any:
         raise error
 
     monkeypatch.setattr(*where, fails)
-    done = run.end(answer["fence"], 1.0, 0, 0.0, "exclusive", "")
+    done = run.end(answer["fence"], Ending(1.0, keep=0), "exclusive", "")
     assert any(str(error.args[-1]) in text for text in done["troubles"])
-    assert deployment.trouble_notes("a", done["troubles"])[0].startswith("a: ")
-    assert ((run.host.current() or {})["id"], run.lock.read().owner) == (answer["plan"]["id"], None)
+    assert drain.trouble_notes("a", done["troubles"])[0].startswith("a: ")
+    assert ((run.releases.current() or {})["id"], run.lock.read().owner) == (answer["plan"]["id"], None)
 
 
 def test_leftover_that_cannot_be_cleared_keeps_no_release_from_being_made(run: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,10 +143,10 @@ def test_leftover_that_cannot_be_cleared_keeps_no_release_from_being_made(run: D
     def fails(*_: Any, **__: Any) -> bool:
         raise EngineError("device or resource busy")
 
-    monkeypatch.setattr(Host, "clear", fails)
+    monkeypatch.setattr(drain, "clear_release", fails)
     answer = begin(run, replace(ORDER, stamp=LATER))
     assert answer["plan"]["changed"]
-    assert any(f"a: release {old} is not ended: device or resource busy" in note for note in deployment.notes("a", answer, check=False))
+    assert any(f"a: release {old} is not ended: device or resource busy" in note for note in notes.plan_notes("a", answer, check=False))
 
 
 # --- the way back comes first -----------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def switched(run: Deployment, machine: Machine) -> tuple[str, str, int]:
     new = answer["plan"]["id"]
     machine.start(old)
     machine.start(new)
-    run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(new))
+    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, new))
     return old, new, answer["fence"]
 
 
@@ -169,7 +170,7 @@ def test_looking_comes_after_the_way_back_and_before_the_clearing(run: Deploymen
     order = [c[1] for c in machine.commands if c[:2] in (["docker", "logs"], ["docker", "kill"], ["systemctl", "reload"])]
     assert order[0] == "reload"
     assert order.index("logs") < order.index("kill")
-    assert ((run.host.current() or {})["id"], done["serving"]) == (old, old)
+    assert ((run.releases.current() or {})["id"], done["serving"]) == (old, old)
     assert "fastapi: last words" in done["log"]
 
 
@@ -184,16 +185,16 @@ def test_log_that_cannot_be_read_keeps_no_release_from_being_taken_back(
 
     monkeypatch.setattr(docker, "log_lines", fails)
     done = run.abandon(fence, "why")
-    assert ((run.host.current() or {})["id"], run.host.gate(old), done["serving"]) == (old, "open", old)
+    assert ((run.releases.current() or {})["id"], run.releases.gate(old), done["serving"]) == (old, "open", old)
     assert any("its log cannot be read" in line for line in done["log"])
 
 
 def test_engine_that_does_not_answer_keeps_the_proxy_from_nothing(run: Deployment, machine: Machine) -> None:
     old, new, fence = switched(run, machine)
     real = machine.run
-    run.host.run = Told(lambda argv: (124, "", "did not end in time") if argv[0] == "docker" else real(argv))
+    run.releases.run = Told(lambda argv: (124, "", "did not end in time") if argv[0] == "docker" else real(argv))
     done = run.abandon(fence, "why")
-    assert ((run.host.current() or {})["id"], done["serving"], "18101" in run.host.upstream.read_text()) == (old, old, True)
+    assert ((run.releases.current() or {})["id"], done["serving"], "18101" in run.releases.upstream.read_text()) == (old, old, True)
     assert any(f"what {new} has started is not cleared" in line for line in done["log"])
 
 
@@ -206,7 +207,7 @@ def test_full_disk_keeps_no_release_from_being_cleared(run: Deployment, monkeypa
     monkeypatch.setattr("ansible.module_utils.livekit_deploy.release.lock.write_atomically", full)
     monkeypatch.setattr(history, "write_atomically", full)
     done = run.abandon(answer["fence"], "why")
-    assert not run.host.directory(answer["plan"]["id"]).exists()
+    assert not run.releases.directory(answer["plan"]["id"]).exists()
     assert any("No space left on device" in line for line in done["log"])
 
 
@@ -215,7 +216,7 @@ def test_full_disk_keeps_no_release_from_being_cleared(run: Deployment, monkeypa
 
 @pytest.mark.parametrize("number", range(6))
 def test_full_disk_while_a_release_is_written_leaves_no_secret(run: Deployment, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    write, count = host.write_atomically, iter(range(100))
+    write, count = store.write_atomically, iter(range(100))
 
     def full(*args: Any) -> None:
         if next(count) == number:
@@ -223,28 +224,28 @@ def test_full_disk_while_a_release_is_written_leaves_no_secret(run: Deployment, 
             raise OSError(errno.ENOSPC, "No space left on device")
         write(*args)
 
-    monkeypatch.setattr(host, "write_atomically", full)
+    monkeypatch.setattr(store, "write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         begin(run)
     monkeypatch.undo()
-    assert [path for path in run.host.root.rglob("*") if path.suffix == ".env" or "partial" in path.name] == [] or number == 0
+    assert [path for path in run.releases.root.rglob("*") if path.suffix == ".env" or "partial" in path.name] == [] or number == 0
     begin(run, replace(ORDER, stamp=LATER))
-    assert [path.name for path in run.host.releases.iterdir()] == [f"{LATER}-{ORDER.goal.content.hash[:8]}"]
+    assert [path.name for path in run.releases.home.iterdir()] == [f"{LATER}-{ORDER.goal.content.hash[:8]}"]
 
 
 def test_directory_without_a_record_is_cleared_by_the_next_run(run: Deployment) -> None:
-    half = run.host.releases / OTHER
+    half = run.releases.home / OTHER
     (half / "gate").mkdir(parents=True)
     for name in ("agent-worker.env", ".fastapi.env.partial", "compose.yml", "gate/state", "gate/.state.partial"):
         (half / name).write_text("S=x")
-    (run.host.root / ".lock.json.partial").write_text("{")
-    theirs = put(run.host.root, "2024-11-02", "[1,2]")
+    (run.releases.root / ".lock.json.partial").write_text("{")
+    theirs = put(run.releases.root, "2024-11-02", "[1,2]")
     begin(run)
-    assert (half.exists(), (run.host.root / ".lock.json.partial").exists(), theirs.exists()) == (False, False, True)
+    assert (half.exists(), (run.releases.root / ".lock.json.partial").exists(), theirs.exists()) == (False, False, True)
 
 
 def test_file_of_somebody_else_stays_in_a_directory_without_a_record(run: Deployment) -> None:
-    half = run.host.releases / OTHER
+    half = run.releases.home / OTHER
     half.mkdir(parents=True)
     for name in ("agent-worker.env", "notes.txt"):
         (half / name).write_text("S=x")
@@ -256,7 +257,7 @@ def test_containers_and_networks_of_our_form_without_a_record_are_cleared(run: D
     machine.start(OTHER)
     for container in machine.containers:
         container["State"]["Running"] = False
-    project = records.project("app", OTHER)
+    project = records.compose_project("app", OTHER)
     machine.networks = {"ours": project, "candidates": f"{project}-candidate", "theirs": "app", "near": f"{project}-x"}
     machine.hand_made("app", web={})
     begin(run)
@@ -268,7 +269,7 @@ def astray(run: Deployment, machine: Machine, log: str = REGISTERED, **labels: s
     """A container of a hand-made project's name that Compose made of a release's files."""
     machine.hand_made("handmade", **{"agent-worker": {"log": log, "env": ["LIVEKIT_AGENT_NAME=name-a"]}})
     container = machine.containers[-1]
-    container["Config"]["Labels"] |= labels or {docker.DIRECTORY_LABEL: str(run.host.directory(OTHER))}
+    container["Config"]["Labels"] |= labels or {docker.DIRECTORY_LABEL: str(run.releases.directory(OTHER))}
     return str(container["Id"])
 
 
@@ -276,52 +277,52 @@ def astray(run: Deployment, machine: Machine, log: str = REGISTERED, **labels: s
 def test_worker_of_another_project_that_was_made_from_our_files_is_drained_by_the_next_run(
     run: Deployment, machine: Machine, label: str
 ) -> None:
-    directory = str(run.host.directory(OTHER))
+    directory = str(run.releases.directory(OTHER))
     name = astray(run, machine, **{label: directory if label == docker.DIRECTORY_LABEL else f"{directory}/compose.yml"})
     machine.hand_made("handmade", web={})
     answer = begin(run)
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", name]]
     assert ([c["Id"] for c in machine.containers], answer["cleared"]) == (["handmade-web-1"], [OTHER])
-    assert not run.host.directory(OTHER).exists()
+    assert not run.releases.directory(OTHER).exists()
 
 
 def test_failed_release_takes_its_container_of_another_project_with_it(run: Deployment, machine: Machine) -> None:
     answer = begin(run)
-    name = astray(run, machine, **{docker.DIRECTORY_LABEL: str(run.host.directory(answer["plan"]["id"]))})
+    name = astray(run, machine, **{docker.DIRECTORY_LABEL: str(run.releases.directory(answer["plan"]["id"]))})
     run.abandon(answer["fence"], "has not registered")
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", name]]
-    assert (machine.containers, run.host.directory(answer["plan"]["id"]).exists()) == ([], False)
+    assert (machine.containers, run.releases.directory(answer["plan"]["id"]).exists()) == ([], False)
 
 
 @pytest.mark.parametrize(("log", "signals"), [(REGISTERED, 1), (DRAINING, 0), ("", 0)])
 def test_worker_without_a_record_gets_no_second_signal(
     run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch, log: str, signals: int
 ) -> None:
-    monkeypatch.setattr(deployment, "STOP_SECONDS", 0.1)
-    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
+    monkeypatch.setattr("ansible.module_utils.livekit_deploy.release.begin.STOP_SECONDS", 0.1)
+    monkeypatch.setattr(readings, "own_answer", lambda *_: {})
     name = astray(run, machine, log)
     machine.drains = False
     begin(run)
     assert len(machine.asked("docker", "kill")) == signals
-    assert (run.host.record(OTHER) or {})["state"] == "abandoned"
+    assert (run.releases.record(OTHER) or {})["state"] == "abandoned"
     assert name in {c["Id"] for c in machine.containers}
 
 
 def test_release_that_serves_and_lost_its_record_serves_until_the_next_one_does(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)["plan"]["id"]
-    (run.host.directory(first) / "release.json").write_text("[1,2]")
+    (run.releases.directory(first) / "release.json").write_text("[1,2]")
     answer = begin(run, replace(ORDER, stamp=LATER))
     assert (answer["release"]["id"], answer["plan"]["changed"], answer["plan"]["previous"]) == (first, True, first)
     assert machine.asked("docker", "kill") == []
-    assert (run.host.record(first) or {})["state"] == "serving"
-    assert set(IMAGES) == set((run.host.record(first) or {})["services"])
+    assert (run.releases.record(first) or {})["state"] == "serving"
+    assert set(IMAGES) == set((run.releases.record(first) or {})["services"])
 
 
 def test_every_call_of_compose_names_its_project_and_its_files(run: Deployment, machine: Machine) -> None:
     answer = begin(run, replace(ORDER, nodes=2))
-    run.host.start_candidate(answer["plan"]["id"])
-    run.host.start(answer["plan"]["id"], "agent-worker")
-    run.host.start(answer["plan"]["id"], "fastapi")
+    containers.start_candidate(run.releases, answer["plan"]["id"])
+    containers.start_service(run.releases, answer["plan"]["id"], "agent-worker")
+    containers.start_service(run.releases, answer["plan"]["id"], "fastapi")
     run.abandon(answer["fence"], "why")
     calls = machine.asked("docker", "compose")
     assert len(calls) == 4

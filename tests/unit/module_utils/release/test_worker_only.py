@@ -7,17 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.release import records
-from ansible.module_utils.livekit_deploy.release.deployment import Goal, Order
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError, lacking
+from ansible.module_utils.livekit_deploy.release import containers, content, refusal, state
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
+from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
-from tests.unit.module_utils.release import test_deployment
-from tests.unit.module_utils.release.test_deployment import LATER, ORDER, begin, deploy
+from tests.unit.module_utils.release import test_begin
+from tests.unit.module_utils.release.test_begin import LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin_machine import Machine
 
-WORKER_ONLY = records.content_of("name: x\n", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {}, ["agent-worker"])
+WORKER_ONLY = content.given_content("name: x\n", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {}, ["agent-worker"])
 ALONE = replace(ORDER, goal=Goal(content=WORKER_ONLY), images={"agent-worker": "r/w@sha256:1"})
-run = test_deployment.run
+run = test_begin.run
 
 
 def document(**parts: Any) -> tuple[int, str, str]:
@@ -26,52 +27,52 @@ def document(**parts: Any) -> tuple[int, str, str]:
 
 def test_worker_only_has_no_port_and_no_file_of_an_api(run: Any, machine: Machine) -> None:
     plan = deploy(run, machine, ALONE)["plan"]
-    record = run.host.record(plan["id"])
+    record = run.releases.record(plan["id"])
     assert (plan["api_port"], plan["services"], sorted(record["files"])) == (None, ["agent-worker"], ["agent-worker.env", "compose.yml"])
 
 
 def test_worker_only_needs_no_proxy(run: Any, machine: Machine) -> None:
-    run.host.upstream.unlink()
+    run.releases.upstream.unlink()
     deploy(run, machine, ALONE)
     assert machine.asked("nginx") == machine.asked("systemctl") == []
-    assert not run.host.upstream.exists()
-    assert run.host.info()["drift"] == []
+    assert not run.releases.upstream.exists()
+    assert state.release_info(run.releases)["drift"] == []
 
 
 def test_worker_only_needs_no_nginx() -> None:
     def command(argv: Any) -> tuple[int, str, str]:
         return (127, "", "") if argv[0] == "nginx" else (0, "2.26.1", "")
 
-    assert lacking(command, "/", None) == []
-    assert "nginx" in lacking(command, "/", "/nowhere/x")
+    assert refusal.missing_on_host(command, "/", None) == []
+    assert "nginx" in refusal.missing_on_host(command, "/", "/nowhere/x")
 
 
 @pytest.mark.parametrize(("first", "second"), [(ORDER, ALONE), (ALONE, ORDER)], ids=["loses its API", "gets an API"])
 def test_proxy_follows_what_has_an_api(run: Any, machine: Machine, first: Order, second: Order) -> None:
     deploy(run, machine, first)
     deploy(run, machine, replace(second, stamp=LATER))
-    text = run.host.upstream.read_text()
+    text = run.releases.upstream.read_text()
     assert ("down" in text) == (second is ALONE)
-    assert run.host.info()["drift"] == []
+    assert state.release_info(run.releases)["drift"] == []
 
 
 def test_content_of_a_worker_only_is_read_back(run: Any, machine: Machine) -> None:
     plan = deploy(run, machine, ALONE)["plan"]
-    assert run.host.content(plan["id"]) == WORKER_ONLY
+    assert run.releases.content(plan["id"]) == WORKER_ONLY
 
 
 def test_compose_that_writes_no_json_leaves_nothing(run: Any, machine: Machine) -> None:
     machine.config = (0, "name: app-1\nservices: {}\n", "")  # as Compose 2.25 does
     with pytest.raises(ReleaseError, match=r"writes no JSON, expected .*Compose 2\.24 or newer, not 2\.25"):
         deploy(run, machine, ALONE)
-    assert [path.name for path in run.host.releases.iterdir()] == []
+    assert [path.name for path in run.releases.home.iterdir()] == []
 
 
 def test_file_that_compose_refuses_leaves_nothing(run: Any, machine: Machine) -> None:
     machine.config = (15, "", "services.agent-worker.cpus must be a number")
     with pytest.raises(ReleaseError, match=r"Compose refuses the release's file: services\.agent-worker\.cpus must"):
         begin(run)
-    assert run.host.records() == []
+    assert run.releases.records() == []
     assert run.lock.read().owner is None
 
 
@@ -83,11 +84,11 @@ def test_network_that_is_not_there_is_refused(run: Any, machine: Machine) -> Non
     assert begin(run)["plan"]["changed"]
 
 
-def test_volume_is_made_before_what_mounts_it(host: Host, machine: Machine) -> None:
+def test_volume_is_made_before_what_mounts_it(host: Releases, machine: Machine) -> None:
     machine.config = document(volumes={"data": {"name": "data", "external": True}})
     host.stage({"id": "20260101T000000Z-00000001", "app": "app", "agent_name": "n", "api_port": 1, "hash": "h"}, {"compose.yml": "x"})
-    host.settle_file("20260101T000000Z-00000001")
-    host.start("20260101T000000Z-00000001", "agent-worker")
+    refusal.settle_file(host, "20260101T000000Z-00000001")
+    containers.start_service(host, "20260101T000000Z-00000001", "agent-worker")
     made = machine.commands.index(["docker", "volume", "create", "data"])
     started = next(n for n, argv in enumerate(machine.commands) if "up" in argv)
     assert made < started

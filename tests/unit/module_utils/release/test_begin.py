@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import deployment, history, records
-from ansible.module_utils.livekit_deploy.release.deployment import Deployment, Goal, Order
-from ansible.module_utils.livekit_deploy.release.host import Host, ReleaseError
+from ansible.module_utils.livekit_deploy.release import content, drain, history, notes, records, refusal, switch
+from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
+from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
+from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
+from ansible.module_utils.livekit_deploy.release.run import Deployment
+from ansible.module_utils.livekit_deploy.release.store import Releases
 
 from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.standin_machine import Machine
@@ -27,40 +31,40 @@ ENV = {
     "agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"},
 }
 SECRET = {name: {"LIVEKIT_API_SECRET": "s" * 32} for name in records.SERVICES}
-CONTENT = records.content_of(COMPOSE, ENV, SECRET)
+CONTENT = content.given_content(COMPOSE, ENV, SECRET)
 IMAGES = {name: f"r/{name}@sha256:1" for name in records.SERVICES}
 ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
 LATER = "20260102T000000Z"
 
 
 @pytest.fixture
-def run(host: Host) -> Deployment:
+def run(host: Releases) -> Deployment:
     return Deployment(host)
 
 
-def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> dict[str, Any]:
-    return run.begin(Claim(owner, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), wait, order)
+def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> Any:
+    return begin_run(run.releases, Claim(owner, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), wait, order)
 
 
-def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> dict[str, Any]:
+def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> Any:
     """A whole run that goes well."""
     answer = begin(run, order)
     if answer["plan"]["changed"]:
         machine.start(answer["plan"]["id"])
-        run.step(answer["fence"], "switch", 10.0, lambda: run.host.serve(answer["plan"]["id"]))
-        run.end(answer["fence"], 1.0, 3, 0.0, "exclusive", "; ".join(answer["plan"]["reasons"]))
+        run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
+        run.end(answer["fence"], Ending(1.0, keep=3), "exclusive", "; ".join(answer["plan"]["reasons"]))
     return answer
 
 
-def told(run: Deployment) -> list[dict[str, Any]]:
-    return history.entries(run.history)
+def told(run: Deployment) -> list[history.Entry]:
+    return history.history_entries(run.releases.history)
 
 
 def test_first_release_is_written_under_the_lock(run: Deployment) -> None:
     answer = begin(run)
     plan = answer["plan"]
     assert (plan["changed"], plan["reasons"], plan["api_port"], plan["agent_name"]) == (True, ["nothing serves yet"], 18101, "name-a")
-    assert (run.host.record(plan["id"]) or {})["state"] == "staged"
+    assert (run.releases.record(plan["id"]) or {})["state"] == "staged"
     assert (run.lock.read().owner, run.lock.read().change["to"]) == (US, plan["id"])
 
 
@@ -68,7 +72,7 @@ def test_same_content_is_no_change_and_writes_nothing(run: Deployment, machine: 
     first = deploy(run, machine)
     again = begin(run, replace(ORDER, stamp=LATER))
     assert (again["plan"]["changed"], again["plan"]["id"]) == (False, first["plan"]["id"])
-    assert (len(run.host.records()), again["fence"], run.lock.read().owner) == (1, None, None)
+    assert (len(run.releases.records()), again["fence"], run.lock.read().owner) == (1, None, None)
 
 
 def test_forced_release_takes_the_other_port(run: Deployment, machine: Machine) -> None:
@@ -79,7 +83,7 @@ def test_forced_release_takes_the_other_port(run: Deployment, machine: Machine) 
 
 def test_drift_is_a_reason(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    run.host.set_gate(f"{ORDER.stamp}-{CONTENT.hash[:8]}", records.GATE_CLOSED)
+    run.releases.set_gate(f"{ORDER.stamp}-{CONTENT.hash[:8]}", records.GATE_CLOSED)
     assert begin(run, replace(ORDER, stamp=LATER))["plan"]["reasons"] == ["the standby gate is closed"]
 
 
@@ -89,17 +93,17 @@ def test_a_port_that_a_program_has_is_refused_before_anything_is_written(run: De
         port = server.getsockname()[1]
         order = replace(ORDER, ports=[port, 18102])
         with pytest.raises(ReleaseError, match=rf"found: \S+ \(process \d+\) has port {port}, expected it free .* agent_api_ports"):
-            begin(run, order) if begun else run.preview(order)
-    assert (run.host.records(), run.lock.read().owner) == ([], None)
-    assert run.preview(order)["plan"]["api_port"] == port
+            begin(run, order) if begun else preview_run(run.releases, order)
+    assert (run.releases.records(), run.lock.read().owner) == ([], None)
+    assert preview_run(run.releases, order)["plan"]["api_port"] == port
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "in a check run"])
 def test_a_configuration_that_nginx_refuses_is_told_before_anything_is_written(run: Deployment, machine: Machine, begun: bool) -> None:
     machine.nginx_accepts = False
     with pytest.raises(ReleaseError, match=r"found: nginx refuses the configuration that is on this host already: .*bad upstream"):
-        begin(run) if begun else run.preview(ORDER)
-    assert (run.host.records(), run.lock.read().owner) == ([], None)
+        begin(run) if begun else preview_run(run.releases, ORDER)
+    assert (run.releases.records(), run.lock.read().owner) == ([], None)
 
 
 def test_what_serves_unchanged_needs_neither(run: Deployment, machine: Machine) -> None:
@@ -109,14 +113,14 @@ def test_what_serves_unchanged_needs_neither(run: Deployment, machine: Machine) 
 
 
 def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:
-    answer = run.preview(ORDER)
-    assert (answer["plan"]["changed"], run.lock.read().owner, run.host.records()) == (True, None, [])
+    answer = preview_run(run.releases, ORDER)
+    assert (answer["plan"]["changed"], run.lock.read().owner, run.releases.records()) == (True, None, [])
     assert (
-        deployment.notes("a", answer, check=True)[0] == f"a: would release {answer['plan']['id']} in place of nothing: nothing serves yet"
+        notes.plan_notes("a", answer, check=True)[0] == f"a: would release {answer['plan']['id']} in place of nothing: nothing serves yet"
     )
 
 
-DRY = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
+DRY: Any = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
 SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:1"}}
 
 
@@ -159,8 +163,8 @@ SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "a
         pytest.param({"changed": False, "id": "r1"}, SERVING, ["h: nothing would change, r1 serves b"], id="nothing"),
     ],
 )
-def test_dry_run_tells_name_images_and_containers(plan: dict[str, Any], current: dict[str, Any], lines: list[str]) -> None:
-    assert deployment.dry("h", {**DRY, **plan}, current) == lines
+def test_dry_run_tells_name_images_and_containers(plan: Any, current: Any, lines: list[str]) -> None:
+    assert notes.dry_notes("h", {**DRY, **plan}, current) == lines
 
 
 def test_second_run_is_refused_and_named(run: Deployment) -> None:
@@ -181,15 +185,15 @@ def test_memory_for_two_workers_is_asked_for_before_anything_is_written(run: Dep
     with pytest.raises(
         ReleaseError, match=r"found \d+ MiB of memory available, expected at least 1000000000 .* agent_release_min_free_memory_mb"
     ):
-        begin(run, order) if begun else run.preview(order)
-    assert (run.host.records(), run.lock.read().owner) == ([], None)
+        begin(run, order) if begun else preview_run(run.releases, order)
+    assert (run.releases.records(), run.lock.read().owner) == ([], None)
 
 
 @pytest.mark.parametrize(("table", "refused"), [("MemAvailable:  785408 kB\n", True), ("MemAvailable:  786432 kB\n", False), ("", False)])
 def test_memory_counts_as_the_kernel_says_it_is_available(tmp_path: Path, table: str, refused: bool) -> None:
     (tmp_path / "meminfo").write_text(f"MemTotal:  9000000 kB\nMemFree:  1 kB\n{table}SwapFree:  900000 kB\n")
     with pytest.raises(ReleaseError, match="found 767 MiB") if refused else nullcontext():
-        deployment.refuse_short_memory(768, tmp_path / "meminfo")
+        refusal.refuse_short_memory(768, tmp_path / "meminfo")
 
 
 def test_what_serves_unchanged_needs_no_memory(run: Deployment, machine: Machine) -> None:
@@ -202,10 +206,10 @@ def test_step_of_a_run_that_was_overtaken_changes_nothing(run: Deployment, machi
     new = begin(run, replace(ORDER, stamp=LATER))
     machine.start(new["plan"]["id"])
     with pytest.raises(LockError, match=r"anna@ci .* has taken over"):
-        run.step(old["fence"], "switch", 10.0, lambda: run.host.serve(old["plan"]["id"]))
+        run.step(old["fence"], "switch", 10.0, lambda: switch.serve(run.releases, old["plan"]["id"]))
     with pytest.raises(LockError, match="has taken over"):
         run.abandon(old["fence"], "why")
-    assert (run.host.current(), run.host.gate(new["plan"]["id"])) == (None, "closed")
+    assert (run.releases.current(), run.releases.gate(new["plan"]["id"])) == (None, "closed")
 
 
 def test_killed_run_is_cleared_and_remembered(run: Deployment) -> None:
@@ -222,7 +226,7 @@ def test_what_a_run_left_that_ended_after_its_switch_is_gone_when_the_next_one_h
     wanted = replace(ORDER, stamp=LATER, goal=Goal(content=replace(CONTENT, compose=COMPOSE + "# more")))
     new = begin(run, wanted)
     machine.start(new["plan"]["id"])
-    run.step(new["fence"], "switch", 10.0, lambda: run.host.serve(new["plan"]["id"]))
+    run.step(new["fence"], "switch", 10.0, lambda: switch.serve(run.releases, new["plan"]["id"]))
     # A worker without calls takes a moment to end.
     monkeypatch.setattr(machine, "stop", lambda container, **_: ending.append((time.monotonic() + 0.3, container)))
     ending: list[tuple[float, str]] = []
@@ -234,11 +238,11 @@ def test_what_a_run_left_that_ended_after_its_switch_is_gone_when_the_next_one_h
                 Machine.stop(machine, container, ends=True)
         return looks(argv)
 
-    monkeypatch.setattr(run.host, "run", Told(look))
+    monkeypatch.setattr(run.releases, "run", Told(look))
     again = begin(run, wanted)
     assert (again["plan"]["changed"], again["cleared"]) == (False, [old])
     assert {docker.labels(c)[docker.PROJECT_LABEL] for c in machine.containers} == {new["plan"]["project"]}
-    assert {r["id"]: r["state"] for r in run.host.records()} == {old: "retired", new["plan"]["id"]: "serving"}
+    assert {r["id"]: r["state"] for r in run.releases.records()} == {old: "retired", new["plan"]["id"]: "serving"}
 
 
 def test_release_is_remembered_with_the_seconds_of_its_steps(run: Deployment, machine: Machine) -> None:
@@ -260,9 +264,9 @@ def test_failed_release_is_taken_back_and_remembered(run: Deployment, machine: M
     first = deploy(run, machine)["plan"]["id"]
     second = begin(run, replace(ORDER, stamp=LATER, force=True))
     done = run.abandon(second["fence"], "Start the worker: it crashed")
-    assert (done["serving"], (run.host.current() or {})["id"]) == (first, first)
+    assert (done["serving"], (run.releases.current() or {})["id"]) == (first, first)
     assert [(e["outcome"], e["step"], e["reason"]) for e in told(run)][1:] == [("taken back", "begin", "Start the worker: it crashed")]
-    assert list(told(run)[1]["steps"]) == ["begin", "send", "take back"]
+    assert list(told(run)[1]["steps"]) == ["begin", "send", "abandon"]
     assert run.lock.read().owner is None
 
 
@@ -281,7 +285,7 @@ def test_shared_name_is_restored_on_the_images_that_run(run: Deployment, machine
     deploy(run, machine)
     plan = begin(run, back(LATER, kind="shared_name", shared_name="shared"))["plan"]
     assert (plan["agent_name"], plan["agent_name_before"], plan["images"]) == ("shared", "name-a", IMAGES)
-    text = (run.host.directory(plan["id"]) / "fastapi.env").read_text()
+    text = (run.releases.directory(plan["id"]) / "fastapi.env").read_text()
     assert "LIVEKIT_AGENT_NAME='shared'" in text
     assert "AGENT_NAME='shared'" in text
     assert 'A="it\'s $$5"' in text
@@ -290,8 +294,9 @@ def test_shared_name_is_restored_on_the_images_that_run(run: Deployment, machine
 def test_record_says_that_the_host_is_rolled_back_on_purpose(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     plan = begin(run, back(LATER, kind="shared_name", shared_name="shared"))["plan"]
-    record = run.host.record(plan["id"]) or {}
-    assert (record["rolled_back"]["kind"], record["rolled_back"]["from_agent_name"]) == ("shared_name", "name-a")
+    made = (run.releases.record(plan["id"]) or {})["rolled_back"]
+    assert made
+    assert (made["kind"], made["from_agent_name"]) == ("shared_name", "name-a")
 
 
 def test_release_before_comes_back_with_its_name_and_content(run: Deployment, machine: Machine) -> None:
@@ -316,11 +321,11 @@ SAME, OTHER, THIRD = (CONTENT, CONTENT.named("name-b"), CONTENT.named("name-c"))
     ],
 )
 def test_previous_is_the_last_release_that_differs(
-    run: Deployment, machine: Machine, contents: list[records.Content], wanted: int | None, passed_over: list[int]
+    run: Deployment, machine: Machine, contents: list[content.Content], wanted: int | None, passed_over: list[int]
 ) -> None:
     ids = []
-    for day, content in enumerate(contents, 1):
-        order = replace(ORDER, stamp=f"202601{day:02}T000000Z", goal=Goal(content=content), force=True)
+    for day, made_of in enumerate(contents, 1):
+        order = replace(ORDER, stamp=f"202601{day:02}T000000Z", goal=Goal(content=made_of), force=True)
         ids.append(deploy(run, machine, order)["plan"]["id"])
     order, passed = back("20260201T000000Z", kind="release", release="previous"), [ids[number] for number in passed_over]
     if wanted is None:
@@ -330,7 +335,7 @@ def test_previous_is_the_last_release_that_differs(
         return
     answer = begin(run, order)
     assert (answer["plan"]["changed"], answer["plan"]["rolled_back"]["to"], answer["plan"]["passed_over"]) == (True, ids[wanted], passed)
-    told = [note for note in deployment.notes("a", answer, check=False) if "the last release that differs" in note]
+    told = [note for note in notes.plan_notes("a", answer, check=False) if "the last release that differs" in note]
     assert told == (
         [f"a: {', '.join(passed)} has the content of {ids[-1]}, which serves: back to {ids[wanted]}, the last release that differs"]
         if passed
@@ -343,7 +348,7 @@ def test_rollback_to_a_release_of_the_same_content_says_that_nothing_was_done(ru
     second = deploy(run, machine, replace(ORDER, stamp=LATER, force=True))["plan"]["id"]
     answer = begin(run, back("20260103T000000Z", kind="release", release=first))
     assert answer["plan"]["changed"] is False
-    assert deployment.notes("a", answer, check=False) == [f"a: nothing was rolled back: {second} serves and is what was asked for"]
+    assert notes.plan_notes("a", answer, check=False) == [f"a: nothing was rolled back: {second} serves and is what was asked for"]
 
 
 def test_next_deployment_returns_to_the_inventory_and_says_so(run: Deployment, machine: Machine) -> None:
@@ -351,7 +356,7 @@ def test_next_deployment_returns_to_the_inventory_and_says_so(run: Deployment, m
     deploy(run, machine, back(LATER, kind="shared_name", shared_name="shared"))
     answer = begin(run, replace(ORDER, stamp="20260103T000000Z"))
     assert (answer["plan"]["changed"], answer["plan"]["agent_name"], answer["plan"]["rolled_back"]) == (True, "name-a", None)
-    assert deployment.notes("a", answer, check=False)[0].endswith("returns to the inventory's name-a")
+    assert notes.plan_notes("a", answer, check=False)[0].endswith("returns to the inventory's name-a")
 
 
 def test_rollback_to_what_the_inventory_says_by_now_is_none_any_more(run: Deployment, machine: Machine) -> None:
@@ -360,7 +365,7 @@ def test_rollback_to_what_the_inventory_says_by_now_is_none_any_more(run: Deploy
     deploy(run, machine, back("20260103T000000Z", kind="release", release="previous"))
     answer = begin(run, replace(ORDER, stamp="20260104T000000Z"))
     assert (answer["plan"]["changed"], answer["release"]["rolled_back"]) == (False, None)
-    assert (run.host.current() or {})["rolled_back"] is None
+    assert (run.releases.current() or {})["rolled_back"] is None
 
 
 @pytest.mark.parametrize(
@@ -396,8 +401,8 @@ def test_releases_that_still_drain_are_told_by_the_run_that_leaves_them_and_by_t
     machine.drains = False
     answer = deploy(run, machine, renamed("name-b"))
     again = begin(run, replace(renamed("name-b"), stamp="20260103T000000Z"))
-    assert not any("drains" in note for note in deployment.notes("a", answer, check=False))
-    assert deployment.notes("a", again, check=False) == deployment.drain_notes("a", [first])
+    assert not any("drains" in note for note in notes.plan_notes("a", answer, check=False))
+    assert notes.plan_notes("a", again, check=False) == drain.drain_notes("a", [first])
 
 
 def test_images_that_are_gone_leave_the_other_releases_to_choose_from(run: Deployment, machine: Machine) -> None:
@@ -428,14 +433,14 @@ def test_images_that_are_gone_are_told_alone_where_nothing_is_rolled_back(run: D
 def test_rollback_to_edited_files_is_refused(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)["plan"]["id"]
     deploy(run, machine, renamed("name-b"))
-    (run.host.directory(first) / "fastapi.env").write_text("A='1'\n")
+    (run.releases.directory(first) / "fastapi.env").write_text("A='1'\n")
     with pytest.raises(ReleaseError, match=r"fastapi.env was edited by hand"):
         begin(run, back("20260103T000000Z", kind="release", release=first))
 
 
 def test_content_of_a_release_is_read_back_as_it_was(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)["plan"]["id"]
-    assert run.host.content(first) == CONTENT
+    assert run.releases.content(first) == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -444,20 +449,20 @@ def test_content_of_a_release_is_read_back_as_it_was(run: Deployment, machine: M
 def test_gate_is_used_only_with_the_hook_and_one_node(run: Deployment, hook: bool, nodes: int, gated: bool) -> None:
     plan = begin(run, replace(ORDER, nodes=nodes, record={"app": "app", "hook": hook}))["plan"]
     assert (plan["gated"], plan["candidate"]) == (gated, None if gated else "name-a-candidate")
-    record = run.host.record(plan["id"]) or {}
-    assert (record["gated"], run.host.gate(plan["id"])) == (gated, "closed" if gated else "open")
+    record = run.releases.record(plan["id"]) or {}
+    assert (record["gated"], run.releases.gate(plan["id"])) == (gated, "closed" if gated else "open")
 
 
 def test_first_worker_with_the_hook_beside_one_without_is_proven_as_a_candidate(run: Deployment, machine: Machine) -> None:
     deploy(run, machine, replace(ORDER, record={"app": "app", "hook": False}))
     plan = begin(run, replace(ORDER, stamp=LATER, force=True))["plan"]
     assert (plan["hook"], plan["gated"], plan["candidate"]) == (True, True, "name-a-candidate")
-    assert run.host.gate(plan["id"]) == "open"
+    assert run.releases.gate(plan["id"]) == "open"
 
 
 def test_user_is_told_that_calls_reach_a_candidates_second_start(run: Deployment) -> None:
     answer = begin(run, replace(ORDER, nodes=2))
-    assert "proven as name-a-candidate first; calls then reach its second start" in deployment.notes("a", answer, check=False)[0]
+    assert "proven as name-a-candidate first; calls then reach its second start" in notes.plan_notes("a", answer, check=False)[0]
 
 
 def test_same_content_twice_in_one_run_gets_an_id_of_its_own(run: Deployment, machine: Machine) -> None:
