@@ -23,7 +23,7 @@ from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
 from ansible.module_utils.livekit_deploy.release.removal import Removal, take_off
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.worker import own_answer
 
 from tests.unit.module_utils.standin_machine import Machine
 
@@ -52,7 +52,7 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     for name, target in LEFT["links"].items():
         (tmp_path / name).symlink_to(target)
     monkeypatch.setattr(adopted, "answers", lambda *_: True)
-    monkeypatch.setattr(readings, "own_answer", lambda *_: {})
+    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
     monkeypatch.setattr("ansible.module_utils.livekit_deploy.release.begin.STOP_SECONDS", 0.1)
     monkeypatch.setattr(removal, "SETTLE_SECONDS", 0.0)
     return Deployment(Releases(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf")))

@@ -16,7 +16,7 @@ from ansible.module_utils.livekit_deploy.release import adoption, containers, dr
 from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
-from ansible.module_utils.livekit_deploy.worker import readings
+from ansible.module_utils.livekit_deploy.worker import own_answer
 
 from tests.unit.module_utils.release.test_begin import IMAGES, LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin import Told
@@ -299,7 +299,7 @@ def test_worker_without_a_record_gets_no_second_signal(
     run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch, log: str, signals: int
 ) -> None:
     monkeypatch.setattr("ansible.module_utils.livekit_deploy.release.begin.STOP_SECONDS", 0.1)
-    monkeypatch.setattr(readings, "own_answer", lambda *_: {})
+    monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
     name = astray(run, machine, log)
     machine.drains = False
     begin(run)
