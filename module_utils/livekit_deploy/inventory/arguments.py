@@ -41,8 +41,10 @@ SHOWN: dict[str, Callable[..., str]] = {
 # Variables of which 0 would end or keep nothing.
 FROM_ONE_ON = ("_timeout_seconds", "_deadline_seconds", "_max_files", "_nodes")
 LEAST_MEMORY = 6 * 2**20
+ANSIBLE = "ansible_"
 # What ansible-core and registered results are called.
-FOREIGN = ("ansible_", "_")
+# On the command line _dryrun is a slip, as dryrun is.
+FOREIGN = (ANSIBLE, "_")
 NO_VARIABLE = "is no variable of this project, expected one that a role's README names"
 # ansible-core's own classes are made of these.
 PLAIN = (bool, int, float, str, list, dict)
@@ -69,7 +71,8 @@ def argument_problems(hostvars: HostVars, hosts: Iterable[str], specs: Specs, gi
     found = []
     for number, host in enumerate(hosts):
         variables = hostvars[host]
-        mine = [name for name in variables if not name.startswith(FOREIGN) and (number == 0 or name not in names)]
+        mine = [name for name in variables if not name.startswith(ANSIBLE if name in names else FOREIGN)]
+        mine = [name for name in mine if number == 0 or name not in names]
         found += [text for name in sorted(mine) for text in variable_problems(host, variables, name, known)]
     return list(dict.fromkeys(found))
 
