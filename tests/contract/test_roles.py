@@ -37,6 +37,8 @@ SHARED = {
     "agent_api_image",
     "agent_release_allow_tags",
 }
+# The two services of a release, whose variables are the user's.
+SERVICES = {"agent_release": ("livekit_agent_", "agent_api_")}
 each_role = pytest.mark.parametrize("role", ROLES, ids=[role.name for role in ROLES])
 
 
@@ -69,11 +71,13 @@ def differences(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Iter
 
 def foreign(names: Iterator[str] | Mapping[str, Any], role: str) -> list[str]:
     """Names that neither start with the role's name nor are shared."""
-    return [name for name in names if not name.startswith(f"{role}_") and name not in SHARED]
+    prefixes = (f"{role}_", *SERVICES.get(role, ()))
+    return [name for name in names if not name.startswith(prefixes) and name not in SHARED]
 
 
-def unnamed(names: Mapping[str, Any], text: str) -> list[str]:
-    return [name for name in names if not re.search(rf"`{re.escape(name)}`", text)]
+def uncommented(defaults: str) -> list[str]:
+    """The variables without a comment in the line before."""
+    return re.findall(r"(?:\A|\n)(?!#)[^\n]*\n([a-z]\w*):", defaults)
 
 
 def tasks_in(data: Any) -> Iterator[dict[str, Any]]:
@@ -121,13 +125,14 @@ def test_private_variables_start_with_two_underscores(role: Path) -> None:
 
 
 @each_role
-def test_the_readme_names_each_variable(role: Path) -> None:
-    assert unnamed(documented(role), (role / "README.md").read_text()) == []
+def test_each_default_has_its_line(role: Path) -> None:
+    path = role / "defaults" / "main.yml"
+    assert uncommented(path.read_text() if path.exists() else "") == []
 
 
-@each_role
-def test_a_molecule_scenario_exists(role: Path) -> None:
-    assert (role / "molecule" / "default" / "molecule.yml").is_file()
+@pytest.mark.parametrize("role", ["docker_host", "api_proxy", "preflight"])
+def test_what_is_something_by_itself_has_a_molecule_scenario(role: str) -> None:
+    assert (ROOT / "roles" / role / "molecule/default/molecule.yml").is_file()
 
 
 # --- what ansible-doc shows ------------------------------------------------------------------------------------------
@@ -213,8 +218,8 @@ def test_a_variable_of_another_role_is_found() -> None:
     assert foreign({"sample_keep": 1, "other_keep": 2, "livekit_url": ""}, "sample") == ["other_keep"]
 
 
-def test_a_variable_the_readme_does_not_name_is_found() -> None:
-    assert unnamed({"sample_keep": 3, "sample_keep_all": 3}, "`sample_keep_all`: all.") == ["sample_keep"]
+def test_a_default_without_a_line_is_found() -> None:
+    assert uncommented("---\n# How many.\nsample_keep: 3\nsample_name: a\n\nsample_path: b\n") == ["sample_name", "sample_path"]
 
 
 def test_an_option_that_ansible_doc_does_not_show_is_found() -> None:

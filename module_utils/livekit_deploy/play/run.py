@@ -22,8 +22,8 @@ from . import access
 # A release: each step's answer, and why it failed.
 BEGUN, SWITCHED, ENDED = "__agent_release_state", "__agent_release_switched", "__agent_release_ended"
 FAILURE = "__agent_release_failure"
-WORKER, CANDIDATE = "__livekit_agent_worker", "__agent_release_candidate_worker"
-SLOT_PREVIEW = "__agent_api_preview"
+WORKER, CANDIDATE = "__agent_release_worker", "__agent_release_candidate_worker"
+SLOT_PREVIEW = "__agent_release_api_answer"
 DIGESTS = ("__agent_release_digests_once", "__agent_release_digests_each")
 ARCHIVES = "__agent_release_archives_read"
 # A verification: the reading before the probes and the one after, the answers, and what was made of them.

@@ -38,15 +38,15 @@ def test_image_from_an_archive_is_no_tag_to_resolve() -> None:
 
 
 def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
-    hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": host()}
+    hostvars = {"a": host(__agent_release_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": host()}
     expected = [{"id": "a/directed", "mode": "answer_if", "agent_name": "name-a", "instance": "a/id1", "tries": 2}]
     assert probes.standby_probes(Runs(hostvars), ["a", "b"], ["a", "b"])[:1] == expected
 
 
 def test_skipped_task_is_no_reading() -> None:
-    assert probes.standby_probes(Runs({"a": host(__livekit_agent_worker={"skipped": True, "changed": False})}), ["a"], ["a"]) == []
+    assert probes.standby_probes(Runs({"a": host(__agent_release_worker={"skipped": True, "changed": False})}), ["a"], ["a"]) == []
     unregistered = {**reading({"agent_name": None, "instance": "a/id1"}), "failed": True, "msg": "has not registered"}
-    assert probes.standby_probes(Runs({"a": host(__livekit_agent_worker=unregistered)}), ["a"], ["a"]) == []
+    assert probes.standby_probes(Runs({"a": host(__agent_release_worker=unregistered)}), ["a"], ["a"]) == []
 
 
 def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
@@ -211,7 +211,7 @@ def test_old_worker_without_the_hook_under_another_name_makes_it_no_sampling() -
 
 def test_old_worker_without_the_hook_gets_no_standby_probe_beside_it() -> None:
     new = reading({"agent_name": "name-a", "instance": "a/id1"})
-    assert probes.standby_probes(Runs({"a": deployed(False, __livekit_agent_worker=new)}), ["a"], ["a"]) == []
+    assert probes.standby_probes(Runs({"a": deployed(False, __agent_release_worker=new)}), ["a"], ["a"]) == []
 
 
 def test_record_of_a_release_that_stays_does_not_decide() -> None:
@@ -229,7 +229,7 @@ def test_host_outside_the_run_that_still_has_no_hook_makes_it_a_sampling() -> No
 
 
 def test_new_worker_beside_one_without_the_hook_gets_no_standby_probe() -> None:
-    hostvars = {"a": host(__livekit_agent_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": hookless()}
+    hostvars = {"a": host(__agent_release_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": hookless()}
     assert probes.standby_probes(Runs(hostvars), ["a", "b"], ["a"]) == []
 
 

@@ -24,21 +24,21 @@ NEW = reading({"agent_name": "name-a", "instance": "a/id1", "worker_id": "AW_1",
 
 def planned(**plan: Any) -> dict[str, Any]:
     state = reading(release={"id": "id0", "hook": True}, plan={"changed": True, "agent_name": "name-a", "rolled_back": None, **plan})
-    return host(__agent_release_state=state, __livekit_agent_worker=NEW)
+    return host(__agent_release_state=state, __agent_release_worker=NEW)
 
 
 # --- the new worker behind its gate ---
 
 
 def test_new_worker_gets_a_rehearsal_that_only_it_takes() -> None:
-    hostvars = {"a": host(__livekit_agent_worker=NEW, livekit_agent_rehearsal_metadata={"user": 7})}
+    hostvars = {"a": host(__agent_release_worker=NEW, livekit_agent_rehearsal_metadata={"user": 7})}
     (rehearsal,) = probes.standby_probes(Runs(hostvars), ["a"], ["a"])[1:]
     assert (rehearsal["kind"], rehearsal["instance"], json.loads(rehearsal["metadata"])) == ("rehearsal", "a/id1", {"user": 7})
 
 
 @pytest.mark.parametrize("value", [False, "no"])
 def test_rehearsal_that_is_switched_off_is_not_sent(value: Any) -> None:
-    hostvars = {"a": host(__livekit_agent_worker=NEW, livekit_agent_rehearsal=value)}
+    hostvars = {"a": host(__agent_release_worker=NEW, livekit_agent_rehearsal=value)}
     assert [probe["id"] for probe in probes.standby_probes(Runs(hostvars), ["a"], ["a"])] == ["a/directed"]
 
 
@@ -98,7 +98,7 @@ STANDBY_TROUBLES = [
 
 @pytest.mark.parametrize(("answers", "words"), STANDBY_TROUBLES)
 def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(answers: dict[str, Any], words: str) -> None:
-    hostvars = {"a": host(__livekit_agent_worker=NEW)}
+    hostvars = {"a": host(__agent_release_worker=NEW)}
     sent = probes.standby_probes(Runs(hostvars), ["a"], ["a"])
     trouble = probes.standby_trouble(Runs(hostvars), "a", sent, {"probes": answers} if answers else {"msg": "boom"})
     assert words in trouble if words else trouble == ""
@@ -107,7 +107,7 @@ def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(an
 @pytest.mark.parametrize(("sdk", "remedy"), [("node", "set livekit_agent_hook: false"), ("python", "probe_hook/README.md")])
 def test_worker_that_cannot_ask_the_hook_is_told_apart_from_one_that_does_not(sdk: str, remedy: str) -> None:
     new = {**NEW, "workers": [{**worker, "sdk": sdk} for worker in NEW["workers"]]}
-    hostvars = {"a": host(__livekit_agent_worker=new)}
+    hostvars = {"a": host(__agent_release_worker=new)}
     sent = probes.standby_probes(Runs(hostvars), ["a"], ["a"])
     assert remedy in probes.standby_trouble(Runs(hostvars), "a", sent, {"probes": {"a/directed": {"worker_id": None, "reason": "nobody"}}})
 
@@ -147,7 +147,7 @@ def test_metadata_that_cannot_be_sent_is_found_before_anything_is_touched(metada
 def slot(status: int = 200, content: str = '{"room": "r"}', changed: bool = True) -> dict[str, Any]:
     return {
         **planned(changed=changed),
-        "__agent_api_preview": {"status": status, "content": content, "url": "http://127.0.0.1:18102/v1/preview"},
+        "__agent_release_api_answer": {"status": status, "content": content, "url": "http://127.0.0.1:18102/v1/preview"},
     }
 
 
@@ -156,7 +156,7 @@ def test_what_a_new_api_answered_is_looked_at() -> None:
     assert (probe["expect"], probe["agent_name"], probe["answer"]) == ("dispatch", "name-a", {"status": 200, "text": '{"room": "r"}'})
 
 
-@pytest.mark.parametrize("variables", [slot(changed=False), planned(), {**planned(), "__agent_api_preview": {"skipped": True}}])
+@pytest.mark.parametrize("variables", [slot(changed=False), planned(), {**planned(), "__agent_release_api_answer": {"skipped": True}}])
 def test_api_that_was_not_asked_is_not_looked_at(variables: dict[str, Any]) -> None:
     assert probes.slot_previews(Runs({"a": variables}), ["a"]) == []
     assert probes.slot_trouble(Runs({"a": variables}), "a", {}) == ""
