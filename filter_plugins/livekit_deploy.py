@@ -47,7 +47,7 @@ from ansible.module_utils.livekit_deploy.inventory.problems import Groups
 from ansible.module_utils.livekit_deploy.inventory.variables import HostVars
 from ansible.module_utils.livekit_deploy.names import eviction, rename
 from ansible.module_utils.livekit_deploy.play import batches as played
-from ansible.module_utils.livekit_deploy.play import images, owner
+from ansible.module_utils.livekit_deploy.play import failed_release, images, owner
 from ansible.module_utils.livekit_deploy.play.run import Runs
 from ansible.module_utils.livekit_deploy.proof import observations, probes
 
@@ -268,6 +268,9 @@ class FilterModule:
             "livekit_batch_stop": of_runs(played.stop),
             "livekit_batch_failed": of_runs(played.failed),
             "livekit_batch_released": of_runs(played.released),
+            "livekit_released": of_runs(failed_release.is_released),
+            "livekit_failure": of_runs(failed_release.failure_text),
+            "livekit_hook_failure": failed_release.hook_failure_text,
             "livekit_renames": livekit_renames,
             "livekit_removal": livekit_removal,
             "livekit_removal_refusal": livekit_removal_refusal,

@@ -27,15 +27,15 @@ API_PORTS = (18101, 18102)
 HOOKS_RAN = "/tmp/hooks-ran"
 # The steps of a release, each with the words of the task by which a run is seen to be in it.
 STEPS = {
-    "begin": "Take the lock, decide what is to be done",
-    "pull": "Pull the images",
-    "start the worker": "Start the worker",
-    "register": "Wait until it is registered",
-    "prove": "Send each new worker a probe",
-    "start the API": "Start the API",
-    "switch": "Open the new gate, switch the proxy",
+    "begin": "begin | Take the lock",
+    "pull": "pull | Pull the images",
+    "start_worker": "start_worker | Start it",
+    "register": "start_worker | Wait until it is registered",
+    "prove": "prove | Send each new worker a probe",
+    "start_api": "start_api | Start it",
+    "switch": "switch | Open the new gate",
     "verify": "Send all probes of all hosts",
-    "drain": "Drain and stop the releases",
+    "drain": "drain | Drain and stop",
 }
 # In the midst of a step: its module runs on the host. Pulling what is there already is the shortest, about 0.5 s.
 INTO_THE_STEP_SECONDS = {"begin": 0.8, "pull": 0.3}

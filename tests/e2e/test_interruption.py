@@ -58,7 +58,8 @@ def test_the_report_of_an_interrupted_run_is_there_and_not_ok(interrupted: Inter
 
 def test_the_report_says_where_the_run_was_interrupted(interrupted: Interrupted) -> None:
     reason = interrupted.report["hosts"][NAME]["reason"]
-    assert "the run was interrupted by SIGINT; last task: livekit_agent : Wait until it is registered under its name" in reason
+    task = "agent_release : start_worker | Wait until it is registered under its name"
+    assert f"the run was interrupted by SIGINT; last task: {task}" in reason
 
 
 def test_the_old_release_serves_on_from_the_same_containers(interrupted: Interrupted) -> None:

@@ -23,7 +23,7 @@ SHARED = "sidekick-agent-staging"
 OWN = f"{SHARED}-{NAME}"
 CHANGE = {"livekit_agent_memory": "1700m"}
 # In the order in which they run: those while the old release serves, and those while the new one does.
-HOOKS_OF_THE_OLD = ("before_start", "after_start", "before_prove", "after_prove", "before_switch")
+HOOKS_OF_THE_OLD = ("before_start_worker", "after_start_worker", "before_prove", "after_prove", "before_switch")
 HOOKS_OF_THE_NEW = ("after_switch", "before_verify", "after_verify", "before_drain", "after_drain")
 STEPS_OF_A_RELEASE = [
     *("begin", "send", "pull", "vacancy", "start_worker", "prove"),

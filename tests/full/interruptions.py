@@ -204,10 +204,17 @@ def away(what: str, strike: Strike) -> list[Case]:
 
 LARGE_IMAGE = {"livekit_agent_image": f"{{{{ docker_host_insecure_registries[0] }}}}/sidekick-worker:{LARGE_TAG}"}
 UNHEALTHY = {"agent_api_health_path": "/nowhere", "agent_api_start_timeout_seconds": 3}
+
+
+def titled(step: str) -> str:
+    """As the dated results call it."""
+    return {"start_worker": "start the worker", "start_api": "start the API"}.get(step, step)
+
+
 CASES = [
-    *(Case(f"Ctrl-C: {step}", step, partial(send, signal.SIGINT)) for step in STEPS),
-    *(Case(f"SIGKILL: {step}", step, partial(send, signal.SIGKILL)) for step in STEPS),
-    *(Case(f"SSH lost: {step}", step, lose_ssh) for step in ("start the worker", "switch", "verify")),
+    *(Case(f"Ctrl-C: {titled(step)}", step, partial(send, signal.SIGINT)) for step in STEPS),
+    *(Case(f"SIGKILL: {titled(step)}", step, partial(send, signal.SIGKILL)) for step in STEPS),
+    *(Case(f"SSH lost: {titled(step)}", step, lose_ssh) for step in ("start_worker", "switch", "verify")),
     broken_image("crashes", "crashes"),
     broken_image("hangs", "hangs"),
     broken_image("never registers", "never_registers"),
@@ -222,6 +229,6 @@ CASES = [
     Case("reboot of one host of a pool of two", strike=reboot, around=pool_of_two, pool=True),
     Case("less disk free than asked for", change={"agent_release_min_free_mb": 10**9}, fails=True, says="agent_release_min_free_mb"),
     Case("disk of Docker full", change=LARGE_IMAGE, around=full_docker_disk, fails=True, says="no space left on this host"),
-    Case("disk full before the switch", "start the worker", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
+    Case("disk full before the switch", "start_worker", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
     Case("disk full after the switch", "verify", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
 ]

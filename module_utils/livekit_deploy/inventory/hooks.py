@@ -14,8 +14,10 @@ import yaml
 
 from .variables import HostVars
 
-STEPS = ("start", "prove", "switch", "verify", "drain")
+STEPS = ("start_worker", "prove", "switch", "verify", "drain")
 NAMES = (*(f"{when}_{step}" for step in STEPS for when in ("before", "after")), "on_failure")
+# Names of before the steps had one word each.
+FORMER = {"before_start": "before_start_worker", "after_start": "after_start_worker"}
 
 
 def hook_files(hooks: Any, *names: str) -> list[str]:
@@ -39,11 +41,16 @@ def host_hook_problems(hooks: Any) -> list[str]:
         return [f"{found}, expected names of hooks with a task file each. Correct it"]
     known = {name: Path(str(path)) for name, path in hooks.items() if name in NAMES}
     wrong = {name: what for name, path in known.items() if (what := file_problem(path))}
-    expected, unknown = ", ".join(NAMES), [name for name in hooks if name not in NAMES]
-    return [f"agent_release_hooks has {name}, expected one of {expected}. Correct it" for name in unknown] + [
+    return [unknown_problem(name) for name in hooks if name not in NAMES] + [
         f"agent_release_hooks: found {what} for {name} ({known[name].absolute()}), expected a list of tasks. Correct it"
         for name, what in wrong.items()
     ]
+
+
+def unknown_problem(name: Any) -> str:
+    if name in FORMER:
+        return f"agent_release_hooks has {name}, the former name of {FORMER[name]}. Rename it"
+    return f"agent_release_hooks has {name}, expected one of {', '.join(NAMES)}. Correct it"
 
 
 def file_problem(path: Path) -> str:

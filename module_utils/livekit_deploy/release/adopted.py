@@ -4,10 +4,10 @@ them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..common.waiting import wait_until
 from ..machine import docker, web
 from . import records
 from .records import Container, Record
@@ -78,12 +78,7 @@ def to_start(record: Record, found: Sequence[Container], service: str) -> list[C
 
 def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
-    deadline = time.monotonic() + seconds
-    while port is not None and not web.ask("127.0.0.1", port, "/", ASK_SECONDS).status:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.3)
-    return port is not None
+    return port is not None and bool(wait_until(lambda: web.ask("127.0.0.1", port, "/", ASK_SECONDS).status, seconds, 0.3))
 
 
 def service_fates(record: Record, successor: str) -> list[str]:

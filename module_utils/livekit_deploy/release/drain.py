@@ -3,23 +3,24 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ..common import times
-from ..common.files import read_text
 from ..common.text import cut, plain
+from ..common.waiting import wait_until
 from ..machine import docker
+from ..machine.sockets import connected_to
 from ..worker import own_answer
 from . import containers, records, switch
 from .lock import LockError
 from .records import Container, Record, Service
 from .store import Releases
+
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,10 @@ def tell_to_stop(releases: Releases, record: Record, agent: Service, overlap_sec
 
 def outlasts(record: Record, agent: Service | None, look: Callable[[], Service | None], wait_seconds: float) -> bool:
     """Wait until a worker has ended; True if it runs on and may. ``look`` reads it again."""
-    deadline = time.monotonic() + wait_seconds
-    while agent and agent["running"]:
-        if time.monotonic() > deadline:
-            return bool(record.get("adopted")) or not is_overdue(record, agent)
-        time.sleep(0.2)
-        agent = look()
-    return False
+    if not (agent and agent["running"]):
+        return False
+    seen = wait_until(look, wait_seconds, LOOK_SECONDS, holds=lambda found: not (found and found["running"]))
+    return bool(seen and seen["running"]) and (bool(record.get("adopted")) or not is_overdue(record, seen))
 
 
 def stop_api(releases: Releases, record: Record, api: Service | None, ending: Ending) -> bool:
@@ -224,22 +222,6 @@ def is_overdue(record: Record, service: Service) -> bool:
     # A record of an older version, or of another boot.
     passed = min(time.time() - told, here["seconds"]) if since is None else since
     return passed > float(seconds)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
-    """Poll until it holds, at most so long; whether it did."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
-    """Whether the proxy has a connection to an API's port of 127.0.0.1: a request that is not answered yet."""
-    established = re.compile(rf"\s0100007F:{port or 0:04X} 01 ")
-    return any(established.search(line) for line in (read_text(table) or "").splitlines())
 
 
 def trouble_notes(host: str, troubles: Sequence[str]) -> list[str]:

@@ -23,7 +23,8 @@ def test_file_that_is_there_is_no_problem(tmp_path: Path) -> None:
     ("given", "said"),
     [
         ({"before_switch": "no-such.yml"}, "found no file no-such.yml for before_switch"),
-        ({"before_swich": __file__}, "agent_release_hooks has before_swich, expected one of before_start"),
+        ({"before_swich": __file__}, "agent_release_hooks has before_swich, expected one of before_start_worker"),
+        ({"before_start": __file__}, "agent_release_hooks has before_start, the former name of before_start_worker. Rename it"),
         ("a.yml", "agent_release_hooks is a str"),
     ],
 )

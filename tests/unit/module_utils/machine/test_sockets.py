@@ -14,6 +14,7 @@ from ansible.module_utils.livekit_deploy.machine.sockets import (
     LOOPBACK,
     Listener,
     clashes,
+    connected_to,
     covers,
     listeners,
     table_sockets,
@@ -145,3 +146,17 @@ def test_this_process_is_found_in_the_real_proc() -> None:
         port = server.getsockname()[1]
         assert taken_by(nobody, port, LOOPBACK).endswith(f"(process {os.getpid()})")
     assert taken_by(nobody, port, LOOPBACK) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "connected"),
+    [
+        ("   1: 0100007F:C350 0100007F:46B5 01 00000000:00000000", True),
+        ("   1: 0100007F:C350 0100007F:46B5 06 00000000:00000000", False),
+        ("   1: 0100007F:46B5 0100007F:C350 01 00000000:00000000", False),
+        ("   1: 0100007F:C350 0100007F:46B6 01 00000000:00000000", False),
+    ],
+)
+def test_request_that_is_not_answered_is_a_connection_to_the_port(tmp_path: Path, line: str, connected: bool) -> None:
+    (tmp_path / "tcp").write_text(f"  sl  local_address rem_address   st\n{line}\n")
+    assert connected_to(18101, tmp_path / "tcp") is connected

@@ -10,7 +10,7 @@ import pytest
 from ansible.module_utils.livekit_deploy.common import times
 from ansible.module_utils.livekit_deploy.machine.docker import EngineError
 from ansible.module_utils.livekit_deploy.release import abandon, containers, drain, images, records, state, switch
-from ansible.module_utils.livekit_deploy.release.drain import Ending, connected_to
+from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
 from ansible.module_utils.livekit_deploy.release.store import Releases
@@ -365,20 +365,6 @@ def test_worker_that_may_have_calls_from_a_killed_switch_is_drained_and_not_kill
     machine.drains = False
     assert drain.retire_all(served, Ending(0.1, keep=3))["draining"] == [NEW]
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", f"{NEW}-agent-worker"]]
-
-
-@pytest.mark.parametrize(
-    ("line", "connected"),
-    [
-        ("   1: 0100007F:C350 0100007F:46B5 01 00000000:00000000", True),
-        ("   1: 0100007F:C350 0100007F:46B5 06 00000000:00000000", False),
-        ("   1: 0100007F:46B5 0100007F:C350 01 00000000:00000000", False),
-        ("   1: 0100007F:C350 0100007F:46B6 01 00000000:00000000", False),
-    ],
-)
-def test_request_that_is_not_answered_is_a_connection_to_the_port(tmp_path: Path, line: str, connected: bool) -> None:
-    (tmp_path / "tcp").write_text(f"  sl  local_address rem_address   st\n{line}\n")
-    assert connected_to(18101, tmp_path / "tcp") is connected
 
 
 def test_image_that_is_there_is_not_pulled(host: Releases, machine: Machine) -> None:
