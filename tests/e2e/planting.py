@@ -122,7 +122,7 @@ class Alias:
 
     def ask(self) -> None:
         """Of a worker with the hook nothing starts: it answers a dispatch that is marked as a probe itself."""
-        if self.situation.cause == "nothing_wrong":
+        if self.situation.cause in ("nothing_wrong", "no_cause_found"):
             answered(self.url("/v1/preview"), {"metadata": ANSWERED})
         else:
             answered(self.url("/healthz"))

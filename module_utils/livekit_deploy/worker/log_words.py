@@ -65,6 +65,8 @@ ENDINGS = (
     "failed to save session report",
     "failed to upload the session report",
 )
+# The same of LiveKit's SDK, in its words: an agent whose room was deleted (livekit-agents 1.8.9, measured).
+SDK_ENDING = re.compile(r"livekit::rtc_engine\S* - publisher data channel '[^']{0,80}' closed unexpectedly")
 WORDS = (
     REGISTERED,
     REQUESTED,

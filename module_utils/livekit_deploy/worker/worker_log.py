@@ -37,6 +37,7 @@ from .log_words import (
     PASSED_ON,
     REGISTERED,
     REQUESTED,
+    SDK_ENDING,
     STARTING,
     WORDS,
     tells,
@@ -62,6 +63,13 @@ TWINS = 6
 TRACE_LINES = 100
 
 
+def is_start(line: str) -> bool:
+    """Whether a worker, or its hook, says that it starts."""
+    text = logs.stamped(line)[1]
+    event = log_events.structured(text) or log_events.of_text(text, WORDS)
+    return bool(event and event["message"] in (STARTING, GUARDED))
+
+
 class Fold:
     """Takes a log line by line; ``result`` is the reading. It holds no more than a bounded part of it."""
 
@@ -73,6 +81,8 @@ class Fold:
         self.asked_at: float | None = None
         self.now: float | None = None
         self.first: float | None = None
+        # The first word of a worker's log: nothing of this process is missing before it, however late it comes.
+        self.begins_with_start = False
         self.lines = 0
         self.asked: dict[str, float] = {}
         self.last: deque[str] = deque(maxlen=LAST_LINES)
@@ -108,6 +118,7 @@ class Fold:
         after_asked = self.asked_after
         if self.first is None and self.lines <= UNTIMED_LINES:
             self.first = line_time(line)
+            self.begins_with_start = is_start(line)
         if self.trace:
             self.follow(line)
         if tells(line):
@@ -182,7 +193,7 @@ class Fold:
             handler(self, event)
         elif kind := trouble_kind(message):
             self.note(kind, event)
-        elif log_events.is_error(event) and not message.startswith(ENDINGS):
+        elif log_events.is_error(event) and not message.startswith(ENDINGS) and not SDK_ENDING.match(message):
             self.fail_unknown(event)
 
     def in_window(self, event: Event) -> bool:
@@ -346,5 +357,5 @@ def log_reading(
     given = lines if isinstance(lines, logs.Log) else logs.Log(lines)
     wanted = list(patterns)
     fold, log = logs.folded(given, lambda: Fold(wanted, after, since))
-    rest = {"reach": log.reach(fold.first, time.time()).result(), "unread": log.unread}
+    rest = {"reach": log.reach(fold.first, time.time(), fold.begins_with_start).result(), "unread": log.unread}
     return cast(LogReading, {**fold.result(), **rest})
