@@ -98,7 +98,7 @@ def outlasts(record: Record, agent: Service | None, look: Callable[[], Service |
     if not (agent and agent["running"]):
         return False
     seen = wait_until(look, wait_seconds, LOOK_SECONDS, holds=lambda found: not (found and found["running"]))
-    return bool(seen and seen["running"]) and (bool(record.get("adopted")) or not is_overdue(record, seen))
+    return bool(seen and seen["running"] and (record.get("adopted") or not is_overdue(record, seen)))
 
 
 def stop_api(releases: Releases, record: Record, api: Service | None, ending: Ending) -> bool:
