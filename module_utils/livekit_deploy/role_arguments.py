@@ -26,8 +26,9 @@ SHOWN: dict[str, Callable[..., str]] = {"bool": values.not_a_switch, "int": valu
 # Variables of which 0 would end or keep nothing.
 FROM_ONE_ON = ("_timeout_seconds", "_deadline_seconds", "_max_files", "_nodes")
 LEAST_MEMORY = 6 * 2**20
-# What ansible-core and registered results are called.
-FOREIGN = ("ansible_", "_")
+ANSIBLE = "ansible_"
+# What ansible-core and registered results are called. On the command line _dryrun is a slip, as dryrun is.
+FOREIGN = (ANSIBLE, "_")
 # ansible-core's own classes are made of these.
 PLAIN = (bool, int, float, str, list, dict)
 # What earlier releases of this project called otherwise.
@@ -56,7 +57,8 @@ def argument_problems(hostvars: Mapping[str, Any], hosts: Iterable[str], specs: 
     found = []
     for number, host in enumerate(hosts):
         variables = hostvars[host]
-        mine = [name for name in variables if not name.startswith(FOREIGN) and (number == 0 or name not in names)]
+        mine = [name for name in variables if not name.startswith(ANSIBLE if name in names else FOREIGN)]
+        mine = [name for name in mine if number == 0 or name not in names]
         found += [text for name in sorted(mine) for text in problems_of(host, variables, name, Known(options, known, prefixes, names))]
     return list(dict.fromkeys(found))
 

@@ -159,7 +159,13 @@ def test_a_name_close_to_a_known_one_is_refused_with_it(variable: str, meant: st
 
 @pytest.mark.parametrize(
     ("variable", "meant"),
-    [("force", "force_release"), ("dry", "dry_run"), ("accept_inconclusive", "sample_accept_inconclusive"), ("new_prot", "new_port")],
+    [
+        ("force", "force_release"),
+        ("dry", "dry_run"),
+        ("accept_inconclusive", "sample_accept_inconclusive"),
+        ("new_prot", "new_port"),
+        ("_dryrun", "dry_run"),
+    ],
 )
 def test_half_a_name_is_refused_on_the_command_line_only(variable: str, meant: str) -> None:
     assert problems(**{variable: "x"}) == []
