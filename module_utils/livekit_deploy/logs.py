@@ -80,8 +80,11 @@ class Log:
         """The same log again, from nearer to its end; None where it cannot be read so."""
         return None
 
-    def reach(self, first: float | None, now: float) -> Reach:
-        """From the time of the first line that has one to now, or from the beginning of what writes the log."""
+    def reach(self, first: float | None, now: float, from_start: bool = False) -> Reach:
+        """From the time of the first line that has one to now, or from the beginning of what writes the log.
+
+        ``from_start`` if that line is the first that its program ever writes.
+        """
         if self.unread:
             return Reach(why=self.unread)
         if self.cut:
@@ -94,7 +97,7 @@ class Log:
             return Reach(None, now, False, "none of its lines has a time")
         if self.older:
             return Reach(first, now, True, self.older)
-        if self.began is None or first <= self.began + FIRST_WORDS_SECONDS:
+        if self.began is None or first <= self.began + FIRST_WORDS_SECONDS or (from_start and first >= self.began):
             return Reach(first if self.began is None else self.began, now, True)
         return Reach(first, now, True, "older lines are gone, or were written elsewhere")
 

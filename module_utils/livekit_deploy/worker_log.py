@@ -74,6 +74,8 @@ ENDINGS = (
     "failed to save session report",
     "failed to upload the session report",
 )
+# The same of LiveKit's SDK, in its words: an agent whose room was deleted (livekit-agents 1.8.9, measured).
+SDK_ENDING = re.compile(r"livekit::rtc_engine\S* - publisher data channel '[^']{0,80}' closed unexpectedly")
 WORDS = (
     REGISTERED,
     REQUESTED,
@@ -170,6 +172,13 @@ def trouble_of(message: str) -> str:
     return next((kind for words, kind in TROUBLES if message.startswith(words)), "")
 
 
+def is_start(line: str) -> bool:
+    """Whether a worker, or its hook, says that it starts."""
+    text = logs.stamped(line)[1]
+    event = log_events.structured(text) or log_events.of_text(text, WORDS)
+    return bool(event and event["message"] in (STARTING, GUARDED))
+
+
 class Fold:
     """Takes a log line by line; ``result`` is the reading. It holds no more than a bounded part of it."""
 
@@ -181,6 +190,8 @@ class Fold:
         self.asked_at: float | None = None
         self.now: float | None = None
         self.first: float | None = None
+        # The first word of a worker's log: nothing of this process is missing before it, however late it comes.
+        self.begins_with_start = False
         self.lines = 0
         self.asked: dict[str, float] = {}
         self.last: deque[str] = deque(maxlen=LAST_LINES)
@@ -213,6 +224,7 @@ class Fold:
         after_asked = self.asked_after
         if self.first is None and self.lines <= UNTIMED_LINES:
             self.first = time_of(line)
+            self.begins_with_start = is_start(line)
         if self.trace:
             self.follow(line)
         if tells(line):
@@ -288,7 +300,7 @@ class Fold:
             handler(self, event)
         elif kind := trouble_of(message):
             self.note(kind, event)
-        elif log_events.is_error(event) and not message.startswith(ENDINGS):
+        elif log_events.is_error(event) and not message.startswith(ENDINGS) and not SDK_ENDING.match(message):
             self.fail_unknown(event)
 
     def in_window(self, event: Event) -> bool:
@@ -490,7 +502,7 @@ def read(
     given = lines if isinstance(lines, logs.Log) else logs.Log(lines)
     wanted = list(patterns)
     fold, log = logs.folded(given, lambda: Fold(wanted, after, since))
-    return {**fold.result(), "reach": log.reach(fold.first, time.time()).result(), "unread": log.unread}
+    return {**fold.result(), "reach": log.reach(fold.first, time.time(), fold.begins_with_start).result(), "unread": log.unread}
 
 
 def telling(lines: Iterable[str], count: int) -> list[str]:

@@ -253,6 +253,27 @@ def test_error_at_the_end_of_a_call_is_known(ending: str) -> None:
     assert read(json.dumps({"message": f"{ending} 60", "level": "ERROR"}))["unknown_errors"] == 0
 
 
+@pytest.mark.parametrize(("channel", "unknown"), [("_data_track", 0), ("_reliable", 0), ("x" * 100, 1)])
+def test_error_of_the_sdk_at_the_end_of_a_call_is_known(channel: str, unknown: int) -> None:
+    session = "livekit::rtc_engine::rtc_session"
+    message = f"{session}:704:{session} - publisher data channel '{channel}' closed unexpectedly"
+    assert read(json.dumps({"message": message, "level": "ERROR"}))["unknown_errors"] == unknown
+
+
+@pytest.mark.parametrize(
+    ("line", "start"),
+    [
+        ('{"message": "starting worker", "level": "INFO"}', True),
+        ("2025-11-27 20:01:00,500 - INFO livekit.agents - starting worker", True),
+        ('{"message": "request handler is guarded", "level": "INFO"}', True),
+        ('{"message": "received job request", "level": "INFO"}', False),
+        ("not yet starting worker threads", False),
+    ],
+)
+def test_start_of_a_worker_is_known_by_its_first_line(line: str, start: bool) -> None:
+    assert worker_log.is_start(f"2025-11-27T20:01:00.5Z {line}") is start
+
+
 def test_errors_before_the_time_looked_at_are_not_counted() -> None:
     old = json.dumps({"message": "the bridge is down", "level": "ERROR", "timestamp": "2025-11-27T20:00:00+00:00"})
     assert read(old, since=1764273660.0)["unknown_errors"] == 0

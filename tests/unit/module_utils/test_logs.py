@@ -62,6 +62,11 @@ def test_reading_says_from_when_on_it_is_whole(log: Log, first: float | None, ex
     assert (found.why == "") == (expected[2] == "")
 
 
+@pytest.mark.parametrize(("first", "begins"), [(CREATED + 500, CREATED), (CREATED - 5, CREATED)])
+def test_first_word_of_a_program_may_come_late(first: float, begins: float) -> None:
+    assert changed().reach(first, NOW, from_start=True)[:3] == (begins, NOW, True)
+
+
 @pytest.mark.parametrize(
     ("reach", "covered"),
     [(Reach(5.0, 9.0, True), True), (Reach(6.0, 9.0, True), False), (Reach(5.0, 9.0, False), False), (Reach(None, 9.0, True), False)],
