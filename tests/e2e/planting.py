@@ -111,6 +111,8 @@ class Alias:
             "agent_api_ports": [19000 + 2 * self.number, 19001 + 2 * self.number],
             "api_proxy_listen_port": self.proxy_port,
             "verification_preview": {"url": self.url("/v1/preview")},
+            # Two dozen agents that start at one moment on this machine's few cores get no media connection in time.
+            "livekit_agent_rehearsal": False,
             "livekit_agent_name": self.situation.agent_name,
             **({"livekit_agent_pool": self.situation.agent_name} if self.situation.members > 1 else {}),
             **own,

@@ -138,5 +138,5 @@ def test_a_value_that_cannot_be_read_is_compared_with_nothing(variable: str) -> 
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_the_defaults_are_those_of_the_roles(name: str) -> None:
-    role = "agent_api" if name.startswith("agent_api_") else "api_proxy"
+    role = "agent_release" if name.startswith("agent_api_") else "api_proxy"
     assert yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())[name] == DEFAULTS[name]

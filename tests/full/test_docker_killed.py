@@ -1,4 +1,4 @@
-"""Docker itself is killed under the lab: `lab.py up` repairs it. Last of all, as everything on the machine stops with it."""
+"""Docker itself is killed under the lab: `lab.py up` repairs it."""
 
 from __future__ import annotations
 
