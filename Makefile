@@ -1,11 +1,14 @@
 # Each target is one line that calls a script or a tool. HOSTS=1 make lab makes a lab of one host.
-.PHONY: demo test test-full bench lab lab-down lint bootstrap lock
+.PHONY: check demo test test-full bench lab lab-down lint bootstrap lock
 HOSTS ?= 2
 # Ansible is started some hundred times: without compiled files each start compiles it and livekit-api anew (1 to 2 s).
 unexport PYTHONDONTWRITEBYTECODE
 
 demo: bootstrap
 	@lab/demo
+
+check: bootstrap
+	@tests/run check
 
 test: bootstrap
 	@tests/run
