@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import base64
-import re
 import ssl
 import time
-from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..common.text import parsed
+from ..common.text import parsed, token_room
 from . import client
 from .client import Connection
 from .errors import LiveKitError, connection_error, shown_url
@@ -19,7 +16,6 @@ from .probe import ApiRequest, Probe
 from .watch import find_name
 
 TLS_REMEDY = "correct the certificate of the proxy; one of an authority of your own: verification_preview.ca_file"
-JWT = re.compile(r"[A-Za-z0-9_-]+\.(?P<claims>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 # Where a name resolves and nothing drops packets, a connection stands long before.
 CONNECT_SECONDS = 5.0
 REACH_REMEDY = "let this controller reach it, or set verification_preview.url to an address that it reaches"
@@ -38,14 +34,8 @@ def value_at(data: Any, path: str) -> str:
 
 def room_name(text: str) -> str:
     """Return a room's name, or that of the room for which an access token is: many APIs answer a token only."""
-    claims = JWT.fullmatch(text)
-    if not claims:
-        return text
-    with suppress(ValueError):
-        padded = claims["claims"] + "=" * (-len(claims["claims"]) % 4)
-        found = parsed(base64.urlsafe_b64decode(padded))
-        return text if found is None else value_at(found, "video.room")
-    return text
+    room = token_room(text)
+    return text if room is None else room
 
 
 class Dispatched(NamedTuple):
