@@ -169,17 +169,17 @@ async def watch_room(connection: Connection, probe: Probe) -> None:
             listed.look((await retried(lambda: connection.participants(probe.room))).get(probe.identity))
             if listed.here and listed.stayed >= STAY_SECONDS and not result["in_room"]:
                 result |= {"in_room": True, "reason": f"{result['reason']}, {probe.identity} is in the room"}
-            if result["in_room"] and (listed.stayed >= probe.spec.stay or not listed.here):
+            if result["in_room"] and listed.is_done(probe.spec.stay):
                 return
             if listed.active_since and not listed.here:
                 result["reason"] += f", but {probe.identity} left the room at once: {READ_THE_LOG}"
                 return
             await asyncio.sleep(poll_delay(probe.elapsed, probe.crowd[0]))
     if listed.silent >= min(MEDIA_SECONDS, probe.spec.deadline / 2):
-        reason = f"{result['reason']}, but {no_media_text(probe.identity, probe.spec.deadline)}"
-        result |= {"error_kind": MEDIA, "reason": reason}
-        return
-    result["reason"] += f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: {READ_THE_LOG}"
+        result["error_kind"] = MEDIA
+        result["reason"] += f", but {no_media_text(probe.identity, probe.spec.deadline)}"
+    else:
+        result["reason"] += f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: {READ_THE_LOG}"
 
 
 @dataclass
@@ -190,6 +190,10 @@ class Listed:
     active_since: float = 0.0
     silent_since: float = 0.0
     silent: float = 0.0  # the longest time in the list without a media connection
+
+    def is_done(self, stay_seconds: float) -> bool:
+        """Whether it has stayed as long as it is looked at, or has left."""
+        return self.stayed >= stay_seconds or not self.here
 
     def look(self, active: bool | None) -> None:
         """Take one look: None where it is not in the list."""

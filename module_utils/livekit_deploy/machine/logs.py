@@ -107,9 +107,15 @@ class Log:
             return Reach(None, now, False, "none of its lines has a time")
         if self.older:
             return Reach(first, now, True, self.older)
-        if self.began is None or first <= self.began + FIRST_WORDS_SECONDS or (from_start and first >= self.began):
-            return Reach(first if self.began is None else self.began, now, True)
+        if self.began is None:
+            return Reach(first, now, True)
+        if self.is_from_beginning(first, from_start):
+            return Reach(self.began, now, True)
         return Reach(first, now, True, "older lines are gone, or were written elsewhere")
+
+    def is_from_beginning(self, first: float, from_start: bool) -> bool:
+        began = self.began or 0.0
+        return first <= began + FIRST_WORDS_SECONDS or (from_start and first >= began)
 
 
 class Fold(Protocol):

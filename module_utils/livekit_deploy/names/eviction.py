@@ -65,24 +65,35 @@ def hosts_of(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[
 
 
 def host_of(run: HostRun, group: str) -> dict[str, Any]:
-    found, releases = run.result(WORKERS), run.result(RELEASES)
-    ours, in_run = group == "agent_hosts", bool(found)
-    readable = found.get("workers") is not None
-    adopted = dict(releases.get("adopted") or {}) if ours else {}
-    read = claimed(found, adopted)["workers"] if readable else []
-    workers = [{key: worker.get(key) for key in EVIDENCE} for worker in read]
+    found, in_run = run.result(WORKERS), bool(run.result(WORKERS))
+    is_readable = found.get("workers") is not None
+    served = served_on(run) if group == "agent_hosts" else NOTHING_SERVED
+    read = claimed(found, served["adopted"])["workers"] if is_readable else []
     return {
         "group": group,
         "in_run": in_run,
-        "agent_name": run.agent_name(releases) if ours else "",
-        "pool": run.pool(releases) if ours else "",
-        "urls": [str(run.setting(name)) for name in ("livekit_url", "livekit_api_url") if run.setting(name)] if ours else [],
-        "app": str(run.setting("agent_release_app") or "") if ours else "",
-        "releases": sorted(releases["states"]) if ours and isinstance(releases.get("states"), Mapping) else None,
-        "adopted": adopted,
-        "workers": workers,
-        "evictions": list(found.get("evictions") or []) if readable else [],
-        "unread": unread_of(found, in_run, readable),
+        **served,
+        "workers": [{key: worker.get(key) for key in EVIDENCE} for worker in read],
+        "evictions": list(found.get("evictions") or []) if is_readable else [],
+        "unread": unread_of(found, in_run, is_readable),
+    }
+
+
+# Of a host of the group suspects.
+NOTHING_SERVED: dict[str, Any] = {"agent_name": "", "pool": "", "urls": [], "app": "", "releases": None, "adopted": {}}
+
+
+def served_on(run: HostRun) -> dict[str, Any]:
+    """Return what a host of ours serves."""
+    releases = run.result(RELEASES)
+    states, urls = releases.get("states"), (run.setting(name) for name in ("livekit_url", "livekit_api_url"))
+    return {
+        "agent_name": run.agent_name(releases),
+        "pool": run.pool(releases),
+        "urls": [str(url) for url in urls if url],
+        "app": str(run.setting("agent_release_app") or ""),
+        "releases": sorted(states) if isinstance(states, Mapping) else None,
+        "adopted": dict(releases.get("adopted") or {}),
     }
 
 

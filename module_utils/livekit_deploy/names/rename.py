@@ -80,21 +80,35 @@ def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], p
     the inventory's values are not what serves there, a variable is only told as a possibility."""
     if not placement.has_api(run.variables):
         return {}
-    values, plan, host = environment(run.variables), run.plan, run.name
-    back = (plan.get("rolled_back") or {}).get("kind")
-    released = bool(plan) and not back and (planned or not plan.get("changed") or run.ended)
+    values, back = environment(run.variables), rolled_back_to(run)
+    released = releases_the_inventory(run, planned)
     found = {}
     for name, instead in left.items():
-        old = [variable for variable, value in values.items() if value == name]
-        new = [] if released else [variable for variable, value in values.items() if value in instead]
+        old = variables_with(values, [name])
+        new = [] if released else variables_with(values, instead)
         if own_name == name:
-            found[name] = f"the API of {host}"
+            found[name] = f"the API of {run.name}"
         elif old and back != records.RELEASE:  # a kept one brings its own variables back; under the shared name they stay
-            found[name] = f"the API of {host} (its {', '.join(old)})"
+            found[name] = f"the API of {run.name} (its {', '.join(old)})"
         elif old or new:
             listed = ", ".join(f"{variable} is {values[variable]}" for variable in old or new)
-            found[name] = f"maybe the API of {host} (its {listed} in the inventory, which is not what this run releases there)"
+            found[name] = f"maybe the API of {run.name} (its {listed} in the inventory, which is not what this run releases there)"
     return found
+
+
+def rolled_back_to(run: HostRun) -> str | None:
+    """Return the kind of a rollback; None where it is none."""
+    kind: str | None = (run.plan.get("rolled_back") or {}).get("kind")
+    return kind
+
+
+def releases_the_inventory(run: HostRun, planned: bool) -> bool:
+    """Whether what the inventory says is what serves on the host, or is about to."""
+    return bool(run.plan) and not rolled_back_to(run) and (planned or not run.replaces or run.ended)
+
+
+def variables_with(values: Mapping[str, str], wanted: Sequence[str]) -> list[str]:
+    return [variable for variable, value in values.items() if value in wanted]
 
 
 def environment(variables: Mapping[str, Any]) -> dict[str, str]:
@@ -223,26 +237,39 @@ def sharers(runs: Runs, group: Sequence[str], host: str) -> list[str]:
 
 def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, KnownHost]:
     """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
-    run = runs[host]
+    left, others = successors(leaving(runs, host)), [other for other in group if other != host]
+    known = sharing_hosts(runs, host, others)
+    for other in others:
+        known[other]["dispatches_to"] = dispatches(runs[other], known[other]["agent_name"], left)
+    return known | workers_left(runs[host])
+
+
+def sharing_hosts(runs: Runs, host: str, others: Sequence[str]) -> dict[str, KnownHost]:
+    """Return what the hosts that stay serve: as they were read where they may share a name, else as the inventory says."""
     known: dict[str, KnownHost] = {
-        other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []}
-        for other in group
-        if other != host
+        other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []} for other in others
     }
-    for read in run.result(SHARERS).get("results") or []:
+    for read in runs[host].result(SHARERS).get("results") or []:
         other = host_asked(read)
         if read.get("workers") is not None and other in known:
             reading = claimed(read, read.get("adopted"))
             known[other] = {"agent_name": served_by(reading, known[other]), "worker_ids": ids_on(reading)}
-    for one in run.result(LEFT).get("workers") or []:
-        if one.get("running"):
-            project = f" of compose project {one['project']}" if one.get("project") else ""
-            ids = [i for i in [*(one.get("worker_ids") or []), one.get("worker_id")] if i]
-            known[f"{one['container']}{project} on {host}, not ours"] = {"agent_name": "", "worker_ids": ids}
-    left = successors(leaving(runs, host))
-    for other in [other for other in group if other != host]:
-        known[other]["dispatches_to"] = dispatches(runs[other], known[other]["agent_name"], left)
     return known
+
+
+def workers_left(run: HostRun) -> dict[str, KnownHost]:
+    """Return the workers that still run on a host that was taken out."""
+    running = [one for one in run.result(LEFT).get("workers") or [] if one.get("running")]
+    return {left_worker(one, run.name): {"agent_name": "", "worker_ids": ids_of_worker(one)} for one in running}
+
+
+def left_worker(worker: Mapping[str, Any], host: str) -> str:
+    project = f" of compose project {worker['project']}" if worker.get("project") else ""
+    return f"{worker['container']}{project} on {host}, not ours"
+
+
+def ids_of_worker(worker: Mapping[str, Any]) -> list[str]:
+    return [one for one in [*(worker.get("worker_ids") or []), worker.get("worker_id")] if one]
 
 
 def served_by(reading: Mapping[str, Any], known: KnownHost) -> str:

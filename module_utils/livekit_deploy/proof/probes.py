@@ -102,26 +102,39 @@ def standby_trouble(
     """Why a host's new worker must not get calls; empty when all that was sent for it came out right. ``answered`` is the result of
     sending the probes."""
     worker = runs[host].new_worker(WORKER if runs[host].is_standby else CANDIDATE) or {}
-    for probe in sent:
-        if probe["id"] not in (f"{host}/directed", f"{host}/rehearsal"):
-            continue
-        unsent = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
-        answer = (answered.get("probes") or {}).get(probe["id"]) or unsent
+    for probe in (one for one in sent if one["id"] in (f"{host}/directed", f"{host}/rehearsal")):
+        answer = answer_to(probe, answered)
+        is_rehearsal = probe.get("kind") == "rehearsal"
         if answer["worker_id"] != worker.get("worker_id"):
-            if probe.get("kind") == "rehearsal" and may_be_ours(runs, host, answer["worker_id"]):
-                continue  # an earlier worker of ours, from before its hook knew rehearsals, took it for a call: nothing is proven by it
-            what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
-            diagnose = (playbooks or Playbooks()).start("diagnose.yml")
-            return (
-                f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
-                f"expected worker {worker.get('worker_id')} of this host. "
-                f"{NODE_REMEDY if worker.get('sdk') == 'node' else HOOK_REMEDY.format(diagnose=diagnose)}"
-            )
-        if probe.get("kind") == "rehearsal" and not answer.get("in_room"):
-            media = preview.media_remedy(host, str(worker.get("url") or "")) if answer.get("error_kind") == MEDIA else ""
-            remedy = media or REHEARSAL_REMEDY
-            return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {remedy}"
+            # An earlier worker of ours, from before its hook knew rehearsals, may take one for a call: nothing is proven by it.
+            if not (is_rehearsal and may_be_ours(runs, host, answer["worker_id"])):
+                return astray_text(probe, answer, worker, playbooks or Playbooks())
+        elif is_rehearsal and not answer.get("in_room"):
+            return rehearsal_text(host, answer, worker)
     return ""
+
+
+def answer_to(probe: Mapping[str, Any], answered: Mapping[str, Any]) -> dict[str, Any]:
+    unsent = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
+    return (answered.get("probes") or {}).get(probe["id"]) or unsent
+
+
+def astray_text(probe: Mapping[str, Any], answer: Mapping[str, Any], worker: Mapping[str, Any], playbooks: Playbooks) -> str:
+    """Say that something that was sent for the new worker did not get it."""
+    what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
+    is_node = worker.get("sdk") == "node"
+    remedy = NODE_REMEDY if is_node else HOOK_REMEDY.format(diagnose=playbooks.start("diagnose.yml"))
+    return (
+        f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
+        f"expected worker {worker.get('worker_id')} of this host. {remedy}"
+    )
+
+
+def rehearsal_text(host: str, answer: Mapping[str, Any], worker: Mapping[str, Any]) -> str:
+    """Say that the new worker's agent failed in its rehearsal."""
+    has_no_media = answer.get("error_kind") == MEDIA
+    remedy = preview.media_remedy(host, str(worker.get("url") or "")) if has_no_media else REHEARSAL_REMEDY
+    return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {remedy}"
 
 
 def slot_previews(runs: Runs, hosts: Sequence[str]) -> list[dict[str, Any]]:
@@ -317,18 +330,20 @@ def vacancy_trouble(
         return ""
     expected = f"expected that nobody has the name {name!r} before its first worker starts"
     answer = answers.get(f"{name}/vacancy") or {}
-    taker = ids.worker(answer.get("worker_id")) or ""
-    if answer.get("outcome") == "nobody" or (taker and taker in ids_of_all(runs, group)):
+    outcome, taker = answer.get("outcome"), ids.worker(answer.get("worker_id")) or ""
+    if outcome == "nobody" or taker in ids_of_all(runs, group) - {""}:
         return ""
-    if answer.get("outcome") != "taken":
+    if outcome != "taken":
         found = f"found: {answer.get('reason') or 'no answer to the probe'}, {expected}. Run deploy.yml again"
         return "" if accept_inconclusive else f"{found}; to go on all the same: -e verification_accept_inconclusive=true"
-    playbooks = playbooks or Playbooks()
+    return f"found: {taker or 'a worker'} has the name {name!r}, {expected}. {taken_remedy(taker, playbooks or Playbooks())}"
+
+
+def taken_remedy(taker: str, playbooks: Playbooks) -> str:
+    """Return what to do where somebody has a name that is new to us."""
     stop = playbooks.start("evict.yml", evict_worker=taker) if taker else f"{playbooks.start('evict.yml')} (shows who it is)"
-    return (
-        f"found: {taker or 'a worker'} has the name {name!r}, {expected}. Give the host another livekit_agent_name, or find that worker "
-        f"({playbooks.start('diagnose.yml')}) and stop it: {stop}"
-    )
+    find = playbooks.start("diagnose.yml")
+    return f"Give the host another livekit_agent_name, or find that worker ({find}) and stop it: {stop}"
 
 
 def ids_of_all(runs: Runs, hosts: Sequence[str]) -> set[str]:
