@@ -285,7 +285,7 @@ class FilterModule:
             "livekit_since": livekit_since,
             "livekit_suspects_outside": of_runs(inputs.suspects_outside),
             "livekit_diagnosis_inputs": of_runs(inputs.inputs),
-            "livekit_eviction_hosts": of_runs(eviction.hosts_of),
+            "livekit_eviction_hosts": of_runs(eviction.eviction_hosts),
             "livekit_fleet": of_runs(status.fleet),
             "livekit_known_hosts": new_host.known_hosts,
         }

@@ -136,7 +136,7 @@ def tls_of(given: dict[str, Any]) -> ssl.SSLContext | None:
     return context
 
 
-def ask(p: dict[str, Any]) -> dict[str, Any]:
+def preview_answer(p: dict[str, Any]) -> dict[str, Any]:
     """Send the preview; its status, its body and where it went."""
     given = p["preview"]
     headers = {str(name): str(value) for name, value in given["headers"].items()}
@@ -162,7 +162,7 @@ def main() -> None:
                 "agent_api_start_timeout_seconds"
             )
         waits = [{"what": "health of the API", "seconds": round(time.monotonic() - started, 1)}]
-    asked = ask(p) if p["preview"]["path"] and not module.check_mode else {}
+    asked = preview_answer(p) if p["preview"]["path"] and not module.check_mode else {}
     module.exit_json(changed=False, waits=waits, **asked)
 
 

@@ -88,14 +88,14 @@ def merge(module: Module, path: Path) -> None:
         # One that others may not read can hold the password of a proxy.
         write_atomically(path, after, 0o644 if before is None else path.stat().st_mode & 0o777)
     asked = module.params["settings"]
-    shown = {name: json.dumps(only(found, asked), indent=2) + "\n" for name, found in (("before", present), ("after", wanted))}
-    module.exit_json(changed=changed, settings=only(wanted, asked), diff=shown)
+    shown = {name: json.dumps(asked_part(found, asked), indent=2) + "\n" for name, found in (("before", present), ("after", wanted))}
+    module.exit_json(changed=changed, settings=asked_part(wanted, asked), diff=shown)
 
 
-def only(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+def asked_part(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Of a configuration what was asked for: the file may hold a password of others."""
     return {
-        key: only(found[key], value) if isinstance(value, dict) and isinstance(found[key], dict) else found[key]
+        key: asked_part(found[key], value) if isinstance(value, dict) and isinstance(found[key], dict) else found[key]
         for key, value in asked.items()
         if key in found
     }

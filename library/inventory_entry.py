@@ -124,7 +124,7 @@ def inventory_text(path: Path) -> str:
     return text
 
 
-def write(path: Path, text: str) -> None:
+def write_inventory(path: Path, text: str) -> None:
     """Replace the file whole, with the mode and the owner that it has."""
     path = path.resolve()
     status = path.stat()
@@ -141,7 +141,7 @@ def write(path: Path, text: str) -> None:
         raise
 
 
-def report_lines(p: Any, entry: new_host.Values, check: bool) -> list[str]:
+def entry_lines(p: Any, entry: new_host.Values, check: bool) -> list[str]:
     host, address = p["host"], shlex.quote(str(entry["ansible_host"]))
     scan = f"ssh-keyscan{' -p ' + str(entry['ansible_port']) if 'ansible_port' in entry else ''} {address}"
     playbooks = commands.Playbooks([p["path"]], commands.Playbooks.of(p["playbooks"]).root)
@@ -168,7 +168,7 @@ def main() -> None:
         entry = new_host.entry(wanted, [new_host.Known(**known) for known in p["known"]], p["taken"])
         after = new_host.inserted(before, p["group"], p["host"], entry)
         if not module.check_mode:
-            write(path, after)
+            write_inventory(path, after)
     except new_host.EntryError as error:
         module.fail_json(msg=f"{error}" if str(path) in str(error) or "new_" in str(error) else f"{path}: {error}")
     except OSError as error:
@@ -180,7 +180,7 @@ def main() -> None:
         path=p["path"],
         entry=entry,
         diff={"before": before, "after": after, "before_header": p["path"], "after_header": p["path"]},
-        report_lines=report_lines(p, entry, module.check_mode),
+        report_lines=entry_lines(p, entry, module.check_mode),
         report_documents=document,
     )
 

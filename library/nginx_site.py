@@ -117,7 +117,7 @@ Params = dict[str, Any]
 Texts = Mapping[Path, "str | None"]
 
 
-def wanted(p: Params, before: Texts, site: Path, upstream: Path) -> Texts:
+def wanted_files(p: Params, before: Texts, site: Path, upstream: Path) -> Texts:
     """Both files as they are to be; an upstream that is there is the releases' to write."""
     if p["state"] == "absent":
         return {site: None, upstream: None}
@@ -165,7 +165,7 @@ def forgotten(run: Run) -> str | None:
     return reload_proxy(run) if proxy_runs(run) else None
 
 
-def certificate_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
+def site_notes(run: Run, p: Params, check_mode: bool) -> list[str]:
     if p["state"] != "present" or not (p["certificate"] or p["certificate_key"]):
         return []
     if check_mode and run(["openssl", "version"])[0] != 0:
@@ -190,7 +190,7 @@ def main() -> None:
     p, run = module.params, Runner(total_seconds=TOTAL_SECONDS)
     site, upstream = Path(site_path(p["app"])), Path(upstream_path(p["app"]))
     before: Texts = {path: read_text(path) for path in (site, upstream)}
-    after = wanted(p, before, site, upstream)
+    after = wanted_files(p, before, site, upstream)
     result = {
         "changed": before != after,
         "path": str(site),
@@ -199,7 +199,7 @@ def main() -> None:
     if p["state"] != "absent" and not module.check_mode and run(["nginx", "-v"])[0] != 0:
         module.fail_json(msg=nginx.NOT_INSTALLED)
     try:
-        notes = certificate_notes(run, p, module.check_mode)
+        notes = site_notes(run, p, module.check_mode)
     except certificate.CertificateError as error:
         module.fail_json(msg=str(error))
     if not module.check_mode:

@@ -60,13 +60,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def changes(directory: Path, certificates: dict[str, str]) -> dict[Path, tuple[str, str]]:
+def certificate_changes(directory: Path, certificates: dict[str, str]) -> dict[Path, tuple[str, str]]:
     """What each of our files is and has to be, where that differs; empty is no file."""
     wanted = {directory / address / NAME: f"{text.strip()}\n" for address, text in certificates.items()}
     return {path: (before, text) for path, text in sorted(wanted.items()) if (before := read_text(path) or "") != text}
 
 
-def write(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     write_atomically(path, text, 0o644)
 
@@ -78,10 +78,10 @@ def main() -> None:
     certificates = {str(address): str(text or "") for address, text in module.params["certificates"].items()}
     if troubles := [trouble for address, text in certificates.items() if (trouble := certificate_trouble(address, text))]:
         module.fail_json(msg="; ".join(troubles))
-    found = changes(directory, certificates)
+    found = certificate_changes(directory, certificates)
     if not module.check_mode:
         for path, (_before, after) in found.items():
-            write(path, after)
+            write_file(path, after)
     diff = [{"before_header": str(path), "after_header": str(path), "before": old, "after": new} for path, (old, new) in found.items()]
     module.exit_json(changed=bool(found), written=[str(path) for path in found], diff=diff)
 

@@ -124,12 +124,12 @@ def compose_projects(run: Run, found: list[Container], workers: list[WorkerReadi
         if name:
             by_name.setdefault(name, []).append(container)
     return [
-        compose_project(run, name, members, [w for w in workers if w.get("project") == name], releases=releases, notes=notes)
+        project_seen(run, name, members, [w for w in workers if w.get("project") == name], releases=releases, notes=notes)
         for name, members in sorted(by_name.items())
     ]
 
 
-def compose_project(
+def project_seen(
     run: Run, name: str, members: list[Container], workers: list[WorkerReading], releases: Path, notes: Notes
 ) -> ProjectEvidence:
     def label(wanted: str) -> str:
@@ -193,7 +193,7 @@ def proxy_evidence(options: Options, since: float, notes: Notes) -> ProxyEvidenc
     return log.result()
 
 
-def host_state(host: Releases, record: Record | None, containers: list[Container] | None, since: float, notes: Notes) -> dict[str, Any]:
+def host_evidence(host: Releases, record: Record | None, containers: list[Container] | None, since: float, notes: Notes) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is
     left.
     """
@@ -243,7 +243,7 @@ def gather(host: Releases, options: Options) -> dict[str, Any]:
     record = notes.attempt("the release record", host.known_current, None)
     since, until = window(record, options.since, options.max_seconds)
     containers = notes.attempt("the containers", lambda: docker.containers(host.run), None)
-    reading = host_state(host, record, containers, since=since, notes=notes)
+    reading = host_evidence(host, record, containers, since=since, notes=notes)
     chosen = api_container(containers or [], reading["services"] if record else None, reading["workers"], options.agent_name)
     return {
         **reading,

@@ -137,7 +137,7 @@ def type_problem(variables: Variables, name: str, option: Option) -> str:
 def value_problem(value: Any, name: str, option: Option) -> str:
     kind, choices = option["type"], option.get("choices")
     if kind in SHOWN:
-        expected = SHOWN[kind](value, *(bounds(name) if kind != "bool" else ()))
+        expected = SHOWN[kind](value, *(number_bounds(name) if kind != "bool" else ()))
         return f"is {values.shown(value)}, expected {expected}" if expected else ""
     if choices and value not in choices:
         return f"is {values.shown(value)}, expected one of {', '.join(choices)}"
@@ -168,7 +168,7 @@ def expected_type(option: Option) -> str:
     return str(option["type"]) + (f" of {option['elements']}" if "elements" in option else "")
 
 
-def bounds(name: str) -> tuple[int, int]:
+def number_bounds(name: str) -> tuple[int, int]:
     """Return the smallest and the largest number that a variable may be."""
     if name.endswith(("_port", "_ports")):
         return values.PORTS

@@ -45,7 +45,7 @@ def placement_problems(hostvars: HostVars, names: Iterable[str]) -> list[str]:
     entries = [placed_entry(name, hostvars[name]) for name in listed]
     own = [problem for name in listed for problem in site_problems(name, hostvars[name])]
     pairs = [pair for pair in combinations(entries, 2) if pair[0].host == pair[1].host]
-    return own + [problem for one, other in pairs for problem in clashes(one, other)]
+    return own + [problem for one, other in pairs for problem in entry_clashes(one, other)]
 
 
 def site_problems(name: str, variables: Variables) -> Iterator[str]:
@@ -64,7 +64,7 @@ def site_problems(name: str, variables: Variables) -> Iterator[str]:
         )
 
 
-def clashes(one: Entry, other: Entry) -> Iterator[str]:
+def entry_clashes(one: Entry, other: Entry) -> Iterator[str]:
     both, address = f"{one.name} and {other.name} are one host ({one.host[0]})", one.host[0]
     if one.app and one.app == other.app:
         yield (

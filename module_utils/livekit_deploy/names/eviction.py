@@ -56,15 +56,15 @@ def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_
     return problems + server_problems(hostvars, [name for name in run_hosts if name in group_hosts])
 
 
-def hosts_of(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+def eviction_hosts(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """Each host of the two groups as ``decide`` takes it; one in both is an agent host, one that was not read is not in the run."""
     members: dict[str, str] = {}
     for group in GROUPS:
         members = {**{str(host): group for host in groups.get(group, [])}, **members}
-    return {host: host_of(runs[host], group) for host, group in sorted(members.items(), key=lambda item: GROUPS.index(item[1]))}
+    return {host: eviction_host(runs[host], group) for host, group in sorted(members.items(), key=lambda item: GROUPS.index(item[1]))}
 
 
-def host_of(run: HostRun, group: str) -> dict[str, Any]:
+def eviction_host(run: HostRun, group: str) -> dict[str, Any]:
     found, in_run = run.result(WORKERS), bool(run.result(WORKERS))
     is_readable = found.get("workers") is not None
     served = served_on(run) if group == "agent_hosts" else NOTHING_SERVED

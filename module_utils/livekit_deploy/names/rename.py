@@ -80,7 +80,7 @@ def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], p
     the inventory's values are not what serves there, a variable is only told as a possibility."""
     if not placement.has_api(run.variables):
         return {}
-    values, back = environment(run.variables), rolled_back_to(run)
+    values, back = environment_of_api(run.variables), rolled_back_to(run)
     released = releases_the_inventory(run, planned)
     found = {}
     for name, instead in left.items():
@@ -111,7 +111,7 @@ def variables_with(values: Mapping[str, str], wanted: Sequence[str]) -> list[str
     return [variable for variable, value in values.items() if value in wanted]
 
 
-def environment(variables: Mapping[str, Any]) -> dict[str, str]:
+def environment_of_api(variables: Mapping[str, Any]) -> dict[str, str]:
     """What the inventory gives the API beside its own name: no secret, and nothing that refers to what only the role knows."""
     given = readable(variables, "agent_api_env")
     names = [name for name in given if name not in NAME_VARIABLES] if isinstance(given, Mapping) else []

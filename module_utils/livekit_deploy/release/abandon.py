@@ -55,7 +55,7 @@ def release_log(releases: Releases, release_id: str) -> list[str]:
             containers.services(releases, release_id, found),
             {container["Id"]: docker.environment(container) for container in found},
         )
-        lines = {name: container_log(releases, one["id"], given.get(one["id"], {})) for name, one in services.items()}
+        lines = {name: last_lines_of(releases, one["id"], given.get(one["id"], {})) for name, one in services.items()}
     except TROUBLE as error:
         return [f"the containers of {release_id} cannot be read: {log_events.short(Masker()(str(error)))}"]
     log = [f"{name.lstrip('/')}: {line}" for name, some in lines.items() for line in some]
@@ -64,7 +64,7 @@ def release_log(releases: Releases, release_id: str) -> list[str]:
     return [*log, *([f"{records.API}: {what_to_set}"] if what_to_set else [])]
 
 
-def container_log(releases: Releases, container: str, environment: Mapping[str, str]) -> list[str]:
+def last_lines_of(releases: Releases, container: str, environment: Mapping[str, str]) -> list[str]:
     """The last lines of a container's log, or why it has none to read."""
     masker = Masker()
     try:

@@ -379,7 +379,7 @@ def variables(**changes: Any) -> dict[str, Any]:
 
 
 def test_host_of_both_groups_is_an_agent_host() -> None:
-    found = eviction.hosts_of(Runs({"h1": variables(), "s1": {}}), GROUPS)
+    found = eviction.eviction_hosts(Runs({"h1": variables(), "s1": {}}), GROUPS)
     assert {name: about["group"] for name, about in found.items()} == {"h1": "agent_hosts", "s1": "suspects"}
 
 
@@ -393,12 +393,12 @@ def test_host_of_both_groups_is_an_agent_host() -> None:
     ],
 )
 def test_what_could_not_be_read_of_a_host_is_kept(read: dict[str, Any], unread: list[str]) -> None:
-    assert eviction.hosts_of(Runs({"h1": variables(), "s1": read}), GROUPS)["s1"]["unread"] == unread
+    assert eviction.eviction_hosts(Runs({"h1": variables(), "s1": read}), GROUPS)["s1"]["unread"] == unread
 
 
 def test_environment_and_log_lines_stay_on_the_host() -> None:
     read = {"workers": [{**worker(), "last_lines": ["private"], "requests": [{"room": "private"}]}]}
-    assert "private" not in json.dumps(eviction.hosts_of(Runs({"h1": variables(__eviction_read=read), "s1": {}}), GROUPS))
+    assert "private" not in json.dumps(eviction.eviction_hosts(Runs({"h1": variables(__eviction_read=read), "s1": {}}), GROUPS))
 
 
 COMPLETE = {
@@ -431,7 +431,7 @@ def test_what_keeps_the_server_from_being_asked_is_refused(changes: dict[str, st
 def test_worker_of_an_adopted_project_is_ours() -> None:
     read = {"workers": [worker("AW_S", project="seed", release=None)], "unread": []}
     releases = {"states": {RELEASE: "serving"}, "adopted": {"agent-1": RELEASE}}
-    about: Any = eviction.hosts_of(Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS)["h1"]
+    about: Any = eviction.eviction_hosts(Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS)["h1"]
     assert holders.is_own_worker(about, "h1", about["workers"][0])
     assert not holders.is_own_worker(about | {"adopted": {}}, "h1", about["workers"][0])
 
