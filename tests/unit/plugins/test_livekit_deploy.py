@@ -125,7 +125,7 @@ def argument(role: str, tasks: str, module: str, name: str) -> str:
 
 
 def test_release_and_verification_take_livekit_cloud_for_several_nodes(tmp_path: Path) -> None:
-    release = argument("agent_release", "preflight", "agent_release_plan", "livekit_nodes")
+    release = argument("agent_release", "begin", "agent_release_plan", "livekit_nodes")
     verification = argument("verification", "prove", "deployment_verdict_info", "nodes")
     (tmp_path / "ansible.cfg").write_text(CONFIG)
     (tmp_path / "hosts.yml").write_text(SERVERS)
@@ -196,7 +196,7 @@ CLOCK = """
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Los_Angeles"])
 def test_controller_time_and_start_of_a_diagnosis_are_right_in_every_zone(tmp_path: Path, zone: str) -> None:
-    told = argument("agent_release", "preflight", "agent_release_plan", "controller_time")
+    told = argument("agent_release", "begin", "agent_release_plan", "controller_time")
     start = yaml.safe_load((ROOT / "roles/diagnosis/vars/main.yml").read_text())["__diagnosis_start"]
     (tmp_path / "ansible.cfg").write_text(CONFIG)
     (tmp_path / "play.yml").write_text(CLOCK % (told, start))

@@ -29,8 +29,8 @@ def playbook(hooks: dict[str, str], defer: bool) -> list[dict[str, Any]]:
         "agent_release_app": "app",
         "agent_release_hooks": hooks,
         "agent_release_defer_failure": defer,
-        "__agent_release_state": {"fence": 7, "plan": {"id": "r2", "changed": True}},
     }
+    begun = {"ansible.builtin.set_fact": {"__agent_release_state": {"fence": 7, "plan": {"id": "r2", "changed": True}}}}
     role = {"ansible.builtin.include_role": {"name": "agent_release", "tasks_from": "abandon"}, "vars": given}
     step = {
         "block": [{"name": "Start the worker", "ansible.builtin.fail": {"msg": "it crashed"}}],
@@ -39,7 +39,7 @@ def playbook(hooks: dict[str, str], defer: bool) -> list[dict[str, Any]]:
     found = "{{ {'failed_last': ansible_failed_result.msg, 'kept': __agent_release_failure} | to_json }}"
     note = {"ansible.builtin.copy": {"dest": "{{ playbook_dir }}/found.json", "mode": "0600", "content": found}}
     told = {"block": [step, note], "rescue": [note, {"ansible.builtin.fail": {}}]}
-    return [{"hosts": "localhost", "gather_facts": False, "tasks": [told]}]
+    return [{"hosts": "localhost", "gather_facts": False, "tasks": [begun, told]}]
 
 
 def abandoned(folder: Path, hook: str = "", defer: bool = False) -> tuple[int, dict[str, str]]:
