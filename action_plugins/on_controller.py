@@ -36,5 +36,7 @@ class ActionModule(ActionBase):
 
     def _here(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The variables of the task with this interpreter, also under the host that the task is delegated to."""
-        delegated = {host: {**found, **INTERPRETER} for host, found in (task_vars.get("ansible_delegated_vars") or {}).items()}
+        delegated = {
+            host: {**found, **INTERPRETER} for host, found in (task_vars.get("ansible_delegated_vars") or {}).items()
+        }
         return {**task_vars, **INTERPRETER, "ansible_delegated_vars": delegated}

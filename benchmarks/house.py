@@ -20,7 +20,18 @@ FOLDERS = ("library", "module_utils", "filter_plugins", "callback_plugins", "act
 UTILS = Path("module_utils/livekit_deploy")
 LOOSE = re.compile(r"dict\[str, Any\]|Mapping\[str, Any\]")
 WIDTH = 120
-BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.With, ast.AsyncWith, ast.Assert, ast.match_case)
+BRANCHES = (
+    ast.If,
+    ast.IfExp,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.ExceptHandler,
+    ast.With,
+    ast.AsyncWith,
+    ast.Assert,
+    ast.match_case,
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,9 @@ def measure(root: Path) -> dict[str, Any]:
         "files per package": packages(root),
         "lines of Python": sum(lines.values()),
         "lines of YAML": sum(len(text.splitlines()) for text in yaml),
-        "lines over 120 columns": sum(len(line) > WIDTH for text in [*python.values(), *yaml] for line in text.splitlines()),
+        "lines over 120 columns": sum(
+            len(line) > WIDTH for text in [*python.values(), *yaml] for line in text.splitlines()
+        ),
         "files over 400 lines": {name: number for name, number in lines.items() if number > 400},
         "dict[str, Any] and Mapping[str, Any]": sum(len(LOOSE.findall(text)) for text in python.values()),
         "bytes shipped by agent_release": sum(path.stat().st_size for path in sent),
@@ -143,8 +156,12 @@ def measure(root: Path) -> dict[str, Any]:
         "private names outside play": private_names(root),
         "filters": filters(root),
         "function names in several modules": shared_names(root),
-        "functions above complexity 12": [f"{one.file} {one.name} {one.complexity}" for one in by_complexity if one.complexity > 12],
-        "longest functions": [f"{one.file} {one.name} {one.lines}" for one in sorted(known, key=lambda one: -one.lines)[:5]],
+        "functions above complexity 12": [
+            f"{one.file} {one.name} {one.complexity}" for one in by_complexity if one.complexity > 12
+        ],
+        "longest functions": [
+            f"{one.file} {one.name} {one.lines}" for one in sorted(known, key=lambda one: -one.lines)[:5]
+        ],
     }
 
 

@@ -42,7 +42,10 @@ TAIL_SECONDS, LOAD_SECONDS, UNDISTURBED_SECONDS = 3.0, 30.0, 60.0
 REAL = {5: REAL_EVERY, 20: 0}
 OVERLAP_SECONDS = 10  # livekit_agent_rename_overlap_seconds, told to each run
 # The calls in progress last longer than any run, so waiting for them would only cost time: the old worker is left draining.
-SETTINGS: dict[str, Any] = {"livekit_agent_rename_overlap_seconds": OVERLAP_SECONDS, "agent_release_drain_wait_seconds": 3}
+SETTINGS: dict[str, Any] = {
+    "livekit_agent_rename_overlap_seconds": OVERLAP_SECONDS,
+    "agent_release_drain_wait_seconds": 3,
+}
 BATCHES = [1, "100%"]
 Keep = Callable[[Mapping[str, Any]], None]
 Target = tuple[str, str]
@@ -135,7 +138,9 @@ class Bench:
     def targets(self, hosts: int) -> list[Target]:
         """The API of each of the first hosts and the name that serves there."""
         machines = self.lab.machines[:hosts]
-        return [(f"http://{m.address}:{NGINX}/v1/preview", str(m.record(m.serving() or "")["agent_name"])) for m in machines]
+        return [
+            (f"http://{m.address}:{NGINX}/v1/preview", str(m.record(m.serving() or "")["agent_name"])) for m in machines
+        ]
 
     def play(self, playbook: str, limit: str, inventory: Path | None = None, **extra_vars: Any) -> None:
         run = self.lab.play(playbook, limit=limit, inventory=inventory, extra_vars={**SETTINGS, **extra_vars})
@@ -220,13 +225,18 @@ def load(bench: Bench, targets: Sequence[Target], rate: int, overlap: float) -> 
     """The load of a case, spread evenly over the targets."""
     livekit = bench.lab.document["livekit"]
     with ExitStack() as stack:
-        streams = [CallStream(url, livekit, rate / len(targets), REAL[rate], agent_name=name, overlap=overlap) for url, name in targets]
+        streams = [
+            CallStream(url, livekit, rate / len(targets), REAL[rate], agent_name=name, overlap=overlap)
+            for url, name in targets
+        ]
         for stream in streams:
             stack.enter_context(stream)
         yield streams
 
 
-def measure(bench: Bench, targets: Sequence[Target], rate: int, overlap: float, work: Callable[[], None], calls: int) -> dict[str, Any]:
+def measure(
+    bench: Bench, targets: Sequence[Target], rate: int, overlap: float, work: Callable[[], None], calls: int
+) -> dict[str, Any]:
     """Load and calls in progress while `work` runs."""
     livekit, bench.seen = bench.lab.document["livekit"], bench.seen + 1
     with Witness([*bench.lab.machines, bench.lab.other], bench.lab.scratch / f"seen-{bench.seen:03d}") as witness:
@@ -240,7 +250,10 @@ def measure(bench: Bench, targets: Sequence[Target], rate: int, overlap: float, 
         hung_up = time.time()
         hang_up(livekit, rooms)
         seen = witness.wait_for_ends(rooms, hung_up)
-    found = {"seconds": round(seconds, 1), "ways": loss_figures.ways_of([stream.calls for stream in streams], seen.answered, steady)}
+    found = {
+        "seconds": round(seconds, 1),
+        "ways": loss_figures.ways_of([stream.calls for stream in streams], seen.answered, steady),
+    }
     return {**found, "calls": {"held": calls, "finished": finished(rooms, seen.ended, hung_up)}} if calls else found
 
 
@@ -308,7 +321,11 @@ def run_on_the_lab(cases: Sequence[Case], rates: Sequence[int], runs: int, part:
 
 
 def document_of(
-    sessions: Sequence[Mapping[str, Any]], date: str, versions: Mapping[str, str], machine: Mapping[str, Any], rates: Sequence[int]
+    sessions: Sequence[Mapping[str, Any]],
+    date: str,
+    versions: Mapping[str, str],
+    machine: Mapping[str, Any],
+    rates: Sequence[int],
 ) -> dict[str, Any]:
     return {
         "benchmark": "loss",
@@ -326,7 +343,9 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One document with the sessions of several, of one machine with the same versions."""
     for key in ("versions", "machine", "overlap_seconds"):
         if any(part[key] != parts[0][key] for part in parts):
-            raise SystemExit(f"found parts with different {key}, expected the same in all; join only what was measured in one place")
+            raise SystemExit(
+                f"found parts with different {key}, expected the same in all; join only what was measured in one place"
+            )
     sessions = [one for part in parts for one in part["sessions"]]
     rates = sorted({rate for part in parts for rate in part["rates"]})
     return document_of(sessions, max(part["date"] for part in parts), parts[0]["versions"], parts[0]["machine"], rates)
@@ -338,10 +357,14 @@ def versions(lab: Lab) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loss", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--case", nargs="+", choices=list(BY_NAME), default=list(BY_NAME), help="default: all", metavar="NAME")
+    parser.add_argument(
+        "--case", nargs="+", choices=list(BY_NAME), default=list(BY_NAME), help="default: all", metavar="NAME"
+    )
     parser.add_argument("--rate", nargs="+", type=int, choices=RATES, default=list(RATES), help="default: %(default)s")
     parser.add_argument("--runs", type=int, default=RUNS, help="of each case (default: %(default)s)")
-    parser.add_argument("--join", nargs="+", type=Path, metavar="FILE", help="run nothing: join the sessions of these files")
+    parser.add_argument(
+        "--join", nargs="+", type=Path, metavar="FILE", help="run nothing: join the sessions of these files"
+    )
     given = parser.parse_args()
     part = ROOT / "build" / "loss" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     if given.join:
@@ -366,7 +389,9 @@ def tell(document: Mapping[str, Any], part: Path) -> int:
     write(document, path)
     lines = [*loss_figures.table(document, SIDES), *loss_figures.READ_ME, ""]
     lines += (
-        [f"A part, no result: {len(missing)} of {len(BY_NAME) * len(RATES)} cases are measured less than {RUNS} times."] if missing else []
+        [f"A part, no result: {len(missing)} of {len(BY_NAME) * len(RATES)} cases are measured less than {RUNS} times."]
+        if missing
+        else []
     )
     failures = loss_figures.failures(document, [case.name for case in CASES if case.side == OURS])
     print("\n".join([*lines, f"Written: {os.path.relpath(path)}", *failures]))

@@ -45,9 +45,14 @@ def longest_gap(sent: Sequence[float], answered: Sequence[float]) -> float:
 
 def gaps(calls: Sequence[Call], answered: Mapping[str, float]) -> float:
     """The longest gap of all calls of a way; and of each name alone, because while two are served one would hide the other's."""
-    groups = [list(calls), *([call for call in calls if call.agent_name == name] for name in {call.agent_name for call in calls})]
+    groups = [
+        list(calls),
+        *([call for call in calls if call.agent_name == name] for name in {call.agent_name for call in calls}),
+    ]
     return max(
-        longest_gap([call.sent for call in group], [at for call in group if (at := answered_at(call, answered)) is not None])
+        longest_gap(
+            [call.sent for call in group], [at for call in group if (at := answered_at(call, answered)) is not None]
+        )
         for group in groups
     )
 
@@ -60,7 +65,9 @@ def figures(calls: Sequence[Call], answered: Mapping[str, float], steady: float 
         "sent": len(calls),
         "lost": len(calls) - len(found),
         "longest_gap_seconds": round(gaps(timed, answered), 2) if timed else 0.0,
-        "worst_latency_seconds": round(max((at - call.sent for call, at in found if call.sent >= steady), default=0.0), 2),
+        "worst_latency_seconds": round(
+            max((at - call.sent for call, at in found if call.sent >= steady), default=0.0), 2
+        ),
         "http_errors": sum(call.status != 200 for call in calls),
     }
 
@@ -72,7 +79,10 @@ def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def ways_of(streams: Sequence[Sequence[Call]], answered: Mapping[str, float], steady: float = 0.0) -> dict[str, Any]:
     """The figures of each way, from the calls of each host."""
-    return {way: together([figures([call for call in calls if call.way == way], answered, steady) for calls in streams]) for way in WAYS}
+    return {
+        way: together([figures([call for call in calls if call.way == way], answered, steady) for calls in streams])
+        for way in WAYS
+    }
 
 
 def lost_nothing(ways: Mapping[str, Any]) -> bool:
@@ -109,7 +119,9 @@ def failures(document: Mapping[str, Any], ours: Sequence[str]) -> list[str]:
     """Runs of ours that lost something; also those that do not count, because nothing may hide there."""
     runs = [run for session in document["sessions"] for run in session["runs"] if run["case"] in ours]
     return [
-        f"{run['case']} at {run['rate']} a second lost something: {run['ways']}, {run['calls']}" for run in runs if not is_without_loss(run)
+        f"{run['case']} at {run['rate']} a second lost something: {run['ways']}, {run['calls']}"
+        for run in runs
+        if not is_without_loss(run)
     ]
 
 
@@ -133,7 +145,11 @@ def row(what: str, way: str, found: Sequence[Mapping[str, Any]], calls: str) -> 
 
 def rows(what: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Two lines: through the API, directly."""
-    held = f"{listed([run['calls']['finished'] for run in found])} of {found[0]['calls']['held']}" if "calls" in found[0] else ""
+    held = (
+        f"{listed([run['calls']['finished'] for run in found])} of {found[0]['calls']['held']}"
+        if "calls" in found[0]
+        else ""
+    )
     return [row(what if way == API else "", way, found, held if way == API else "") for way in WAYS]
 
 
@@ -142,7 +158,12 @@ def table(document: Mapping[str, Any], cases: Mapping[str, str]) -> list[str]:
     lines = []
     for rate in document["rates"]:
         undisturbed = [s["undisturbed"][str(rate)] for s in document["sessions"] if str(rate) in s["undisturbed"]]
-        lines += [f"{rate} dispatches a second on each way", FORM.format(*HEADINGS).rstrip(), FORM.format(*UNDER).rstrip(), "-" * 126]
+        lines += [
+            f"{rate} dispatches a second on each way",
+            FORM.format(*HEADINGS).rstrip(),
+            FORM.format(*UNDER).rstrip(),
+            "-" * 126,
+        ]
         lines += rows(UNDISTURBED, undisturbed) if undisturbed else []
         for side in (SEED, OURS):
             found = {case: runs_of(document, case, rate) for case, of in cases.items() if of == side}

@@ -84,7 +84,9 @@ def bound(hosts: Sequence[Machine], number: int) -> float:
 
 def deploy(lab: Lab, hosts: Sequence[Machine], number: int) -> tuple[Run, float]:
     started = time.monotonic()
-    run = lab.play("deploy.yml", limit=":".join(h.name for h in hosts), extra_vars={"livekit_agent_memory": f"{1500 + number}m"})
+    run = lab.play(
+        "deploy.yml", limit=":".join(h.name for h in hosts), extra_vars={"livekit_agent_memory": f"{1500 + number}m"}
+    )
     if run.rc:
         raise SystemExit(f"{run.stdout}\ndeploy.yml failed, so there is no result")
     return run, time.monotonic() - started
@@ -130,7 +132,9 @@ def measured(lab: Lab, hosts: Sequence[Machine], number: int) -> dict[str, Any]:
         raise SystemExit(f"found a release on {sorted(changed.changed)} only, so there is no result")
     unchanged, unchanged_seconds = deploy(lab, hosts, number)
     if unchanged.changed:
-        raise SystemExit(f"found changes on {sorted(unchanged.changed)} where nothing was to change, so there is no result")
+        raise SystemExit(
+            f"found changes on {sorted(unchanged.changed)} where nothing was to change, so there is no result"
+        )
     calls = {"release": calls_of(changed), "unchanged": calls_of(unchanged)}
     return {
         "bound_seconds": lowest,
@@ -180,7 +184,10 @@ def case(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "bound_seconds": round(lowest, 1),
         "release_beyond_waits_seconds": round(ours, 1),
         "unchanged_beyond_waits_seconds": round(beyond(rows, "unchanged"), 1),
-        **{f"{what}_floor_seconds": round(statistics.median(row[f"{what}_floor_seconds"] for row in rows), 1) for what in RUNS},
+        **{
+            f"{what}_floor_seconds": round(statistics.median(row[f"{what}_floor_seconds"] for row in rows), 1)
+            for what in RUNS
+        },
         "ratio": round(ours / lowest, 2),
     }
 
@@ -202,18 +209,34 @@ def document_of(
 def missed(document: Mapping[str, Any]) -> list[str]:
     """The aims that were not met, in words."""
     hosts = document["hosts"].items()
-    slow = [f"{n} hosts: {one['ratio']} times the bound, aim {RATIO_AIM:g}" for n, one in hosts if one["ratio"] > RATIO_AIM]
+    slow = [
+        f"{n} hosts: {one['ratio']} times the bound, aim {RATIO_AIM:g}" for n, one in hosts if one["ratio"] > RATIO_AIM
+    ]
     unchanged = [(n, one["unchanged_beyond_waits_seconds"]) for n, one in hosts]
-    return slow + [f"{n} hosts unchanged: {s} s, aim {UNCHANGED_AIM_SECONDS:g}" for n, s in unchanged if s > UNCHANGED_AIM_SECONDS]
+    return slow + [
+        f"{n} hosts unchanged: {s} s, aim {UNCHANGED_AIM_SECONDS:g}" for n, s in unchanged if s > UNCHANGED_AIM_SECONDS
+    ]
 
 
 def table(document: Mapping[str, Any]) -> list[str]:
     """``bare``, ``release`` and ``nothing to change`` in seconds: all, without what LiveKit lets wait, and of calls that do nothing."""
     form = "{:>5}  {:>6}  {:>8}  {:>10}  {:>10}  {:>5}  {:>18}  {:>10}  {:>10}"
-    heads = ("hosts", "bare", "release", "w/o waits", "idle calls", "ratio", "nothing to change", "w/o waits", "idle calls")
+    heads = (
+        "hosts",
+        "bare",
+        "release",
+        "w/o waits",
+        "idle calls",
+        "ratio",
+        "nothing to change",
+        "w/o waits",
+        "idle calls",
+    )
     lines = [form.format(*heads), "-" * 100]
     for count, one in document["hosts"].items():
-        cells = {what: (whole(one, what), one[f"{what}_beyond_waits_seconds"], one[f"{what}_floor_seconds"]) for what in RUNS}
+        cells = {
+            what: (whole(one, what), one[f"{what}_beyond_waits_seconds"], one[f"{what}_floor_seconds"]) for what in RUNS
+        }
         lines.append(form.format(count, one["bound_seconds"], *cells["release"], one["ratio"], *cells["unchanged"]))
     return [*lines, "", *(f"MISSED: {what}" for what in missed(document))]
 
@@ -223,10 +246,16 @@ def whole(one: Mapping[str, Any], what: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.release_time", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--hosts", type=int, nargs="+", default=list(HOSTS), help="numbers of hosts (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.release_time", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--hosts", type=int, nargs="+", default=list(HOSTS), help="numbers of hosts (default: %(default)s)"
+    )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="of each (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="where the JSON goes (default: benchmarks/results/release-time-<date>.json)")
+    parser.add_argument(
+        "--output", type=Path, help="where the JSON goes (default: benchmarks/results/release-time-<date>.json)"
+    )
     given = parser.parse_args()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     document = document_of(run_on_the_lab(given.hosts, given.repetitions), date, versions(), machine())

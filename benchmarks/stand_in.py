@@ -35,7 +35,11 @@ from livekit_deploy_hook import Decision, Gate, decide  # type: ignore[import-no
 HOOK, ACCEPT, REJECT, PASS, SILENT = "hook", "accept", "reject", "pass", "silent"
 ANSWERS = (HOOK, ACCEPT, REJECT, PASS, SILENT)
 OF_DECISION = {Decision.ANSWER: REJECT, Decision.PASS: PASS, Decision.APPLICATION: ACCEPT}
-JOB_TYPES = {"room": agent.JobType.JT_ROOM, "publisher": agent.JobType.JT_PUBLISHER, "participant": agent.JobType.JT_PARTICIPANT}
+JOB_TYPES = {
+    "room": agent.JobType.JT_ROOM,
+    "publisher": agent.JobType.JT_PUBLISHER,
+    "participant": agent.JobType.JT_PARTICIPANT,
+}
 STATUS_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 HEARTBEAT_SECONDS = 30.0
@@ -87,7 +91,9 @@ class StandIn:
 
     def status(self) -> agent.WorkerMessage:
         said = agent.WorkerStatus.WS_FULL if self.full else agent.WorkerStatus.WS_AVAILABLE
-        return agent.WorkerMessage(update_worker=agent.UpdateWorkerStatus(status=said, load=self.load, job_count=len(self.jobs)))
+        return agent.WorkerMessage(
+            update_worker=agent.UpdateWorkerStatus(status=said, load=self.load, job_count=len(self.jobs))
+        )
 
 
 @dataclass
@@ -114,7 +120,10 @@ class Link:
     async def register(self) -> None:
         worker = self.worker
         request = agent.RegisterWorkerRequest(
-            type=JOB_TYPES[worker.job_type], agent_name=worker.agent_name, deployment=worker.deployment, version="stand-in"
+            type=JOB_TYPES[worker.job_type],
+            agent_name=worker.agent_name,
+            deployment=worker.deployment,
+            version="stand-in",
         )
         request.allowed_permissions.agent = True
         await self.send(agent.WorkerMessage(register=request))
@@ -158,12 +167,16 @@ class Link:
         job, worker = assignment.job.id, self.worker
         self.leave[job] = asyncio.Event()
         worker.jobs.add(job)
-        await self.send(agent.WorkerMessage(update_job=agent.UpdateJobStatus(job_id=job, status=agent.JobStatus.JS_RUNNING)))
+        await self.send(
+            agent.WorkerMessage(update_job=agent.UpdateJobStatus(job_id=job, status=agent.JobStatus.JS_RUNNING))
+        )
         try:
             await self.be_in_room(assignment.token, self.leave[job])
         finally:
             worker.jobs.discard(job)
-        await self.send(agent.WorkerMessage(update_job=agent.UpdateJobStatus(job_id=job, status=agent.JobStatus.JS_SUCCESS)))
+        await self.send(
+            agent.WorkerMessage(update_job=agent.UpdateJobStatus(job_id=job, status=agent.JobStatus.JS_SUCCESS))
+        )
 
     async def be_in_room(self, token: str, leave: asyncio.Event) -> None:
         if not self.worker.joins:
@@ -196,7 +209,10 @@ async def connection(worker: StandIn, session: aiohttp.ClientSession, url: str, 
     """Register and serve until the connection ends; ends with an exception group."""
     token = api.AccessToken(key, secret).with_grants(api.VideoGrants(agent=True)).to_jwt()
     headers = {"Authorization": f"Bearer {token}"}
-    async with session.ws_connect(f"{url}/agent", headers=headers, heartbeat=HEARTBEAT_SECONDS) as socket, asyncio.TaskGroup() as tasks:
+    async with (
+        session.ws_connect(f"{url}/agent", headers=headers, heartbeat=HEARTBEAT_SECONDS) as socket,
+        asyncio.TaskGroup() as tasks,
+    ):
         link = Link(worker, session, socket, url, tasks)
         await link.register()
         tasks.create_task(link.say_status())
@@ -240,7 +256,9 @@ async def registered(workers: Sequence[StandIn], lives: Sequence[asyncio.Task[No
                 task.result()  # what it failed with
         if time.monotonic() > deadline:
             said = missing[0].failures[-1:] or ["no answer"]
-            raise TimeoutError(f"{len(missing)} of {len(workers)} stand-ins are not registered after {REGISTER_SECONDS:g} s: {said[0]}")
+            raise TimeoutError(
+                f"{len(missing)} of {len(workers)} stand-ins are not registered after {REGISTER_SECONDS:g} s: {said[0]}"
+            )
         await asyncio.sleep(0.02)
 
 

@@ -80,7 +80,14 @@ def reading(worker: StandIn, at: float) -> dict[str, Any]:
         "draining": False,
         "requests": list(worker.requests),
     }
-    return {"time": at, "workers": [entry], "release": {"id": RELEASE}, "states": {RELEASE: "serving"}, "services": {}, "drift": []}
+    return {
+        "time": at,
+        "workers": [entry],
+        "release": {"id": RELEASE},
+        "states": {RELEASE: "serving"},
+        "services": {},
+        "drift": [],
+    }
 
 
 def hostvars_of(workers: Mapping[str, StandIn], at: float, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -115,7 +122,9 @@ async def decide(url: str, key: str, secret: str, workers: Mapping[str, StandIn]
     return {"seconds": time.monotonic() - started, "answered": answered, "results": results, "rows": rows}
 
 
-def trouble_of(answer: Mapping[str, Any], workers: Mapping[str, StandIn], strangers: Mapping[str, StandIn]) -> list[str]:
+def trouble_of(
+    answer: Mapping[str, Any], workers: Mapping[str, StandIn], strangers: Mapping[str, StandIn]
+) -> list[str]:
     """Why a repetition does not count; empty when it does."""
     trouble = []
     for host, worker in workers.items():
@@ -123,10 +132,14 @@ def trouble_of(answer: Mapping[str, Any], workers: Mapping[str, StandIn], strang
         stranger = strangers.get(worker.agent_name)
         ids = {worker.worker_id, *([stranger.worker_id] if stranger else [])}
         if probe.get("outcome") != "taken" or probe.get("worker_id") not in ids:
-            trouble.append(f"{host}: the directed probe was answered by {probe.get('worker_id')}, expected {worker.worker_id}")
+            trouble.append(
+                f"{host}: the directed probe was answered by {probe.get('worker_id')}, expected {worker.worker_id}"
+            )
         wanted, foreign = (verdicts.FOREIGN, [stranger.worker_id]) if stranger else (verdicts.EXCLUSIVE, [])
         if row.get("verdict") != wanted or row["routing"]["foreign"] != foreign:
-            trouble.append(f"{host}: the verdict is {row.get('verdict')}, expected {wanted} {foreign}: {row.get('reason')}")
+            trouble.append(
+                f"{host}: the verdict is {row.get('verdict')}, expected {wanted} {foreign}: {row.get('reason')}"
+            )
     return trouble
 
 
@@ -138,14 +151,23 @@ async def raw_dispatch(url: str, key: str, secret: str) -> float:
     room = f"bench-{uuid.uuid4().hex}"
     async with LiveKitAPI(url, key, secret) as api:
         started = time.monotonic()
-        await api.room.create_room(CreateRoomRequest(name=room, empty_timeout=30, agents=[RoomAgentDispatch(agent_name=RAW_NAME)]))
+        await api.room.create_room(
+            CreateRoomRequest(name=room, empty_timeout=30, agents=[RoomAgentDispatch(agent_name=RAW_NAME)])
+        )
         while True:
-            found = [job for one in await api.agent_dispatch.list_dispatch(room) for job in one.state.jobs if job.state.worker_id]
+            found = [
+                job
+                for one in await api.agent_dispatch.list_dispatch(room)
+                for job in one.state.jobs
+                if job.state.worker_id
+            ]
             seconds = time.monotonic() - started
             if found:
                 break
             if seconds > RAW_DEADLINE_SECONDS:
-                raise SystemExit(f"no worker took a raw dispatch within {RAW_DEADLINE_SECONDS:g} s: nothing can be measured here")
+                raise SystemExit(
+                    f"no worker took a raw dispatch within {RAW_DEADLINE_SECONDS:g} s: nothing can be measured here"
+                )
             await asyncio.sleep(RAW_POLL_SECONDS)
         await api.room.delete_room(DeleteRoomRequest(room=room))
     return seconds
@@ -168,7 +190,12 @@ async def repeat(
 
 
 async def measure(
-    url: str, key: str, secret: str, names: Sequence[int] = NAMES, foreign: int = FOREIGN_NAMES, times: int = REPETITIONS
+    url: str,
+    key: str,
+    secret: str,
+    names: Sequence[int] = NAMES,
+    foreign: int = FOREIGN_NAMES,
+    times: int = REPETITIONS,
 ) -> dict[str, Any]:
     """Every case on one server; all stand-ins are there from the beginning, so that each case finds the same server."""
     workers = {host_of(number): stand_in(number) for number in range(1, max(names) + 1)}
@@ -189,7 +216,9 @@ async def measure(
     return measured
 
 
-def run_on_a_server(names: Sequence[int] = NAMES, foreign: int = FOREIGN_NAMES, times: int = REPETITIONS) -> dict[str, Any]:
+def run_on_a_server(
+    names: Sequence[int] = NAMES, foreign: int = FOREIGN_NAMES, times: int = REPETITIONS
+) -> dict[str, Any]:
     """Start a server on loopback, measure, stop it."""
     os.environ["LIVEKIT_SERVER"] = server_binary()
     sys.path.append(str(ROOT / "examples" / "sidekick" / "tests"))
@@ -200,7 +229,9 @@ def run_on_a_server(names: Sequence[int] = NAMES, foreign: int = FOREIGN_NAMES, 
 
 
 def server_binary() -> str:
-    done = subprocess.run([sys.executable, ROOT / "lab" / "lab.py", "server"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "lab" / "lab.py", "server"], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stderr.strip() or "found no LiveKit server; expected lab/lab.py server to make one")
     return done.stdout.strip()
@@ -222,10 +253,14 @@ def case(measured: Mapping[str, list[float]], window: float) -> dict[str, Any]:
     }
 
 
-def document_of(measured: Mapping[str, Any], date: str, versions: Mapping[str, str], machine: Mapping[str, Any]) -> dict[str, Any]:
+def document_of(
+    measured: Mapping[str, Any], date: str, versions: Mapping[str, str], machine: Mapping[str, Any]
+) -> dict[str, Any]:
     exclusive = {str(count): case(found, verdicts.WINDOW_SECONDS) for count, found in measured["exclusive"].items()}
     foreign = {str(count): case(found, 0.0) for count, found in measured["foreign"].items()}
-    medians = [exclusive[str(count)]["median_seconds"] for count in (min(measured["exclusive"]), max(measured["exclusive"]))]
+    medians = [
+        exclusive[str(count)]["median_seconds"] for count in (min(measured["exclusive"]), max(measured["exclusive"]))
+    ]
     return {
         "benchmark": "verdict-time",
         "date": date,
@@ -234,7 +269,10 @@ def document_of(measured: Mapping[str, Any], date: str, versions: Mapping[str, s
         "exclusive": exclusive,
         "foreign": foreign,
         "first_raw_seconds": round(measured["cold"], 3),
-        "ratio": {"of": f"{max(measured['exclusive'])} names to {min(measured['exclusive'])}", "found": round(medians[1] / medians[0], 3)},
+        "ratio": {
+            "of": f"{max(measured['exclusive'])} names to {min(measured['exclusive'])}",
+            "found": round(medians[1] / medians[0], 3),
+        },
         "ratio_aim": RATIO_AIM,
     }
 
@@ -245,7 +283,13 @@ def table(document: Mapping[str, Any]) -> list[str]:
     lines = [form.format(*headings), "-" * 84]
     for kind in (verdicts.EXCLUSIVE, verdicts.FOREIGN):
         for count, found in document[kind].items():
-            keys = ("median_seconds", "window_seconds", "beyond_window_seconds", "answered_median_seconds", "raw_median_seconds")
+            keys = (
+                "median_seconds",
+                "window_seconds",
+                "beyond_window_seconds",
+                "answered_median_seconds",
+                "raw_median_seconds",
+            )
             lines.append(form.format(kind, count, *(f"{found[key]:.2f} s" for key in keys)))
     ratio, aim = document["ratio"], document["ratio_aim"]
     repetitions = min(len(found["seconds"]) for found in document["exclusive"].values())
@@ -276,11 +320,19 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict_time", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--names", type=int, nargs="+", default=list(NAMES), help="numbers of names (default: %(default)s)")
-    parser.add_argument("--foreign", type=int, default=FOREIGN_NAMES, help="names with a foreign worker each (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.verdict_time", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--names", type=int, nargs="+", default=list(NAMES), help="numbers of names (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--foreign", type=int, default=FOREIGN_NAMES, help="names with a foreign worker each (default: %(default)s)"
+    )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="of each case (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="where the JSON goes (default: benchmarks/results/verdict-time-<date>.json)")
+    parser.add_argument(
+        "--output", type=Path, help="where the JSON goes (default: benchmarks/results/verdict-time-<date>.json)"
+    )
     given = parser.parse_args()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     measured = run_on_a_server(given.names, given.foreign, given.repetitions)

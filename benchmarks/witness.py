@@ -79,7 +79,9 @@ class Witness:
         self.folder.mkdir(parents=True)
         for machine in self.machines:
             output = (self.folder / f"{machine.name}.log").open("wb")
-            process = subprocess.Popen(machine.ssh(FOLLOW), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                machine.ssh(FOLLOW), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL
+            )
             self.followers.append((process, output))
         return self
 
@@ -89,7 +91,9 @@ class Witness:
             output.close()
 
     def seen(self) -> Seen:
-        return seen_in(line for path in sorted(self.folder.glob("*.log")) for line in path.read_text(errors="replace").splitlines())
+        return seen_in(
+            line for path in sorted(self.folder.glob("*.log")) for line in path.read_text(errors="replace").splitlines()
+        )
 
     def wait_for_ends(self, rooms: Sequence[str], hung_up: float) -> Seen:
         """The logs, once the last of these calls has ended; what has not ended soon after its caller hung up never will."""

@@ -51,12 +51,20 @@ from ansible.module_utils.livekit_deploy.play import failed_release, images, own
 from ansible.module_utils.livekit_deploy.play.run import Runs
 from ansible.module_utils.livekit_deploy.proof import observations, probes
 
-_SOURCE = ("library/*.py", "module_utils/livekit_deploy/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/templates/*")
+_SOURCE = (
+    "library/*.py",
+    "module_utils/livekit_deploy/**/*.py",
+    "roles/*/tasks/*.yml",
+    "roles/*/vars/*.yml",
+    "roles/*/templates/*",
+)
 
 # --- what is wrong with the inventory --------------------------------------------------------------------------------
 
 
-def livekit_problems(hostvars: HostVars, what: str, groups: Groups, hosts: Sequence[str] = (), playbook: str = "") -> list[str]:
+def livekit_problems(
+    hostvars: HostVars, what: str, groups: Groups, hosts: Sequence[str] = (), playbook: str = ""
+) -> list[str]:
     """Return all that is wrong, a sentence each: `hostvars | livekit_problems('deployment', groups, ansible_play_hosts, 'deploy')`.
 
     `what` is one of `_PROBLEMS`; `hosts` are those of the run, where the others do not matter.
@@ -72,7 +80,10 @@ def _command_line(hosts: Sequence[str], playbook: str) -> problems.CommandLine:
 @lru_cache(maxsize=1)
 def _project() -> problems.Project:
     """What an inventory is held against. All that an answer of ours is made of is there in small letters."""
-    specs = {path.parts[-3]: yaml.safe_load(path.read_text()) for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))}
+    specs = {
+        path.parts[-3]: yaml.safe_load(path.read_text())
+        for path in sorted(_ROOT.glob("roles/*/meta/argument_specs.yml"))
+    }
     texts = [path.read_text(encoding="utf-8").lower() for pattern in _SOURCE for path in sorted(_ROOT.glob(pattern))]
     return problems.Project(specs, "\n".join([time.strftime(garbled.TODAY, time.gmtime()), *texts]))
 
@@ -163,7 +174,9 @@ def livekit_refusal(hostvars: HostVars, step: str, *more: Any) -> str:
 
 def _playbooks() -> commands.Playbooks:
     """How this run's user starts a playbook."""
-    return commands.Playbooks(tuple(map(commands.seen_from, context.CLIARGS.get("inventory") or ())), commands.root_of(_ROOT))
+    return commands.Playbooks(
+        tuple(map(commands.seen_from, context.CLIARGS.get("inventory") or ())), commands.root_of(_ROOT)
+    )
 
 
 def livekit_preview(hostvars: HostVars, host: str, part: str) -> Any:
@@ -180,7 +193,9 @@ def livekit_preview(hostvars: HostVars, host: str, part: str) -> Any:
     return preview.of(variables, host).host_request()
 
 
-def livekit_asked_of_servers(hostvars: HostVars, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def livekit_asked_of_servers(
+    hostvars: HostVars, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]
+) -> dict[str, list[str]]:
     """Return which names the log of a LiveKit server is read for, and which worker ids are ours."""
     runs = Runs(hostvars)
     return {"names": probes.served_names(runs, hosts), "own_ids": observations.known_ids(runs, hosts, others)}
@@ -199,7 +214,9 @@ def livekit_named_images(hostvars: HostVars, hosts: Sequence[str], host: str, ap
     return images.named(Runs(hostvars), hosts, host, app)
 
 
-def livekit_renames(hostvars: HostVars, group: Sequence[str], hosts: Sequence[str], planned: bool = False) -> dict[str, Any]:
+def livekit_renames(
+    hostvars: HostVars, group: Sequence[str], hosts: Sequence[str], planned: bool = False
+) -> dict[str, Any]:
     """Return the `changes` of names that a run makes, and the `inventory` of who serves and who dispatches to which."""
     runs = Runs(hostvars)
     return {"changes": rename.changes(runs, hosts, planned), "inventory": rename.inventory(runs, group, hosts, planned)}
@@ -227,7 +244,9 @@ def livekit_removal_unproven(asked: Mapping[str, Any], host: str) -> str:
 
 def livekit_compose(services: Mapping[str, Any], project: str, logging: Mapping[str, Any]) -> str:
     """The compose file of a release, as YAML: what each service is made of, without those that have no image."""
-    document = compose.document(project, {name: given for name, given in services.items() if given["own"]["image"]}, logging)
+    document = compose.document(
+        project, {name: given for name, given in services.items() if given["own"]["image"]}, logging
+    )
     # ansible-core's own kinds of text are nothing that YAML can be written of.
     return str(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, width=160, allow_unicode=True))
 

@@ -33,7 +33,8 @@ LAB = ROOT / "lab"
 BUILD = ROOT / "build"
 STATE = BUILD / "lab"
 CACHE = Path(
-    os.environ.get("LIVEKIT_DEPLOY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livekit-agent-deploy"
+    os.environ.get("LIVEKIT_DEPLOY_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livekit-agent-deploy"
 )
 LABEL = "livekit-agent-deploy.lab"
 ROLE = "livekit-agent-deploy.role"
@@ -91,7 +92,9 @@ def timed(what: str, work: Callable[..., Any], *args: Any) -> None:
     say(f"{what}: {time.monotonic() - started:.1f} s")
 
 
-def run(argv: list[str], *, data: str | None = None, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    argv: list[str], *, data: str | None = None, check: bool = True, **kwargs: Any
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(argv, input=data, text=True, capture_output=True, check=False, **kwargs)
     if check and done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
@@ -143,7 +146,11 @@ def base_image() -> str:
         tar = CACHE / "debian-trixie.tar"
         if not tar.exists():
             partial = tar.with_suffix(".partial.tar")
-            run(as_root(["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(partial)]))
+            run(
+                as_root(
+                    ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", "trixie", str(partial)]
+                )
+            )
             partial.rename(tar)
         docker("import", "--change", f"LABEL {LABEL}=image", str(tar), tag)
 
@@ -224,7 +231,14 @@ def application_images() -> dict[str, str]:
         tag = f"{PREFIX}/sidekick-{service}:{digest_of(*sources, python, builder)}"
         if not inspect("image", tag):
             dockerfile = ROOT / "examples/sidekick" / service / "Dockerfile"
-            options = ["--file", str(dockerfile), "--build-arg", f"BASE_IMAGE={python}", "--build-arg", f"BUILD_IMAGE={builder}"]
+            options = [
+                "--file",
+                str(dockerfile),
+                "--build-arg",
+                f"BASE_IMAGE={python}",
+                "--build-arg",
+                f"BUILD_IMAGE={builder}",
+            ]
             timed(f"building the application image sidekick-{service}", build_image, tag, ROOT, *options)
         tags[service] = tag
     return tags
@@ -248,7 +262,11 @@ def labels(thing: dict[str, Any]) -> dict[str, str]:
 def remove(checkout: str) -> int:
     """Remove the containers, networks and volumes that this checkout's lab made; returns how many."""
     count = 0
-    for kind, command in (("container", ["rm", "-f", "-v"]), ("network", ["network", "rm"]), ("volume", ["volume", "rm"])):
+    for kind, command in (
+        ("container", ["rm", "-f", "-v"]),
+        ("network", ["network", "rm"]),
+        ("volume", ["volume", "rm"]),
+    ):
         for found in ours(kind):
             if labels(found)[LABEL] == checkout:
                 docker(*command, found["Name"].lstrip("/"))
@@ -271,7 +289,9 @@ def network() -> ipaddress.IPv4Network:
             if run(as_root(argv), check=False).returncode == 0:
                 break
         else:
-            raise LabError(f"found: none of the networks {', '.join(SUBNETS)} is free. Remove a Docker network that uses one")
+            raise LabError(
+                f"found: none of the networks {', '.join(SUBNETS)} is free. Remove a Docker network that uses one"
+            )
     found = inspect("network", name) or {}
     return ipaddress.IPv4Network(found["IPAM"]["Config"][0]["Subnet"])
 
@@ -314,7 +334,9 @@ def host_options(name: str) -> list[str]:
 
 
 def host_containers() -> dict[str, dict[str, Any]]:
-    return {c["Name"].lstrip("/").removeprefix(f"{PREFIX}-"): c for c in ours("container") if labels(c).get(ROLE) == "host"}
+    return {
+        c["Name"].lstrip("/").removeprefix(f"{PREFIX}-"): c for c in ours("container") if labels(c).get(ROLE) == "host"
+    }
 
 
 def host(name: str, image: str, address: str = "") -> bool:
@@ -361,7 +383,10 @@ def livekit(net: ipaddress.IPv4Network, host_image: str) -> None:
     image = derived_image("livekit", host_image, [("livekit-server", livekit_binary())])
     host(LIVEKIT_HOST, image, str(net[3]))
     for instance in LIVEKIT_INSTANCES:
-        docker(*f"exec -i {PREFIX}-{LIVEKIT_HOST} install-livekit-config {instance}".split(), data=livekit_config(net, instance))
+        docker(
+            *f"exec -i {PREFIX}-{LIVEKIT_HOST} install-livekit-config {instance}".split(),
+            data=livekit_config(net, instance),
+        )
     docker(*f"exec {PREFIX}-{LIVEKIT_HOST} systemctl enable --quiet --now livekit-server@main".split())
 
 
@@ -425,15 +450,35 @@ def private_registry_files(directory: Path, address: str) -> dict[str, str]:
     login = directory / "login.json"
     if not login.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+        new = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "3650",
+        ]
         authority = ["-keyout", str(directory / "ca.key"), "-out", str(directory / "ca.crt")]
         run([*new, *authority, "-subj", "/CN=livekit-agent-deploy lab"])
-        names = ["-subj", "/CN=registry", "-addext", f"subjectAltName=IP:{address}", "-addext", "basicConstraints=critical,CA:FALSE"]
+        names = [
+            "-subj",
+            "/CN=registry",
+            "-addext",
+            f"subjectAltName=IP:{address}",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ]
         signed = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
         run([*new, "-keyout", str(directory / "server.key"), "-out", str(directory / "server.crt"), *names, *signed])
         username, password = "lab", secrets.token_urlsafe(24)
         # The registry takes bcrypt only; perl is on every Debian machine, and hashes what it reads. A salt is 22 characters.
-        hashed = run(["perl", "-e", "print crypt(<STDIN>, q($2y$05$) . $ARGV[0])", secrets.token_hex(11)], data=password).stdout
+        hashed = run(
+            ["perl", "-e", "print crypt(<STDIN>, q($2y$05$) . $ARGV[0])", secrets.token_hex(11)], data=password
+        ).stdout
         write_private(directory / "htpasswd", f"{username}:{hashed}\n")
         write_private(login, json.dumps({"username": username, "password": password}))
     made: dict[str, str] = json.loads(login.read_text())
@@ -442,7 +487,9 @@ def private_registry_files(directory: Path, address: str) -> dict[str, str]:
 
 def push_address() -> str:
     """Loopback is allowed without TLS by every Engine, so images are pushed there; the digest is the same."""
-    wait_until("the registry's port is published", lambda: bool(docker("port", f"{PREFIX}-registry", "5000", check=False)), 10)
+    wait_until(
+        "the registry's port is published", lambda: bool(docker("port", f"{PREFIX}-registry", "5000", check=False)), 10
+    )
     return docker("port", f"{PREFIX}-registry", "5000").splitlines()[0]
 
 
@@ -550,7 +597,9 @@ def incident_document(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "agent_hosts": {"hosts": {first: {**values, "livekit_agent_name": SHARED_NAME}}}}
 
 
-def write_lab_json(hosts: list[str], other: str, registry_address: str, private: dict[str, str], net: ipaddress.IPv4Network) -> None:
+def write_lab_json(
+    hosts: list[str], other: str, registry_address: str, private: dict[str, str], net: ipaddress.IPv4Network
+) -> None:
     everyone = host_containers()
     entry = {name: {"name": name, "address": address_of(found)} for name, found in everyone.items()}
     document = {
@@ -592,7 +641,16 @@ def other_deployment(name: str, image: str) -> None:
 
 
 def other_is_running(name: str) -> bool:
-    argv = ["docker", "exec", f"{PREFIX}-{name}", "docker", "ps", "-q", "--filter", "label=com.docker.compose.project=somebody-else"]
+    argv = [
+        "docker",
+        "exec",
+        f"{PREFIX}-{name}",
+        "docker",
+        "ps",
+        "-q",
+        "--filter",
+        "label=com.docker.compose.project=somebody-else",
+    ]
     return bool(run(as_root(argv), check=False).stdout.strip())
 
 

@@ -114,7 +114,9 @@ def main() -> None:
         shown = [*status_lines(document), *failures]
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
-    module.exit_json(changed=False, hosts=document["hosts"], report_documents={"status.json": document}, report_lines=shown)
+    module.exit_json(
+        changed=False, hosts=document["hosts"], report_documents={"status.json": document}, report_lines=shown
+    )
 
 
 if __name__ == "__main__":

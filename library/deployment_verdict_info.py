@@ -149,7 +149,11 @@ def main() -> None:
     p = module.params
     try:
         switches = {"preview": p["check_preview"], "accept_inconclusive": p["accept_inconclusive"]}
-        seen = {"nodes": p["nodes"], "server_logs": p["server_logs"], "playbooks": commands.Playbooks.of(p["playbooks"])}
+        seen = {
+            "nodes": p["nodes"],
+            "server_logs": p["server_logs"],
+            "playbooks": commands.Playbooks.of(p["playbooks"]),
+        }
         answer = judge(p["hosts"], p["probes"], **switches, **seen)
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")

@@ -88,7 +88,10 @@ def merge(module: Module, path: Path) -> None:
         # One that others may not read can hold the password of a proxy.
         write_atomically(path, after, 0o644 if before is None else path.stat().st_mode & 0o777)
     asked = module.params["settings"]
-    shown = {name: json.dumps(asked_part(found, asked), indent=2) + "\n" for name, found in (("before", present), ("after", wanted))}
+    shown = {
+        name: json.dumps(asked_part(found, asked), indent=2) + "\n"
+        for name, found in (("before", present), ("after", wanted))
+    }
     module.exit_json(changed=changed, settings=asked_part(wanted, asked), diff=shown)
 
 

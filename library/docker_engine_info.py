@@ -120,7 +120,9 @@ def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     minimum = module.params["minimum_version"]
     if not docker_variants.numbers(minimum):
-        module.fail_json(msg=f"found docker_host_minimum_version {minimum!r}, expected a version such as 20.10. Correct it")
+        module.fail_json(
+            msg=f"found docker_host_minimum_version {minimum!r}, expected a version such as 20.10. Correct it"
+        )
     run = command.Runner(SECONDS, total_seconds=6 * SECONDS)
     docker = docker_variants.look(run)
     judgement = docker_variants.judge(docker, minimum)

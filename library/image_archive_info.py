@@ -70,7 +70,9 @@ def archive_or_trouble(image: str, path: str) -> Mapping[str, object]:
 @guarded
 def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
-    module.exit_json(changed=False, archives=[archive_or_trouble(one["image"], one["path"]) for one in module.params["archives"]])
+    module.exit_json(
+        changed=False, archives=[archive_or_trouble(one["image"], one["path"]) for one in module.params["archives"]]
+    )
 
 
 if __name__ == "__main__":

@@ -117,7 +117,9 @@ def inventory_text(path: Path) -> str:
         what = "a directory" if path.is_dir() else "no YAML file by its name"
         raise new_host.EntryError(f"found {path}, {what}, expected the inventory file to write. {wanted}")
     if not path.exists():
-        raise new_host.EntryError(f"found no {path}, expected the inventory file to write. Copy inventory/example first. {wanted}")
+        raise new_host.EntryError(
+            f"found no {path}, expected the inventory file to write. Copy inventory/example first. {wanted}"
+        )
     text = path.read_bytes().decode("utf-8")
     if text.startswith("$ANSIBLE_VAULT"):
         raise new_host.EntryError(f"found {path} encrypted, expected a file with secrets in others only. {wanted}")

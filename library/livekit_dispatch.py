@@ -12,7 +12,14 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.livekit import client, dispatch
 from ansible.module_utils.livekit_deploy.livekit.errors import LiveKitError
-from ansible.module_utils.livekit_deploy.livekit.probe import Results, SentProbe, Wait, probe_refusals, probe_specs, probe_waits
+from ansible.module_utils.livekit_deploy.livekit.probe import (
+    Results,
+    SentProbe,
+    Wait,
+    probe_refusals,
+    probe_specs,
+    probe_waits,
+)
 
 DOCUMENTATION = r"""
 ---
@@ -313,7 +320,10 @@ PROBE: dict[str, dict[str, Any]] = {
     "deadline_seconds": {"type": "float", "default": 20.0},
     "stay_seconds": {"type": "float", "default": 0.0},
     "request": {"type": "dict", "options": REQUEST},
-    "answer": {"type": "dict", "options": {"status": {"type": "int", "required": True}, "text": {"type": "str", "required": True}}},
+    "answer": {
+        "type": "dict",
+        "options": {"status": {"type": "int", "required": True}, "text": {"type": "str", "required": True}},
+    },
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},

@@ -125,7 +125,9 @@ def main() -> None:
     except Exception as error:
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}")
     notes = rename.rename_notes(p["changes"], p["inventory"], answers, sip)
-    module.exit_json(changed=False, report_notes=notes, probes=answers, waits=probe.probe_waits(answers, WINDOW_SECONDS))
+    module.exit_json(
+        changed=False, report_notes=notes, probes=answers, waits=probe.probe_waits(answers, WINDOW_SECONDS)
+    )
 
 
 if __name__ == "__main__":

@@ -149,7 +149,11 @@ def lines_of_unit(unit: str) -> Iterator[str]:
     state = dict(line.partition("=")[::2] for line in shown)
     invocation = state.get("InvocationID")
     if state.get("ActiveState") != "active" or not invocation:
-        found = "no such unit" if state.get("LoadState") == "not-found" else f"it is {state.get('ActiveState') or 'unknown'}"
+        found = (
+            "no such unit"
+            if state.get("LoadState") == "not-found"
+            else f"it is {state.get('ActiveState') or 'unknown'}"
+        )
         raise LogError(f"found: unit {unit}: {found}, expected it active. Correct livekit_server_log_unit")
     matches = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"OBJECT_SYSTEMD_INVOCATION_ID={invocation}"]
     return lines_of(["journalctl", "--quiet", "--no-pager", "--all", "--output=cat", *matches])
@@ -159,7 +163,9 @@ def lines_of_container(container: str) -> Iterator[str]:
     running = output_of(["docker", "container", "inspect", "--format", "{{.State.Running}}", "--", container]).strip()
     if running != "true":
         found = "it does not run" if running else "no such container"
-        raise LogError(f"found: container {container}: {found}, expected it running. Correct livekit_server_log_container")
+        raise LogError(
+            f"found: container {container}: {found}, expected it running. Correct livekit_server_log_container"
+        )
     return lines_of(["docker", "logs", "--", container])
 
 
@@ -185,7 +191,9 @@ def lines_of_file(path: str) -> Iterator[str]:
             f"found: {path} was not read within {READ_SECONDS:.0f} s, expected the LiveKit server's log. Look at the host's disk"
         ) from None
     except OSError as error:
-        raise LogError(f"found: {path}: {error.strerror}, expected the LiveKit server's log. Correct livekit_server_log_path") from None
+        raise LogError(
+            f"found: {path}: {error.strerror}, expected the LiveKit server's log. Correct livekit_server_log_path"
+        ) from None
 
 
 def read_log(params: Params) -> ServerReading:

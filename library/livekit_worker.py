@@ -114,7 +114,9 @@ def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     worker_id = module.params["worker_id"]
     if not ids.worker(worker_id):
-        module.fail_json(msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log")
+        module.fail_json(
+            msg=f"found worker id {worker_id!r}, expected AW_ and letters and digits, as in the worker's log"
+        )
     wait = module.params["wait_seconds"]
     run = command.Runner(total_seconds=wait + TOTAL_SECONDS)
     try:

@@ -165,7 +165,9 @@ def read(module: Module) -> dict[str, Any]:
 @guarded
 def main() -> None:
     exclusive = [("everywhere", "project"), ("everywhere", "known"), ("everywhere", "registered_as")]
-    module = Module(ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True)
+    module = Module(
+        ARGUMENT_SPEC, required_by={"registered_as": "project"}, mutually_exclusive=exclusive, supports_check_mode=True
+    )
     try:
         module.exit_json(**{"changed": False, "unread": [], **read(module)})
     except docker.EngineError as error:

@@ -76,13 +76,18 @@ def main() -> None:
     module = Module(ARGUMENT_SPEC, supports_check_mode=True)
     directory = Path(module.params["directory"])
     certificates = {str(address): str(text or "") for address, text in module.params["certificates"].items()}
-    if troubles := [trouble for address, text in certificates.items() if (trouble := certificate_trouble(address, text))]:
+    if troubles := [
+        trouble for address, text in certificates.items() if (trouble := certificate_trouble(address, text))
+    ]:
         module.fail_json(msg="; ".join(troubles))
     found = certificate_changes(directory, certificates)
     if not module.check_mode:
         for path, (_before, after) in found.items():
             write_file(path, after)
-    diff = [{"before_header": str(path), "after_header": str(path), "before": old, "after": new} for path, (old, new) in found.items()]
+    diff = [
+        {"before_header": str(path), "after_header": str(path), "before": old, "after": new}
+        for path, (old, new) in found.items()
+    ]
     module.exit_json(changed=bool(found), written=[str(path) for path in found], diff=diff)
 
 

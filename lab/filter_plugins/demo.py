@@ -13,13 +13,17 @@ def dispatches(hosts: Sequence[str], hostvars: Mapping[str, Any], count: int, sp
     return [{"id": host, "agent_name": str(hostvars[host]["livekit_agent_name"]), **common} for host in hosts]
 
 
-def landings(sent: Mapping[str, Any], hostvars: Mapping[str, Any], hosts: Sequence[str], ours: Sequence[str]) -> dict[str, Any]:
+def landings(
+    sent: Mapping[str, Any], hostvars: Mapping[str, Any], hosts: Sequence[str], ours: Sequence[str]
+) -> dict[str, Any]:
     """A table of dispatches by name and by host, and how many went astray.
 
     A dispatch counts for a host only if both witnesses agree: the worker id in the server's list is one of that host's, and
     that worker's log has the job.
     """
-    workers = {worker["worker_id"]: (host, worker) for host in hosts for worker in hostvars[host]["__demo_read"]["workers"]}
+    workers = {
+        worker["worker_id"]: (host, worker) for host in hosts for worker in hostvars[host]["__demo_read"]["workers"]
+    }
     counts: dict[str, dict[str, int]] = {host: {} for host in ours}
     for probe_id, probe in sent.items():
         host, worker = workers.get(probe["worker_id"], (None, None))

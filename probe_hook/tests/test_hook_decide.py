@@ -65,10 +65,14 @@ UNKNOWN = [
 ]
 REHEARSALS = [
     pytest.param(json.dumps({"livekit_deploy_rehearsal": INSTANCE}), APPLICATION, APPLICATION, id="ours"),
-    pytest.param(json.dumps({"livekit_deploy_rehearsal": INSTANCE, "user": 7}), APPLICATION, APPLICATION, id="ours, with more"),
+    pytest.param(
+        json.dumps({"livekit_deploy_rehearsal": INSTANCE, "user": 7}), APPLICATION, APPLICATION, id="ours, with more"
+    ),
     pytest.param(json.dumps({"livekit_deploy_rehearsal": "web2/x"}), PASS, PASS, id="of another instance"),
     pytest.param(json.dumps({"livekit_deploy_rehearsal": ""}), PASS, PASS, id="of nobody"),
-    pytest.param(json.dumps({"livekit_deploy_rehearsal": INSTANCE, "livekit_deploy_probe": 2}), PASS, PASS, id="a probe as well"),
+    pytest.param(
+        json.dumps({"livekit_deploy_rehearsal": INSTANCE, "livekit_deploy_probe": 2}), PASS, PASS, id="a probe as well"
+    ),
 ]
 REAL = [
     pytest.param("", APPLICATION, PASS, id="empty"),

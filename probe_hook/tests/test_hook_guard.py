@@ -129,7 +129,9 @@ def test_an_error_of_the_application_reaches_the_worker(gate: Path) -> None:
         (probe("pass"), "probe passed on", "pass"),
     ],
 )
-def test_one_line_is_logged_per_probe(gate: Path, caplog: pytest.LogCaptureFixture, metadata: str, message: str, decision: str) -> None:
+def test_one_line_is_logged_per_probe(
+    gate: Path, caplog: pytest.LogCaptureFixture, metadata: str, message: str, decision: str
+) -> None:
     caplog.set_level(logging.INFO, "livekit_deploy_hook")
     ask(metadata, gate)
     (record,) = caplog.records

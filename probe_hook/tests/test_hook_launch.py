@@ -130,7 +130,9 @@ def test_a_worker_that_calls_guard_itself_is_not_guarded_twice(script: Path) -> 
 
 def test_the_log_says_that_the_guard_is_in_place(script: Path) -> None:
     define = "import logging\nlogging.basicConfig(level='INFO', format='%(name)s %(message)s %(instance)s %(gate)s')"
-    result = run(script, WORKER.format(define=define), "start", LIVEKIT_DEPLOY_INSTANCE="web1/r1", LIVEKIT_DEPLOY_GATE="/g")
+    result = run(
+        script, WORKER.format(define=define), "start", LIVEKIT_DEPLOY_INSTANCE="web1/r1", LIVEKIT_DEPLOY_GATE="/g"
+    )
     assert "livekit_deploy_hook request handler is guarded web1/r1 /g" in result.stderr.splitlines()
 
 
@@ -173,7 +175,9 @@ def test_a_script_and_its_job_processes_see_what_they_see_without_the_launcher(s
     assert seen(launcher=True) == seen(launcher=False)
 
 
-@pytest.mark.parametrize(("text", "code"), [("", 0), ("import sys; sys.exit(7)", 7), ("import os; os._exit(9)", 9), ("1/0", 1)])
+@pytest.mark.parametrize(
+    ("text", "code"), [("", 0), ("import sys; sys.exit(7)", 7), ("import os; os._exit(9)", 9), ("1/0", 1)]
+)
 def test_the_exit_code_is_the_scripts(script: Path, text: str, code: int) -> None:
     assert run(script, text, "start").returncode == code
 
@@ -183,13 +187,19 @@ def test_the_exit_code_is_the_scripts(script: Path, text: str, code: int) -> Non
     [
         ("AgentServer", "Worker", "no coroutine AgentServer.run"),
         ("async def run", "async def serve", "no coroutine AgentServer.run"),
-        ("self._request_fnc(request)", "self._handlers[0](request)", "AgentServer._answer_availability does not call _request_fnc"),
+        (
+            "self._request_fnc(request)",
+            "self._handlers[0](request)",
+            "AgentServer._answer_availability does not call _request_fnc",
+        ),
         ("_answer_availability", "_answer", "AgentServer._answer_availability does not call _request_fnc"),
         ("*, terminate=True", "*, ended=True", "JobRequest.reject has no terminate"),
         ("class JobRequest", "class Request", "JobRequest.reject has no terminate"),
     ],
 )
-def test_an_unknown_livekit_agents_is_refused_before_the_worker_runs(script: Path, agents: Path, old: str, new: str, problem: str) -> None:
+def test_an_unknown_livekit_agents_is_refused_before_the_worker_runs(
+    script: Path, agents: Path, old: str, new: str, problem: str
+) -> None:
     agents.write_text(AGENTS.replace(old, new))
     result = run(script, "try:\n    import livekit.agents\nexcept Exception:\n    pass\nprint('runs')", "start")
     assert (result.returncode, result.stdout) == (1, "")
@@ -197,10 +207,14 @@ def test_an_unknown_livekit_agents_is_refused_before_the_worker_runs(script: Pat
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("args", "found"), [([], "no script"), (["missing.py", "start"], "'missing.py', which is no file")])
+@pytest.mark.parametrize(
+    ("args", "found"), [([], "no script"), (["missing.py", "start"], "'missing.py', which is no file")]
+)
 def test_a_command_line_without_a_script_is_refused(args: list[str], found: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    result = subprocess.run([sys.executable, *LAUNCHER, *args], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        [sys.executable, *LAUNCHER, *args], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 2
     assert result.stderr.startswith(f"livekit_deploy_hook: found {found}; expected a worker's script; usage: ")
 

@@ -38,7 +38,9 @@ class Api:
         room, name, metadata = f"preview-{uuid.uuid4().hex}", self.agent_name, (await request.json())["metadata"]
         async with LiveKitAPI(self.livekit_url, KEY, SECRET) as server:
             await server.room.create_room(
-                CreateRoomRequest(name=room, empty_timeout=30, agents=[RoomAgentDispatch(agent_name=name, metadata=metadata)])
+                CreateRoomRequest(
+                    name=room, empty_timeout=30, agents=[RoomAgentDispatch(agent_name=name, metadata=metadata)]
+                )
             )
         return web.json_response({"room": room, "agent_name": name})
 

@@ -25,7 +25,10 @@ def rehearse(url: str) -> ProbeResult:
 
 
 def test_agent_without_a_media_connection_is_not_in_its_room(tmp_path: Path) -> None:
-    with real_livekit.livekit_server(tmp_path) as url, in_thread(url, KEY, SECRET, [StandIn("mute", answer=ACCEPT)]) as (worker,):
+    with (
+        real_livekit.livekit_server(tmp_path) as url,
+        in_thread(url, KEY, SECRET, [StandIn("mute", answer=ACCEPT)]) as (worker,),
+    ):
         result = rehearse(url)
     assert (result["outcome"], result["worker_id"]) == ("taken", worker.worker_id)
     assert (result["in_room"], result["error_kind"]) == (None, "media")

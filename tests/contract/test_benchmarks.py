@@ -31,7 +31,11 @@ each_result = pytest.mark.parametrize("path", RESULTS, ids=[path.stem for path i
 
 def problems_of(document: dict[str, Any], name: str) -> list[str]:
     """What is wrong with one result."""
-    problems = [] if name == f"verdict-time-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]) else ["date"]
+    problems = (
+        []
+        if name == f"verdict-time-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"])
+        else ["date"]
+    )
     problems += [] if set(document["machine"]) == MACHINE else ["machine"]
     problems += [] if {"livekit-server", "livekit-api", "python"} <= document["versions"].keys() else ["versions"]
     cases = {"exclusive": [str(count) for count in verdict_time.NAMES], "foreign": [str(verdict_time.FOREIGN_NAMES)]}
@@ -39,7 +43,11 @@ def problems_of(document: dict[str, Any], name: str) -> list[str]:
         problems += [f"{kind} {count} is missing" for count in counts if count not in document[kind]]
         for count, case in document[kind].items():
             whole = len(case["seconds"]) >= verdict_time.REPETITIONS == len(case["raw_seconds"])
-            problems += [] if whole and case["median_seconds"] == statistics.median(case["seconds"]) else [f"{kind} {count} is not whole"]
+            problems += (
+                []
+                if whole and case["median_seconds"] == statistics.median(case["seconds"])
+                else [f"{kind} {count} is not whole"]
+            )
     medians = [document["exclusive"].get(str(count), {}).get("median_seconds", 0) for count in (50, 1)]
     problems += [] if document["ratio"]["found"] == round(medians[0] / (medians[1] or 1), 3) else ["ratio"]
     return problems
@@ -68,9 +76,13 @@ def test_50_names_are_proven_in_at_most_one_and_a_half_times_the_time_of_one(pat
 
 
 def loss_problems_of(document: dict[str, Any], name: str) -> list[str]:
-    problems = [] if name == f"loss-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]) else ["date"]
+    problems = (
+        [] if name == f"loss-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]) else ["date"]
+    )
     problems += [] if set(document["machine"]) == MACHINE else ["machine"]
-    problems += [] if {"livekit-server", "livekit-api", "docker", "python"} <= document["versions"].keys() else ["versions"]
+    problems += (
+        [] if {"livekit-server", "livekit-api", "docker", "python"} <= document["versions"].keys() else ["versions"]
+    )
     problems += loss_figures.missing(document, list(loss.BY_NAME), loss.RATES, loss.RUNS)
     return [*problems, *loss_figures.failures(document, OURS)]
 
@@ -84,7 +96,11 @@ def test_newest_loss_result_has_every_case_and_nothing_of_ours_is_lost() -> None
 
 
 def release_time_problems_of(document: dict[str, Any], name: str) -> list[str]:
-    problems = [] if name == f"release-time-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]) else ["date"]
+    problems = (
+        []
+        if name == f"release-time-{document['date']}" and re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"])
+        else ["date"]
+    )
     problems += [] if set(document["machine"]) == MACHINE else ["machine"]
     problems += [] if {"livekit-server", "livekit-api", "python"} <= document["versions"].keys() else ["versions"]
     counts = [str(count) for count in release_time.HOSTS]
@@ -105,7 +121,11 @@ def case_problems_of(case: dict[str, Any]) -> list[str]:
     made = release_time.case(case["runs"])
     # The runs are rounded, what was made of them was made before.
     slack = {figure: 0.05 * value if figure == "ratio" else 0.2 for figure, value in made.items() if figure != "runs"}
-    return [f"{figure} is not of the runs" for figure, off in slack.items() if case.get(figure) != pytest.approx(made[figure], abs=off)]
+    return [
+        f"{figure} is not of the runs"
+        for figure, off in slack.items()
+        if case.get(figure) != pytest.approx(made[figure], abs=off)
+    ]
 
 
 # --- each comparison can fail ----------------------------------------------------------------------------------------
@@ -115,7 +135,11 @@ def a_result(**changes: Any) -> dict[str, Any]:
     def found(seconds: float) -> dict[str, list[float]]:
         return {"raw": [0.2] * 3, "answered": [0.2] * 3, "seconds": [seconds] * 3}
 
-    measured = {"cold": 5.0, "exclusive": {count: found(10.0) for count in verdict_time.NAMES}, "foreign": {10: found(1.0)}}
+    measured = {
+        "cold": 5.0,
+        "exclusive": {count: found(10.0) for count in verdict_time.NAMES},
+        "foreign": {10: found(1.0)},
+    }
     versions = {"livekit-server": "1", "livekit-api": "1", "python": "3"}
     return {**verdict_time.document_of(measured, "2026-11-22", versions, dict.fromkeys(MACHINE, 1)), **changes}
 
@@ -149,7 +173,11 @@ def a_loss_result(**changes: Any) -> dict[str, Any]:
         for rate in loss.RATES
         for _ in range(loss.RUNS)
     ]
-    session = {"started": "s", "undisturbed": {str(rate): {"seconds": 60.0, "ways": ways} for rate in loss.RATES}, "runs": runs}
+    session = {
+        "started": "s",
+        "undisturbed": {str(rate): {"seconds": 60.0, "ways": ways} for rate in loss.RATES},
+        "runs": runs,
+    }
     versions = dict.fromkeys(("livekit-server", "livekit-api", "docker", "python"), "1")
     return {**loss.document_of([session], "2026-11-22", versions, dict.fromkeys(MACHINE, 1), loss.RATES), **changes}
 
@@ -159,7 +187,8 @@ def test_what_the_loss_benchmark_writes_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "problem"), [({"date": "2026-11-23"}, "date"), ({"machine": {}}, "machine"), ({"versions": {}}, "versions")]
+    ("changes", "problem"),
+    [({"date": "2026-11-23"}, "date"), ({"machine": {}}, "machine"), ({"versions": {}}, "versions")],
 )
 def test_a_loss_result_without_its_facts_is_found(changes: dict[str, Any], problem: str) -> None:
     assert loss_problems_of(a_loss_result(**changes), "loss-2026-11-22") == [problem]
@@ -181,7 +210,10 @@ def test_a_call_in_progress_of_ours_that_did_not_finish_is_found() -> None:
 
 
 def a_release_time(**changes: Any) -> dict[str, Any]:
-    waits = {"release_waits": {"search window": 10.0, "dispatch list cold": 5.0}, "unchanged_waits": {"search window": 10.0}}
+    waits = {
+        "release_waits": {"search window": 10.0, "dispatch list cold": 5.0},
+        "unchanged_waits": {"search window": 10.0},
+    }
     floors = {"release_floor_seconds": 6.0, "unchanged_floor_seconds": 2.0}
     rows = [{"bound_seconds": 10.0, "release_seconds": 27.0, "unchanged_seconds": 14.0, **floors, **waits}]
     versions = {"livekit-server": "1", "livekit-api": "1", "python": "3"}
@@ -232,7 +264,9 @@ def test_a_figure_that_a_run_of_the_release_time_lacks_is_found(figure: str) -> 
         ({"ratio": 0.9}, "ratio is not of the runs"),
     ],
 )
-def test_a_number_of_hosts_that_is_not_whole_in_the_release_time_is_found(changes: dict[str, Any], problem: str) -> None:
+def test_a_number_of_hosts_that_is_not_whole_in_the_release_time_is_found(
+    changes: dict[str, Any], problem: str
+) -> None:
     document = a_release_time()
     document["hosts"]["3"] = {**document["hosts"]["3"], **changes}
     assert release_time_problems_of(document, "release-time-2026-11-22") == [f"3 hosts: {problem}"]

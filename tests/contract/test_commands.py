@@ -16,9 +16,15 @@ CODE = [
     for folder in ("module_utils", "library", "filter_plugins", "lookup_plugins", "callback_plugins")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-TASKS = [path for pattern in ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml") for path in sorted(ROOT.glob(pattern))]
+TASKS = [
+    path
+    for pattern in ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml")
+    for path in sorted(ROOT.glob(pattern))
+]
 # A command with a value in it that is not quoted: the part of an f-string before a field.
-BY_HAND = re.compile(r"(ansible-playbook|docker (start|stop|kill|logs|update|rm)|systemctl( --user)? \w+|journalctl|kill -\w+)( -\S+)* $")
+BY_HAND = re.compile(
+    r"(ansible-playbook|docker (start|stop|kill|logs|update|rm)|systemctl( --user)? \w+|journalctl|kill -\w+)( -\S+)* $"
+)
 
 
 def written_by_hand(text: str) -> Iterator[str]:
@@ -26,7 +32,11 @@ def written_by_hand(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.JoinedStr):
             for part, following in zip(node.values, [*node.values[1:], None], strict=True):
-                if isinstance(part, ast.Constant) and isinstance(following, ast.FormattedValue) and BY_HAND.search(str(part.value)):
+                if (
+                    isinstance(part, ast.Constant)
+                    and isinstance(following, ast.FormattedValue)
+                    and BY_HAND.search(str(part.value))
+                ):
                     yield str(part.value)
 
 
@@ -42,7 +52,9 @@ def test_command_is_not_put_together_by_hand(path: Path) -> None:
 @pytest.mark.parametrize("path", CODE, ids=[path.stem for path in CODE])
 def test_playbook_is_started_by_the_commands_of_one_module(path: Path) -> None:
     strings = [
-        node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     assert [text for text in strings if re.search(r"ansible-playbook \S*\w+\.yml", text)] == []
 
@@ -57,7 +69,9 @@ def test_no_task_runs_in_the_background(path: Path) -> None:
 # --- the searches can fail -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ['f"on it: docker start {name}"', 'f"systemctl --user start {unit}"', 'f"kill -TERM {pid}"'])
+@pytest.mark.parametrize(
+    "text", ['f"on it: docker start {name}"', 'f"systemctl --user start {unit}"', 'f"kill -TERM {pid}"']
+)
 def test_command_by_hand_is_found(text: str) -> None:
     assert len(list(written_by_hand(text))) == 1
 

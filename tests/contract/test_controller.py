@@ -80,7 +80,13 @@ def test_no_play_gathers_facts_whatever_the_user_s_settings_are(path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "line", ["a: '{{ now(utc=true).timestamp() }}'", "a: '{{ now() }}'", "a: '{{ x.timestamp() }}'", "a: '{{ ansible_date_time.epoch }}'"]
+    "line",
+    [
+        "a: '{{ now(utc=true).timestamp() }}'",
+        "a: '{{ now() }}'",
+        "a: '{{ x.timestamp() }}'",
+        "a: '{{ ansible_date_time.epoch }}'",
+    ],
 )
 def test_a_clock_without_a_zone_is_found(line: str) -> None:
     assert naive(f"- name: A\n  {line}\n") == [line]

@@ -47,7 +47,8 @@ def test_a_package_itself_imports_nothing(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["from ..proof import probes", "from ..fleet.report import Report", "def f():\n    from ..play import owner"]
+    "text",
+    ["from ..proof import probes", "from ..fleet.report import Report", "def f():\n    from ..play import owner"],
 )
 def test_import_against_the_order_is_found(text: str) -> None:
     assert len(against_the_order(HOME / "release/records.py", text)) == 1

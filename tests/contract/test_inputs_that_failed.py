@@ -24,7 +24,13 @@ def missing(cell: str) -> list[str]:
     lost, path = [], ROOT
     for found in NAMED.finditer(cell):
         if given := found["file"]:
-            path = ROOT / "tests" / next((given.replace(start, long, 1) for start, long in SHORT.items() if given.startswith(start)), given)
+            path = (
+                ROOT
+                / "tests"
+                / next(
+                    (given.replace(start, long, 1) for start, long in SHORT.items() if given.startswith(start)), given
+                )
+            )
         there = path.is_file() and (not found["test"] or f"def {found['test']}(" in path.read_text())
         lost += [] if there else [found[0]]
     return lost
@@ -41,7 +47,8 @@ def test_every_test_of_a_row_is_there(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["`m/test_nothing.py`", "`m/machine/test_web.py::test_nothing`", "`m/machine/test_web.py`, `::test_nothing`"]
+    "cell",
+    ["`m/test_nothing.py`", "`m/machine/test_web.py::test_nothing`", "`m/machine/test_web.py`, `::test_nothing`"],
 )
 def test_a_test_that_is_not_there_is_found(cell: str) -> None:
     assert len(missing(cell)) == 1

@@ -27,7 +27,9 @@ def problems_of(document: dict[str, Any], name: str) -> list[str]:
     problems += [] if set(document["machine"]) == MACHINE else ["machine"]
     problems += [f"{case} is missing" for case in LISTED if case not in document["cases"]]
     problems += [f"{case}: {promise}" for case, row in document["cases"].items() for promise in row["broken"]]
-    return problems + [f"{case} is of another day" for case, row in document["cases"].items() if row["time"][:10] != document["date"]]
+    return problems + [
+        f"{case} is of another day" for case, row in document["cases"].items() if row["time"][:10] != document["date"]
+    ]
 
 
 def test_there_is_a_result() -> None:
@@ -52,9 +54,18 @@ def a_result(**changes: Any) -> dict[str, Any]:
     [
         ({"date": "2026-11-23"}, "date"),
         ({"machine": {"host": "node-a"}}, "machine"),
-        ({"cases": {name: row for name, row in a_result()["cases"].items() if name != LISTED[3]}}, f"{LISTED[3]} is missing"),
-        ({"cases": {**a_result()["cases"], LISTED[3]: {"time": "2026-11-22", "broken": {"serves": ["no"]}}}}, f"{LISTED[3]}: serves"),
-        ({"cases": {**a_result()["cases"], LISTED[3]: {"time": "2026-11-21", "broken": {}}}}, f"{LISTED[3]} is of another day"),
+        (
+            {"cases": {name: row for name, row in a_result()["cases"].items() if name != LISTED[3]}},
+            f"{LISTED[3]} is missing",
+        ),
+        (
+            {"cases": {**a_result()["cases"], LISTED[3]: {"time": "2026-11-22", "broken": {"serves": ["no"]}}}},
+            f"{LISTED[3]}: serves",
+        ),
+        (
+            {"cases": {**a_result()["cases"], LISTED[3]: {"time": "2026-11-21", "broken": {}}}},
+            f"{LISTED[3]} is of another day",
+        ),
     ],
 )
 def test_result_that_is_not_whole_is_found(changes: dict[str, Any], problem: str) -> None:

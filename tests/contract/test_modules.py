@@ -145,7 +145,9 @@ def test_check_mode_is_documented_as_it_is(path: Path, monkeypatch: pytest.Monke
 
 
 @each_module
-def test_a_module_that_only_reads_is_named_so_and_supports_check_mode(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_only_reads_is_named_so_and_supports_check_mode(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not path.stem.endswith("_info") or started(path, monkeypatch).check_mode
 
 

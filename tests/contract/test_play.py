@@ -14,7 +14,11 @@ from ansible.module_utils.livekit_deploy.play import run
 from tests.contract.imports import HOME, ROOT
 
 TASKS = sorted(ROOT.glob("roles/*/tasks/*.yml"))
-PLUGINS = [path for folder in ("filter_plugins", "lookup_plugins", "callback_plugins") for path in sorted((ROOT / folder).glob("*.py"))]
+PLUGINS = [
+    path
+    for folder in ("filter_plugins", "lookup_plugins", "callback_plugins")
+    for path in sorted((ROOT / folder).glob("*.py"))
+]
 OTHERS = [path for path in [*sorted(HOME.rglob("*.py")), *PLUGINS] if path != HOME / "play/run.py"]
 # Names of Python's and ansible-core's own.
 FOREIGN = {"__main__", "__adhoc_playbook__"}
@@ -35,7 +39,11 @@ SET = {name for task in ALL for name in task.get("ansible.builtin.set_fact") or 
 
 
 def private(text: str) -> set[str]:
-    strings = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    strings = [
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     return {value for value in strings if value.startswith("__") and value.strip("_").isidentifier()} - FOREIGN
 
 

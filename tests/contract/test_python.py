@@ -16,11 +16,39 @@ ROOT = Path(__file__).resolve().parents[2]
 OLDEST = (3, 10)
 # Names of the standard library that are newer, as they are imported or reached.
 NEWER = {
-    *("datetime.UTC", "enum.StrEnum", "enum.verify", "asyncio.timeout", "asyncio.TaskGroup", "asyncio.Runner", "hashlib.file_digest"),
-    *("typing.Self", "typing.Never", "typing.LiteralString", "typing.Required", "typing.NotRequired", "typing.assert_never"),
-    *("typing.override", "typing.reveal_type", "typing.Unpack", "typing.TypeAliasType", "contextlib.chdir", "itertools.batched"),
+    *(
+        "datetime.UTC",
+        "enum.StrEnum",
+        "enum.verify",
+        "asyncio.timeout",
+        "asyncio.TaskGroup",
+        "asyncio.Runner",
+        "hashlib.file_digest",
+    ),
+    *(
+        "typing.Self",
+        "typing.Never",
+        "typing.LiteralString",
+        "typing.Required",
+        "typing.NotRequired",
+        "typing.assert_never",
+    ),
+    *(
+        "typing.override",
+        "typing.reveal_type",
+        "typing.Unpack",
+        "typing.TypeAliasType",
+        "contextlib.chdir",
+        "itertools.batched",
+    ),
     *("operator.call", "math.cbrt", "math.exp2", "math.sumprod", "sys.exception", "logging.getLevelNamesMapping"),
-    *("collections.abc.Buffer", "calendar.Month", "inspect.markcoroutinefunction", "warnings.deprecated", "copy.replace"),
+    *(
+        "collections.abc.Buffer",
+        "calendar.Month",
+        "inspect.markcoroutinefunction",
+        "warnings.deprecated",
+        "copy.replace",
+    ),
 }
 NEWER_MODULES = {"tomllib", "wsgiref.types", "annotationlib", "string.templatelib", "compression"}
 NEWER_METHODS = {"walk", "is_junction", "add_note", "full_match", "from_uri"}
@@ -29,7 +57,11 @@ NEWER_METHODS = {"walk", "is_junction", "add_note", "full_match", "from_uri"}
 def on_hosts() -> set[str]:
     """The modules that a task runs on a host: those of which some task is neither delegated to the controller nor in a play of it."""
     names = {path.stem for path in (ROOT / "library").glob("*.py")}
-    files = [*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "roles").glob("*/handlers/*.yml"), *(ROOT / "playbooks").glob("*.yml")]
+    files = [
+        *(ROOT / "roles").glob("*/tasks/*.yml"),
+        *(ROOT / "roles").glob("*/handlers/*.yml"),
+        *(ROOT / "playbooks").glob("*.yml"),
+    ]
     tasks = [task for file in files for task in tasks_of(yaml.safe_load(file.read_text()))]
     return {name for task in tasks for name in names & task.keys() if task.get("delegate_to") != "localhost"}
 
@@ -47,19 +79,29 @@ def tasks_of(node: object) -> Iterator[dict[str, object]]:
 def newer(text: str) -> list[str]:
     """What in a module needs a newer Python; its syntax is an error of its own."""
     tree = ast.parse(text, feature_version=OLDEST)
-    aliases = {alias.asname or alias.name: alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    aliases = {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     names: list[str] = list(aliases.values())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Attribute):
             whose = ast.unparse(node.value)
-            names += [f"{aliases.get(whose, whose)}.{node.attr}", *([f".{node.attr}"] if node.attr in NEWER_METHODS else [])]
+            names += [
+                f"{aliases.get(whose, whose)}.{node.attr}",
+                *([f".{node.attr}"] if node.attr in NEWER_METHODS else []),
+            ]
         elif isinstance(node, ast.TryStar):
             names.append("except*")
     wanted = NEWER | NEWER_MODULES | {"except*"} | {f".{name}" for name in NEWER_METHODS}
     # ast.walk and os.walk are old; the method of a path is not.
-    return sorted({name for name in names if name in wanted} - ({".walk"} if {"os.walk", "ast.walk"} & set(names) else set()))
+    return sorted(
+        {name for name in names if name in wanted} - ({".walk"} if {"os.walk", "ast.walk"} & set(names) else set())
+    )
 
 
 FILES = sorted({path for name in on_hosts() for path in shipped(ROOT / "library" / f"{name}.py")})
@@ -67,7 +109,9 @@ FILES = sorted({path for name in on_hosts() for path in shipped(ROOT / "library"
 
 def test_modules_of_hosts_are_found() -> None:
     """Without any the next test would prove nothing."""
-    assert {"agent_release", "docker_engine_info", "nginx_site", "livekit_server_log_info"} <= {path.stem for path in FILES}
+    assert {"agent_release", "docker_engine_info", "nginx_site", "livekit_server_log_info"} <= {
+        path.stem for path in FILES
+    }
     assert {"store", "times", "lock"} <= {path.stem for path in FILES}
 
 

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 LINKS = sorted(set(re.findall(r"\]\(([^)#]+)\)", README)))
-PLAYBOOKS = sorted(set(re.findall(r"\b((?:playbooks/)?\w+\.yml)\b", README)) - {"hosts.yml", "vault.yml", "compose.yml", "release.yml"})
+PLAYBOOKS = sorted(
+    set(re.findall(r"\b((?:playbooks/)?\w+\.yml)\b", README)) - {"hosts.yml", "vault.yml", "compose.yml", "release.yml"}
+)
 CHECKS = re.findall(r"^\| `(\w+)` \| ", README, re.MULTILINE)
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 BIN = Path(sys.executable).parent

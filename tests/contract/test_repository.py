@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Written in parts, so that this file does not hold what it looks for.
-INDEX_HOSTS = [".".join(name) for name in (("pypi", "org"), ("files", "pythonhosted", "org"), ("proxy", "golang", "org"))]
+INDEX_HOSTS = [
+    ".".join(name) for name in (("pypi", "org"), ("files", "pythonhosted", "org"), ("proxy", "golang", "org"))
+]
 INDEX_OPTIONS = re.compile(r"^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b|https?://", re.MULTILINE)
 MACHINE_PATH = re.compile(r"(?<![\w.~$}/-])/(work|Users|workspace)/\w")
 PUBLIC = {"", "localhost", "127.0.0.1"}
@@ -84,7 +86,9 @@ def test_a_file_names_no_index_host_and_no_path_of_one_machine(path: Path) -> No
 # --- each search can fail --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line", ["--index-url x", "-i x", "--extra-index-url x", "--find-links x", "a @ https://x/a.whl"])
+@pytest.mark.parametrize(
+    "line", ["--index-url x", "-i x", "--extra-index-url x", "--find-links x", "a @ https://x/a.whl"]
+)
 def test_an_index_in_a_lock_file_is_found(line: str) -> None:
     assert INDEX_OPTIONS.search(f"a==1 \\\n    --hash=sha256:0\n{line}\n")
 

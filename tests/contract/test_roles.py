@@ -92,7 +92,9 @@ def test_no_package_of_a_host_is_removed_for_ours() -> None:
     tasks = [task for path in ROOT.glob("roles/*/tasks/*.yml") for task in tasks_in(yaml.safe_load(path.read_text()))]
     installing = [task for task in tasks if "ansible.builtin.apt" in task]
     assert len(installing) >= 3
-    assert [task["name"] for task in installing if task["ansible.builtin.apt"].get("fail_on_autoremove") is not True] == []
+    assert [
+        task["name"] for task in installing if task["ansible.builtin.apt"].get("fail_on_autoremove") is not True
+    ] == []
 
 
 @each_role
@@ -142,7 +144,9 @@ def ansible_doc(*options: str) -> str:
     """What `ansible-doc` says of all roles, in one call; one that it does not find it leaves out in silence."""
     command = [str(BIN / "ansible-doc"), "-t", "role", "-r", "roles", *options, *(role.name for role in ROLES)]
     settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -219,7 +223,10 @@ def test_a_variable_of_another_role_is_found() -> None:
 
 
 def test_a_default_without_a_line_is_found() -> None:
-    assert uncommented("---\n# How many.\nsample_keep: 3\nsample_name: a\n\nsample_path: b\n") == ["sample_name", "sample_path"]
+    assert uncommented("---\n# How many.\nsample_keep: 3\nsample_name: a\n\nsample_path: b\n") == [
+        "sample_name",
+        "sample_path",
+    ]
 
 
 def test_an_option_that_ansible_doc_does_not_show_is_found() -> None:

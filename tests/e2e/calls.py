@@ -132,7 +132,9 @@ class Sender:
         end = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         async with (
             # While nobody answers, calls wait; the next ones must not wait for them.
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), connector=aiohttp.TCPConnector(limit=0)) as self.session,
+            aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=15), connector=aiohttp.TCPConnector(limit=0)
+            ) as self.session,
             asyncio.TaskGroup() as tasks,
         ):
             self.server = connect(self.livekit, self.session)
@@ -148,7 +150,10 @@ class Sender:
     def due(self, tick: int, now: float) -> list[Call]:
         real = bool(self.real_every) and tick % self.real_every == 0
         names = self.names.in_force(now) if self.agent_name else []
-        calls = [Call(real), *(Call(real, DIRECT, agent_name=name, room=f"direct-{uuid.uuid4().hex}") for name in names)]
+        calls = [
+            Call(real),
+            *(Call(real, DIRECT, agent_name=name, room=f"direct-{uuid.uuid4().hex}") for name in names),
+        ]
         for call in calls:
             call.nonce, call.sent = uuid.uuid4().hex, now
         return calls
@@ -234,7 +239,9 @@ def hold(livekit: Mapping[str, str], agent_names: Sequence[str]) -> list[str]:
             for room, name in rooms.items():
                 await create_room(server, room, name, "", HELD_SECONDS)
             came = await asyncio.gather(*(joined(server, room) for room in rooms))
-            assert all(came), f"found {came.count(False)} of {len(came)} calls to {sorted(set(agent_names))} without their agent"
+            assert all(came), (
+                f"found {came.count(False)} of {len(came)} calls to {sorted(set(agent_names))} without their agent"
+            )
             return list(rooms)
 
     return asyncio.run(begin())

@@ -38,8 +38,12 @@ class Authority:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(CURVE), repr=False)
 
     def __post_init__(self) -> None:
-        own = self.builder(ISSUER, self.key, days=90).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.certificate = pem(own.add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True).sign(self.key, hashes.SHA256()))
+        own = self.builder(ISSUER, self.key, days=90).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        self.certificate = pem(
+            own.add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True).sign(self.key, hashes.SHA256())
+        )
 
     def builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
         """A certificate from a while ago; with a number of days below zero it has ended."""
@@ -55,6 +59,8 @@ class Authority:
         key = ec.generate_private_key(CURVE)
         made = self.builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)]), key, days)
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        made = made.add_extension(names, critical=False).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        made = made.add_extension(names, critical=False).add_extension(
+            x509.BasicConstraints(ca=False, path_length=None), critical=True
+        )
         kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         return Pair(pem(made.sign(self.key, hashes.SHA256())), key.private_bytes(*kind).decode())

@@ -229,7 +229,9 @@ class Machine:
 def login_as_root(machine: Machine, environment: Iterable[str]) -> Iterator[None]:
     """Let root log in as a provider's image does, and give every login this environment; afterwards the host is as before."""
     keep = "cp -a /etc/environment /etc/environment.before 2>/dev/null || touch /etc/environment.before"
-    key = "install -d -m 0700 /root/.ssh && install -m 0600 /home/deploy/.ssh/authorized_keys /root/.ssh/authorized_keys"
+    key = (
+        "install -d -m 0700 /root/.ssh && install -m 0600 /home/deploy/.ssh/authorized_keys /root/.ssh/authorized_keys"
+    )
     lines = " ".join(shlex.quote(line) for line in environment)
     machine.sh(f"{keep}; {key}; printf '%s\\n' {lines} >>/etc/environment")
     try:
@@ -270,8 +272,12 @@ def start_foreign(other: Machine, container: str, agent_name: str, options: str 
     """Start a worker of somebody else under a name, from the image of their own deployment; its worker id."""
     model = next(found for found in other.containers() if found.service == "agent")
     copied = "^(LIVEKIT_URL|LIVEKIT_API_KEY|LIVEKIT_API_SECRET|SIDEKICK_LOAD|SIDEKICK_LOAD_THRESHOLD)="
-    environment = f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {model.id} | grep -E '{copied}'"
-    run = f"docker run -d --name {container} --env-file /tmp/{container}.env -e LIVEKIT_AGENT_NAME={agent_name} {options}"
+    environment = (
+        f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {model.id} | grep -E '{copied}'"
+    )
+    run = (
+        f"docker run -d --name {container} --env-file /tmp/{container}.env -e LIVEKIT_AGENT_NAME={agent_name} {options}"
+    )
     other.sh(f"umask 077; {environment} >/tmp/{container}.env; {run} {model.image} {command}; rm /tmp/{container}.env")
     return str(json.loads(wait_for(other, f"docker logs {container}", '"registered worker"', seconds=60))["id"])
 
@@ -322,7 +328,9 @@ class Terminal:
         """Until it is in the midst of a step."""
         self.wait_for(STEPS[step])
         time.sleep(INTO_THE_STEP_SECONDS.get(step, 0.4))
-        assert STEPS[step] in self.task, f"found {self.task}, expected {STEPS[step]}: the step was over before it was struck"
+        assert STEPS[step] in self.task, (
+            f"found {self.task}, expected {STEPS[step]}: the step was over before it was struck"
+        )
 
     def send(self, number: signal.Signals) -> None:
         """A signal to all of its processes, as a terminal sends Ctrl-C."""
@@ -404,7 +412,9 @@ class Lab:
         work = self.scratch / f"run-{len(list(self.scratch.glob('run-*'))) + 1:03d}"
         own_reports = work / "reports"
         work.mkdir()
-        inventories = inventory if isinstance(inventory, list) else [self.inventory, *([inventory] if inventory else [])]
+        inventories = (
+            inventory if isinstance(inventory, list) else [self.inventory, *([inventory] if inventory else [])]
+        )
         done = ansible_runner.run(
             private_data_dir=str(work),
             project_dir=str(ROOT),
@@ -434,7 +444,16 @@ class Lab:
         reports = {"LIVEKIT_DEPLOY_REPORTS": str(log.with_suffix(".reports"))}
         # Else a task is named when its first result is there, and whoever waits for the name would always come too late.
         at_once = {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "True"}
-        command = ["ansible-playbook", "-i", str(self.inventory), "deploy.yml", "--limit", limit, "-e", json.dumps(dict(change))]
+        command = [
+            "ansible-playbook",
+            "-i",
+            str(self.inventory),
+            "deploy.yml",
+            "--limit",
+            limit,
+            "-e",
+            json.dumps(dict(change)),
+        ]
         with log.open("w") as output:
             process = subprocess.Popen(
                 command,
@@ -497,7 +516,9 @@ def result_of(event: Mapping[str, Any]) -> Result | None:
     answer = data.get("res") or {}
     executed_by = (answer.get("_ansible_delegated_vars") or {}).get("ansible_delegated_host") or data["host"]
     changed = bool(answer.get("changed"))
-    return Result(executed_by, data["host"], data["task"], status, changed, str(answer.get("msg", "")), data["task_action"])
+    return Result(
+        executed_by, data["host"], data["task"], status, changed, str(answer.get("msg", "")), data["task_action"]
+    )
 
 
 def lab_command(*arguments: str) -> str:

@@ -47,7 +47,11 @@ class Situation:
     @property
     def hosts(self) -> list[str]:
         """The inventory's hosts of this situation: one for each member of the pool."""
-        return [f"{PREFIX}-{self.key}"] if self.members == 1 else [f"{PREFIX}-{self.key}-{n}" for n in range(1, self.members + 1)]
+        return (
+            [f"{PREFIX}-{self.key}"]
+            if self.members == 1
+            else [f"{PREFIX}-{self.key}-{n}" for n in range(1, self.members + 1)]
+        )
 
     @property
     def strangers(self) -> int:

@@ -37,7 +37,9 @@ LIGHT = {
     "SIDEKICK_DRAIN_TIMEOUT_SECONDS": "600",
     "LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS": "0",
 }
-ANSWERED, PASSED_ON = (json.dumps({"livekit_deploy_probe": 1, "nonce": "matrix", "mode": mode}) for mode in ("answer", "pass"))
+ANSWERED, PASSED_ON = (
+    json.dumps({"livekit_deploy_probe": 1, "nonce": "matrix", "mode": mode}) for mode in ("answer", "pass")
+)
 NODE_PORTS = {"a": 7980, "b": 7990}
 NODE_UNITS = "redis-server livekit-server@a livekit-server@b"
 ELSEWHERE = "matrix-elsewhere"
@@ -160,11 +162,15 @@ class Planting:
         common |= {"verification_preview_deadline_seconds": 60, "agent_release_drain_wait_seconds": 0}
         for nodes in {alias.situation.nodes for alias in self.aliases}:
             hosts = {
-                alias.name: {**alias.variables, **self.node_variables(nodes)} for alias in self.aliases if alias.situation.nodes == nodes
+                alias.name: {**alias.variables, **self.node_variables(nodes)}
+                for alias in self.aliases
+                if alias.situation.nodes == nodes
             }
             write_private(self.inventory(nodes), {"all": {"vars": common}, "agent_hosts": {"hosts": hosts}})
         own = {"ansible_host": self.lab.livekit_host, "livekit_url": self.node_url("a")}
-        servers = {f"{PREFIX}-node-{node}": {**own, "livekit_server_log_unit": f"livekit-server@{node}"} for node in NODE_PORTS}
+        servers = {
+            f"{PREFIX}-node-{node}": {**own, "livekit_server_log_unit": f"livekit-server@{node}"} for node in NODE_PORTS
+        }
         # Both are behind the one address that the hosts know.
         write_private(self.nodes_inventory, {"livekit_servers": {"hosts": servers}})
 
@@ -202,9 +208,16 @@ class Planting:
         reports = self.lab.scratch / f"{PREFIX}-{time.time_ns()}"
         inventories = [argument for path in (self.inventory(nodes), *more) for argument in ("-i", str(path))]
         command = ["ansible-playbook", *inventories, playbook, "--limit", limit, "-e", json.dumps(extra_vars)]
-        environment = {**os.environ, **self.lab.environment, "LIVEKIT_DEPLOY_REPORTS": str(reports), "ANSIBLE_FORKS": FORKS}
+        environment = {
+            **os.environ,
+            **self.lab.environment,
+            "LIVEKIT_DEPLOY_REPORTS": str(reports),
+            "ANSIBLE_FORKS": FORKS,
+        }
         started = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
         seconds = time.monotonic() - started
         found = reports / f"{Path(playbook).stem}.json"
         report = json.loads(found.read_text()) if found.exists() else {}
@@ -231,7 +244,11 @@ class Planting:
         model = "docker ps -aq --filter label=com.docker.compose.project=somebody-else"
         if machine is not self.lab.other:
             model = f"docker compose -f /opt/{aliases[0].name}/current/compose.yml ps -q agent-worker"
-        runs = [f'{self.run_command(name, alias.situation)} >/dev/null & pids="$pids $!"' for alias in aliases for name in alias.containers]
+        runs = [
+            f'{self.run_command(name, alias.situation)} >/dev/null & pids="$pids $!"'
+            for alias in aliases
+            for name in alias.containers
+        ]
         env = f"/tmp/{aliases[0].name}.env"
         machine.sh(
             f"set -e; umask 077; cat >{ON_THE_HOST} <<'EOF'\n{SCRIPT.read_text()}\nEOF\nchmod 0644 {ON_THE_HOST}\nenv={env}\n"
@@ -248,7 +265,8 @@ class Planting:
         for machine, aliases in [*self.homes(1), *self.homes(2)]:
             for alias in aliases:
                 lines = "\n".join(
-                    machine.sh(f"docker logs {name} 2>&1 | grep '\"registered worker\"' || true") for name in alias.containers
+                    machine.sh(f"docker logs {name} 2>&1 | grep '\"registered worker\"' || true")
+                    for name in alias.containers
                 )
                 self.strangers[alias.situation.key] = {json.loads(line)["id"] for line in lines.splitlines()}
 
@@ -275,7 +293,9 @@ class Planting:
         rule = api.SIPDispatchRule(dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix="call-"))
         agents = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=ELSEWHERE)])
         async with self.client("a") as client:
-            await client.sip.create_dispatch_rule(api.CreateSIPDispatchRuleRequest(rule=rule, name="calls", room_config=agents))
+            await client.sip.create_dispatch_rule(
+                api.CreateSIPDispatchRuleRequest(rule=rule, name="calls", room_config=agents)
+            )
 
     def client(self, node: str = "") -> api.LiveKitAPI:
         livekit = self.lab.document["livekit"]
@@ -303,14 +323,18 @@ class Planting:
         async with self.client() as client:
             for name in names:
                 agent = api.RoomAgentDispatch(agent_name=name, metadata=metadata)
-                await client.room.create_room(api.CreateRoomRequest(name=f"{name}-{time.time_ns()}", empty_timeout=1800, agents=[agent]))
+                await client.room.create_room(
+                    api.CreateRoomRequest(name=f"{name}-{time.time_ns()}", empty_timeout=1800, agents=[agent])
+                )
 
     def break_ours(self) -> None:
         """Do to our deployments what the situations say, all at once."""
         together(lambda a=alias: self.break_one(a) for alias in self.aliases if alias.situation.fault in FAULTS)  # type: ignore[misc]
 
     def break_one(self, alias: Alias) -> None:
-        alias.machine.sh(f"set -e; set_env() {{ {SET_ENV}; }}; cd /opt/{alias.name}/current; {FAULTS[alias.situation.fault]}")
+        alias.machine.sh(
+            f"set -e; set_env() {{ {SET_ENV}; }}; cd /opt/{alias.name}/current; {FAULTS[alias.situation.fault]}"
+        )
         if alias.situation.fault == "API with the other name":
             answered(alias.url("/v1/preview"), {})
 

@@ -56,10 +56,14 @@ def change(serving: Lab) -> Change:
     with ExitStack() as elsewhere:
         for machine in serving.machines:
             elsewhere.enter_context(login_as_root(machine, OF_THE_HOST))
-        stream = elsewhere.enter_context(CallStream(f"http://{first.address}:{NGINX}/v1/preview", serving.document["livekit"]))
+        stream = elsewhere.enter_context(
+            CallStream(f"http://{first.address}:{NGINX}/v1/preview", serving.document["livekit"])
+        )
         time.sleep(2)
         # A log at the third level shows each module's arguments: no secret may be among them.
-        run = serving.play("deploy.yml", extra_vars={**CHANGE, "ansible_user": "root"}, verbosity=3, TZ="America/Los_Angeles")
+        run = serving.play(
+            "deploy.yml", extra_vars={**CHANGE, "ansible_user": "root"}, verbosity=3, TZ="America/Los_Angeles"
+        )
     assert run.rc == 0, run.stdout
     return Change(before, worker_before, run, stream)
 
@@ -188,9 +192,15 @@ def commands(node: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("folder", ["roles", "playbooks", "lab"])
 def test_no_task_runs_a_command_of_more_than_one_line(folder: str) -> None:
-    files = [*(ROOT / folder).rglob("tasks/*.yml"), *(ROOT / folder).rglob("handlers/*.yml"), *(ROOT / folder).glob("*.yml")]
+    files = [
+        *(ROOT / folder).rglob("tasks/*.yml"),
+        *(ROOT / folder).rglob("handlers/*.yml"),
+        *(ROOT / folder).glob("*.yml"),
+    ]
     assert files
-    long = {str(file): text for file in files for text in commands(yaml.safe_load(file.read_text())) if "\n" in text.strip()}
+    long = {
+        str(file): text for file in files for text in commands(yaml.safe_load(file.read_text())) if "\n" in text.strip()
+    }
     assert long == {}
 
 
@@ -378,7 +388,11 @@ def test_verification_is_green_and_changes_nothing(verifications: Verifications)
 def test_the_reports_are_where_the_documentation_says(lab: Lab) -> None:
     """Of a run that contacts nobody, so that it is quick."""
     expected = ROOT / "build/reports/verify.json"
-    run = lab.play("playbooks/verify.yml", inventory=[ROOT / "inventory/example/hosts.yml"], LIVEKIT_DEPLOY_REPORTS=str(expected.parent))
+    run = lab.play(
+        "playbooks/verify.yml",
+        inventory=[ROOT / "inventory/example/hosts.yml"],
+        LIVEKIT_DEPLOY_REPORTS=str(expected.parent),
+    )
     assert run.rc != 0
     assert expected.stat().st_mtime > Path(lab.scratch).stat().st_mtime - 1
     assert sorted(run.reports["verify"]["hosts"]) == ["staging-01", "staging-02"]

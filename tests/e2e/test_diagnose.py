@@ -112,7 +112,10 @@ def test_the_other_worker_is_named_with_its_id_its_container_and_its_host(incide
 
 def test_the_terminal_says_so_in_its_first_line(incident: Incident) -> None:
     said = incident.found.run.stdout.split("PLAY RECAP")[1]
-    assert f"staging-1 ({incident.agent_name}): Another worker holds the name: container {FOREIGN} on other-1" in " ".join(said.split())
+    assert (
+        f"staging-1 ({incident.agent_name}): Another worker holds the name: container {FOREIGN} on other-1"
+        in " ".join(said.split())
+    )
 
 
 def test_the_diagnosis_of_the_incident_takes_less_than_half_a_minute(incident: Incident) -> None:
@@ -139,7 +142,9 @@ def test_what_could_not_be_read_is_listed_and_not_ruled_out(incident: Incident) 
     assert "sip_other_name" in [one["cause"] for one in incident.found.of("staging-1")["unknown"]]
 
 
-@pytest.mark.parametrize("part", ["### Cause", "**Remedy:**", "**How to test:**", "**How to roll back:**", "## Timeline", "## Not read"])
+@pytest.mark.parametrize(
+    "part", ["### Cause", "**Remedy:**", "**How to test:**", "**How to roll back:**", "## Timeline", "## Not read"]
+)
 def test_the_document_for_the_post_mortem_is_whole(incident: Incident, part: str) -> None:
     assert part in incident.found.text
     assert incident.foreign_id in incident.found.text
@@ -177,7 +182,9 @@ def edited_and_closed(kept: Lab, first: Machine, second: Machine) -> Diagnosis:
     """A new name in the files of one host, and only restarted; the gate of the other closed by hand, and a call."""
     since = now()
     second.sh("echo closed >/opt/sidekick/current/gate/state")
-    first.sh(f"{SET} for f in agent-worker.env fastapi.env; do set_env $f LIVEKIT_AGENT_NAME renamed; done; docker compose restart -t 5")
+    first.sh(
+        f"{SET} for f in agent-worker.env fastapi.env; do set_env $f LIVEKIT_AGENT_NAME renamed; done; docker compose restart -t 5"
+    )
     wait_for(first, worker_log(first), "registered worker", times=2)
     call(second)
     return diagnose(kept, since)
@@ -243,7 +250,9 @@ def test_a_server_that_is_away_is_a_finding_of_every_host_that_was_read(cut_off:
 
 def test_a_host_that_is_away_is_not_read_and_stops_nobody(cut_off: Diagnosis) -> None:
     assert cut_off.of("ghost-1")["outcome"] == "not_read"
-    assert any(text.startswith("ghost-1: host unreachable over SSH") for text in cut_off.run.reports["diagnose"]["not_read"])
+    assert any(
+        text.startswith("ghost-1: host unreachable over SSH") for text in cut_off.run.reports["diagnose"]["not_read"]
+    )
 
 
 def test_a_start_that_nobody_can_read_is_refused(kept: Lab) -> None:

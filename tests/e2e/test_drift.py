@@ -68,7 +68,9 @@ def test_nothing_else_is_wrong_with_a_host_whose_file_was_edited(edited: Drift) 
 
 def test_verify_names_a_worker_that_was_stopped(edited: Drift) -> None:
     assert "agent-worker is not running" in check(edited.verified, "staging-2", "drift")["found"]
-    assert {"environment", "registered", "directed_probe", "preview", "drift"} <= set(failed(edited.verified, "staging-2"))
+    assert {"environment", "registered", "directed_probe", "preview", "drift"} <= set(
+        failed(edited.verified, "staging-2")
+    )
 
 
 def test_verify_names_a_container_that_was_made_anew_with_another_environment(replaced: Drift) -> None:

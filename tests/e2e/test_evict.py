@@ -98,7 +98,12 @@ def foreign(deployed: Lab) -> Iterator[Foreign]:
     lab, other = deployed, deployed.other
     first, second = names(lab)
     model = next(container for container in other.containers() if container.project == "somebody-else")
-    values = {"MODEL": model.id, "FIRST": first, "COMPOSE": COMPOSE % (json.dumps(model.image), first), "UNIT": UNIT % second}
+    values = {
+        "MODEL": model.id,
+        "FIRST": first,
+        "COMPOSE": COMPOSE % (json.dumps(model.image), first),
+        "UNIT": UNIT % second,
+    }
     other.sh(" ".join(f"{name}={shlex.quote(value)};" for name, value in values.items()) + PLANT)
     try:
         registered(other)
@@ -131,7 +136,9 @@ def test_a_look_changes_nothing_and_does_not_fail_on_what_it_finds(foreign: Fore
         ("process", "nothing", f"cd {PLACE}/app && ../venv/bin/python3 agent.py start"),
     ],
 )
-def test_each_worker_is_found_with_who_runs_it_and_how_to_start_it_again(foreign: Foreign, kind: str, supervisor: str, start: str) -> None:
+def test_each_worker_is_found_with_who_runs_it_and_how_to_start_it_again(
+    foreign: Foreign, kind: str, supervisor: str, start: str
+) -> None:
     row = foreign.rows[kind]
     assert (row["supervisor"], row["start_command"], row["evictable"], row["ours"]) == (supervisor, start, True, False)
     assert row["worker_id"].startswith("AW_")
@@ -196,7 +203,9 @@ def test_a_process_gets_its_one_signal_and_ends(foreign: Foreign, without_proces
 
 def test_the_run_fails_while_another_worker_has_the_name(foreign: Foreign, without_process: Run) -> None:
     assert without_process.rc != 0
-    assert f"the verdict on {names(foreign.lab)[0]} at {foreign.lab.machines[0].name} is foreign" in without_process.said
+    assert (
+        f"the verdict on {names(foreign.lab)[0]} at {foreign.lab.machines[0].name} is foreign" in without_process.said
+    )
 
 
 def test_a_container_ends_and_stays_down(foreign: Foreign, without_container: Run) -> None:
@@ -215,7 +224,9 @@ def test_the_name_is_proven_to_be_ours_alone_afterwards(foreign: Foreign, withou
 
 def test_the_command_that_is_told_starts_the_container_as_it_was(foreign: Foreign, without_container: Run) -> None:
     foreign.host.sh(without_container.reports["evict"]["drained"]["start_command"])
-    found = foreign.host.sh("docker inspect compose-agent-1 --format '{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}'")
+    found = foreign.host.sh(
+        "docker inspect compose-agent-1 --format '{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}'"
+    )
     foreign.host.sh("docker rm -f compose-agent-1")
     assert found == "true always"
 
@@ -242,7 +253,9 @@ async def taker(livekit: api.LiveKitAPI, room: str) -> str:
     for _ in range(300):
         if await connected(livekit, room):
             dispatches = await livekit.agent_dispatch.list_dispatch(room)
-            worker_ids = [job.state.worker_id for dispatch in dispatches for job in dispatch.state.jobs if job.state.worker_id]
+            worker_ids = [
+                job.state.worker_id for dispatch in dispatches for job in dispatch.state.jobs if job.state.worker_id
+            ]
             if worker_ids:
                 return worker_ids[0]
         await asyncio.sleep(0.1)
@@ -303,6 +316,8 @@ def test_a_unit_ends_well_and_stays_down(with_call: WithCall) -> None:
 
 
 def test_a_unit_is_left_as_it_was(foreign: Foreign, with_call: WithCall) -> None:
-    assert foreign.host.sh("ls /run/systemd/system/foreign-agent.service.d 2>&1 || true").endswith("No such file or directory")
+    assert foreign.host.sh("ls /run/systemd/system/foreign-agent.service.d 2>&1 || true").endswith(
+        "No such file or directory"
+    )
     assert with_call.after.reports["evict"]["drained"]["start_command"] == "systemctl start foreign-agent.service"
     assert "systemctl disable foreign-agent.service" in with_call.after.said

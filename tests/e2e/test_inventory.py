@@ -15,7 +15,12 @@ FIRST = "the first host's address"
 CONFLICTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "one name in two pools": (
         {"livekit_agent_name": "sidekick-agent-staging-staging-1"},
-        ["'sidekick-agent-staging-staging-1'", "staging-1 (pool staging-1)", "staging-2 (pool staging-2)", "expected one pool"],
+        [
+            "'sidekick-agent-staging-staging-1'",
+            "staging-1 (pool staging-1)",
+            "staging-2 (pool staging-2)",
+            "expected one pool",
+        ],
     ),
     "another pool's shared name": (
         {"livekit_agent_name": "sidekick-agent-staging"},
@@ -31,12 +36,18 @@ CONFLICTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"livekit_url": "ws://livekit.corp.test"},
         ["staging-2", "not encrypted", "expected wss:// or https://"],
     ),
-    "a floating tag": ({"agent_api_image": "registry.corp.test/api:latest"}, ["staging-2", "floats with :latest, expected a digest"]),
+    "a floating tag": (
+        {"agent_api_image": "registry.corp.test/api:latest"},
+        ["staging-2", "floats with :latest, expected a digest"],
+    ),
     "one application twice on a host": (
         {"ansible_host": FIRST},
         ["staging-1 and staging-2 are one host", "both deploy the application 'sidekick'", "expected one entry"],
     ),
-    "an address of the documentation": ({"ansible_host": "192.0.2.7"}, ["Nothing is configured", "192.0.2.7", "expected real ones"]),
+    "an address of the documentation": (
+        {"ansible_host": "192.0.2.7"},
+        ["Nothing is configured", "192.0.2.7", "expected real ones"],
+    ),
 }
 
 
@@ -69,7 +80,9 @@ def test_a_conflict_is_refused_for_all_hosts(lab: Lab, playbook: str) -> None:
 def test_an_inventory_without_a_conflict_is_not_refused(lab: Lab) -> None:
     """The same way to override as above: what is refused there is refused for its value."""
     inventory = lab.inventory_of("no-conflict", {"staging-2": {"livekit_agent_name": "sidekick-of-its-own"}})
-    run = lab.play("deploy.yml", inventory=inventory, limit="staging-1", extra_vars={"livekit_url": f"ws://{lab.livekit_host}:1"})
+    run = lab.play(
+        "deploy.yml", inventory=inventory, limit="staging-1", extra_vars={"livekit_url": f"ws://{lab.livekit_host}:1"}
+    )
     assert [result.task for result in run.results] == ["Ask the LiveKit server whether it is there and knows the key"]
 
 

@@ -55,7 +55,9 @@ def story(deployed: Lab, first: Machine) -> Story:
         killed = {step: kill_in(deployed, first, number, step) for number, step in enumerate(STEPS)}
         last = deployed.play("deploy.yml", extra_vars=change(len(STEPS)), limit=NAME)
     serving = first.record(first.serving() or "")
-    return Story(killed, last, stream, {*serving["earlier_worker_ids"], *last.row(NAME)["worker_ids"]}, first.history()[before:])
+    return Story(
+        killed, last, stream, {*serving["earlier_worker_ids"], *last.row(NAME)["worker_ids"]}, first.history()[before:]
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)

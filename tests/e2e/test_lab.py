@@ -34,7 +34,9 @@ def test_a_stopped_host_is_started_and_not_made_anew(lab: Lab) -> None:
 
 def test_log_of_the_livekit_server_can_be_read_from_its_start(lab: Lab) -> None:
     unit = "livekit-server@main"
-    lines = lab.livekit.sh(f"journalctl -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID {unit})").splitlines()
+    lines = lab.livekit.sh(
+        f"journalctl -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID {unit})"
+    ).splitlines()
     messages = [json.loads(line)["msg"] for line in lines if line.startswith("{")]
     assert "starting LiveKit server" in messages
     assert "worker registered" in messages

@@ -88,7 +88,15 @@ def plant(matrix: Matrix) -> None:
 def deploy_again(matrix: Matrix) -> None:
     """While the release before has a job."""
     matrix.step("job", matrix.planting.occupy_ours)
-    matrix.play("again", "deploy.yml", 1, rc=0, limit=matrix.planting.hosts_of("old"), livekit_agent_memory="1900m", **NO_PREVIEW)
+    matrix.play(
+        "again",
+        "deploy.yml",
+        1,
+        rc=0,
+        limit=matrix.planting.hosts_of("old"),
+        livekit_agent_memory="1900m",
+        **NO_PREVIEW,
+    )
 
 
 def one_node(matrix: Matrix, servers: Path, suspects: Path) -> None:
@@ -97,7 +105,9 @@ def one_node(matrix: Matrix, servers: Path, suspects: Path) -> None:
     together(
         [
             lambda: matrix.play("without", "playbooks/verify.yml", 1, **NO_PREVIEW),
-            lambda: matrix.play("evidence", "playbooks/verify.yml", 1, servers, limit=matrix.planting.hosts_of(*IN_DETAIL)),
+            lambda: matrix.play(
+                "evidence", "playbooks/verify.yml", 1, servers, limit=matrix.planting.hosts_of(*IN_DETAIL)
+            ),
         ]
     )
     matrix.step("web", matrix.planting.ask_the_web)
@@ -135,7 +145,9 @@ def matrix(lab: Lab) -> Matrix:
 
 
 EVERY = pytest.mark.parametrize("key", [situation.key for situation in SITUATIONS])
-DETAILED = pytest.mark.parametrize("key", [situation.key for situation in SITUATIONS if situation.key in IN_DETAIL or situation.nodes > 1])
+DETAILED = pytest.mark.parametrize(
+    "key", [situation.key for situation in SITUATIONS if situation.key in IN_DETAIL or situation.nodes > 1]
+)
 
 
 @EVERY
@@ -216,5 +228,12 @@ def test_whole_matrix_takes_ten_minutes_at_most(matrix: Matrix) -> None:
 
 def test_nothing_of_it_is_left_on_the_hosts(matrix: Matrix) -> None:
     lab = matrix.planting.lab
-    containers, files = "docker ps -aq --filter label=mx; docker network ls -q --filter name=^mx-", "ls -d /opt/mx-* /etc/nginx/*/*mx-*"
-    assert [machine.sh(f"{containers}; {files} 2>/dev/null || true") for machine in [*lab.machines, lab.other]] == ["", "", ""]
+    containers, files = (
+        "docker ps -aq --filter label=mx; docker network ls -q --filter name=^mx-",
+        "ls -d /opt/mx-* /etc/nginx/*/*mx-*",
+    )
+    assert [machine.sh(f"{containers}; {files} 2>/dev/null || true") for machine in [*lab.machines, lab.other]] == [
+        "",
+        "",
+        "",
+    ]

@@ -82,7 +82,10 @@ def story(deployed: Lab, first: Machine, second: Machine) -> Iterator[Story]:
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ("no name", "found no remove_host, expected the one host to take out. Say which: -e remove_host=<one of staging-1, staging-2>"),
+        (
+            "no name",
+            "found no remove_host, expected the one host to take out. Say which: -e remove_host=<one of staging-1, staging-2>",
+        ),
         ("wrong name", "found remove_host=staging-9, expected a host of the group agent_hosts (staging-1, staging-2)"),
     ],
 )

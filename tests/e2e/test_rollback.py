@@ -133,7 +133,12 @@ def test_rollback_says_what_became_of_the_former_name(shared: Step) -> None:
 
 def test_verification_knows_that_the_host_is_rolled_back_on_purpose(verified: Run) -> None:
     row = verified.row(NAME)
-    assert (verified.rc, row["agent_name"], row["verdict"], row["on_purpose"]["kind"]) == (0, SHARED, "foreign", "shared_name")
+    assert (verified.rc, row["agent_name"], row["verdict"], row["on_purpose"]["kind"]) == (
+        0,
+        SHARED,
+        "foreign",
+        "shared_name",
+    )
     assert [check["name"] for check in row["checks"] if not check["ok"]] == []
 
 
@@ -157,10 +162,15 @@ def test_deployment_under_another_name_loses_no_request_and_no_dispatch(returned
 def test_hooks_run_at_their_steps(changed: Step, first: Machine) -> None:
     assert {*HOOKS_OF_THE_OLD, *HOOKS_OF_THE_NEW, "on_failure"} == set(hooks.NAMES)
     old, new = changed.before["id"], changed.after["id"]
-    assert hooks_ran(first) == [*((name, old) for name in HOOKS_OF_THE_OLD), *((name, new) for name in HOOKS_OF_THE_NEW)]
+    assert hooks_ran(first) == [
+        *((name, old) for name in HOOKS_OF_THE_OLD),
+        *((name, new) for name in HOOKS_OF_THE_NEW),
+    ]
 
 
-def test_hook_that_is_not_there_is_refused_before_anything_is_touched(changed: Step, deployed: Lab, first: Machine) -> None:
+def test_hook_that_is_not_there_is_refused_before_anything_is_touched(
+    changed: Step, deployed: Lab, first: Machine
+) -> None:
     assert changed.run.rc == 0
     before = first.state()
     run = deployed.play("deploy.yml", extra_vars={"agent_release_hooks": {"before_switch": "no-such.yml"}}, limit=NAME)
@@ -174,7 +184,11 @@ def test_hook_that_is_not_there_is_refused_before_anything_is_touched(changed: S
 
 def test_rollback_to_the_release_before_restores_its_content(previous: Step, changed: Step, first: Machine) -> None:
     assert (previous.before["id"], previous.after["hash"]) == (changed.after["id"], changed.before["hash"])
-    assert previous.after["rolled_back"] == {**previous.after["rolled_back"], "kind": "release", "to": changed.before["id"]}
+    assert previous.after["rolled_back"] == {
+        **previous.after["rolled_back"],
+        "kind": "release",
+        "to": changed.before["id"],
+    }
     memory = first.service("agent-worker").settings["Memory"]
     assert memory != 1700 * 1024**2
     assert previous.run.row(NAME)["verdict"] == "exclusive"
@@ -200,7 +214,9 @@ def test_history_tells_what_was_done_and_how_long_it_took(previous: Step, first:
     assert all(entry["steps"]["verify"] > 1 for entry in latest)
 
 
-def test_rollback_to_an_unknown_release_is_refused_with_the_choice(previous: Step, deployed: Lab, first: Machine) -> None:
+def test_rollback_to_an_unknown_release_is_refused_with_the_choice(
+    previous: Step, deployed: Lab, first: Machine
+) -> None:
     before = first.state()
     run = deployed.play("playbooks/rollback.yml", extra_vars={"rollback_to": "20250101T000000Z-00000000"}, limit=NAME)
     assert run.rc != 0
@@ -212,7 +228,9 @@ def test_rollback_to_an_unknown_release_is_refused_with_the_choice(previous: Ste
 # --- showing, waiting, taking over -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [{"extra_vars": {"dry_run": "true"}}, {"options": "--check --diff"}], ids=["dry_run", "check"])
+@pytest.mark.parametrize(
+    "arguments", [{"extra_vars": {"dry_run": "true"}}, {"options": "--check --diff"}], ids=["dry_run", "check"]
+)
 def test_dry_run_shows_what_would_change_and_touches_nothing(
     previous: Step, deployed: Lab, first: Machine, arguments: dict[str, Any]
 ) -> None:
@@ -222,7 +240,10 @@ def test_dry_run_shows_what_would_change_and_touches_nothing(
     assert run.rc == 0, run.stdout
     assert f"in place of {previous.after['id']}: another content" in run.said
     assert f"agent name {OWN} -> {OWN}-shown" in run.said
-    assert f"image of agent-worker {previous.after['images']['agent-worker']} -> {wanted['livekit_agent_image']}" in run.said
+    assert (
+        f"image of agent-worker {previous.after['images']['agent-worker']} -> {wanted['livekit_agent_image']}"
+        in run.said
+    )
     assert (first.state(), len(first.history())) == (before, entries)
 
 
@@ -236,7 +257,14 @@ def owner(first: Machine) -> Iterator[subprocess.Popen[str]]:
     """A living process of this controller that holds the host's lock."""
     process = subprocess.Popen(["sleep", "300"], text=True)
     now = time.time()
-    record = {"fence": 900, "owner": owner_of(process), "purpose": "deploy", "taken": now, "lease_until": now + 600, "step": "pull"}
+    record = {
+        "fence": 900,
+        "owner": owner_of(process),
+        "purpose": "deploy",
+        "taken": now,
+        "lease_until": now + 600,
+        "step": "pull",
+    }
     first.sh(f"printf %s {shlex.quote(json.dumps(record))} >/opt/{APP}/lock.json")
     try:
         yield process
@@ -256,6 +284,8 @@ def test_second_run_is_refused_with_the_owner_and_one_after_its_end_takes_over(
     owner.wait()
     taken = deployed.play("deploy.yml", extra_vars=CHANGE, limit=NAME)
     assert taken.rc == 0, taken.stdout
-    assert f"{NAME}: took over from anna@ci (process {owner.pid}, deploy), at step pull" in "\n".join(taken.report["notes"])
+    assert f"{NAME}: took over from anna@ci (process {owner.pid}, deploy), at step pull" in "\n".join(
+        taken.report["notes"]
+    )
     assert [entry["outcome"] for entry in first.history()[-2:]] == ["interrupted", "released"]
     assert json.loads(first.sh(f"cat /opt/{APP}/lock.json"))["owner"] is None

@@ -25,7 +25,10 @@ async def entrypoint(ctx: JobContext) -> None:
 if __name__ == "__main__":
     cli.run_app(server)
 """
-HOOKLESS_WORKER = {"options": "-v /tmp/without_hook.py:/without_hook.py:ro", "command": "python3 /without_hook.py start"}
+HOOKLESS_WORKER = {
+    "options": "-v /tmp/without_hook.py:/without_hook.py:ro",
+    "command": "python3 /without_hook.py start",
+}
 
 
 @dataclass(frozen=True)

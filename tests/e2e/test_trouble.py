@@ -39,7 +39,9 @@ def assert_told(run: Run, host: str, *words: str) -> None:
     assert run.rc != 0
     assert run.report["ok"] is False
     row = run.row(host)
-    failed = [text for check in row["checks"] if not check["ok"] for text in ("expected", check["expected"], check["remedy"])]
+    failed = [
+        text for check in row["checks"] if not check["ok"] for text in ("expected", check["expected"], check["remedy"])
+    ]
     reason = " ".join([run.reason(host), *failed])
     assert [word for word in words if word not in reason] == [], reason
     assert "expected" in reason.lower(), reason
@@ -93,7 +95,10 @@ def test_an_api_that_is_not_healthy_is_told_and_leaves_nothing_behind(lab: Lab) 
 
 PREVIEWS = {
     "that answers an error": ({"path": "/nowhere"}, ("HTTP 404", "HTTP 200", "read the log of the API container")),
-    "without a room": ({"path": "/healthz", "method": "GET"}, ("no room at 'room'", "it has 'status'", "verification_preview.room")),
+    "without a room": (
+        {"path": "/healthz", "method": "GET"},
+        ("no room at 'room'", "it has 'status'", "verification_preview.room"),
+    ),
 }
 
 
@@ -113,7 +118,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"livekit_agent_compose": {"shm_sze": "1g"}},
         ("livekit_agent_compose has the key 'shm_sze'", "did you mean 'shm_size'"),
     ),
-    "key that a release decides": ({"agent_api_compose": {"ports": ["80:80"]}}, ("'ports'", "set agent_api_container_port")),
+    "key that a release decides": (
+        {"agent_api_compose": {"ports": ["80:80"]}},
+        ("'ports'", "set agent_api_container_port"),
+    ),
     "secret that is a placeholder": (
         {"livekit_agent_secret_env": {"MODEL_KEY": "CHANGE_ME"}},
         ("livekit_agent_secret_env.MODEL_KEY is a placeholder", "in the vault"),
@@ -137,7 +145,9 @@ HOST_SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 @pytest.fixture(scope="module")
 def settings(lab: Lab) -> Trouble:
-    return trouble(lab, extra_vars={name: value for one, _ in SETTINGS.values() for name, value in one.items()}, limit="staging-1")
+    return trouble(
+        lab, extra_vars={name: value for one, _ in SETTINGS.values() for name, value in one.items()}, limit="staging-1"
+    )
 
 
 @pytest.mark.parametrize("case", SETTINGS)
@@ -211,9 +221,16 @@ def mute(deployed: Lab) -> tuple[Trouble, Run]:
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["deployment", "verification"])
-def test_an_agent_whose_media_are_blocked_is_told_with_the_ports(which: int, lab: Lab, mute: tuple[Trouble, Run]) -> None:
+def test_an_agent_whose_media_are_blocked_is_told_with_the_ports(
+    which: int, lab: Lab, mute: tuple[Trouble, Run]
+) -> None:
     run = (mute[0].run, mute[1])[which]
-    words = ["has no media connection within 8 s", f"A firewall between staging-1 and {lab.livekit_host}", "rtc.udp_port", "rtc.tcp_port"]
+    words = [
+        "has no media connection within 8 s",
+        f"A firewall between staging-1 and {lab.livekit_host}",
+        "rtc.udp_port",
+        "rtc.tcp_port",
+    ]
     assert_told(run, "staging-1", *words)
 
 
@@ -230,7 +247,13 @@ def entrypoint(lab: Lab, deployed: Lab) -> Trouble:
 
 
 def test_an_entrypoint_that_raises_fails_in_the_rehearsal_before_the_switch(entrypoint: Trouble) -> None:
-    assert_told(entrypoint.run, "staging-1", "the rehearsal failed", "did not join the room", "look for an exception in the entrypoint")
+    assert_told(
+        entrypoint.run,
+        "staging-1",
+        "the rehearsal failed",
+        "did not join the room",
+        "look for an exception in the entrypoint",
+    )
     assert entrypoint.after == entrypoint.before
     assert "switch the proxy" not in entrypoint.run.stdout
 
@@ -303,7 +326,11 @@ def second_only(one_away: Trouble, lab: Lab) -> Trouble:
 
 def test_a_changed_host_after_an_unchanged_one_in_the_order_is_deployed(second_only: Trouble) -> None:
     assert second_only.run.rc == 0, second_only.run.stdout
-    assert second_only.after[1]["serving"] == second_only.run.row("staging-2")["release"] != second_only.before[1]["serving"]
+    assert (
+        second_only.after[1]["serving"]
+        == second_only.run.row("staging-2")["release"]
+        != second_only.before[1]["serving"]
+    )
 
 
 def test_the_unchanged_host_before_it_is_left_alone(second_only: Trouble) -> None:

@@ -34,7 +34,10 @@ def environment(lab: Lab) -> dict[str, str]:
     """The environment of a container that compose made from our env file, on the host that has an Engine of its own."""
     other = lab.machine(lab.document["other_host"]["name"], lab.document["other_host"]["address"])
     service = {"image": other.containers()[0].image, "pull_policy": "never", "env_file": ["values.env"]}
-    files = {"values.env": content.env_file(VALUES), "compose.yml": json.dumps({"name": "values", "services": {"it": service}})}
+    files = {
+        "values.env": content.env_file(VALUES),
+        "compose.yml": json.dumps({"name": "values", "services": {"it": service}}),
+    }
     writes = "; ".join(f"printf %s {shlex.quote(text)} >{name}" for name, text in files.items())
     made = f"mkdir -p /tmp/values && cd /tmp/values && {writes}; docker compose create >/dev/null 2>&1; docker inspect values-it-1"
     found = json.loads(other.sh(made))[0]["Config"]["Env"]

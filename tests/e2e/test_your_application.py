@@ -47,7 +47,9 @@ class Reader:
         reports = {"LIVEKIT_DEPLOY_REPORTS": str(self.directory / "reports")}
         password = {"ANSIBLE_VAULT_PASSWORD_FILE": str(self.directory / "password")}
         environment = {**os.environ, **self.lab.environment, **reports, **password}
-        done = subprocess.run(["bash", "-c", mine], cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(
+            ["bash", "-c", mine], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+        )
         said = done.stdout + done.stderr
         assert done.returncode == 0, said
         self.lab.check(said, said)

@@ -130,7 +130,9 @@ def small_disk(scene: Scene) -> Iterator[None]:
     app = f"/opt/{APP}"
     if not on_small_disk(scene.machine):
         mount = f"mount -t tmpfs -o size={SMALL_DISK_MB}m,mode=755 tmpfs"
-        scene.machine.sh(f"mkdir /opt/.small && {mount} /opt/.small && cp -a {app}/. /opt/.small && mount --move /opt/.small {app}")
+        scene.machine.sh(
+            f"mkdir /opt/.small && {mount} /opt/.small && cp -a {app}/. /opt/.small && mount --move /opt/.small {app}"
+        )
         redeploy(scene)
     try:
         yield
@@ -145,7 +147,9 @@ def on_small_disk(machine: Machine) -> bool:
 def leave_small_disk(scene: Scene) -> None:
     app = f"/opt/{APP}"
     if on_small_disk(scene.machine):
-        scene.machine.sh(f"cp -a {app} /opt/.kept && umount -l {app} && rm -rf {app} && mv /opt/.kept {app}; rm -rf /opt/.small")
+        scene.machine.sh(
+            f"cp -a {app} /opt/.kept && umount -l {app} && rm -rf {app} && mv /opt/.kept {app}; rm -rf /opt/.small"
+        )
         redeploy(scene)
 
 
@@ -227,8 +231,19 @@ CASES = [
     *away("restart of Docker", restart_docker),
     *away("LiveKit away and back", take_livekit_away),
     Case("reboot of one host of a pool of two", strike=reboot, around=pool_of_two, pool=True),
-    Case("less disk free than asked for", change={"agent_release_min_free_mb": 10**9}, fails=True, says="agent_release_min_free_mb"),
-    Case("disk of Docker full", change=LARGE_IMAGE, around=full_docker_disk, fails=True, says="no space left on this host"),
+    Case(
+        "less disk free than asked for",
+        change={"agent_release_min_free_mb": 10**9},
+        fails=True,
+        says="agent_release_min_free_mb",
+    ),
+    Case(
+        "disk of Docker full",
+        change=LARGE_IMAGE,
+        around=full_docker_disk,
+        fails=True,
+        says="no space left on this host",
+    ),
     Case("disk full before the switch", "start_worker", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
     Case("disk full after the switch", "verify", fill_disk, settings=ON_SMALL_DISK, around=small_disk),
 ]

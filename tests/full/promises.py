@@ -64,7 +64,9 @@ def leaves_as_it_was(story: Story) -> list[str]:
     """Where a deployment has to fail it does, and changes nothing."""
     if not story.case.fails:
         return []
-    changed = [f"{key}: {story.before[key]} became {found}" for key, found in story.after.items() if found != story.before[key]]
+    changed = [
+        f"{key}: {story.before[key]} became {found}" for key, found in story.after.items() if found != story.before[key]
+    ]
     said = story.case.says in " ".join(story.said.split())
     why = [] if said else [f"it did not fail because of {story.case.says!r}: {story.said[-3000:]}"]
     return changed + (why if story.rc else ["the deployment did not fail"])

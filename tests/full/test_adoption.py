@@ -60,7 +60,9 @@ class Day:
     def play(self, playbook: str = "deploy.yml", extra_vars: dict[str, Any] | None = None, **changes: Any) -> Run:
         return self.lab.play(playbook, inventory=self.inventory(**changes), limit=NAME, extra_vars=extra_vars)
 
-    def under_calls(self, playbook: str = "deploy.yml", extra_vars: dict[str, Any] | None = None, **changes: Any) -> Step:
+    def under_calls(
+        self, playbook: str = "deploy.yml", extra_vars: dict[str, Any] | None = None, **changes: Any
+    ) -> Step:
         with CallStream(self.url, self.lab.document["livekit"]) as stream:
             time.sleep(1)
             run = self.play(playbook, extra_vars, **changes)
@@ -131,7 +133,10 @@ def policies(containers: dict[str, Container]) -> set[str]:
 
 def compose_files(lab: Lab, worker: str, api: str) -> dict[str, dict[str, Any]]:
     livekit = {f"LIVEKIT_{key.upper()}": lab.document["livekit"][key] for key in ("url", "api_key", "api_secret")}
-    common = {"restart": "always", "environment": {**livekit, **ENVIRONMENT, "LIVEKIT_AGENT_NAME": OLD, "AGENT_NAME": OLD}}
+    common = {
+        "restart": "always",
+        "environment": {**livekit, **ENVIRONMENT, "LIVEKIT_AGENT_NAME": OLD, "AGENT_NAME": OLD},
+    }
     idle = {"image": worker, "command": ["sleep", "infinity"], "init": True, "restart": "always"}
     bot = {**common, "image": worker, "stop_grace_period": "120s"}
     web = {**common, "image": api, "ports": [f"{OLD_PORT}:8080"]}
@@ -143,7 +148,9 @@ def plant(lab: Lab, machine: Machine) -> None:
     images = [machine.service(name).image for name in ("agent-worker", "fastapi")]
     for project, services in compose_files(lab, *images).items():
         document = shlex.quote(json.dumps({"services": services}))
-        machine.sh(f"umask 077; mkdir -p /srv/{project}; cd /srv/{project}; printf %s {document} >compose.yml; docker compose up -d")
+        machine.sh(
+            f"umask 077; mkdir -p /srv/{project}; cd /srv/{project}; printf %s {document} >compose.yml; docker compose up -d"
+        )
     # After the worker: the newest container is listed first.
     machine.sh(f"cd {DIRECTORY}; docker compose run -d --no-deps --name {LEFTOVER} bot true && docker wait {LEFTOVER}")
     wait_for(machine, f"docker logs {PROJECT}-bot-1", '"registered worker"')
@@ -241,7 +248,11 @@ def test_adoption_loses_no_request_and_no_dispatch(adopted: Step) -> None:
 
 def test_release_is_proven_as_any_other(adopted: Step) -> None:
     row = adopted.run.row(NAME)
-    assert (row["verdict"], row["agent_name"], [check["name"] for check in row["checks"] if not check["ok"]]) == ("exclusive", NEW, [])
+    assert (row["verdict"], row["agent_name"], [check["name"] for check in row["checks"] if not check["ok"]]) == (
+        "exclusive",
+        NEW,
+        [],
+    )
 
 
 def test_call_of_the_hand_made_worker_outlasts_the_adoption(adoption: Adopted) -> None:
@@ -273,7 +284,9 @@ def test_rollback_loses_no_request_and_no_dispatch(back: Step) -> None:
 
 def test_rollback_brings_its_own_containers_back(back: Step, adopted: Step, day: Day) -> None:
     mine = of(PROJECT, back.containers)
-    assert {name: (c.id, runs(c)) for name, c in mine.items()} == {name: (c.id, True) for name, c in of(PROJECT, day.before).items()}
+    assert {name: (c.id, runs(c)) for name, c in mine.items()} == {
+        name: (c.id, True) for name, c in of(PROJECT, day.before).items()
+    }
     assert policies(back.containers) == {"always"}
     assert (back.record["id"], back.record["rolled_back"]["kind"]) == (adopted.record["previous"], "release")
     assert of(f"{APP}-{adopted.record['id'].lower()}", back.containers) == {}
@@ -288,7 +301,11 @@ def test_project_that_is_back_is_proven(back: Step) -> None:
 def test_next_deployment_returns_to_the_inventory_and_loses_nothing(again: Step, back: Step, day: Day) -> None:
     assert len(again.stream.calls) > 60
     assert again.stream.lost == []
-    assert (again.record["agent_name"], again.record["previous"], again.record["rolled_back"]) == (OLD, back.record["id"], None)
+    assert (again.record["agent_name"], again.record["previous"], again.record["rolled_back"]) == (
+        OLD,
+        back.record["id"],
+        None,
+    )
     assert f"{NAME}: had been rolled back to {OLD}" in "\n".join(again.run.report["notes"])
     mine = of(PROJECT, again.containers)
     assert {name: (c.id, runs(c)) for name, c in mine.items()} == {
@@ -305,4 +322,7 @@ def test_what_is_not_of_the_project_was_never_touched(again: Step, day: Day) -> 
     ours = (PROJECT, *(name for name in {c.project for c in again.containers.values()} if name.startswith(f"{APP}-2")))
     left = {name: c.identity for name, c in again.containers.items() if c.project not in ours}
     assert left == {name: c.identity for name, c in day.before.items() if c.project != PROJECT}
-    assert (UNRELATED in {c.project for c in again.containers.values()}, day.machine.sh(f"ls {DIRECTORY}")) == (True, "compose.yml")
+    assert (UNRELATED in {c.project for c in again.containers.values()}, day.machine.sh(f"ls {DIRECTORY}")) == (
+        True,
+        "compose.yml",
+    )

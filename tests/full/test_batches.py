@@ -15,7 +15,9 @@ ONE_BY_ONE = {"deploy_batches": [1, "100%"]}
 
 def both(lab: Lab, name: str, memory: str, **faults: dict[str, Any]) -> Any:
     """An inventory where both hosts have a change, and some of them a fault."""
-    return lab.inventory_of(name, {host: {"livekit_agent_memory": memory, **faults.get(host, {})} for host in (FIRST, SECOND)})
+    return lab.inventory_of(
+        name, {host: {"livekit_agent_memory": memory, **faults.get(host, {})} for host in (FIRST, SECOND)}
+    )
 
 
 FAULTY = with_fault("hardcoded_name")
@@ -47,7 +49,9 @@ def second_fails(canary_fails: Trouble, deployed: Lab) -> Trouble:
 def test_an_earlier_batch_keeps_its_release_when_a_later_one_fails(second_fails: Trouble) -> None:
     assert second_fails.run.rc != 0
     assert second_fails.run.row(FIRST)["verdict"] == "exclusive"
-    assert second_fails.after[0]["serving"] == second_fails.run.row(FIRST)["release"] != second_fails.before[0]["serving"]
+    assert (
+        second_fails.after[0]["serving"] == second_fails.run.row(FIRST)["release"] != second_fails.before[0]["serving"]
+    )
     assert second_fails.after[1] == second_fails.before[1]
 
 
@@ -68,7 +72,11 @@ def test_an_earlier_batch_gets_back_what_it_served_where_that_is_wanted(rolled_b
     record = deployed.machines[0].record(rolled_back.after[0]["serving"])
     assert record["rolled_back"]["to"] == rolled_back.before[0]["serving"]
     before = deployed.machines[0].record(rolled_back.before[0]["serving"])
-    assert (record["hash"], record["images"], record["agent_name"]) == (before["hash"], before["images"], before["agent_name"])
+    assert (record["hash"], record["images"], record["agent_name"]) == (
+        before["hash"],
+        before["images"],
+        before["agent_name"],
+    )
 
 
 def test_the_failed_host_serves_what_it_did_while_the_other_is_rolled_back(rolled_back: Trouble) -> None:
@@ -119,6 +127,10 @@ def test_all_batches_are_released_and_proven(one_by_one: Trouble) -> None:
 
 
 def test_a_batch_begins_when_the_one_before_has_ended(one_by_one: Trouble) -> None:
-    begins = [n for n, result in enumerate(one_by_one.run.results) if result.host == SECOND and "Take the lock" in result.task]
-    ends = [n for n, result in enumerate(one_by_one.run.results) if result.host == FIRST and "Drain and stop" in result.task]
+    begins = [
+        n for n, result in enumerate(one_by_one.run.results) if result.host == SECOND and "Take the lock" in result.task
+    ]
+    ends = [
+        n for n, result in enumerate(one_by_one.run.results) if result.host == FIRST and "Drain and stop" in result.task
+    ]
     assert ends[-1] < begins[0]

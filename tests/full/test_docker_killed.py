@@ -43,7 +43,9 @@ def kill_docker() -> None:
         assert time.monotonic() < deadline, "the daemon is still there"
         time.sleep(0.1)
     # The number in the file it left is soon that of another process: of this one, here.
-    subprocess.run([*as_root(), "tee", str(PID_FILE)], input=str(os.getpid()), text=True, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [*as_root(), "tee", str(PID_FILE)], input=str(os.getpid()), text=True, stdout=subprocess.DEVNULL, check=True
+    )
 
 
 def comm(pid: int) -> str:

@@ -21,7 +21,11 @@ FAULTS = {
         "livekit_agent_register_timeout_seconds": 8,
     },
     "a worker whose entrypoint raises": {
-        "livekit_agent_env": {"SIDEKICK_FAULT": "entrypoint_raises", "SIDEKICK_LOAD": "0", "SIDEKICK_LOAD_THRESHOLD": "inf"},
+        "livekit_agent_env": {
+            "SIDEKICK_FAULT": "entrypoint_raises",
+            "SIDEKICK_LOAD": "0",
+            "SIDEKICK_LOAD_THRESHOLD": "inf",
+        },
         "verification_preview_deadline_seconds": 8,
     },
     "a proxy that is not where it should be": {

@@ -107,7 +107,9 @@ def save_empty(path: Path, tag: str, architecture: str) -> Path:
 
 def made(base: str, tag: str) -> str:
     """An image like another one that is not the same."""
-    return text_of([*as_root(), "docker", "build", "--quiet", "--tag", tag, "-"], input=f"FROM {base}\nLABEL test={tag}\n")
+    return text_of(
+        [*as_root(), "docker", "build", "--quiet", "--tag", tag, "-"], input=f"FROM {base}\nLABEL test={tag}\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +134,9 @@ def archive(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 
 @pytest.fixture(scope="module")
-def story(deployed: Lab, first: Machine, archive: Path, pushed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(
+    deployed: Lab, first: Machine, archive: Path, pushed: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
     private, commands = private_of(deployed), list[str]()
     worker = {"livekit_agent_image": f"{private.address}/{pushed}"}
     api = {"agent_api_image": ARCHIVED, "agent_release_image_archives": {ARCHIVED: str(archive)}}
@@ -212,7 +216,9 @@ def test_what_is_refused_leaves_everything_as_it_was(story: Story, before: str, 
 def test_archive_that_is_not_there_is_told_and_leaves_everything_as_it_was(deployed: Lab, first: Machine) -> None:
     before = first.state()
     archives = {ARCHIVED: "/nowhere/api.tar"}
-    run = deployed.play("deploy.yml", limit=NAME, extra_vars={"agent_api_image": ARCHIVED, "agent_release_image_archives": archives})
+    run = deployed.play(
+        "deploy.yml", limit=NAME, extra_vars={"agent_api_image": ARCHIVED, "agent_release_image_archives": archives}
+    )
     assert run.rc != 0
     assert f"found: no file /nowhere/api.tar for {ARCHIVED}, expected an archive on the controller" in run.reason(NAME)
     assert f"docker save --output /nowhere/api.tar {ARCHIVED}" in run.reason(NAME)

@@ -78,7 +78,9 @@ def test_the_next_deployment_is_green(next_run: Run) -> None:
     assert next_run.row(NAME)["verdict"] == "exclusive"
 
 
-def test_the_next_deployment_removes_what_the_interrupted_one_left(next_run: Run, interrupted: Interrupted, first: Machine) -> None:
+def test_the_next_deployment_removes_what_the_interrupted_one_left(
+    next_run: Run, interrupted: Interrupted, first: Machine
+) -> None:
     left = {c.release for c in interrupted.after} - {str(interrupted.serving).lower()}
     assert [container.service for container in first.containers(every=True)] == ["agent-worker", "fastapi"]
     assert {container.release for container in first.containers()} == {next_run.row(NAME)["release"].lower()}

@@ -32,8 +32,14 @@ def registered_since(machine: Machine, moment: float) -> float:
     deadline = time.monotonic() + BACK_WITHIN_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(AssertionError, ValueError, StopIteration):
-            worker = next(c for c in machine.containers() if c.service == "agent-worker" and c.release == str(machine.serving()).lower())
-            said = machine.sh(f"docker logs --timestamps --since {moment:.3f} {worker.id} 2>&1 | grep -m 1 -F '\"registered worker\"'")
+            worker = next(
+                c
+                for c in machine.containers()
+                if c.service == "agent-worker" and c.release == str(machine.serving()).lower()
+            )
+            said = machine.sh(
+                f"docker logs --timestamps --since {moment:.3f} {worker.id} 2>&1 | grep -m 1 -F '\"registered worker\"'"
+            )
             return datetime.fromisoformat(said.split()[0][:26] + "+00:00").timestamp()
         time.sleep(0.5)
     raise AssertionError(f"the worker on {machine.name} did not come back by itself within {BACK_WITHIN_SECONDS:g} s")
@@ -66,7 +72,9 @@ def played(case: Case, lab: Lab) -> Story:
     scene = Scene(lab, lab.machines[0])
     machine = scene.machine
     called = lab.machines[1] if case.pool else machine
-    following = partial(lab.play, "deploy.yml", extra_vars=change if case.deploys else None, limit="" if case.pool else machine.name)
+    following = partial(
+        lab.play, "deploy.yml", extra_vars=change if case.deploys else None, limit="" if case.pool else machine.name
+    )
     with CallStream(f"http://{called.address}:{NGINX}/v1/preview", lab.document["livekit"]) as stream:
         with case.around(scene):
             before = machine.state()

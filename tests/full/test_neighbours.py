@@ -29,7 +29,9 @@ OURS = "! -name '*livekit-agent-deploy*' ! -path '*/livekit-agent-deploy/*'"
 def plant(machine: Machine) -> None:
     image = machine.service("fastapi").image
     for path, text in FILES.items():
-        machine.sh(f"mkdir -p $(dirname {path}); printf %s {shlex.quote(text)} >{path}; touch -d '2026-01-01 00:00' {path}")
+        machine.sh(
+            f"mkdir -p $(dirname {path}); printf %s {shlex.quote(text)} >{path}; touch -d '2026-01-01 00:00' {path}"
+        )
     machine.sh(
         f"systemctl daemon-reload; systemctl enable --now {UNIT}; systemctl reload nginx; "
         # An image under our digest and a name of theirs; one that nothing uses; a stopped container; a volume that nothing mounts.
@@ -53,15 +55,21 @@ def clean(machine: Machine) -> None:
 def fingerprint(machine: Machine) -> dict[str, Any]:
     """All that is theirs, and what both use: the daemons are never restarted."""
     inspect = "docker inspect neighbour-web neighbour-stopped; docker network inspect neighbour-net"
-    files = f"$(find /etc/nginx /etc/cron.d /srv/neighbour /opt/neighbour /etc/systemd/system/{UNIT} -type f {OURS} | sort)"
+    files = (
+        f"$(find /etc/nginx /etc/cron.d /srv/neighbour /opt/neighbour /etc/systemd/system/{UNIT} -type f {OURS} | sort)"
+    )
     return {
         "containers and network": json.loads(f"[{machine.sh(inspect).replace(']' + chr(10) + '[', '],[')}]"),
         "volumes": json.loads(machine.sh("docker volume inspect neighbour-data neighbour-unused")),
-        "images": machine.sh("docker image ls --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}' 'neighbour/*' | sort"),
+        "images": machine.sh(
+            "docker image ls --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}' 'neighbour/*' | sort"
+        ),
         "files": machine.sh(f"stat -c '%n %a %U %G %Y' {files}; sha256sum {files}"),
         "unit": machine.sh(f"systemctl show {UNIT} -p MainPID,ActiveState,ActiveEnterTimestamp,UnitFileState"),
         "daemons": machine.sh("systemctl show docker nginx cron ssh -p Id,MainPID,ActiveEnterTimestamp --value"),
-        "site": machine.sh(f"python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{SITE_PORT}/').status)\""),
+        "site": machine.sh(
+            f"python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{SITE_PORT}/').status)\""
+        ),
         "sshd": machine.sh("sha256sum /etc/ssh/sshd_config $(find /etc/ssh/sshd_config.d -type f)"),
     }
 
@@ -108,7 +116,9 @@ def test_each_step_succeeds(life: Life, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("what", ["containers and network", "volumes", "images", "files", "unit", "daemons", "site", "sshd"])
+@pytest.mark.parametrize(
+    "what", ["containers and network", "volumes", "images", "files", "unit", "daemons", "site", "sshd"]
+)
 def test_nothing_of_theirs_differs(life: Life, step: str, what: str) -> None:
     assert life.after[step][what] == life.before[what]
 

@@ -62,7 +62,10 @@ def arrival(deployed: Lab, first: Machine, second: Machine) -> Iterator[Arrival]
         runs["remove"] = lab.play("playbooks/remove.yml", extra_vars={"remove_host": NEW})
         hand_over(first)
         before = inventory_without(lab, hosts)
-        other, sshd = [second.state(), second.sh("docker inspect $(docker ps -q)")], [first.sh("sha256sum /etc/ssh/sshd_config")]
+        other, sshd = (
+            [second.state(), second.sh("docker inspect $(docker ps -q)")],
+            [first.sh("sha256sum /etc/ssh/sshd_config")],
+        )
         entry = {"new_host": NEW, "new_address": first.address, "new_user": USER, "new_port": PORT}
         runs["enter"] = lab.play("playbooks/new_host.yml", inventory=[hosts], extra_vars=entry)
         runs["enter again"] = lab.play("playbooks/new_host.yml", inventory=[hosts], extra_vars=entry)

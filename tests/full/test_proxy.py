@@ -46,8 +46,15 @@ class Proxy:
     trusted: ssl.SSLContext
 
     def provision(self, certificate: str = "", **extra_vars: Any) -> Run:
-        pair = {"api_proxy_certificate": f"{DIRECTORY}/{certificate}.pem", "api_proxy_certificate_key": f"{DIRECTORY}/{certificate}.key"}
-        return self.lab.play("playbooks/provision.yml", limit=self.machine.name, extra_vars={**(pair if certificate else {}), **extra_vars})
+        pair = {
+            "api_proxy_certificate": f"{DIRECTORY}/{certificate}.pem",
+            "api_proxy_certificate_key": f"{DIRECTORY}/{certificate}.key",
+        }
+        return self.lab.play(
+            "playbooks/provision.yml",
+            limit=self.machine.name,
+            extra_vars={**(pair if certificate else {}), **extra_vars},
+        )
 
     def deploy(self, **change: Any) -> Run:
         return self.lab.play("deploy.yml", limit=self.machine.name, extra_vars=change)
@@ -91,7 +98,9 @@ class Proxy:
         command = f"python3 -m http.server --bind {address} --directory /run/lock {port}"
         self.machine.sh(f"systemd-run --quiet --collect --unit lkad-listener {command}")
         try:
-            self.machine.sh(f"for i in $(seq 50); do ss -ltnH sport = {port} | grep -q . && exit; sleep 0.1; done; exit 1")
+            self.machine.sh(
+                f"for i in $(seq 50); do ss -ltnH sport = {port} | grep -q . && exit; sleep 0.1; done; exit 1"
+            )
             yield
         finally:
             self.machine.sh("systemctl stop lkad-listener")
@@ -143,7 +152,9 @@ def test_http_answers_with_the_way_to_https(secure: Run, proxy: Proxy) -> None:
     assert proxy.get(NGINX, "/v1/agent?x=1")[:2] == (308, f"https://{proxy.machine.address}/v1/agent?x=1")
 
 
-def test_others_and_what_serves_are_as_before_and_nginx_was_not_restarted(secure: Run, proxy: Proxy, before: dict[str, Any]) -> None:
+def test_others_and_what_serves_are_as_before_and_nginx_was_not_restarted(
+    secure: Run, proxy: Proxy, before: dict[str, Any]
+) -> None:
     assert secure.changed
     assert proxy.seen() == before
 
@@ -160,7 +171,9 @@ def test_the_same_certificate_again_changes_nothing(secure: Run, proxy: Proxy) -
         ("none", [f"no file {DIRECTORY}/none.pem", "api_proxy_certificate"]),
     ],
 )
-def test_a_certificate_that_cannot_be_served_is_refused(secure: Run, proxy: Proxy, certificate: str, words: list[str]) -> None:
+def test_a_certificate_that_cannot_be_served_is_refused(
+    secure: Run, proxy: Proxy, certificate: str, words: list[str]
+) -> None:
     site = proxy.site()
     run = proxy.provision(certificate)
     assert_told(run, proxy.machine.name, *words)
@@ -185,7 +198,9 @@ def test_a_port_that_somebody_else_has_is_refused_and_named(proxy: Proxy, before
     site = proxy.site()
     with proxy.listener(TAKEN_PORT):
         run = proxy.provision(api_proxy_listen_port=TAKEN_PORT)
-    assert_told(run, proxy.machine.name, "found: python3 (process", f"listens on port {TAKEN_PORT}", "api_proxy_listen_port")
+    assert_told(
+        run, proxy.machine.name, "found: python3 (process", f"listens on port {TAKEN_PORT}", "api_proxy_listen_port"
+    )
     assert (run.changed, proxy.site(), proxy.seen()) == ({}, site, before)
 
 
@@ -206,7 +221,9 @@ def test_a_site_that_somebody_else_broke_is_said_to_be_theirs(proxy: Proxy) -> N
         run = proxy.provision(api_proxy_max_body_size="2m")
     finally:
         proxy.write(THEIRS, THEIR_SITE)
-    assert_told(run, proxy.machine.name, "nginx refuses the configuration that is on this host already", "their_typo", THEIRS)
+    assert_told(
+        run, proxy.machine.name, "nginx refuses the configuration that is on this host already", "their_typo", THEIRS
+    )
     assert (proxy.site(), proxy.get(THEIR_PORT)[2]) == (site, "theirs")
 
 
@@ -216,9 +233,17 @@ def test_a_site_that_somebody_else_broke_is_said_to_be_theirs(proxy: Proxy) -> N
 def test_another_host_reaches_sshd_and_nginx_and_nothing_else_that_listens(proxy: Proxy) -> None:
     lines = proxy.machine.sh("ss -ltnpH").splitlines()
     # Some have no process: the lab's own Docker listens for names inside its containers.
-    programs = {int(fields[3].rpartition(":")[2]): [*fields[-1].split('"'), "not told"][1] for fields in map(str.split, lines)}
+    programs = {
+        int(fields[3].rpartition(":")[2]): [*fields[-1].split('"'), "not told"][1] for fields in map(str.split, lines)
+    }
     assert set(API_PORTS) & set(programs), "the API listens nowhere, so this proves nothing"
-    command = ["python3", "-c", KNOCK, proxy.machine.address, *map(str, sorted({*programs, *API_PORTS, 8080, 8081, 2375, 2376}))]
+    command = [
+        "python3",
+        "-c",
+        KNOCK,
+        proxy.machine.address,
+        *map(str, sorted({*programs, *API_PORTS, 8080, 8081, 2375, 2376})),
+    ]
     reached = [int(port) for port in proxy.lab.other.sh(shlex.join(command)).split()]
     assert {programs.get(port, port) for port in reached} == {"sshd", "nginx"}
     assert {22, NGINX, THEIR_PORT} <= set(reached)

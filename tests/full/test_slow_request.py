@@ -45,7 +45,9 @@ def story(deployed: Lab, second: Machine) -> Story:
     old = second.serving() or ""
     script = ASK.format(port=second.record(old)["api_port"], seconds=REQUEST_SECONDS)
     deployed.varied.add(second.name)
-    with subprocess.Popen(second.ssh(f"python3 -c {shlex.quote(script)}"), stdout=subprocess.PIPE, text=True) as request:
+    with subprocess.Popen(
+        second.ssh(f"python3 -c {shlex.quote(script)}"), stdout=subprocess.PIPE, text=True
+    ) as request:
         began = time.monotonic()
         change = {"livekit_agent_memory": "1700m"}
         run = deployed.play("deploy.yml", extra_vars=change, limit=second.name)

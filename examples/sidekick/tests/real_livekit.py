@@ -28,7 +28,9 @@ from livekit.api import (
 REPOSITORY = Path(__file__).parents[3]
 WORKER = REPOSITORY / "examples" / "sidekick" / "worker"
 HOOK = REPOSITORY / "probe_hook" / "src"
-SERVER_BINARY = Path(os.environ.get("LIVEKIT_SERVER", "LIVEKIT_SERVER is not set: `python lab/lab.py server` prints the path"))
+SERVER_BINARY = Path(
+    os.environ.get("LIVEKIT_SERVER", "LIVEKIT_SERVER is not set: `python lab/lab.py server` prints the path")
+)
 KEY, SECRET = "testkey", "test-secret-of-more-than-32-bytes-0123"
 NOBODY_SECONDS = 10.0
 """A job that is not there by then never comes: open-source servers do not retry."""
@@ -103,7 +105,9 @@ class Worker:
         """Return the JSON lines that start with the message and have these fields."""
         texts = [text for text in self.log.read_text().splitlines() if text.startswith("{")]
         return [
-            line for line in map(json.loads, texts) if str(line.get("message", "")).startswith(message) and fields.items() <= line.items()
+            line
+            for line in map(json.loads, texts)
+            if str(line.get("message", "")).startswith(message) and fields.items() <= line.items()
         ]
 
     @property

@@ -88,7 +88,9 @@ def launched(url: str, folder: Path, style: str) -> Iterator[real.Worker]:
 
 
 @pytest.fixture(scope="module", params=sorted(STYLES))
-def shared_worker(url: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.Worker]:
+def shared_worker(
+    url: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[real.Worker]:
     with launched(url, tmp_path_factory.mktemp(request.param), request.param) as worker:
         real.wait_until("the worker is registered", lambda: worker.lines("registered worker"))
         yield worker
@@ -137,7 +139,9 @@ def test_a_closed_gate_lets_nobody_take_a_call_and_answers_the_directed_probe(ur
     assert real.send(url, worker.agent_name).nobody
 
 
-def test_an_open_gate_brings_the_agent_into_the_room_from_a_job_process(url: str, worker: real.Worker, style: str) -> None:
+def test_an_open_gate_brings_the_agent_into_the_room_from_a_job_process(
+    url: str, worker: real.Worker, style: str
+) -> None:
     with dispatched(url, worker.agent_name) as room:
         (agent,) = real.wait_until("the agent is in the room", lambda: real.participants(url, room))
     ((_, module, pid),) = [job for job in jobs(worker) if job[0] == room]
@@ -161,7 +165,9 @@ def dispatched(url: str, agent_name: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("style", sorted(STYLES))
-def test_started_without_the_launcher_the_same_worker_takes_a_passed_probe(url: str, tmp_path: Path, style: str) -> None:
+def test_started_without_the_launcher_the_same_worker_takes_a_passed_probe(
+    url: str, tmp_path: Path, style: str
+) -> None:
     script = tmp_path / "agent.py"
     script.write_text(STYLES[style])
     with real.worker(url, tmp_path, f"plain-{style}", str(script), MARKER=str(tmp_path / "marker")) as plain:

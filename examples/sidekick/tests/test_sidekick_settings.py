@@ -73,7 +73,9 @@ def test_the_secret_is_not_in_the_representation() -> None:
 
 
 @pytest.mark.parametrize(("instance", "release"), [("web1/r1", "r1"), ("", "")])
-def test_the_release_is_the_last_part_of_the_instance(monkeypatch: pytest.MonkeyPatch, instance: str, release: str) -> None:
+def test_the_release_is_the_last_part_of_the_instance(
+    monkeypatch: pytest.MonkeyPatch, instance: str, release: str
+) -> None:
     monkeypatch.setenv("LIVEKIT_DEPLOY_INSTANCE", instance)
     assert Settings().release == release
 

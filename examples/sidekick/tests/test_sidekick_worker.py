@@ -71,7 +71,9 @@ def process(call: str, seconds: float) -> subprocess.CompletedProcess[str]:
     """One fault in a process of its own, which it may end or keep."""
     code = f"import faults, time; faults.FLAP_SECONDS = 0.1; {call}; time.sleep(20)"
     folder = Path(faults.__file__).parent
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=seconds, check=False
+    )
 
 
 def test_crashes() -> None:

@@ -68,7 +68,9 @@ def agent_name(fault: Fault) -> str:
     return HARDCODED_NAME if fault is Fault.HARDCODED_NAME else ""
 
 
-def slow_down[R](fault: Fault, on_request: Callable[[R], Coroutine[Any, Any, None]]) -> Callable[[R], Coroutine[Any, Any, None]]:
+def slow_down[R](
+    fault: Fault, on_request: Callable[[R], Coroutine[Any, Any, None]]
+) -> Callable[[R], Coroutine[Any, Any, None]]:
     """Return the handler itself, or one that answers too late."""
     if fault is not Fault.SLOW_REQUEST:
         return on_request

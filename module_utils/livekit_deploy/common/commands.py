@@ -26,7 +26,11 @@ def shell(*argv: Any) -> str:
     A ``--`` stays only before a word that begins with a dash.
     """
     words = [str(word) for word in argv]
-    kept = [word for number, word in enumerate(words) if word != "--" or "".join(words[number + 1 : number + 2]).startswith("-")]
+    kept = [
+        word
+        for number, word in enumerate(words)
+        if word != "--" or "".join(words[number + 1 : number + 2]).startswith("-")
+    ]
     return shlex.join(kept)
 
 

@@ -27,9 +27,13 @@ MASK = "***"
 TOKEN = re.compile(r"[A-Za-z0-9_-]+\.(?P<claims>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
 CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]{1,30}://)(?=[^\s/@'\":]*:)[^\s/@'\"]+@")
-PARAMETERS = re.compile(r"(?i)(?P<name>\b(?:access_?token|token|api_?key|api_?secret|secret|password|passwd|signature)=)[^\s&'\"]+")
+PARAMETERS = re.compile(
+    r"(?i)(?P<name>\b(?:access_?token|token|api_?key|api_?secret|secret|password|passwd|signature)=)[^\s&'\"]+"
+)
 BEARER = re.compile(r"(?i)(?P<name>\bauthorization\b['\"]?\s*[:=]?\s*['\"]?(?:bearer|basic)\s+)[^\s'\";]+")
-SECRET_NAME = re.compile(r"(?i)secret|passw|passphrase|token|key|credential|auth|dsn|private|salt|cookie|session|pwd|signature")
+SECRET_NAME = re.compile(
+    r"(?i)secret|passw|passphrase|token|key|credential|auth|dsn|private|salt|cookie|session|pwd|signature"
+)
 # What has to be read in a log, and is no secret.
 PUBLIC = frozenset(
     {

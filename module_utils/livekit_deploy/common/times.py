@@ -108,6 +108,10 @@ def moment() -> dict[str, Any]:
 
 def seconds_since(then: Any, here: Mapping[str, Any]) -> float | None:
     """Return how long ago a moment was; None where it is none, or of another boot."""
-    if not isinstance(then, Mapping) or then.get("boot") != here["boot"] or not isinstance(then.get("seconds"), (int, float)):
+    if (
+        not isinstance(then, Mapping)
+        or then.get("boot") != here["boot"]
+        or not isinstance(then.get("seconds"), (int, float))
+    ):
         return None
     return float(here["seconds"]) - float(then["seconds"])

@@ -69,7 +69,9 @@ def shown(value: Any) -> str:
 def kind(value: Any) -> str:
     """Return the type of a value in Python's own words; ansible-core's classes are made of these."""
     known = (bool, int, float, str, list, dict, date)
-    return next((one.__name__ for one in known if isinstance(value, one)), "nothing" if value is None else type(value).__name__)
+    return next(
+        (one.__name__ for one in known if isinstance(value, one)), "nothing" if value is None else type(value).__name__
+    )
 
 
 # --- what is expected ------------------------------------------------------------------------------------------------

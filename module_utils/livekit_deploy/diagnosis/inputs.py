@@ -8,7 +8,19 @@ from typing import Any
 
 from ..inventory.settings import read_settings
 from ..play import access
-from ..play.run import DIAGNOSED, ELSEWHERE, PROBES, SERVER, SERVER_LOGS, SUSPECT, SUSPECTS_OUTSIDE, VERDICT, HostRun, Runs, host_asked
+from ..play.run import (
+    DIAGNOSED,
+    ELSEWHERE,
+    PROBES,
+    SERVER,
+    SERVER_LOGS,
+    SUSPECT,
+    SUSPECTS_OUTSIDE,
+    VERDICT,
+    HostRun,
+    Runs,
+    host_asked,
+)
 from ..proof import observations
 from .host_view import AGENT_HOSTS
 
@@ -44,9 +56,14 @@ def inputs(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 def not_proven(runs: Runs, agents: Sequence[str]) -> list[str]:
     """Why there are no probes or no verdicts; empty when there are both."""
     if not runs.once(agents, SERVER).get("key_accepted"):
-        return ["who gets the jobs: no probe was sent, because the LiveKit server does not answer or does not accept the key"]
+        return [
+            "who gets the jobs: no probe was sent, because the LiveKit server does not answer or does not accept the key"
+        ]
     sent, decided = runs.once(agents, PROBES), runs.once(agents, VERDICT)
-    found = {"the probes": sent if "probes" not in sent else {}, "the verdicts": decided if "report" not in decided else {}}
+    found = {
+        "the probes": sent if "probes" not in sent else {},
+        "the verdicts": decided if "report" not in decided else {},
+    }
     missing = [f"{what}: {result.get('msg')}" for what, result in found.items() if result.get("msg")]
     return missing if missing or decided else ["who gets the jobs: no host could be proven"]
 
@@ -65,7 +82,9 @@ def hosts_of(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[
 def suspects_outside(runs: Runs, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Suspects that are not in this run, and are searched all the same: --limit says whose jobs are missing, not who may have them."""
     agents = set(map(str, groups.get(AGENT_HOSTS) or []))
-    return [name for name in map(str, groups.get("suspects") or []) if name not in agents and not runs[name].result(SUSPECT)]
+    return [
+        name for name in map(str, groups.get("suspects") or []) if name not in agents and not runs[name].result(SUSPECT)
+    ]
 
 
 def host_of(run: HostRun, group: str, reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,10 +24,18 @@ def fleet(runs: Runs, hosts: Sequence[str]) -> dict[str, StatusInput]:
 
 def member(run: HostRun) -> StatusInput:
     read: Any = run.result(STATUS)
-    said: StatusInput = {"agent_name": text_of(run, "livekit_agent_name"), "pool": text_of(run, "livekit_agent_pool") or run.name}
+    said: StatusInput = {
+        "agent_name": text_of(run, "livekit_agent_name"),
+        "pool": text_of(run, "livekit_agent_pool") or run.name,
+    }
     if "workers" in read:
         return {**said, "evidence": read}
-    return {**said, "evidence": {}, "unreachable": bool(read.get("unreachable")), "unread": why(access.said(read) or "it was not asked")}
+    return {
+        **said,
+        "evidence": {},
+        "unreachable": bool(read.get("unreachable")),
+        "unread": why(access.said(read) or "it was not asked"),
+    }
 
 
 def text_of(run: HostRun, name: str) -> str:

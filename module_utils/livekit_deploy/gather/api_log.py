@@ -118,7 +118,9 @@ def short_field(value: Any) -> str | None:
     return None if value is None else str(value)[:200]
 
 
-def api_evidence(run: Reader, container: Container | None, since: float, pattern: str | None, notes: Notes) -> ApiEvidence:
+def api_evidence(
+    run: Reader, container: Container | None, since: float, pattern: str | None, notes: Notes
+) -> ApiEvidence:
     """What the API's container was given, and what its log says it dispatched."""
     if container is None:
         notes.add("no container of an API was found, so its dispatches are not known")
@@ -146,7 +148,9 @@ def api_evidence(run: Reader, container: Container | None, since: float, pattern
     }
 
 
-def followed(run: Reader, container: Container, since: float, pattern: str | None) -> tuple[Dispatches | None, logs.Reach]:
+def followed(
+    run: Reader, container: Container, since: float, pattern: str | None
+) -> tuple[Dispatches | None, logs.Reach]:
     """The dispatches in a container's log, and from when on it tells of them."""
     fold, log = logs.folded(readings.container_log(run, container), lambda: Dispatches(since, pattern))
     return fold, log.reach(fold.first, time.time())

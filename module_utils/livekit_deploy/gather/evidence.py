@@ -64,17 +64,25 @@ def written_variables(
     command = config_command(directory, files, env_files, project)
     status, out, err = run([*project_reader(Path(directory)), *command])
     if status != 0:
-        raise docker.EngineError(f"`docker compose config` in {directory} ends with status {status}; run it there to see why")
+        raise docker.EngineError(
+            f"`docker compose config` in {directory} ends with status {status}; run it there to see why"
+        )
     unset = sorted(set(UNSET.findall(err)))
     if unset:
         raise docker.EngineError(f"they use variables of the shell that started the project: {', '.join(unset)}")
     services = object_or_empty(parsed_object(out).get("services"))
-    return {name: variables(object_or_empty(object_or_empty(service).get("environment"))) for name, service in services.items()}
+    return {
+        name: variables(object_or_empty(object_or_empty(service).get("environment")))
+        for name, service in services.items()
+    }
 
 
 def config_command(directory: str, files: Iterable[str], env_files: Iterable[str], project: str) -> list[str]:
     # Always named: Compose would look for them in its own surroundings.
-    named = list(files) or [str(path) for name in sorted(docker.DEFAULT_FILES) if (path := Path(directory, name)).is_file()][:1]
+    named = (
+        list(files)
+        or [str(path) for name in sorted(docker.DEFAULT_FILES) if (path := Path(directory, name)).is_file()][:1]
+    )
     if not named:
         raise docker.EngineError(f"{directory} has no compose file any more")
     options = [
@@ -104,7 +112,9 @@ def project_reader(directory: Path) -> list[str]:
 
 def variables(environment: Variables) -> Variables:
     # `config` writes a dollar twice, so that its output can be a compose file (Compose 2.26).
-    return {name: value.replace("$$", "$") if (value := environment.get(name)) is not None else None for name in VARIABLES}
+    return {
+        name: value.replace("$$", "$") if (value := environment.get(name)) is not None else None for name in VARIABLES
+    }
 
 
 def agent_names(containers: Iterable[Container], workers: Iterable[WorkerReading]) -> list[str]:
@@ -113,7 +123,9 @@ def agent_names(containers: Iterable[Container], workers: Iterable[WorkerReading
     return sorted({name for name in [*given, *(w.get("agent_name") for w in workers)] if name})
 
 
-def compose_projects(run: Run, found: list[Container], workers: list[WorkerReading], releases: Path, notes: Notes) -> list[ProjectEvidence]:
+def compose_projects(
+    run: Run, found: list[Container], workers: list[WorkerReading], releases: Path, notes: Notes
+) -> list[ProjectEvidence]:
     """Return every compose project with containers on the host.
 
     A project of others that has a worker comes with what its files say.
@@ -124,7 +136,9 @@ def compose_projects(run: Run, found: list[Container], workers: list[WorkerReadi
         if name:
             by_name.setdefault(name, []).append(container)
     return [
-        project_seen(run, name, members, [w for w in workers if w.get("project") == name], releases=releases, notes=notes)
+        project_seen(
+            run, name, members, [w for w in workers if w.get("project") == name], releases=releases, notes=notes
+        )
         for name, members in sorted(by_name.items())
     ]
 
@@ -140,7 +154,9 @@ def project_seen(
     says: dict[str, Variables] = {}
     if workers and not ours and directory:
         what = f"what the files of compose project {name} say now"
-        says = notes.attempt(what, lambda: written_variables(run, directory, path_list(files), path_list(env_files), project=name), says)
+        says = notes.attempt(
+            what, lambda: written_variables(run, directory, path_list(files), path_list(env_files), project=name), says
+        )
     return {
         "name": name,
         "directory": directory,
@@ -186,14 +202,18 @@ def proxy_evidence(options: Options, since: float, notes: Notes) -> ProxyEvidenc
     what = "the proxy's access log"
     site = Path(options.site)
     began = site.stat().st_mtime if options.site and site.exists() else None
-    log = notes.attempt(what, lambda: access_log.AccessLog(options.access_log, since, options.access_log_pattern, began=began), None)
+    log = notes.attempt(
+        what, lambda: access_log.AccessLog(options.access_log, since, options.access_log_pattern, began=began), None
+    )
     if log is None:
         return empty
     notes.add(log.unread and f"{what}: {log.unread}")
     return log.result()
 
 
-def host_evidence(host: Releases, record: Record | None, containers: list[Container] | None, since: float, notes: Notes) -> dict[str, Any]:
+def host_evidence(
+    host: Releases, record: Record | None, containers: list[Container] | None, since: float, notes: Notes
+) -> dict[str, Any]:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is
     left.
     """
@@ -207,11 +227,15 @@ def host_evidence(host: Releases, record: Record | None, containers: list[Contai
     }
     nobody: HostReading = {"time": time.time(), "workers": [], "unread": []}
     found = (
-        left if containers is None else notes.attempt("the release and its containers", lambda: {**release_state(host, containers)}, left)
+        left
+        if containers is None
+        else notes.attempt("the release and its containers", lambda: {**release_state(host, containers)}, left)
     )
     seen = notes.attempt("the workers", lambda: search.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
-        if containers is not None or not what.startswith("containers"):  # that the Engine does not answer is said already
+        if containers is not None or not what.startswith(
+            "containers"
+        ):  # that the Engine does not answer is said already
             notes.add(f"the search for workers could not read {what}")
     for one in seen["workers"]:
         notes.add(one["unread"] and f"worker {one['container']}: {one['unread']}")
@@ -244,7 +268,9 @@ def gather(host: Releases, options: Options) -> dict[str, Any]:
     since, until = window(record, options.since, options.max_seconds)
     containers = notes.attempt("the containers", lambda: docker.containers(host.run), None)
     reading = host_evidence(host, record, containers, since=since, notes=notes)
-    chosen = api_container(containers or [], reading["services"] if record else None, reading["workers"], options.agent_name)
+    chosen = api_container(
+        containers or [], reading["services"] if record else None, reading["workers"], options.agent_name
+    )
     return {
         **reading,
         **release_files(host, record, notes),

@@ -38,5 +38,7 @@ def reach_note(what: str, reach: logs.Reach, since: float) -> str | None:
     """A sentence about a reading that does not reach back to the time looked at."""
     if reach.covers(since):
         return None
-    begins = f"begins at {iso(reach.begins, 'seconds')}" if reach.begins is not None else "has a beginning that is not known"
+    begins = (
+        f"begins at {iso(reach.begins, 'seconds')}" if reach.begins is not None else "has a beginning that is not known"
+    )
     return f"{what} {begins}, and not at {iso(since, 'seconds')} or before" + (f": {reach.why}" if reach.why else "")

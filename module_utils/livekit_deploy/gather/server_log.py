@@ -137,7 +137,12 @@ def read_registrations(lines: Iterable[str], now: float) -> ServerReading:
     log = Log()
     for line in lines:
         log.take(line)
-    past = [entry for entries in log.closed.values() for entry in entries if now - (epoch(entry["closed"]) or 0.0) <= RECENT_SECONDS]
+    past = [
+        entry
+        for entries in log.closed.values()
+        for entry in entries
+        if now - (epoch(entry["closed"]) or 0.0) <= RECENT_SECONDS
+    ]
     reason = log_trouble(log)
     return {
         "complete": not reason,
@@ -156,7 +161,9 @@ def log_trouble(log: Log) -> str:
     if not log.complete:
         lacks = f"it lacks {STARTING!r}, which a server logs at level info"
         return f"the log does not reach back to the server's start: {lacks}"
-    return "the journal dropped lines of the server (see LogRateLimitIntervalSec in systemd.exec)" if log.dropped else ""
+    return (
+        "the journal dropped lines of the server (see LogRateLimitIntervalSec in systemd.exec)" if log.dropped else ""
+    )
 
 
 def unsettled(found: ServerReading, names: Iterable[str], own_ids: Iterable[str]) -> bool:
@@ -165,7 +172,9 @@ def unsettled(found: ServerReading, names: Iterable[str], own_ids: Iterable[str]
     """
     known = set(own_ids)
     for name in names:
-        strange = [entry for entry in found["workers"] if entry["agent_name"] == name and entry["worker_id"] not in known]
+        strange = [
+            entry for entry in found["workers"] if entry["agent_name"] == name and entry["worker_id"] not in known
+        ]
         seen = [registration(entry, float(found["time"])) for entry in strange]
         settled = came_back(seen) or any(worker.left is None for worker in seen)
         if not settled and any((worker.left or 0.0) < RETURN_SECONDS for worker in seen):

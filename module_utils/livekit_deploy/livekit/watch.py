@@ -179,7 +179,9 @@ async def watch_room(connection: Connection, probe: Probe) -> None:
         result["error_kind"] = MEDIA
         result["reason"] += f", but {no_media_text(probe.identity, probe.spec.deadline)}"
     else:
-        result["reason"] += f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: {READ_THE_LOG}"
+        result["reason"] += (
+            f", but {probe.identity} did not join the room within {probe.spec.deadline:g} s: {READ_THE_LOG}"
+        )
 
 
 @dataclass

@@ -58,7 +58,9 @@ def read_certificate(run: Run, certificate: str, key: str) -> Certificate:
             raise CertificateError(
                 f"found: no file {path} on this host, expected the one that {variable} names. Put it there, for instance with certbot"
             )
-    status, printed, said = run(["openssl", "x509", "-in", certificate, "-noout", "-dates", "-ext", "subjectAltName", "-pubkey"])
+    status, printed, said = run(
+        ["openssl", "x509", "-in", certificate, "-noout", "-dates", "-ext", "subjectAltName", "-pubkey"]
+    )
     try:
         found = parsed_certificate(printed if status == 0 else "")
     except ValueError:

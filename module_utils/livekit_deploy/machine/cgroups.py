@@ -38,7 +38,9 @@ def cgroup_path(text: str) -> str:
 
     With version 1 the same text has one line for each controller.
     """
-    groups = {kind: path for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)}
+    groups = {
+        kind: path for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)
+    }
     return next((path for kind in ("name=systemd", "") if (path := groups.get(kind, "/")) != "/"), "/")
 
 
@@ -78,7 +80,10 @@ def memory_events(text: str) -> str:
 
     Control groups of version 1 and 2 have different ones.
     """
-    groups = {kind: path.strip("/") for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)}
+    groups = {
+        kind: path.strip("/")
+        for _number, kind, path in (line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2)
+    }
     first = next((path for kinds, path in groups.items() if "memory" in kinds.split(",")), "")
     found = f"memory/{first}/memory.oom_control" if first else f"{groups[''] if groups.get('') else ''}/memory.events"
     return "" if ".." in found.split("/") or found.startswith("/") else found

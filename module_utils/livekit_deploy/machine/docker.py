@@ -48,7 +48,9 @@ class EngineError(Exception):
     @property
     def is_gone(self) -> bool:
         """The container was removed meanwhile, or is being removed."""
-        return any(words in str(self) for words in ("No such container", "No such object", "dead or marked for removal"))
+        return any(
+            words in str(self) for words in ("No such container", "No such object", "dead or marked for removal")
+        )
 
 
 def docker(run: Run, *argv: str) -> str:

@@ -88,8 +88,18 @@ def of_podman(docker: Docker) -> str:
     engine = any("podman" in name.lower() for name in docker.components)
     if not (package or engine or "podman" in docker.client.lower()):
         return ""
-    what = f"{PODMAN} {package}" if package else docker.client if "podman" in docker.client.lower() else "its service answers"
-    place = f"Remove that package (apt-get remove {PODMAN}; Podman and its containers stay)" if package else "Take it off Docker's socket"
+    what = (
+        f"{PODMAN} {package}"
+        if package
+        else docker.client
+        if "podman" in docker.client.lower()
+        else "its service answers"
+    )
+    place = (
+        f"Remove that package (apt-get remove {PODMAN}; Podman and its containers stay)"
+        if package
+        else "Take it off Docker's socket"
+    )
     return (
         f"found: `docker` is Podman's ({what}), expected Docker Engine: releases need its labels, its restart policies "
         f"and its Compose. {place} and run provision.yml again"

@@ -74,7 +74,9 @@ def read_archive(path: Path, image: str) -> ImageArchive:
     documents = archive_documents(path, image)
     manifests = documents.get(MANIFESTS)
     if not isinstance(manifests, list) or not all(isinstance(one, dict) and "Config" in one for one in manifests):
-        raise ArchiveError(f"found: {path} has no {MANIFESTS}, expected an archive of docker save. {SAVE_IT} {path} {image}")
+        raise ArchiveError(
+            f"found: {path} has no {MANIFESTS}, expected an archive of docker save. {SAVE_IT} {path} {image}"
+        )
     name = choose(path, image, manifests)["Config"]
     config = documents.get(name)
     if not isinstance(config, dict) or "rootfs" not in config:
@@ -204,7 +206,9 @@ def renamed_index(index: Json, archive: ImageArchive, name: str) -> Json:
         "io.containerd.image.name": f"docker.io/{name}",
         "org.opencontainers.image.ref.name": name.rpartition(":")[2],
     }
-    kept = [{**one, "annotations": annotations} for one in index.get("manifests") or [] if one["digest"] in archive["tops"]]
+    kept = [
+        {**one, "annotations": annotations} for one in index.get("manifests") or [] if one["digest"] in archive["tops"]
+    ]
     return {**index, "manifests": kept[:1]}
 
 

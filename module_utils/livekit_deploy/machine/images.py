@@ -99,7 +99,9 @@ class Images:
         except docker.EngineError as error:
             # That the Engine is silent is no matter of a pull that takes its time.
             said = str(error).removesuffix(f". {docker.SILENT}")
-            raise ImageError(registry.pull_trouble(image, said, login["username"] if login else "", self.platform())) from None
+            raise ImageError(
+                registry.pull_trouble(image, said, login["username"] if login else "", self.platform())
+            ) from None
 
     def resolve(self, image: str, logins: Logins = ()) -> tuple[str, bool]:
         """Pull a tag; its reference by digest, and whether another image came.
@@ -200,7 +202,9 @@ class Images:
         brought = self.brought()
         if not brought:
             return []
-        used = {container.get("Image") for container in docker.containers(self.run)} | {self.id_of(image) for image in set(needed)}
+        used = {container.get("Image") for container in docker.containers(self.run)} | {
+            self.id_of(image) for image in set(needed)
+        }
         return [reference for reference in brought if self.let_go(reference, used)]
 
     def let_go(self, reference: str, used: set[str | None]) -> bool:

@@ -100,7 +100,9 @@ class Log:
         if self.cut:
             return Reach(first, None, False, f"its newest lines were not read: {self.cut}")
         if self.dropped:
-            return Reach(first, now, False, "the journal dropped lines of it (see LogRateLimitIntervalSec in systemd.exec)")
+            return Reach(
+                first, now, False, "the journal dropped lines of it (see LogRateLimitIntervalSec in systemd.exec)"
+            )
         if not self.count and self.began is not None and not self.older:
             return Reach(self.began, now, True)
         if first is None:
@@ -162,7 +164,9 @@ def stamp_epoch(stamp: str) -> float | None:
 class ContainerLog(Log):
     """A container's log, whole or the newest lines, each after its time; EngineError where Docker cannot read it."""
 
-    def __init__(self, run: command.Reader, container: str, began: float | None = None, tail: int | None = None) -> None:
+    def __init__(
+        self, run: command.Reader, container: str, began: float | None = None, tail: int | None = None
+    ) -> None:
         super().__init__(began=began)
         self.run, self.container, self.tail = run, container, tail
 
@@ -222,7 +226,9 @@ def shown_size(size: int) -> str:
 class JournalLog(Log):
     """The newest lines of one run of a unit in the journal, each after its time."""
 
-    def __init__(self, run: command.Reader, unit: str, invocation: str, began: float | None = None, tail: int = JOURNAL_LINES) -> None:
+    def __init__(
+        self, run: command.Reader, unit: str, invocation: str, began: float | None = None, tail: int = JOURNAL_LINES
+    ) -> None:
         super().__init__(began=began)
         self.run, self.unit, self.invocation, self.tail = run, unit, invocation, tail
 

@@ -20,7 +20,9 @@ REMEDIES = (
     ),
     (
         re.compile(r"duplicate upstream"),
-        ("A site of yours includes the upstream too: remove its include, or set api_proxy_manage: false and run playbooks/provision.yml"),
+        (
+            "A site of yours includes the upstream too: remove its include, or set api_proxy_manage: false and run playbooks/provision.yml"
+        ),
     ),
     (re.compile(r"is not active|not running|nginx\.pid"), "Start nginx (systemctl start nginx) and run again"),
 )
@@ -29,7 +31,9 @@ ELSE = "Repair what it names, see that `nginx -t` passes, and run again"
 
 def short_refusal(said: str) -> str:
     """nginx's own words in one line, without their time and process and without the conclusion."""
-    lines = [re.sub(r"^(\d{4}/\S+ \S+ |nginx: )?\[(\w+)\] (\d+#\d+: )?", "", line.strip()) for line in said.splitlines()]
+    lines = [
+        re.sub(r"^(\d{4}/\S+ \S+ |nginx: )?\[(\w+)\] (\d+#\d+: )?", "", line.strip()) for line in said.splitlines()
+    ]
     told = [line for line in lines if line and not re.search(r"configuration file \S+ test failed$", line)]
     return "; ".join(dict.fromkeys(told)).rstrip(".")
 

@@ -50,7 +50,9 @@ class Process:
     @property
     def is_helper(self) -> bool:
         """One of Python's own helper processes, such as a worker's job processes; or a job process of agents-js."""
-        return any(argument.startswith("from multiprocessing") or NODE_HELPER.search(argument) for argument in self.argv)
+        return any(
+            argument.startswith("from multiprocessing") or NODE_HELPER.search(argument) for argument in self.argv
+        )
 
     @property
     def is_node(self) -> bool:
@@ -101,9 +103,13 @@ class Table:
 
     def helped(self) -> dict[int, Process]:
         """The processes that a livekit-agents helper was started by, with that helper."""
-        helpers = [p for p in self.processes.values() if p.is_helper and any(OF_AGENTS.search(argument) for argument in p.argv)]
+        helpers = [
+            p for p in self.processes.values() if p.is_helper and any(OF_AGENTS.search(argument) for argument in p.argv)
+        ]
         parents = {p.pid: p for p in self.processes.values() if not p.is_helper and p.pid != 1 and p.comm not in INIT}
-        return {helper.parent: helper for helper in helpers if helper.parent in parents}  # others are left by a worker that was killed
+        return {
+            helper.parent: helper for helper in helpers if helper.parent in parents
+        }  # others are left by a worker that was killed
 
 
 # --- reading /proc ---------------------------------------------------------------------------------------------------
@@ -199,7 +205,11 @@ def is_listed(process: Process, docker_ids: Collection[str]) -> bool:
 def worker_environment(table: Table, process: Process) -> dict[str, str]:
     """The variables a worker was started with. What it read from a file of its own only its helper has."""
     helper = table.helped().get(process.pid)
-    inherited = {name: value for name, value in (helper.environment if helper else {}).items() if name.startswith(("LIVEKIT_", "AGENT_"))}
+    inherited = {
+        name: value
+        for name, value in (helper.environment if helper else {}).items()
+        if name.startswith(("LIVEKIT_", "AGENT_"))
+    }
     return {**inherited, **process.environment}
 
 
@@ -228,7 +238,11 @@ def addresses(root: Path, process: Process) -> list[tuple[str, int]]:
     try:
         if (entry / "ns/net").readlink() != (root / "self/ns/net").readlink():
             return []
-        inodes = {str(path.readlink())[8:-1] for path in (entry / "fd").iterdir() if str(path.readlink()).startswith("socket:[")}
+        inodes = {
+            str(path.readlink())[8:-1]
+            for path in (entry / "fd").iterdir()
+            if str(path.readlink()).startswith("socket:[")
+        }
         found = sockets.own_addresses(entry, inodes)
     except OSError:
         return []

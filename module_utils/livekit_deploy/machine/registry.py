@@ -210,7 +210,9 @@ def pull_trouble(image: str, message: str, username: str = "", platform: str = "
 def login_words(image: str, address: str, username: str) -> dict[str, str]:
     if username:
         found = f"the registry {address} refuses {username} for {image}"
-        remedy = f"Correct username and password of {address} in agent_release_registries, or let {username} pull the image"
+        remedy = (
+            f"Correct username and password of {address} in agent_release_registries, or let {username} pull the image"
+        )
     else:
         found = f"the registry {address} gives {image} to no one without a login"
         login = f"{address} with username and password (from the vault)"

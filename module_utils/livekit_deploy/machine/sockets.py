@@ -108,7 +108,9 @@ def reached_at(number: str, port: str) -> tuple[str, int]:
 def connected_to(port: int | None, table: Path = Path("/proc/net/tcp")) -> bool:
     """Return True if the proxy has a connection to an API's port of 127.0.0.1: a request that is not answered yet."""
     remotes = (found.remote for found in table_sockets(read_text(table) or "") if found.state == ESTABLISHED)
-    return any(SOCKET.fullmatch(remote) and reached_at(*remote.split(":")) == (LOOPBACK, port or 0) for remote in remotes)
+    return any(
+        SOCKET.fullmatch(remote) and reached_at(*remote.split(":")) == (LOOPBACK, port or 0) for remote in remotes
+    )
 
 
 # --- who listens -----------------------------------------------------------------------------------------------------

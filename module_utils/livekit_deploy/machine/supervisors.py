@@ -55,7 +55,9 @@ def unit_supervisor(run: Run, table: Table, unit: Unit, pids: Collection[int]) -
     return supervised("systemd", unit.name, user=unit.user, starts_at_boot=enabled(found.get("UnitFileState", "")))
 
 
-def supervised(kind: str, name: str, *, policy: str = "", user: int | None = None, starts_at_boot: bool | None = None) -> Supervisor:
+def supervised(
+    kind: str, name: str, *, policy: str = "", user: int | None = None, starts_at_boot: bool | None = None
+) -> Supervisor:
     return {"kind": kind, "name": name, "policy": policy, "enabled": starts_at_boot, "user": user}
 
 
@@ -74,7 +76,9 @@ def client_unit(table: Table, root: Path, container: docker.Container) -> str | 
         unit = cgroup_unit(client.cgroup)
         if not unit or client.parent != 1 or not client.program.startswith("docker"):
             continue
-        by_name = {"run", "start"} & set(client.argv) and any(argument in (name, f"--name={name}") for argument in client.argv)
+        by_name = {"run", "start"} & set(client.argv) and any(
+            argument in (name, f"--name={name}") for argument in client.argv
+        )
         by_project = "up" in client.argv and directory and working_directory(root, client) == directory
         if by_name or by_project:
             return f"{unit.name}, which runs `{shown_argv(client.argv)} …`"
@@ -93,7 +97,10 @@ def process_start_command(supervised_by: Supervisor, process: Process, directory
     if supervised_by["kind"] != "none":
         return ""
     words, left = told_words(process.argv)
-    return commands.in_directory(directory, *words) + "  # and its options, which are not told: they may hold secrets" * left
+    return (
+        commands.in_directory(directory, *words)
+        + "  # and its options, which are not told: they may hold secrets" * left
+    )
 
 
 def shell_script(shell: Process) -> str:

@@ -61,7 +61,10 @@ def eviction_hosts(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str,
     members: dict[str, str] = {}
     for group in GROUPS:
         members = {**{str(host): group for host in groups.get(group, [])}, **members}
-    return {host: eviction_host(runs[host], group) for host, group in sorted(members.items(), key=lambda item: GROUPS.index(item[1]))}
+    return {
+        host: eviction_host(runs[host], group)
+        for host, group in sorted(members.items(), key=lambda item: GROUPS.index(item[1]))
+    }
 
 
 def eviction_host(run: HostRun, group: str) -> dict[str, Any]:
@@ -100,4 +103,8 @@ def served_on(run: HostRun) -> dict[str, Any]:
 def unread_of(found: Mapping[str, Any], in_run: bool, readable: bool) -> list[str]:
     if not in_run:
         return ["it is not in this run (--limit)"]
-    return list(found.get("unread") or []) if readable else [(access.said(found) or "it did not answer").removeprefix("Task failed: ")]
+    return (
+        list(found.get("unread") or [])
+        if readable
+        else [(access.said(found) or "it did not answer").removeprefix("Task failed: ")]
+    )

@@ -36,7 +36,9 @@ def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str
     return found
 
 
-def inventory(runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False) -> dict[str, KnownHost]:
+def inventory(
+    runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False
+) -> dict[str, KnownHost]:
     """Of each host the name that it serves, every worker id it is known to have had, and which of the names that the run's ``hosts`` leave
     its API dispatches to."""
     known: dict[str, KnownHost] = {}
@@ -88,11 +90,15 @@ def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], p
         new = [] if released else variables_with(values, instead)
         if own_name == name:
             found[name] = f"the API of {run.name}"
-        elif old and back != records.RELEASE:  # a kept one brings its own variables back; under the shared name they stay
+        elif (
+            old and back != records.RELEASE
+        ):  # a kept one brings its own variables back; under the shared name they stay
             found[name] = f"the API of {run.name} (its {', '.join(old)})"
         elif old or new:
             listed = ", ".join(f"{variable} is {values[variable]}" for variable in old or new)
-            found[name] = f"maybe the API of {run.name} (its {listed} in the inventory, which is not what this run releases there)"
+            found[name] = (
+                f"maybe the API of {run.name} (its {listed} in the inventory, which is not what this run releases there)"
+            )
     return found
 
 
@@ -224,7 +230,9 @@ def removal_refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
 def leaving(runs: Runs, host: str) -> dict[str, NameChange]:
     """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
     found = runs[host].result(REMOVED).get("removal") or {}
-    names = [str(name) for name in found.get("agent_names") or []] or [read_settings(host, runs[host].variables)[0].agent_name]
+    names = [str(name) for name in found.get("agent_names") or []] or [
+        read_settings(host, runs[host].variables)[0].agent_name
+    ]
     return {host: {"before": [name for name in names if name], "now": None, "shared": False}}
 
 
@@ -247,7 +255,8 @@ def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, KnownHost]:
 def sharing_hosts(runs: Runs, host: str, others: Sequence[str]) -> dict[str, KnownHost]:
     """Return what the hosts that stay serve: as they were read where they may share a name, else as the inventory says."""
     known: dict[str, KnownHost] = {
-        other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []} for other in others
+        other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []}
+        for other in others
     }
     for read in runs[host].result(SHARERS).get("results") or []:
         other = host_asked(read)

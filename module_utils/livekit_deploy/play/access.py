@@ -27,9 +27,7 @@ class Explanation:
 
 
 OLD_PYTHON = "the host's Python is too old for Ansible ({text})"
-NEWER_PYTHON = (
-    "Install a newer one beside it and name it for this host (ansible_python_interpreter: /usr/bin/python3.12), or upgrade the host"
-)
+NEWER_PYTHON = "Install a newer one beside it and name it for this host (ansible_python_interpreter: /usr/bin/python3.12), or upgrade the host"
 # What ssh says.
 REACHING = (
     Explanation(
@@ -282,7 +280,10 @@ def failure(message: str) -> str:
     own = re.search(r"\bfound\b.*\bexpected\b", message, re.IGNORECASE | re.DOTALL)
     if own:
         return message
-    return explained(message, LOGGING_IN + BECOMING_ROOT + INSTALLING + (NOT_ANSWERED if NO_ANSWER in message else ())) or message
+    return (
+        explained(message, LOGGING_IN + BECOMING_ROOT + INSTALLING + (NOT_ANSWERED if NO_ANSWER in message else ()))
+        or message
+    )
 
 
 def said(result: Mapping[str, Any]) -> str:
@@ -298,7 +299,9 @@ def said(result: Mapping[str, Any]) -> str:
 def printed_text(text: str) -> str:
     """What a host printed, fit to be shown in one line; of a traceback only what it ends in."""
     lines = [
-        line for line in foreign.plain(text).splitlines() if line.strip() and not line.startswith(("Shared connection to", "Warning: "))
+        line
+        for line in foreign.plain(text).splitlines()
+        if line.strip() and not line.startswith(("Shared connection to", "Warning: "))
     ]
     if any(line.startswith("Traceback ") for line in lines):
         lines = lines[-1:]

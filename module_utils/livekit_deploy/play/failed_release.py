@@ -19,7 +19,11 @@ def is_released(runs: Runs, host: str, task: Mapping[str, Any]) -> bool:
 
 
 def failure_text(
-    runs: Runs, host: str, task: Mapping[str, Any], result: Mapping[str, Any], abandoned: Mapping[str, Any] | None = None
+    runs: Runs,
+    host: str,
+    task: Mapping[str, Any],
+    result: Mapping[str, Any],
+    abandoned: Mapping[str, Any] | None = None,
 ) -> str:
     """Return what failed, and what serves now; ``abandoned`` is what the step that takes a release back answered."""
     return "\n".join([said_by(task, result), *serving_lines(runs, host, task, abandoned or {})]) + "\n"

@@ -54,10 +54,14 @@ def server_logs(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The loop results of ``livekit_server_log_info`` as ``deployment_verdict_info`` takes them."""
     keys = ("complete", "reason", "since", "workers", "time", "lines")
     told = [(entry, {"msg": said} if (said := access.said(entry)) else {}) for entry in results]
-    return [{"host": host_asked(entry), **{key: entry[key] for key in keys if key in entry}, **msg} for entry, msg in told]
+    return [
+        {"host": host_asked(entry), **{key: entry[key] for key in keys if key in entry}, **msg} for entry, msg in told
+    ]
 
 
-def with_others(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+def with_others(
+    runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, dict[str, Any]]]:
     """Each host with its reading, also those that share a pool with one of the run."""
     readings = [(host, runs[host].reading) for host in hosts]
     return readings + [(host_asked(entry), dict(entry)) for entry in others]
@@ -69,7 +73,9 @@ def known_ids(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, An
     return sorted({worker_id for reading in found for worker_id in own_ids([reading], reading.get("states") or {})})
 
 
-def observations(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, dict[str, Any]]:
+def observations(
+    runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, dict[str, Any]]:
     """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading the hosts that
     share a pool with one of them, before and after the probes (an entry without ``workers`` could not be read)."""
     behind = [host for host in hosts if runs[host].left_behind]

@@ -41,7 +41,9 @@ def sampled_names(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str
     return names | {runs[host].agent_name(entry) for host, entry in outside.items() if not runs[host].has_hook(entry)}
 
 
-def hooked(runs: Runs, group: Sequence[str], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+def hooked(
+    runs: Runs, group: Sequence[str], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
     """Those of ``hosts`` that a directed probe can reach: every worker of their name asks the hook."""
     sampled = sampled_names(runs, group, others)
     return [host for host in hosts if runs[host].agent_name() not in sampled]
@@ -53,7 +55,11 @@ def standby_probes(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> li
     for host in hooked(runs, group, hosts):
         worker = runs[host].new_worker()
         if worker and runs[host].is_standby:
-            probes.append(directed(runs[host], worker["agent_name"], worker["instance"], tries=NEW_TRIES, process=process_of(worker)))
+            probes.append(
+                directed(
+                    runs[host], worker["agent_name"], worker["instance"], tries=NEW_TRIES, process=process_of(worker)
+                )
+            )
             probes += rehearsals(runs[host], worker)
     return probes
 
@@ -64,7 +70,15 @@ def candidate_probes(runs: Runs, hosts: Sequence[str]) -> list[dict[str, Any]]:
     for host in [host for host in hosts if not runs[host].is_standby]:
         if worker := runs[host].new_worker(CANDIDATE):
             if runs[host].plan.get("hook", True):
-                probes.append(directed(runs[host], worker["agent_name"], worker["instance"], tries=NEW_TRIES, process=process_of(worker)))
+                probes.append(
+                    directed(
+                        runs[host],
+                        worker["agent_name"],
+                        worker["instance"],
+                        tries=NEW_TRIES,
+                        process=process_of(worker),
+                    )
+                )
             probes += rehearsals(runs[host], worker)
     return probes
 
@@ -119,7 +133,9 @@ def answer_to(probe: Mapping[str, Any], answered: Mapping[str, Any]) -> dict[str
     return (answered.get("probes") or {}).get(probe["id"]) or unsent
 
 
-def astray_text(probe: Mapping[str, Any], answer: Mapping[str, Any], worker: Mapping[str, Any], playbooks: Playbooks) -> str:
+def astray_text(
+    probe: Mapping[str, Any], answer: Mapping[str, Any], worker: Mapping[str, Any], playbooks: Playbooks
+) -> str:
     """Say that something that was sent for the new worker did not get it."""
     what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
     is_node = worker.get("sdk") == "node"
@@ -144,7 +160,11 @@ def slot_previews(runs: Runs, hosts: Sequence[str]) -> list[dict[str, Any]]:
         found, plan = runs[host].answer(SLOT_PREVIEW, "status"), runs[host].plan
         if found and runs[host].replaces:
             answer = {"status": int(found["status"]), "text": str(found.get("content") or found.get("msg") or "")}
-            request = {**preview.of(runs[host].variables, host).request(), "headers": {}, "url": str(found.get("url") or "the API")}
+            request = {
+                **preview.of(runs[host].variables, host).request(),
+                "headers": {},
+                "url": str(found.get("url") or "the API"),
+            }
             about = {"agent_name": plan["agent_name"], "request": request, "answer": answer}
             probes.append({"id": f"{host}/slot", "kind": "preview", "expect": "dispatch", **about})
     return probes
@@ -171,7 +191,14 @@ def directed(run: HostRun, agent_name: str, instance: str, *, tries: int = 1, pr
     times = SHARED_TRIES if run.serves_shared_name() else tries
     again = {"tries": times} if times > 1 else {}
     one = {"process": process} if process else {}
-    return {"id": f"{run.name}/directed", "mode": "answer_if", "agent_name": agent_name, "instance": instance, **one, **again}
+    return {
+        "id": f"{run.name}/directed",
+        "mode": "answer_if",
+        "agent_name": agent_name,
+        "instance": instance,
+        **one,
+        **again,
+    }
 
 
 def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
@@ -187,18 +214,29 @@ def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[st
             ours += dict.fromkeys([f"{host}/{found['release']['id']}", *earlier_instances(found, name)])
             ours += processes(found, ours)
     common = {"mode": "pass", "expect": "nobody"}
-    return [{"id": f"{name}/through", "agent_name": name, "instances": named, **common} for name, named in sorted(instances.items())]
+    return [
+        {"id": f"{name}/through", "agent_name": name, "instances": named, **common}
+        for name, named in sorted(instances.items())
+    ]
 
 
 def processes(reading: Mapping[str, Any], instances: Sequence[str]) -> list[str]:
     """The running processes of these instances, as far as they are known: where one is named, a copy with its instance is a stranger."""
-    running = [worker for worker in reading.get("workers") or [] if worker.get("running") and worker.get("instance") in instances]
+    running = [
+        worker
+        for worker in reading.get("workers") or []
+        if worker.get("running") and worker.get("instance") in instances
+    ]
     return sorted({f"{worker['instance']}#{process_of(worker)}" for worker in running if process_of(worker)})
 
 
 def earlier_instances(reading: Mapping[str, Any], name: str) -> list[str]:
     states = reading.get("states") or {}
-    ours = [worker for worker in reading.get("workers") or [] if worker.get("release") in states and worker.get("agent_name") == name]
+    ours = [
+        worker
+        for worker in reading.get("workers") or []
+        if worker.get("release") in states and worker.get("agent_name") == name
+    ]
     return sorted(str(worker["instance"]) for worker in ours if worker.get("running") and worker.get("instance"))
 
 
@@ -213,8 +251,12 @@ def sample_probes(
         count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
         if count > 0:
             spacing = {"count": count, "spacing_seconds": float(sampling["spacing_seconds"])}
-            metadata = next((metadata_of(runs[host]) for host, found in readings if runs[host].agent_name(found) == name), "{}")
-            probes.append({"id": f"{name}/sample", "kind": "plain", "agent_name": name, "metadata": metadata, **spacing})
+            metadata = next(
+                (metadata_of(runs[host]) for host, found in readings if runs[host].agent_name(found) == name), "{}"
+            )
+            probes.append(
+                {"id": f"{name}/sample", "kind": "plain", "agent_name": name, "metadata": metadata, **spacing}
+            )
     return probes
 
 
@@ -267,7 +309,9 @@ def unreached(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any]) -> l
     return [host for host, answer in found.items() if answer.get("error_kind") == NOT_REACHED]
 
 
-def own_previews(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], deadline_seconds: float) -> list[dict[str, Any]]:
+def own_previews(
+    runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], deadline_seconds: float
+) -> list[dict[str, Any]]:
     """The same previews again, with the answers that the hosts themselves got: what became of each is looked at on the controller."""
     probes = []
     for host in unreached(runs, hosts, answers):
@@ -280,7 +324,9 @@ def own_previews(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], d
     return probes
 
 
-def preview_answers(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
+def preview_answers(
+    runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], again: Mapping[str, Any]
+) -> dict[str, Any]:
     """All answers, with those to the previews that hosts sent themselves in the place of those that got no connection."""
     asked = {host: answers[f"{host}/preview"] for host in unreached(runs, hosts, answers)}
     return {**answers, **{f"{host}/preview": own_answer(runs[host], first, again) for host, first in asked.items()}}
@@ -306,14 +352,24 @@ def vacancy_probes(runs: Runs, group: Sequence[str]) -> list[dict[str, Any]]:
         found = runs[host].latest
         if not runs[host].serves_shared_name():
             readings.setdefault(runs[host].agent_name(), []).append(found or {})
-    vacant = [name for name, found in readings.items() if name and all(found) and not any(serves(reading, name) for reading in found)]
+    vacant = [
+        name
+        for name, found in readings.items()
+        if name and all(found) and not any(serves(reading, name) for reading in found)
+    ]
     return [{"id": f"{name}/vacancy", "agent_name": name, "expect": "nobody"} for name in sorted(vacant)]
 
 
 def serves(reading: Mapping[str, Any], name: str) -> bool:
     """Whether a worker of one of our releases runs under the name; its environment says so where its log no longer does."""
-    ours = [worker for worker in reading["workers"] if worker.get("release") in reading.get("states", {}) and worker.get("running")]
-    return any(name in (worker.get("agent_name"), (worker.get("env") or {}).get("LIVEKIT_AGENT_NAME")) for worker in ours)
+    ours = [
+        worker
+        for worker in reading["workers"]
+        if worker.get("release") in reading.get("states", {}) and worker.get("running")
+    ]
+    return any(
+        name in (worker.get("agent_name"), (worker.get("env") or {}).get("LIVEKIT_AGENT_NAME")) for worker in ours
+    )
 
 
 def vacancy_trouble(
@@ -335,13 +391,19 @@ def vacancy_trouble(
         return ""
     if outcome != "taken":
         found = f"found: {answer.get('reason') or 'no answer to the probe'}, {expected}. Run deploy.yml again"
-        return "" if accept_inconclusive else f"{found}; to go on all the same: -e verification_accept_inconclusive=true"
+        return (
+            "" if accept_inconclusive else f"{found}; to go on all the same: -e verification_accept_inconclusive=true"
+        )
     return f"found: {taker or 'a worker'} has the name {name!r}, {expected}. {taken_remedy(taker, playbooks or Playbooks())}"
 
 
 def taken_remedy(taker: str, playbooks: Playbooks) -> str:
     """Return what to do where somebody has a name that is new to us."""
-    stop = playbooks.start("evict.yml", evict_worker=taker) if taker else f"{playbooks.start('evict.yml')} (shows who it is)"
+    stop = (
+        playbooks.start("evict.yml", evict_worker=taker)
+        if taker
+        else f"{playbooks.start('evict.yml')} (shows who it is)"
+    )
     find = playbooks.start("diagnose.yml")
     return f"Give the host another livekit_agent_name, or find that worker ({find}) and stop it: {stop}"
 

@@ -78,7 +78,9 @@ def to_start(record: Record, found: Sequence[Container], service: str) -> list[C
 
 def answers(port: int | None, seconds: float = ANSWER_SECONDS) -> bool:
     """Wait until something speaks HTTP there, whatever it says: of a hand-made API no health check is known."""
-    return port is not None and bool(wait_until(lambda: web.ask("127.0.0.1", port, "/", ASK_SECONDS).status, seconds, 0.3))
+    return port is not None and bool(
+        wait_until(lambda: web.ask("127.0.0.1", port, "/", ASK_SECONDS).status, seconds, 0.3)
+    )
 
 
 def service_fates(record: Record, successor: str) -> list[str]:

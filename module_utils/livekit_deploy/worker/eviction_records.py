@@ -39,12 +39,16 @@ class Records:
         for directory in (self.directory.parent, self.directory):
             directory.mkdir(mode=0o700, exist_ok=True)
             if (trouble := not_own(directory)) is not None:
-                raise DrainError(f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again")
+                raise DrainError(
+                    f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again"
+                )
         write_atomically(path, json.dumps(record))
 
     def read(self, worker_id: str) -> EvictionRecord | None:
         """The record that has this id, as the requested one or as another of the same worker."""
-        return next((record for record in self.all() if worker_id in [record["worker_id"], *record["worker_ids"]]), None)
+        return next(
+            (record for record in self.all() if worker_id in [record["worker_id"], *record["worker_ids"]]), None
+        )
 
     def all(self) -> list[EvictionRecord]:
         """Every record; a file of another form is none."""
@@ -88,11 +92,17 @@ def is_eviction_record(found: Mapping[str, object]) -> bool:
     texts = all(isinstance(found.get(key), str) for key in ("container", "start_command", "identity"))
     names, policy = found.get("worker_ids"), found.get("policy")
     known = ids.worker(found.get("worker_id")) and isinstance(names, list) and all(map(ids.worker, names))
-    return bool(texts and known and is_supervisor(found.get("supervisor"))) and (policy is None or has(policy, "before", "after"))
+    return bool(texts and known and is_supervisor(found.get("supervisor"))) and (
+        policy is None or has(policy, "before", "after")
+    )
 
 
 def is_supervisor(found: Any) -> bool:
-    return has(found, "kind", "policy", "enabled", "user") and isinstance(found.get("name"), str) and is_user(found["user"])
+    return (
+        has(found, "kind", "policy", "enabled", "user")
+        and isinstance(found.get("name"), str)
+        and is_user(found["user"])
+    )
 
 
 def has(found: Any, *keys: str) -> bool:

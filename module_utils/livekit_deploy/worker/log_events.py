@@ -43,7 +43,9 @@ BEFORE = re.compile(
 OF_ERROR = r"(?:(?P<level>ERROR|CRITICAL|FATAL)\b|\[(?P<other>error|critical|fatal)\s*\])"
 TEXT_ERROR = re.compile(rf"(?:[^A-Za-z]|(?<=\d)[TZ](?=[\d\s])){{0,80}}{OF_ERROR}\W{{0,12}}(?P<rest>.*)", re.DOTALL)
 KEYS = "id|agent_name|agentName|url|deployment|version|job_id|jobId|dispatch_id|room|room_name|error"
-FIELD = re.compile(rf"""\b(?P<key>{KEYS})=(?:"(?P<double>[^"]{{0,500}})"|'(?P<single>[^']{{0,500}})'|(?P<bare>[^\s,}}\]]{{1,500}}))""")
+FIELD = re.compile(
+    rf"""\b(?P<key>{KEYS})=(?:"(?P<double>[^"]{{0,500}})"|'(?P<single>[^']{{0,500}})'|(?P<bare>[^\s,}}\]]{{1,500}}))"""
+)
 FIELDS_BEGIN = re.compile(r"\s{2,}|\s[{\[]|\s\w+=")
 TRACEBACK = "Traceback (most recent call last)"
 KIND_OF_ERROR = r"[A-Za-z_][\w.]{0,200}(?:Error|Exception|Timeout|Interrupt|Exit|Failure|Warning)"
@@ -120,7 +122,11 @@ def first_text(found: Event, keys: tuple[str, ...]) -> str:
 
 
 def is_pino(found: Event) -> bool:
-    return isinstance(found.get("msg"), str) and isinstance(found.get("time"), (int, float)) and isinstance(found.get("level"), int)
+    return (
+        isinstance(found.get("msg"), str)
+        and isinstance(found.get("time"), (int, float))
+        and isinstance(found.get("level"), int)
+    )
 
 
 def event_level(found: Event) -> str:
@@ -152,7 +158,9 @@ def text_event(level: str, text: str, word: str) -> Event:
     start = text.find("{")
     behind = json_object(text[start:]) if start >= 0 else None
     message = (FIELDS_BEGIN.split(text, maxsplit=1)[0] if word else text[: start if behind else None]).strip()
-    fields = {found["key"]: found["double"] or found["single"] or found["bare"] for found in FIELD.finditer(text[len(word) :])}
+    fields = {
+        found["key"]: found["double"] or found["single"] or found["bare"] for found in FIELD.finditer(text[len(word) :])
+    }
     event = normal({**fields, **(behind or {})})
     return {**event, "message": message, "level": level.upper(), "sdk": None, "text": True}
 
@@ -192,7 +200,10 @@ def cause(event: Event) -> str | None:
     """What an event names as its error: the field of that name, else the last line of its traceback."""
     # A job's traceback is part of its message (livekit-agents 1.8.9); older releases have that of a connection in
     # exc_info.
-    trace = str(event.get("exc_info") or event.get("exception") or "").strip() or event["message"].strip().partition("\n")[2]
+    trace = (
+        str(event.get("exc_info") or event.get("exception") or "").strip()
+        or event["message"].strip().partition("\n")[2]
+    )
     text = str(event.get("error") or "") or trace.rpartition("\n")[2]
     return QUERY.sub("?…", text)[:500] or None
 

@@ -48,7 +48,9 @@ def name_variables_in(environment: Mapping[str, str]) -> dict[str, str | None]:
     return {name: environment.get(name) for name in NAME_VARIABLES}
 
 
-def shared_reading(log: logs.Log, answer: OwnAnswer, environment: Mapping[str, str], selection: Selection) -> SharedReading:
+def shared_reading(
+    log: logs.Log, answer: OwnAnswer, environment: Mapping[str, str], selection: Selection
+) -> SharedReading:
     """What a reading has of a container and of a process alike."""
     found = worker_log.log_reading(log, selection.patterns, selection.job_ids | selection.rooms, selection.since)
     mask = Masker.of(environment)
@@ -181,7 +183,9 @@ def readings(
     return {"time": time.time(), "workers": workers}
 
 
-def reading_of_worker(run: Reader, container: docker.Container, selection: Selection, is_known: bool) -> list[WorkerReading]:
+def reading_of_worker(
+    run: Reader, container: docker.Container, selection: Selection, is_known: bool
+) -> list[WorkerReading]:
     """Read a container; nothing where it is no worker, or is removed meanwhile."""
     try:
         one = reading(container, container_log(run, container), selection)

@@ -11,7 +11,9 @@ from ..common.times import epoch
 from . import failed_start, log_words
 from .types import WorkerReading
 
-PYTHON_NAME = "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
+PYTHON_NAME = (
+    "Remove the name from the worker's code (it beats LIVEKIT_AGENT_NAME), or use livekit-agents 1.5.7 or newer"
+)
 NODE_NAME = (
     "Remove agentName from the ServerOptions of the worker's code (it beats LIVEKIT_AGENT_NAME), or use an "
     "@livekit/agents that reads that variable (1.9.0 does)"

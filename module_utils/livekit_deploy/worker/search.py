@@ -38,7 +38,9 @@ class Search:
     What could not be read is listed and not guessed. ``run`` is used by several threads at once.
     """
 
-    def __init__(self, run: Reader, selection: Selection, root: Path, found: list[docker.Container] | None = None) -> None:
+    def __init__(
+        self, run: Reader, selection: Selection, root: Path, found: list[docker.Container] | None = None
+    ) -> None:
         self.run, self.selection, self.root = run, selection, root
         self.unread: list[str] = []
         self.table = processes.read_table(root)
@@ -93,7 +95,9 @@ class Search:
         if any(name in environment for name in processes.OF_LIVEKIT):
             return True
         try:
-            return any(log_words.REGISTERED in line for line in docker.log_lines(self.run, container["Id"], GLANCE_LINES))
+            return any(
+                log_words.REGISTERED in line for line in docker.log_lines(self.run, container["Id"], GLANCE_LINES)
+            )
         except docker.EngineError:
             return False
 
@@ -114,7 +118,11 @@ class Search:
         if client:
             return supervisors.supervised("other", client)
         shell = supervisors.swallows_signal(self.table, container["State"].get("Pid") or 0)
-        return supervisors.supervised("other", f"`{shell}` in the container, which passes no signal on") if shell else found
+        return (
+            supervisors.supervised("other", f"`{shell}` in the container, which passes no signal on")
+            if shell
+            else found
+        )
 
     def where(self, container: docker.Container) -> tuple[str, int] | None:
         """Where a container that uses the host's own network answers."""
@@ -161,11 +169,19 @@ class Search:
 
     def answer_of(self, found: processes.Process) -> OwnAnswer:
         # What may be another program is asked only on the port that a worker has.
-        wanted = [where for where in processes.addresses(self.root, found) if self.is_certain(found) or where[1] == docker.WORKER_PORT]
-        return next((answer for where in wanted[:3] if (answer := own_answer.ask_worker(where)).get("sdk_version")), OwnAnswer())
+        wanted = [
+            where
+            for where in processes.addresses(self.root, found)
+            if self.is_certain(found) or where[1] == docker.WORKER_PORT
+        ]
+        return next(
+            (answer for where in wanted[:3] if (answer := own_answer.ask_worker(where)).get("sdk_version")), OwnAnswer()
+        )
 
 
-def everywhere(run: Reader, root: Path | None = None, found: list[docker.Container] | None = None, **selection: Any) -> HostReading:
+def everywhere(
+    run: Reader, root: Path | None = None, found: list[docker.Container] | None = None, **selection: Any
+) -> HostReading:
     """As ``readings``, of every worker on the host; ``unread`` has a sentence for each thing that could not be looked
     at.
     """

@@ -51,7 +51,9 @@ class Drain:
     ``dry`` says what would be done and does nothing. What was done is in ``commands``, as a person would type it.
     """
 
-    def __init__(self, run: Reader, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False) -> None:
+    def __init__(
+        self, run: Reader, worker_id: str, *, runtime: Path = RUNTIME, root: Path | None = None, dry: bool = False
+    ) -> None:
         self.run, self.worker_id, self.dry = run, worker_id, dry
         self.runtime, self.root = runtime, root or processes.ROOT
         self.records = Records(runtime)
@@ -66,7 +68,9 @@ class Drain:
         mine = [one for one in found["workers"] if self.worker_id in one["worker_ids"]]
         if len(mine) > 1:
             names = ", ".join(one["container"] for one in mine)
-            raise DrainError(f"found {self.worker_id} in the logs of {names}, expected one worker. Stop the right one by hand")
+            raise DrainError(
+                f"found {self.worker_id} in the logs of {names}, expected one worker. Stop the right one by hand"
+            )
         if mine and mine[0]["supervisor"]["kind"] == "other" and mine[0]["running"]:
             raise DrainError(
                 f"found: {mine[0]['container']} is kept running by {mine[0]['supervisor']['name']}, expected Docker, a "
@@ -74,7 +78,9 @@ class Drain:
             )
         if not mine and not self.records.read(self.worker_id):
             unread = f" (not read: {'; '.join(found['unread'])})" if found["unread"] else ""
-            raise DrainError(f"found no worker whose log has {self.worker_id}{unread}, expected one on this host. Run evict.yml without it")
+            raise DrainError(
+                f"found no worker whose log has {self.worker_id}{unread}, expected one on this host. Run evict.yml without it"
+            )
         return mine[0] if mine else None
 
     # --- how ---
@@ -243,16 +249,22 @@ class Drain:
         for unit in self.to_sweep():
             try:
                 if time.monotonic() > until:
-                    raise DrainError(f"found: no time left after {SWEEP_SECONDS:g} s. Expected: each is looked at in that time")
+                    raise DrainError(
+                        f"found: no time left after {SWEEP_SECONDS:g} s. Expected: each is looked at in that time"
+                    )
                 self.sweep_unit(unit)
             except (DrainError, OSError, ValueError) as error:
-                self.warnings.append(f"{self.drop_in(unit)} may be left, which lets {unit.name} stop without a timeout: {error}")
+                self.warnings.append(
+                    f"{self.drop_in(unit)} may be left, which lets {unit.name} stop without a timeout: {error}"
+                )
 
     def to_sweep(self) -> list[cgroups.Unit]:
         paths = self.runtime.glob(f"systemd/system/*.service.d/{DROP_IN}")
         own = [cgroups.Unit(path.parent.name.removesuffix(".d")) for path in paths]
         kept = [record["supervisor"] for record in self.records.all() if not record.get("swept")]
-        users = [cgroups.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None]
+        users = [
+            cgroups.Unit(by["name"], by["user"]) for by in kept if by["kind"] == "systemd" and by["user"] is not None
+        ]
         return list(dict.fromkeys([*own, *users]))
 
     def sweep_unit(self, unit: cgroups.Unit) -> None:
@@ -313,4 +325,8 @@ class Drain:
 
 def identity(found: WorkerReading) -> str:
     """One run of a container or process: the same container started again is another."""
-    return f"{found['container_id']} {found['started_at']}" if found["container_id"] else f"{found['pid']} {found['start_ticks']}"
+    return (
+        f"{found['container_id']} {found['started_at']}"
+        if found["container_id"]
+        else f"{found['pid']} {found['start_ticks']}"
+    )

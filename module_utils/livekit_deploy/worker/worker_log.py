@@ -100,7 +100,9 @@ class Fold:
         # The launcher tells of its process just before a worker says that it starts.
         self.identified = False
         self.state: Event = {
-            **dict.fromkeys(("agent_name", "worker_id", "registered_since", "url", "deployment", "sdk_version", "sdk", "unnamed")),
+            **dict.fromkeys(
+                ("agent_name", "worker_id", "registered_since", "url", "deployment", "sdk_version", "sdk", "unnamed")
+            ),
             **dict.fromkeys(("connected", "draining", "full", "guarded"), False),
             **dict.fromkeys(("last_failure", "last_entrypoint_error", "last_unknown_error", "hook_process")),
             **dict.fromkeys(
@@ -229,7 +231,9 @@ class Fold:
 
     def start(self, event: Event) -> None:
         """A container that was restarted starts over: what the process before it said no longer holds."""
-        self.state.update(sdk_version=short_text(event.get("version")), connected=False, draining=False, full=False, worker_id=None)
+        self.state.update(
+            sdk_version=short_text(event.get("version")), connected=False, draining=False, full=False, worker_id=None
+        )
         self.state.update(unnamed=None, sdk=event["sdk"])
         if not self.identified:
             self.state["hook_process"] = None
@@ -244,7 +248,9 @@ class Fold:
     def fail(self, event: Event) -> None:
         error = cause(event)
         message = event["message"].partition("\n")[0][:500]
-        self.state.update(connected=False, last_failure={"message": message, "time": event["timestamp"], "error": error})
+        self.state.update(
+            connected=False, last_failure={"message": message, "time": event["timestamp"], "error": error}
+        )
         self.count("failures", event)
         if UNAUTHORIZED.search(error or ""):
             self.count("unauthorized", event)

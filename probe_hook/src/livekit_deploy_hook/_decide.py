@@ -135,6 +135,8 @@ def decide(metadata: str, instance: str, gate: Gate, process: str = "") -> Decis
         return Decision.PASS
     if probe.mode == "answer_if" and is_directed_at(probe, instance, process):
         return Decision.ANSWER
-    if gate is Gate.OPEN and (probe.mode == "answer" or (probe.mode == "pass" and is_stranger_to(probe, instance, process))):
+    if gate is Gate.OPEN and (
+        probe.mode == "answer" or (probe.mode == "pass" and is_stranger_to(probe, instance, process))
+    ):
         return Decision.ANSWER
     return Decision.PASS

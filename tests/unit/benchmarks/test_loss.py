@@ -46,7 +46,9 @@ def test_a_former_name_gets_load_for_the_overlap_after_the_last_answer_with_it(
 
 
 def sender(**given: Any) -> Sender:
-    made = Sender(**{"url": "", "livekit": {}, "rate": 5.0, "real_every": 5, "agent_name": "first", "overlap": 10.0, **given})
+    made = Sender(
+        **{"url": "", "livekit": {}, "rate": 5.0, "real_every": 5, "agent_name": "first", "overlap": 10.0, **given}
+    )
     made.names = Names(made.agent_name, made.overlap)
     return made
 
@@ -66,7 +68,9 @@ def test_every_fifth_call_is_a_real_job_or_none(every: int, real: list[int]) -> 
 
 
 @pytest.mark.parametrize(("last", "came"), [(ParticipantInfo.ACTIVE, True), (ParticipantInfo.JOINED, False)])
-def test_an_agent_is_in_the_room_when_its_connection_stands(last: Any, came: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_is_in_the_room_when_its_connection_stands(
+    last: Any, came: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     states = chain([None, ParticipantInfo.JOINING, ParticipantInfo.JOINED], repeat(last))
 
     async def look(_request: Any) -> ListParticipantsResponse:
@@ -81,7 +85,11 @@ def test_an_agent_is_in_the_room_when_its_connection_stands(last: Any, came: boo
 
 def test_a_call_that_the_worker_answers_is_known_by_its_nonce() -> None:
     real, answered = sender().due(0, 0.0)[0], sender().due(1, 0.0)[0]
-    assert (real.metadata, json.loads(answered.metadata)["nonce"], json.loads(answered.metadata)["mode"]) == ("", answered.nonce, "answer")
+    assert (real.metadata, json.loads(answered.metadata)["nonce"], json.loads(answered.metadata)["mode"]) == (
+        "",
+        answered.nonce,
+        "answer",
+    )
 
 
 # --- the witness -----------------------------------------------------------------------------------------------------
@@ -104,7 +112,9 @@ def line(**event: str) -> str:
         ('{"message": "probe answered", "nonce": "n1"}', {}, {}),
     ],
 )
-def test_only_a_worker_that_answered_is_a_witness(text: str, answered: dict[str, float], ended: dict[str, float]) -> None:
+def test_only_a_worker_that_answered_is_a_witness(
+    text: str, answered: dict[str, float], ended: dict[str, float]
+) -> None:
     assert witness.seen_in([text]) == witness.Seen(answered, ended)
 
 
@@ -114,14 +124,20 @@ def test_of_two_lines_about_one_call_the_first_counts() -> None:
 
 
 def test_a_call_in_progress_that_was_killed_or_cut_off_did_not_finish() -> None:
-    assert witness.finished(["hung-up", "killed", "cut-off"], {"hung-up": 10.2, "cut-off": 9.9, "another": 10.2}, 10.0) == 1
+    assert (
+        witness.finished(["hung-up", "killed", "cut-off"], {"hung-up": 10.2, "cut-off": 9.9, "another": 10.2}, 10.0)
+        == 1
+    )
 
 
 # --- the cases -------------------------------------------------------------------------------------------------------
 
 
 def test_the_cases_are_those_that_were_asked_for() -> None:
-    assert [case.name for case in loss.CASES if case.side == SEED] == ["docker compose restart", "edit name, docker compose up -d"]
+    assert [case.name for case in loss.CASES if case.side == SEED] == [
+        "docker compose restart",
+        "edit name, docker compose up -d",
+    ]
     assert [case.name for case in loss.CASES if case.side == OURS] == [
         "rename",
         "rollback to the shared name",
@@ -135,7 +151,9 @@ def test_the_cases_are_those_that_were_asked_for() -> None:
 
 def test_a_case_that_starts_from_another_comes_right_after_it() -> None:
     names = [case.name for case in loss.CASES]
-    assert [case.after for case in loss.CASES if case.after] == [names[names.index(case.name) - 1] for case in loss.CASES if case.after]
+    assert [case.after for case in loss.CASES if case.after] == [
+        names[names.index(case.name) - 1] for case in loss.CASES if case.after
+    ]
 
 
 def part(**changes: Any) -> dict[str, Any]:

@@ -81,7 +81,12 @@ def test_figures_of_a_way() -> None:
 def test_the_first_calls_can_be_lost_but_their_times_are_not_counted() -> None:
     calls = [call(0.0), call(1.0), call(2.0), call(3.0)]
     found = loss_figures.figures(calls, {"n0.0": 9.0, "n2.0": 2.2, "n3.0": 3.2}, steady=2.0)
-    assert (found["sent"], found["lost"], found["longest_gap_seconds"], found["worst_latency_seconds"]) == (4, 1, 0.8, 0.2)
+    assert (found["sent"], found["lost"], found["longest_gap_seconds"], found["worst_latency_seconds"]) == (
+        4,
+        1,
+        0.8,
+        0.2,
+    )
 
 
 def test_hosts_add_up_and_the_worst_time_counts() -> None:
@@ -111,7 +116,13 @@ def ways(sent: int = 100, lost: int = 0, errors: int = 0) -> dict[str, Any]:
 
 
 def run(case: str = "mine", rate: int = 5, finished: int = 4, **given: int) -> dict[str, Any]:
-    return {"case": case, "rate": rate, "seconds": 30.0, "ways": ways(**given), "calls": {"held": 4, "finished": finished}}
+    return {
+        "case": case,
+        "rate": rate,
+        "seconds": 30.0,
+        "ways": ways(**given),
+        "calls": {"held": 4, "finished": finished},
+    }
 
 
 def session(*runs: dict[str, Any], **undisturbed: int) -> dict[str, Any]:
@@ -133,19 +144,31 @@ def document(*sessions: dict[str, Any]) -> dict[str, Any]:
         (run(rate=20), session(), False),
     ],
 )
-def test_a_run_counts_only_beside_an_undisturbed_minute_that_lost_nothing(one: dict[str, Any], of: dict[str, Any], expected: bool) -> None:
+def test_a_run_counts_only_beside_an_undisturbed_minute_that_lost_nothing(
+    one: dict[str, Any], of: dict[str, Any], expected: bool
+) -> None:
     assert loss_figures.counts(one, of) is expected
 
 
 def test_runs_of_several_sessions_count_together_and_those_of_a_disturbed_one_do_not() -> None:
     found = document(session(run(), run()), session(run(), lost=2), session(run("by hand", lost=30)))
     assert loss_figures.missing(found, list(CASES), [5], 2) == ["by hand at 5 a second: 1 of 2 runs"]
-    assert loss_figures.missing(found, ["mine"], [5, 20], 3) == ["mine at 5 a second: 2 of 3 runs", "mine at 20 a second: 0 of 3 runs"]
+    assert loss_figures.missing(found, ["mine"], [5, 20], 3) == [
+        "mine at 5 a second: 2 of 3 runs",
+        "mine at 20 a second: 0 of 3 runs",
+    ]
 
 
 @pytest.mark.parametrize(
     ("given", "number"),
-    [(run(), 0), (run(lost=1), 1), (run(errors=1), 1), (run(finished=3), 1), (run(sent=0), 1), (run("by hand", lost=9), 0)],
+    [
+        (run(), 0),
+        (run(lost=1), 1),
+        (run(errors=1), 1),
+        (run(finished=3), 1),
+        (run(sent=0), 1),
+        (run("by hand", lost=9), 0),
+    ],
 )
 def test_a_loss_of_ours_is_a_failure_and_one_by_hand_is_not(given: dict[str, Any], number: int) -> None:
     assert len(loss_figures.failures(document(session(given)), ["mine"])) == number
@@ -159,9 +182,29 @@ def test_a_loss_of_ours_is_a_failure_also_beside_a_disturbed_minute() -> None:
 
 
 def test_the_table_has_two_lines_for_each_case_with_one_value_for_each_run() -> None:
-    lines = loss_figures.table(document(session(run("by hand", lost=30, finished=0), run("by hand", lost=31), run())), CASES)
+    lines = loss_figures.table(
+        document(session(run("by hand", lost=30, finished=0), run("by hand", lost=31), run())), CASES
+    )
     row = next(line for line in lines if line.startswith("  by hand")).split()
-    assert row == ["by", "hand", "API", "100", "100", "30", "31", "0.40", "s", "0.50", "s", "0", "0", "0", "4", "of", "4"]
+    assert row == [
+        "by",
+        "hand",
+        "API",
+        "100",
+        "100",
+        "30",
+        "31",
+        "0.40",
+        "s",
+        "0.50",
+        "s",
+        "0",
+        "0",
+        "0",
+        "4",
+        "of",
+        "4",
+    ]
     assert [line.split()[0] for line in lines if "direct" in line] == ["direct"] * 3
     assert max(map(len, lines)) <= 140
 

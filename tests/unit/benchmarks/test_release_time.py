@@ -58,4 +58,6 @@ def test_waits_for_livekit_are_told_apart_and_the_median_counts() -> None:
 )
 def test_aims_that_are_missed_are_told(found: dict[str, Any], missed: list[str]) -> None:
     assert release_time.missed(document(found)) == missed
-    assert [line for line in release_time.table(document(found)) if "MISSED" in line] == [f"MISSED: {what}" for what in missed]
+    assert [line for line in release_time.table(document(found)) if "MISSED" in line] == [
+        f"MISSED: {what}" for what in missed
+    ]

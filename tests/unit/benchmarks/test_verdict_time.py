@@ -37,7 +37,10 @@ def worker(number: int = 1, worker_id: str = "AW_own") -> StandIn:
 
 def answer(worker_id: str, verdict: str, foreign: list[str]) -> dict[str, Any]:
     probe = {"outcome": "taken", "worker_id": worker_id}
-    return {"results": {"host-001/directed": probe}, "rows": {"host-001": {"verdict": verdict, "routing": {"foreign": foreign}}}}
+    return {
+        "results": {"host-001/directed": probe},
+        "rows": {"host-001": {"verdict": verdict, "routing": {"foreign": foreign}}},
+    }
 
 
 def test_the_median_counts_and_the_window_is_told_apart() -> None:
@@ -87,7 +90,12 @@ def test_with_a_stranger_only_the_verdict_that_names_it_counts() -> None:
 
 def test_each_name_is_asked_with_one_probe_to_pass_on_and_one_directed() -> None:
     asked = verdict_time.probes_of(verdict_time.hostvars_of({"host-001": worker(), "host-002": worker(2)}, at=0.0))
-    assert sorted(probe["id"] for probe in asked) == ["bench-001/through", "bench-002/through", "host-001/directed", "host-002/directed"]
+    assert sorted(probe["id"] for probe in asked) == [
+        "bench-001/through",
+        "bench-002/through",
+        "host-001/directed",
+        "host-002/directed",
+    ]
 
 
 def test_the_machine_is_described_without_a_name() -> None:

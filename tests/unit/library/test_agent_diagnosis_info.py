@@ -19,7 +19,9 @@ from ansible.module_utils.testing import patch_module_args
 @pytest.fixture
 def nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host without Docker and nginx; the directory that would hold its applications."""
-    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory"))
+    monkeypatch.setattr(
+        command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory")
+    )
     monkeypatch.setattr(processes, "ROOT", tmp_path)
     return tmp_path
 
@@ -30,7 +32,9 @@ def gather(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
     return dict(json.loads(capsys.readouterr().out))
 
 
-def test_host_that_was_never_provisioned_is_no_failure(nothing_answers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_host_that_was_never_provisioned_is_no_failure(
+    nothing_answers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = gather(capsys, root=str(nothing_answers))
     assert (found.get("failed"), found["changed"], found["release"], found["workers"]) == (None, False, None, [])
     assert found["missing"][:2] == ["Docker", "nginx"]
@@ -45,7 +49,13 @@ def test_each_returned_value_is_documented(nothing_answers: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({}, {"access_log": "/var/log/nginx/sidekick.access.log", "site": "/etc/nginx/conf.d/livekit-agent-deploy-sidekick.conf"}),
+        (
+            {},
+            {
+                "access_log": "/var/log/nginx/sidekick.access.log",
+                "site": "/etc/nginx/conf.d/livekit-agent-deploy-sidekick.conf",
+            },
+        ),
         ({"access_log": "/var/log/caddy.log"}, {"access_log": "/var/log/caddy.log", "site": ""}),
         ({}, {"since": None, "max_seconds": 3600.0, "access_log_pattern": None, "api_log_pattern": None}),
         ({"since": 5, "api_log_pattern": "x"}, {"since": 5.0, "api_log_pattern": "x", "agent_name": "support"}),
@@ -53,7 +63,10 @@ def test_each_returned_value_is_documented(nothing_answers: Path, capsys: pytest
 )
 @pytest.mark.usefixtures("nothing_answers")
 def test_parameters_reach_the_evidence(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], expected: dict[str, Any]
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    params: dict[str, Any],
+    expected: dict[str, Any],
 ) -> None:
     monkeypatch.setattr(evidence, "gather", lambda _host, options: options._asdict())
     found = gather(capsys, **params)

@@ -22,9 +22,15 @@ def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"step": "switch", "release": "latest", "fence": 1}, "found release 'latest', expected YYYYMMDDThhmmssZ-<8 hex digits>"),
+        (
+            {"step": "switch", "release": "latest", "fence": 1},
+            "found release 'latest', expected YYYYMMDDThhmmssZ-<8 hex digits>",
+        ),
         ({"step": "switch", "release": RELEASE}, "missing required arguments: fence"),
-        *(({"step": step, "fence": 1}, "missing: release") for step in ("pull", "start_candidate", "start_worker", "start_api", "switch")),
+        *(
+            ({"step": step, "fence": 1}, "missing: release")
+            for step in ("pull", "start_candidate", "start_worker", "start_api", "switch")
+        ),
         ({"state": "serving", "step": "switch", "release": RELEASE, "fence": 1}, "Unsupported parameters"),
     ],
 )
@@ -44,7 +50,9 @@ def test_step_without_the_lock_is_refused(capsys: pytest.CaptureFixture[str], tm
     assert "expected that this run (number 7) still deploys. Run it again" in answer["msg"]
 
 
-def test_end_of_a_run_tells_what_still_drains(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_end_of_a_run_tells_what_still_drains(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     done = {"draining": [RELEASE], "retired": [], "removed": [], "images_removed": []}
     monkeypatch.setattr(agent_release.Deployment, "end", lambda *_: done)
     (note,) = run(capsys, step="drain", root=str(tmp_path), fence=1, instance_host="a")["report_notes"]

@@ -32,7 +32,9 @@ def test_host_that_was_not_provisioned_is_refused_with_the_command(
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
     answer = run(capsys, **BEGIN, root=str(tmp_path), playbooks={"sources": ["x"]})
     assert answer["failed"]
-    assert answer["msg"].endswith("expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a")
+    assert answer["msg"].endswith(
+        "expected a provisioned host. Run: ansible-playbook -i x playbooks/provision.yml --limit a"
+    )
 
 
 def test_host_whose_docker_cannot_be_used_is_refused_with_what_to_do(
@@ -49,13 +51,20 @@ def test_host_whose_docker_cannot_be_used_is_refused_with_what_to_do(
     [
         ({"unresolved": "found: no image r/a:1"}, "found: no image r/a:1"),
         ({"goal": {"kind": "shared_name"}}, "found no livekit_agent_shared_name"),
-        ({"env": {"fastapi": {"FLAG": True}}}, "found: FLAG (of type bool) in the environment, expected texts: put it in quotes"),
+        (
+            {"env": {"fastapi": {"FLAG": True}}},
+            "found: FLAG (of type bool) in the environment, expected texts: put it in quotes",
+        ),
         ({"secret_env": {"fastapi": {"LIST": ["a"]}}}, "found: LIST (of type list) in the environment"),
         ({"controller_time": 1000.0, "clock_skew_limit_seconds": 30}, "Set the clock (timedatectl)"),
     ],
 )
 def test_run_is_refused_before_the_lock(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, params: dict[str, Any], said: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    params: dict[str, Any],
+    said: str,
 ) -> None:
     monkeypatch.setattr(agent_release_plan.refusal, "missing_on_host", lambda *_: [])
     assert said in run(capsys, **BEGIN, root=str(tmp_path), **params)["msg"]
@@ -78,9 +87,17 @@ PLAN = {
 @pytest.mark.parametrize("check", [False, True], ids=["begun", "in a check run"])
 @pytest.mark.parametrize(("kind", "warned"), [("shared_name", True), ("release", False)])
 def test_rollback_to_a_shared_name_warns_when_it_begins(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, check: bool, kind: str, warned: bool
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    check: bool,
+    kind: str,
+    warned: bool,
 ) -> None:
-    answer = {"plan": {**PLAN, "rolled_back": {"kind": kind}}, "release": {"id": "r", "app": "app", "agent_name": "own"}}
+    answer = {
+        "plan": {**PLAN, "rolled_back": {"kind": kind}},
+        "release": {"id": "r", "app": "app", "agent_name": "own"},
+    }
     monkeypatch.setattr(agent_release_plan.refusal, "missing_on_host", lambda *_: [])
     monkeypatch.setattr(agent_release_plan.begin, "preview_run" if check else "begin_run", lambda *_: answer)
     warnings: list[str] = []
@@ -99,7 +116,9 @@ def test_rollback_to_a_shared_name_warns_when_it_begins(
     ],
 )
 def test_reason_and_messages_show_no_secret_of_the_release(tmp_path: Any, given: dict[str, Any]) -> None:
-    host = agent_release_plan.Releases(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
+    host = agent_release_plan.Releases(
+        Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream")
+    )
     masker = agent_release_plan.masker(host, {"env": {}, "secret_env": {}, **given})
     assert masker("found: it says sk-proj-4711abcd") == "found: it says ***"
 
@@ -107,6 +126,8 @@ def test_reason_and_messages_show_no_secret_of_the_release(tmp_path: Any, given:
 def test_reason_is_masked_with_what_earlier_releases_have(tmp_path: Any) -> None:
     (tmp_path / "releases/20260101T000000Z-00000000").mkdir(parents=True)
     (tmp_path / "releases/20260101T000000Z-00000000/fastapi.env").write_text("TOKEN='sk-proj-4711abcd'\n")
-    host = agent_release_plan.Releases(Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream"))
+    host = agent_release_plan.Releases(
+        Told(lambda _argv: (0, "", "")), "app", str(tmp_path), str(tmp_path / "upstream")
+    )
     masker = agent_release_plan.masker(host, {"env": {}, "secret_env": {}})
     assert masker("sk-proj-4711abcd") == "***"

@@ -45,7 +45,9 @@ def test_api_that_is_healthy_after_a_while_is_waited_for(capsys: pytest.CaptureF
         (b"SSH-2.0-x\r\n", "expected HTTP 200"),
     ],
 )
-def test_api_that_never_is_healthy_is_told_with_its_last_answer(capsys: pytest.CaptureFixture[str], text: bytes, found: str) -> None:
+def test_api_that_never_is_healthy_is_told_with_its_last_answer(
+    capsys: pytest.CaptureFixture[str], text: bytes, found: str
+) -> None:
     with server(saying(text)) as port:
         answer = run(capsys, port, health_path="/healthz", health_seconds=0.5)
     assert answer["failed"]
@@ -55,7 +57,8 @@ def test_api_that_never_is_healthy_is_told_with_its_last_answer(capsys: pytest.C
 
 def test_nobody_on_the_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        "refused, expected HTTP 200 of /healthz within 0.5 s" in run(capsys, free_port(), health_path="/healthz", health_seconds=0.5)["msg"]
+        "refused, expected HTTP 200 of /healthz within 0.5 s"
+        in run(capsys, free_port(), health_path="/healthz", health_seconds=0.5)["msg"]
     )
 
 
@@ -69,7 +72,9 @@ def drip(connection: socket.socket) -> None:
 def test_one_byte_at_a_time_ends_with_the_deadline(capsys: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
     with server(drip) as port:
-        answer = run(capsys, port, health_path="/healthz", health_seconds=1, preview={"path": "/v1/preview"}, preview_seconds=1)
+        answer = run(
+            capsys, port, health_path="/healthz", health_seconds=1, preview={"path": "/v1/preview"}, preview_seconds=1
+        )
     assert answer["failed"]
     assert time.monotonic() - started < 5
 
@@ -93,19 +98,30 @@ def test_preview_is_sent_once_with_its_headers_and_body(capsys: pytest.CaptureFi
     assert b"Content-Type: application/json\r\n" in request
     assert request.endswith(b'{"lang": "de"}')
     # What it answers is not changed by what it was sent, be that an ordinary word.
-    assert (answer["status"], answer["content"], answer["url"]) == (201, '{"room": "de"}', f"http://127.0.0.1:{port}/v1/preview?x=1")
+    assert (answer["status"], answer["content"], answer["url"]) == (
+        201,
+        '{"room": "de"}',
+        f"http://127.0.0.1:{port}/v1/preview?x=1",
+    )
 
 
 def test_text_is_sent_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert api_answer_info.body_of({"body": "a=1", "body_format": "raw"}, {}) == b"a=1"
     headers = {"content-type": "application/x"}
-    assert (api_answer_info.body_of({"body": {"a": 1}, "body_format": "json"}, headers), len(headers)) == (b'{"a": 1}', 1)
+    assert (api_answer_info.body_of({"body": {"a": 1}, "body_format": "json"}, headers), len(headers)) == (
+        b'{"a": 1}',
+        1,
+    )
     assert run(capsys, free_port(), preview={"path": "/p", "body": "x"})["status"] == 0
 
 
 def test_preview_that_is_not_answered_fails_nothing_and_shows_no_header(capsys: pytest.CaptureFixture[str]) -> None:
     answer = run(capsys, free_port(), preview={"path": "/v1/preview", "headers": {"X-Key": "hidden-secret\nX: y"}})
-    assert (answer.get("failed", False), answer["status"], "hidden-secret" in json.dumps(answer["content"])) == (False, 0, False)
+    assert (answer.get("failed", False), answer["status"], "hidden-secret" in json.dumps(answer["content"])) == (
+        False,
+        0,
+        False,
+    )
 
 
 def test_body_without_end_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +150,13 @@ def test_check_mode_sends_no_preview(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_site_with_tls_is_asked_under_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    preview = {"path": "/v1/preview", "tls": True, "server_name": "api.test", "validate_certs": False, "headers": {"Host": "api.test"}}
+    preview = {
+        "path": "/v1/preview",
+        "tls": True,
+        "server_name": "api.test",
+        "validate_certs": False,
+        "headers": {"Host": "api.test"},
+    }
     with secure_server(make_pair(tmp_path)) as port:
         answer = run(capsys, port, preview=preview)
         refused = run(capsys, port, preview={**preview, "validate_certs": True})

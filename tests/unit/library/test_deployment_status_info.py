@@ -22,7 +22,9 @@ def run(capsys: pytest.CaptureFixture[str], reports: Path, **params: Any) -> dic
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_host_out_of_reach_is_a_row_and_no_failure(capsys: pytest.CaptureFixture[str], tmp_path: Path, check_mode: bool) -> None:
+def test_a_host_out_of_reach_is_a_row_and_no_failure(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, check_mode: bool
+) -> None:
     answer = run(capsys, tmp_path, _ansible_check_mode=check_mode)
     assert (answer.get("failed"), answer["changed"], answer["hosts"]["a"]["state"]) == (None, False, "unreachable")
     assert "unreachable: no route" in answer["report_lines"][2]
@@ -30,11 +32,15 @@ def test_a_host_out_of_reach_is_a_row_and_no_failure(capsys: pytest.CaptureFixtu
 
 
 def test_the_last_verdict_is_read_from_the_reports(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "verdicts.json").write_text(json.dumps({"a": {"verdict": "foreign", "ok": False, "at": "2026-01-01T00:00:00Z"}}))
+    (tmp_path / "verdicts.json").write_text(
+        json.dumps({"a": {"verdict": "foreign", "ok": False, "at": "2026-01-01T00:00:00Z"}})
+    )
     assert run(capsys, tmp_path)["hosts"]["a"]["verdict"]["verdict"] == "foreign"
 
 
-@pytest.mark.parametrize(("text", "words"), [('{"a"', "found in verdicts.json: it is no JSON"), (None, "verdicts.json cannot be read")])
+@pytest.mark.parametrize(
+    ("text", "words"), [('{"a"', "found in verdicts.json: it is no JSON"), (None, "verdicts.json cannot be read")]
+)
 def test_a_file_of_verdicts_that_cannot_be_read_is_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str | None, words: str
 ) -> None:

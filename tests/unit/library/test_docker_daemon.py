@@ -36,13 +36,19 @@ def test_settings_of_others_stay(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert found["settings"] == {"insecure-registries": ["theirs:5000", "10.0.0.5:5000"]}
 
 
-@pytest.mark.parametrize("changes", [{"insecure-registries": ["10.0.0.5:5000"]}, {"proxies": {"no-proxy": "a.test"}}, {}])
+@pytest.mark.parametrize(
+    "changes", [{"insecure-registries": ["10.0.0.5:5000"]}, {"proxies": {"no-proxy": "a.test"}}, {}]
+)
 @pytest.mark.parametrize("checking", [True, False])
 def test_settings_of_others_are_not_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, changes: dict[str, Any], checking: bool
 ) -> None:
     path = tmp_path / "daemon.json"
-    path.write_text(json.dumps({"proxies": {"http-proxy": "http://u:do-not-tell@p", "token": "do-not-tell"}, "labels": ["do-not-tell"]}))
+    path.write_text(
+        json.dumps(
+            {"proxies": {"http-proxy": "http://u:do-not-tell@p", "token": "do-not-tell"}, "labels": ["do-not-tell"]}
+        )
+    )
     found = run(capsys, path, changes, _ansible_check_mode=checking, _ansible_diff=True, _ansible_verbosity=3)
     assert "do-not-tell" not in json.dumps(found)
 
@@ -56,7 +62,9 @@ def test_a_file_that_only_root_may_read_stays_so(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("settings", [{}, {"insecure-registries": ["theirs:5000"]}])
-def test_a_file_that_has_it_all_is_left_byte_for_byte(capsys: pytest.CaptureFixture[str], tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_a_file_that_has_it_all_is_left_byte_for_byte(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, settings: dict[str, Any]
+) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(THEIRS)
     assert not run(capsys, path, settings)["changed"]
@@ -75,7 +83,9 @@ def test_an_empty_file_is_no_settings(capsys: pytest.CaptureFixture[str], tmp_pa
     assert json.loads(path.read_text()) == REGISTRY
 
 
-def test_check_mode_says_what_would_change_and_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_check_mode_says_what_would_change_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(THEIRS)
     found = run(capsys, path, REGISTRY, _ansible_check_mode=True)
@@ -85,7 +95,9 @@ def test_check_mode_says_what_would_change_and_writes_nothing(capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1,}', "insecure-registries: []"])
-def test_a_file_that_is_no_json_is_refused_and_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_json_is_refused_and_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(text)
     found = run(capsys, path, REGISTRY)
@@ -95,7 +107,9 @@ def test_a_file_that_is_no_json_is_refused_and_kept(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("text", ["[]", '"text"', "null"])
-def test_json_that_is_no_object_is_refused_and_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str) -> None:
+def test_json_that_is_no_object_is_refused_and_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(text)
     found = run(capsys, path, REGISTRY)

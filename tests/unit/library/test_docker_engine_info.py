@@ -94,7 +94,9 @@ def test_engine_that_is_installed_and_stopped_is_refused_and_not_absent(
     read(capsys, monkeypatch, {f"{SHOW} {' '.join(docker_variants.PACKAGES)}": packages})
     found = asked(capsys)
     assert found["docker"] == "refused"
-    assert found["trouble"].startswith("found: docker-ce 5:27.3.1 is installed and does not answer, expected an Engine that answers.")
+    assert found["trouble"].startswith(
+        "found: docker-ce 5:27.3.1 is installed and does not answer, expected an Engine that answers."
+    )
 
 
 def test_service_of_the_clock_that_is_stopped_is_told_and_not_replaced(
@@ -110,7 +112,10 @@ def test_service_of_the_clock_that_is_stopped_is_told_and_not_replaced(
 
 
 def test_minimum_that_is_no_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "found docker_host_minimum_version 'newest', expected a version" in asked(capsys, minimum_version="newest")["msg"]
+    assert (
+        "found docker_host_minimum_version 'newest', expected a version"
+        in asked(capsys, minimum_version="newest")["msg"]
+    )
 
 
 SYSTEMS = {"debian 12": [], "debian 13": ["docker.io"]}
@@ -127,7 +132,9 @@ DEBIAN = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 1
         ({**DEBIAN, "ID": "mint"}, ("Debian GNU/Linux 13 (trixie)", False, [])),
     ],
 )
-def test_system_is_known_by_its_id_and_version(monkeypatch: pytest.MonkeyPatch, release: dict[str, str], expected: Any) -> None:
+def test_system_is_known_by_its_id_and_version(
+    monkeypatch: pytest.MonkeyPatch, release: dict[str, str], expected: Any
+) -> None:
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
     assert tuple(docker_engine_info.system(SYSTEMS).values()) == expected
 

@@ -37,10 +37,17 @@ class Engine:
 
 
 def resolve(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, engine: Engine, images: list[str], **params: Any
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    images: list[str],
+    **params: Any,
 ) -> dict[str, Any]:
     monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: engine(argv))
-    with patch_module_args({"app": "sidekick", "root": "/nonexistent", "images": images, **params}), pytest.raises(SystemExit):
+    with (
+        patch_module_args({"app": "sidekick", "root": "/nonexistent", "images": images, **params}),
+        pytest.raises(SystemExit),
+    ):
         image_digest.main()
     return dict(json.loads(capsys.readouterr().out))
 
@@ -87,7 +94,9 @@ def test_each_image_is_resolved(fixtures: Fixtures) -> None:
 def test_an_image_that_the_registry_does_not_have_is_a_sentence(fixtures: Fixtures) -> None:
     found = resolve(*fixtures, Engine({}, {}), [TAG])
     assert found["failed"]
-    assert found["msg"].startswith(f"found: no image {TAG} in the registry registry.corp.test:5000 (manifest unknown), expected:")
+    assert found["msg"].startswith(
+        f"found: no image {TAG} in the registry registry.corp.test:5000 (manifest unknown), expected:"
+    )
 
 
 def test_check_mode_pulls_nothing(fixtures: Fixtures) -> None:

@@ -33,7 +33,11 @@ def run(capsys: pytest.CaptureFixture[str], path: Path, **params: Any) -> dict[s
 def test_entry_is_written_and_mode_and_comments_stay(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     answer = run(capsys, path)
     assert yaml.safe_load(path.read_text())["agent_hosts"]["hosts"]["two"] == answer["entry"]
-    assert (path.read_text().startswith(TEXT), path.stat().st_mode & 0o777, list(path.parent.iterdir())) == (True, 0o640, [path])
+    assert (path.read_text().startswith(TEXT), path.stat().st_mode & 0o777, list(path.parent.iterdir())) == (
+        True,
+        0o640,
+        [path],
+    )
 
 
 def test_link_to_the_file_stays_a_link(capsys: pytest.CaptureFixture[str], path: Path) -> None:
@@ -62,7 +66,9 @@ def test_next_commands_are_told(capsys: pytest.CaptureFixture[str], path: Path) 
         ("hosts.yml", "$ANSIBLE_VAULT;1.1;AES256\n61", "encrypted"),
     ],
 )
-def test_other_files_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, text: str | None, said: str) -> None:
+def test_other_files_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, text: str | None, said: str
+) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
     answer = run(capsys, tmp_path / name)

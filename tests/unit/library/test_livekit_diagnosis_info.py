@@ -66,7 +66,11 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     rooms = message(api.ListRoomsResponse(rooms=[api.Room(name="room-1"), api.Room(name="room-9")]))
-    given = {"ListSIPDispatchRule": lambda: message(SIP), "ListRooms": lambda: rooms, "ListDispatch": lambda: dispatches("AW_far")}
+    given = {
+        "ListSIPDispatchRule": lambda: message(SIP),
+        "ListRooms": lambda: rooms,
+        "ListDispatch": lambda: dispatches("AW_far"),
+    }
     monkeypatch.setattr(Answer, "given", given)
     monkeypatch.setattr(Answer, "asked", [])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
@@ -80,10 +84,20 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def host(*rooms: str) -> dict[str, Any]:
     """A host whose API dispatched to these rooms; its worker's log has none of them."""
-    sent = [{"room": room, "dispatch_id": "", "agent_name": "support", "time": f"2026-01-02T03:00:{n:02}Z"} for n, room in enumerate(rooms)]
+    sent = [
+        {"room": room, "dispatch_id": "", "agent_name": "support", "time": f"2026-01-02T03:00:{n:02}Z"}
+        for n, room in enumerate(rooms)
+    ]
     calls = {"read": True, "agent_names": {"support": len(sent)} if sent else {}, "dispatches": sent, "failed": 0}
     evidence = {"workers": [], "states": {}, "api": calls, "since": 1767300000.0}
-    return {"agent_name": "support", "pool": "a", "livekit_url": "ws://l", "group": "agent_hosts", "evidence": evidence, "unread": ""}
+    return {
+        "agent_name": "support",
+        "pool": "a",
+        "livekit_url": "ws://l",
+        "group": "agent_hosts",
+        "evidence": evidence,
+        "unread": "",
+    }
 
 
 def run(capsys: pytest.CaptureFixture[str], **params: Any) -> dict[str, Any]:
@@ -122,14 +136,21 @@ def test_check_mode_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_server_that_is_away_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
-    server = {"reachable": False, "key_accepted": False, "found": "ws://l refuses the connection", "remedy": "start the server"}
+    server = {
+        "reachable": False,
+        "key_accepted": False,
+        "found": "ws://l refuses the connection",
+        "remedy": "start the server",
+    }
     answer = run(capsys, url="ws://127.0.0.1:1", server=server)
     assert answer["report_documents"]["diagnose.json"]["hosts"]["a"]["causes"][0]["id"] == "server_unreachable"
     assert "was not asked" in answer["report_documents"]["diagnose.json"]["sip"]["reason"]
 
 
 def test_the_rules_for_calls_by_phone_are_read(capsys: pytest.CaptureFixture[str], address: str) -> None:
-    assert answered(capsys, address)["sip"]["rules"] == [{"id": "SDR_1", "name": "hotline", "agents": ["somebody-elses"], "trunks": []}]
+    assert answered(capsys, address)["sip"]["rules"] == [
+        {"id": "SDR_1", "name": "hotline", "agents": ["somebody-elses"], "trunks": []}
+    ]
 
 
 def test_a_server_without_sip_is_not_checked(capsys: pytest.CaptureFixture[str], address: str) -> None:
@@ -149,12 +170,16 @@ def test_only_rooms_that_live_are_asked_about(capsys: pytest.CaptureFixture[str]
     assert Answer.asked.count("ListDispatch") == 1
 
 
-def test_no_room_is_asked_about_when_every_dispatch_is_in_a_log(capsys: pytest.CaptureFixture[str], address: str) -> None:
+def test_no_room_is_asked_about_when_every_dispatch_is_in_a_log(
+    capsys: pytest.CaptureFixture[str], address: str
+) -> None:
     answered(capsys, address, hosts={"a": host()})
     assert Answer.asked == ["ListSIPDispatchRule"]
 
 
-def test_at_most_twenty_rooms_are_asked_about_the_newest_first(capsys: pytest.CaptureFixture[str], address: str) -> None:
+def test_at_most_twenty_rooms_are_asked_about_the_newest_first(
+    capsys: pytest.CaptureFixture[str], address: str
+) -> None:
     names = [f"room-{number}" for number in range(30)]
     rooms = message(api.ListRoomsResponse(rooms=[api.Room(name=name) for name in names]))
     Answer.given["ListRooms"] = lambda: rooms
@@ -168,7 +193,9 @@ def test_a_room_that_ends_meanwhile_is_left_out(capsys: pytest.CaptureFixture[st
     assert answered(capsys, address)["hosts"]["a"]["flow"]["unknown"] == 2
 
 
-def test_a_server_that_does_not_answer_costs_no_more_than_was_allowed(capsys: pytest.CaptureFixture[str], address: str) -> None:
+def test_a_server_that_does_not_answer_costs_no_more_than_was_allowed(
+    capsys: pytest.CaptureFixture[str], address: str
+) -> None:
     def late() -> tuple[int, str, bytes]:
         time.sleep(1)
         return NO_SIP
@@ -198,7 +225,9 @@ def test_what_could_not_be_proven_is_told(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_what_is_wrong_in_the_inventory_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, inventory_problems=["two pools have one name"])["report_lines"][0].endswith("two pools have one name")
+    assert run(capsys, inventory_problems=["two pools have one name"])["report_lines"][0].endswith(
+        "two pools have one name"
+    )
 
 
 def test_a_missing_library_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,4 +237,6 @@ def test_a_missing_library_is_told(capsys: pytest.CaptureFixture[str], monkeypat
 
 def test_the_documentation_names_every_option() -> None:
     documented = yaml.safe_load(livekit_diagnosis_info.DOCUMENTATION)["options"]
-    assert {*documented, "playbooks"} == set(livekit_diagnosis_info.ARGUMENT_SPEC)  # that one is documented for several modules
+    assert {*documented, "playbooks"} == set(
+        livekit_diagnosis_info.ARGUMENT_SPEC
+    )  # that one is documented for several modules

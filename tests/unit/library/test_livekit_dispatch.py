@@ -110,7 +110,9 @@ def test_what_has_to_be_watched_cannot_be_left(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("params", [{}, {"probes": [], "collect": [], **SERVER}, {"probes": []}, {"collect": []}])
-def test_either_probes_or_what_was_sent_and_their_server(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
+def test_either_probes_or_what_was_sent_and_their_server(
+    capsys: pytest.CaptureFixture[str], params: dict[str, Any]
+) -> None:
     with patch_module_args(params), pytest.raises(SystemExit):
         livekit_dispatch.main()
     assert json.loads(capsys.readouterr().out)["failed"]

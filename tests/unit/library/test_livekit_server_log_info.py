@@ -51,23 +51,40 @@ def test_file_is_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert (answer["complete"], [entry["worker_id"] for entry in answer["workers"]]) == (True, ["AW_1"])
 
 
-def test_journal_of_the_current_invocation_is_read_with_what_was_dropped_of_it(capsys: pytest.CaptureFixture[str], programs: Path) -> None:
+def test_journal_of_the_current_invocation_is_read_with_what_was_dropped_of_it(
+    capsys: pytest.CaptureFixture[str], programs: Path
+) -> None:
     program(programs, "systemctl", UNIT)
     program(programs, "journalctl", lines(START, REGISTERED))
     assert run(capsys, unit="livekit-server")["complete"]
-    assert "_SYSTEMD_INVOCATION_ID=9737dd6e + OBJECT_SYSTEMD_INVOCATION_ID=9737dd6e" in (programs / "journalctl.args").read_text()
+    assert (
+        "_SYSTEMD_INVOCATION_ID=9737dd6e + OBJECT_SYSTEMD_INVOCATION_ID=9737dd6e"
+        in (programs / "journalctl.args").read_text()
+    )
 
 
 def test_log_of_a_container_is_read(capsys: pytest.CaptureFixture[str], programs: Path) -> None:
     program(programs, "docker", "true\n" + lines(START, REGISTERED))
-    (programs / "docker").write_text((programs / "docker").read_text().replace("cat ", '[ "$1" = container ] && echo true || cat '))
+    (programs / "docker").write_text(
+        (programs / "docker").read_text().replace("cat ", '[ "$1" = container ] && echo true || cat ')
+    )
     assert run(capsys, container="livekit")["complete"]
 
 
 TROUBLES: list[tuple[str, dict[str, str], str, str]] = [
     ("no such file", {"path": "/nowhere/log"}, "", "No such file or directory, expected the LiveKit server's log"),
-    ("no such unit", {"unit": "x"}, "LoadState=not-found\nActiveState=inactive\nInvocationID=\n", "unit x: no such unit"),
-    ("unit that does not run", {"unit": "x"}, "LoadState=loaded\nActiveState=failed\nInvocationID=\n", "unit x: it is failed"),
+    (
+        "no such unit",
+        {"unit": "x"},
+        "LoadState=not-found\nActiveState=inactive\nInvocationID=\n",
+        "unit x: no such unit",
+    ),
+    (
+        "unit that does not run",
+        {"unit": "x"},
+        "LoadState=loaded\nActiveState=failed\nInvocationID=\n",
+        "unit x: it is failed",
+    ),
     ("no such container", {"container": "x"}, "", "container x: no such container"),
     ("container that does not run", {"container": "x"}, "false\n", "container x: it does not run"),
 ]
@@ -90,7 +107,9 @@ def test_program_that_fails_is_told(capsys: pytest.CaptureFixture[str], programs
     assert "`journalctl` ended with status 1" in run(capsys, unit="x")["msg"]
 
 
-def test_host_without_the_program_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_without_the_program_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(command, "SYSTEM_PATH", ())
     assert "docker: No such file" in run(capsys, container="x")["msg"]
@@ -117,11 +136,15 @@ def test_worker_that_may_come_back_is_waited_for(
 
 
 @pytest.mark.parametrize("params", [{"settle_seconds": 0}, {"settle_seconds": 5, "own_ids": ["AW_1"]}])
-def test_nothing_is_waited_for_without_need(capsys: pytest.CaptureFixture[str], tmp_path: Path, params: dict[str, Any]) -> None:
+def test_nothing_is_waited_for_without_need(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, params: dict[str, Any]
+) -> None:
     assert run(capsys, path=left(tmp_path, 1.0), names=["name-a"], **params)["waits"] == []
 
 
-def test_wait_ends_when_its_time_is_over(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_ends_when_its_time_is_over(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(livekit_server_log_info, "POLL_SECONDS", 0.2)
     answer = run(capsys, path=left(tmp_path, 1.0), names=["name-a"], settle_seconds=0.5)
     assert 0.5 <= answer["waits"][0]["seconds"] < 2.0

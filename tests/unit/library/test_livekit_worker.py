@@ -15,7 +15,9 @@ from ansible.module_utils.testing import patch_module_args
 
 @pytest.fixture(autouse=True)
 def empty_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory"))
+    monkeypatch.setattr(
+        command.Runner, "__call__", lambda _runner, argv: (127, "", f"{argv[0]}: No such file or directory")
+    )
     monkeypatch.setattr(processes, "ROOT", tmp_path)
 
 
@@ -31,4 +33,6 @@ def test_what_is_no_worker_id_is_refused(capsys: pytest.CaptureFixture[str], wor
 
 
 def test_unknown_worker_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert drain(capsys, worker_id="AW_1")["msg"].startswith("worker AW_1: found no worker whose log has AW_1, expected one on this host")
+    assert drain(capsys, worker_id="AW_1")["msg"].startswith(
+        "worker AW_1: found no worker whose log has AW_1, expected one on this host"
+    )

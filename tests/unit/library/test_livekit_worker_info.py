@@ -49,10 +49,14 @@ def test_everywhere_is_for_the_whole_host(capsys: pytest.CaptureFixture[str], ot
     assert "mutually exclusive" in read(capsys, everywhere=True, **other)["msg"]
 
 
-def test_known_worker_of_a_project_is_waited_for_and_no_other(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_worker_of_a_project_is_waited_for_and_no_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Machine()
     registered = '{"message": "registered worker", "id": "AW_1"}'
-    machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=a"], "log": registered}, web={"env": ["LIVEKIT_AGENT_NAME=a"]})
+    machine.hand_made(
+        "seed", bot={"env": ["LIVEKIT_AGENT_NAME=a"], "log": registered}, web={"env": ["LIVEKIT_AGENT_NAME=a"]}
+    )
     monkeypatch.setattr(command, "Runner", lambda **_: machine.run)
     monkeypatch.setattr(own_answer, "ask_worker", lambda *_: {})
     found = read(capsys, project="seed", known=["seed-bot-1"], registered_as="a", wait_seconds=0)

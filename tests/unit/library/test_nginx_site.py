@@ -80,7 +80,9 @@ def test_an_upstream_that_a_release_switched_meanwhile_is_left(nginx: Nginx, sta
     before = {nginx.site: "site one", nginx.upstream: nginx.upstream.read_text()}
     nginx.upstream.write_text("switched since")
     nginx.fails = {TEST: status}
-    nginx_site.converge(lambda argv: nginx.answer(list(argv)), before, {**before, nginx.site: "site two"}, "both", nginx.upstream)
+    nginx_site.converge(
+        lambda argv: nginx.answer(list(argv)), before, {**before, nginx.site: "site two"}, "both", nginx.upstream
+    )
     assert (nginx.site.read_text(), nginx.upstream.read_text()) == (site, "switched since")
 
 
@@ -138,7 +140,9 @@ def test_a_check_run_needs_no_nginx(nginx: Nginx) -> None:
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_a_run_that_was_killed_before_its_reload_is_finished_by_the_next(nginx: Nginx, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+def test_a_run_that_was_killed_before_its_reload_is_finished_by_the_next(
+    nginx: Nginx, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
     if state == "absent":
         nginx.converge("site one")
 
@@ -212,9 +216,29 @@ def test_a_site_that_something_else_needs_is_not_removed(nginx: Nginx) -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A certificate of three days and its key."""
     made = tmp_path_factory.mktemp("pair")
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", "/CN=a"]
+    new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "3",
+        "-subj",
+        "/CN=a",
+    ]
     files = {"certificate": f"{made}/a.pem", "certificate_key": f"{made}/a.key"}
-    options = ["-addext", "subjectAltName=DNS:a.test", "-out", files["certificate"], "-keyout", files["certificate_key"]]
+    options = [
+        "-addext",
+        "subjectAltName=DNS:a.test",
+        "-out",
+        files["certificate"],
+        "-keyout",
+        files["certificate_key"],
+    ]
     subprocess.run([*new, *options], check=True, capture_output=True)
     return files
 
@@ -222,10 +246,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_certificate_that_ends_soon_is_noted_and_served(nginx: Nginx, pair: dict[str, str]) -> None:
     found = nginx.converge("site one", server_name="a.test", instance_host="a", **pair)
     assert found["changed"]
-    assert [note.partition(" ends on ")[0] for note in found["report_notes"]] == [f"a: the certificate {pair['certificate']}"]
+    assert [note.partition(" ends on ")[0] for note in found["report_notes"]] == [
+        f"a: the certificate {pair['certificate']}"
+    ]
 
 
-def test_a_certificate_that_is_not_there_is_refused_before_anything_is_written(nginx: Nginx, pair: dict[str, str]) -> None:
+def test_a_certificate_that_is_not_there_is_refused_before_anything_is_written(
+    nginx: Nginx, pair: dict[str, str]
+) -> None:
     found = nginx.converge("site one", **{**pair, "certificate": "/nowhere/a.pem"})
     assert "found: no file /nowhere/a.pem on this host" in found["msg"]
     assert (nginx.site.exists(), nginx.calls) == (False, [])
@@ -234,4 +262,7 @@ def test_a_certificate_that_is_not_there_is_refused_before_anything_is_written(n
 def test_a_check_run_looks_at_the_certificate_too(nginx: Nginx, pair: dict[str, str]) -> None:
     assert nginx.converge("site one", **{**pair, "certificate": "/nowhere/a.pem"}, _ansible_check_mode=True)["failed"]
     nginx.fails = {"openssl version": NOT_THERE}
-    assert "openssl is not installed yet" in nginx.converge("site one", **pair, _ansible_check_mode=True)["report_notes"][0]
+    assert (
+        "openssl is not installed yet"
+        in nginx.converge("site one", **pair, _ansible_check_mode=True)["report_notes"][0]
+    )

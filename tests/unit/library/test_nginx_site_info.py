@@ -19,7 +19,9 @@ def taken() -> Any:
         yield server.getsockname()[1]
 
 
-def look(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, port: int, has_nginx: bool = True) -> dict[str, Any]:
+def look(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, port: int, has_nginx: bool = True
+) -> dict[str, Any]:
     def command(argv: Sequence[str]) -> tuple[int, str, str]:
         return 0 if has_nginx and argv[0] == "nginx" else 127, "", ""
 
@@ -29,7 +31,9 @@ def look(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, po
     return dict(json.loads(capsys.readouterr().out))
 
 
-def test_a_port_that_a_program_has_is_a_problem(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+def test_a_port_that_a_program_has_is_a_problem(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
     found = look(capsys, monkeypatch, taken)
     assert found["installed"]
     assert [f"listens on port {taken}, expected nginx or nobody" in problem for problem in found["problems"]] == [True]

@@ -16,7 +16,9 @@ from tests.unit.module_utils.machine.test_registry import CERTIFICATE
 ADDRESS = "registry.test:5443"
 
 
-def write(capsys: pytest.CaptureFixture[str], directory: Path, certificates: dict[str, Any], **params: Any) -> dict[str, Any]:
+def write(
+    capsys: pytest.CaptureFixture[str], directory: Path, certificates: dict[str, Any], **params: Any
+) -> dict[str, Any]:
     arguments = {"directory": str(directory), "certificates": certificates, **params}
     with patch_module_args(arguments), pytest.raises(SystemExit):
         registry_certificates.main()
@@ -50,7 +52,9 @@ def test_check_mode_shows_the_difference_and_writes_nothing(capsys: pytest.Captu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_that_is_no_certificate_keeps_all_from_being_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_one_that_is_no_certificate_keeps_all_from_being_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     found = write(capsys, tmp_path, {ADDRESS: CERTIFICATE, "other.test": None})
     assert found["failed"]
     assert "other.test that is no certificate, expected the PEM text" in found["msg"]

@@ -16,7 +16,12 @@ def digest(data: bytes) -> str:
 
 def config(text: str, architecture: str = "amd64") -> bytes:
     """The configuration of an image; another text is another image."""
-    content = {"os": "linux", "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": []}, "comment": text}
+    content = {
+        "os": "linux",
+        "architecture": architecture,
+        "rootfs": {"type": "layers", "diff_ids": []},
+        "comment": text,
+    }
     return json.dumps(content).encode()
 
 
@@ -32,9 +37,15 @@ def save(path: Path, images: dict[str, bytes], *, index: bool = False, compressi
         manifest = json.dumps({"config": {"digest": f"sha256:{digest(content)}"}, "layers": []}).encode()
         if index:
             files[f"blobs/sha256/{digest(manifest)}"] = manifest
-            descriptors.append({"digest": f"sha256:{digest(manifest)}", "annotations": {"io.containerd.image.name": tag}})
+            descriptors.append(
+                {"digest": f"sha256:{digest(manifest)}", "annotations": {"io.containerd.image.name": tag}}
+            )
     files["manifest.json"] = json.dumps(manifests).encode()
-    files |= {"index.json": json.dumps({"manifests": descriptors}).encode(), "oci-layout": b"{}"} if index else {"repositories": b"{}"}
+    files |= (
+        {"index.json": json.dumps({"manifests": descriptors}).encode(), "oci-layout": b"{}"}
+        if index
+        else {"repositories": b"{}"}
+    )
     return write(path, {f"{prefix}{name}": data for name, data in files.items()}, compression)
 
 

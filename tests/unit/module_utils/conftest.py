@@ -121,18 +121,35 @@ def agent_host(name: str) -> dict[str, Any]:
         },
         "unread": [],
     }
-    known = {"agent_name": agent_name, "pool": name, "livekit_url": URL, "group": "agent_hosts", "app": "app", "address": "10.0.0.1"}
+    known = {
+        "agent_name": agent_name,
+        "pool": name,
+        "livekit_url": URL,
+        "group": "agent_hosts",
+        "app": "app",
+        "address": "10.0.0.1",
+    }
     return {**known, "shared_name": "support", "evidence": evidence, "witness": [], "unread": ""}
 
 
 def row(name: str) -> dict[str, Any]:
-    routing = {"reason": "ours alone", "method": "reject-through probe", "seconds": 10.0, "not_seen": ["draining"], "foreign": []}
+    routing = {
+        "reason": "ours alone",
+        "method": "reject-through probe",
+        "seconds": 10.0,
+        "not_seen": ["draining"],
+        "foreign": [],
+    }
     return {"agent_name": f"support-{name}", "verdict": "exclusive", "worker_ids": [f"AW_{name}"], "routing": routing}
 
 
 def healthy() -> dict[str, Any]:
     """Keyword arguments of World."""
-    suspect = {"group": "suspects", "unread": "", "evidence": {"time": NOW, "workers": [worker("other-worker-1", "AW_other", "other")]}}
+    suspect = {
+        "group": "suspects",
+        "unread": "",
+        "evidence": {"time": NOW, "workers": [worker("other-worker-1", "AW_other", "other")]},
+    }
     hosts = {"one": agent_host("one"), "two": agent_host("two"), "other-1": suspect}
     probes = {}
     for name in ("one", "two"):

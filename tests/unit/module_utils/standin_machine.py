@@ -69,9 +69,16 @@ class Machine:
                     "Id": name,
                     "Name": f"/{name}",
                     "Created": given.get("created", "2025-12-01T00:00:00.123456789Z"),
-                    "State": {"Running": given.get("running", True), "ExitCode": 0, "StartedAt": "2025-12-01T00:00:01.5Z"},
+                    "State": {
+                        "Running": given.get("running", True),
+                        "ExitCode": 0,
+                        "StartedAt": "2025-12-01T00:00:01.5Z",
+                    },
                     "Config": {"Image": f"{service}:1", "Env": given.get("env", []), "Labels": labels},
-                    "HostConfig": {"RestartPolicy": {"Name": given.get("policy", "always")}, "AutoRemove": given.get("auto_remove", False)},
+                    "HostConfig": {
+                        "RestartPolicy": {"Name": given.get("policy", "always")},
+                        "AutoRemove": given.get("auto_remove", False),
+                    },
                     "NetworkSettings": {"Networks": {}, "Ports": ports},
                 }
             )
@@ -101,21 +108,31 @@ class Machine:
         """What commands that only read answer."""
         match list(argv):
             case ["docker", "image", "inspect", *_, image]:
-                return (0, json.dumps({"Id": self.images[image]}), "") if image in self.images else (1, "", "No such image")
+                return (
+                    (0, json.dumps({"Id": self.images[image]}), "")
+                    if image in self.images
+                    else (1, "", "No such image")
+                )
             case ["docker", "ps", *_]:
                 return 0, "\n".join(c["Id"] for c in self.containers), ""
             case ["docker", "inspect", *_]:
                 return 0, json.dumps(self.containers), ""
             case ["docker", "logs", *_, container]:
                 log = self.logs.get(container, "last words")
-                return (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
+                return (
+                    (0, log, "") if log is not None else (1, "", "configured logging driver does not support reading")
+                )
             case ["docker", "compose", "version", "--short"]:
                 return 0, "2.26.1\n", ""
             case ["docker", "compose", *_, "config", "--format", "json"]:
                 return self.config
             case ["docker", "network" | "volume" as kind, "ls", *_, form]:
                 owners = self.networks if kind == "network" else self.volumes
-                return 0, "".join(f"{name}\t{owner}\n" if "\t" in form else f"{name}\n" for name, owner in owners.items()), ""
+                return (
+                    0,
+                    "".join(f"{name}\t{owner}\n" if "\t" in form else f"{name}\n" for name, owner in owners.items()),
+                    "",
+                )
         return 0, "", ""
 
     def change(self, verb: str, options: Sequence[str], container: str) -> None:

@@ -146,7 +146,9 @@ def test_a_rescued_and_an_ignored_failure_do_not_count(run: Run) -> None:
 
 
 def test_an_ignored_failure_is_no_part_of_a_later_reason(run: Run) -> None:
-    done = run("{ansible.builtin.command: 'false', ignore_errors: true}", "{name: Pull, ansible.builtin.command: 'false'}")
+    done = run(
+        "{ansible.builtin.command: 'false', ignore_errors: true}", "{name: Pull, ansible.builtin.command: 'false'}"
+    )
     assert done["hosts"]["a"]["reason"].count("\n") == 0
 
 
@@ -166,7 +168,9 @@ def test_hosts_of_a_play_that_never_began_have_a_row(tmp_path: Path) -> None:
     (tmp_path / "both.yml").write_text(first + (tmp_path / "deploy.yml").read_text())
     play(tmp_path, "both.yml")
     hosts = read(tmp_path, "both")["hosts"]
-    assert {row["reason"] for row in hosts.values()} == {"stopped before the end because of localhost: Nothing is configured"}
+    assert {row["reason"] for row in hosts.values()} == {
+        "stopped before the end because of localhost: Nothing is configured"
+    }
 
 
 def test_a_playbook_that_has_nothing_to_do_with_the_group_writes_nothing(tmp_path: Path) -> None:
@@ -194,7 +198,13 @@ PRINTED = {
 
 def test_what_an_application_prints_when_it_fails_reaches_no_report_and_no_line(tmp_path: Path) -> None:
     said = " ".join([*PRINTED.values()][:4]) + f" postgres://app:{PRINTED['in an address']}@db/x {JWT}"
-    rows = {"a": {"verdict": "foreign", "reason": said, "checks": [{"name": "x", "ok": False, "found": said, "remedy": said}]}}
+    rows = {
+        "a": {
+            "verdict": "foreign",
+            "reason": said,
+            "checks": [{"name": "x", "ok": False, "found": said, "remedy": said}],
+        }
+    }
     failing = f"{{ansible.builtin.fail: {{msg: '{said}'}}}}"
     write_project(tmp_path, [writing(rows=rows, documents={"deploy.md": said}, lines=[said]), failing])
     (tmp_path / "host_vars").mkdir()
@@ -204,7 +214,13 @@ def test_what_an_application_prints_when_it_fails_reaches_no_report_and_no_line(
     )
     (tmp_path / "host_vars" / "b.yml").write_text("words: {any: only-in-the-vault-23}\n")
     (tmp_path / "key").write_text("key")
-    vault = [PLAYBOOK[0].replace("ansible-playbook", "ansible-vault"), "encrypt", "--vault-password-file", "key", "host_vars/b.yml"]
+    vault = [
+        PLAYBOOK[0].replace("ansible-playbook", "ansible-vault"),
+        "encrypt",
+        "--vault-password-file",
+        "key",
+        "host_vars/b.yml",
+    ]
     subprocess.run(vault, cwd=tmp_path, env=environment(tmp_path), check=True, capture_output=True, timeout=60)
     done = play(tmp_path, "deploy.yml", "--vault-password-file", "key")
     texts = [done.stdout.split("PLAY RECAP")[1], *(path.read_text() for path in (tmp_path / "out").iterdir())]
@@ -225,10 +241,14 @@ def test_the_table_comes_last(run: Run) -> None:
     assert output.rstrip().endswith("Report: out/deploy.json, out/verify.json")
 
 
-def interrupt(folder: Path, number: signal.Signals, *before: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+def interrupt(
+    folder: Path, number: signal.Signals, *before: str
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Send the signal while a task waits on both hosts."""
     write_project(folder, [*before, "{name: Wait, ansible.builtin.command: 'sh -c \"touch begun-$PPID; sleep 5\"'}"])
-    with subprocess.Popen([*PLAYBOOK, "deploy.yml"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*PLAYBOOK, "deploy.yml"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
+    ) as process:
         deadline = time.monotonic() + 30
         while not list(folder.glob("begun-*")) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -273,7 +293,11 @@ def writing(**parameters: Any) -> str:
 
 
 def test_documents_are_written_and_lines_come_instead_of_the_table(run: Run, tmp_path: Path) -> None:
-    done = run(writing(documents={"deploy.json": {"causes": ["draining"]}, "deploy.md": "# Draining\n"}, lines=["Cause: draining"]))
+    done = run(
+        writing(
+            documents={"deploy.json": {"causes": ["draining"]}, "deploy.md": "# Draining\n"}, lines=["Cause: draining"]
+        )
+    )
     assert (done["ok"], done["causes"], list(done["hosts"])) == (True, ["draining"], ["a", "b"])
     assert (tmp_path / "out" / "deploy.md").read_text() == "# Draining\n"
     after = done["output"].split("PLAY RECAP")[1]
@@ -281,7 +305,9 @@ def test_documents_are_written_and_lines_come_instead_of_the_table(run: Run, tmp
     assert "agent name" not in after
 
 
-def test_a_secret_in_documents_and_lines_is_taken_out_also_of_a_host_outside_the_limit(run: Run, tmp_path: Path) -> None:
+def test_a_secret_in_documents_and_lines_is_taken_out_also_of_a_host_outside_the_limit(
+    run: Run, tmp_path: Path
+) -> None:
     other = "other-secret-of-a-host-outside-0123"
     (tmp_path / "host_vars").mkdir()
     (tmp_path / "host_vars" / "b.yml").write_text(f"livekit_api_secret: {other}\n")
@@ -294,7 +320,10 @@ def test_a_secret_in_documents_and_lines_is_taken_out_also_of_a_host_outside_the
 
 
 def test_documents_stay_when_the_run_fails_later_and_nothing_is_called_well(run: Run, tmp_path: Path) -> None:
-    done = run(writing(documents={"deploy.json": {"ok": True}, "deploy.md": "x"}, lines=["fine"]), "{ansible.builtin.command: 'false'}")
+    done = run(
+        writing(documents={"deploy.json": {"ok": True}, "deploy.md": "x"}, lines=["fine"]),
+        "{ansible.builtin.command: 'false'}",
+    )
     assert (done["ok"], (tmp_path / "out" / "deploy.md").read_text()) == (False, "x")
     assert "agent name" in done["output"].split("PLAY RECAP")[1].split("fine")[1]
 
@@ -302,7 +331,11 @@ def test_documents_stay_when_the_run_fails_later_and_nothing_is_called_well(run:
 def test_documents_stay_when_the_run_is_interrupted_later(tmp_path: Path) -> None:
     before = writing(documents={"deploy.json": {"causes": ["draining"]}, "deploy.md": "x"}, lines=["fine"])
     process, document = interrupt(tmp_path, signal.SIGINT, before)
-    assert (document["causes"], document["ok"], (tmp_path / "out" / "deploy.md").read_text()) == (["draining"], False, "x")
+    assert (document["causes"], document["ok"], (tmp_path / "out" / "deploy.md").read_text()) == (
+        ["draining"],
+        False,
+        "x",
+    )
     assert "fine" not in process.stdout
 
 

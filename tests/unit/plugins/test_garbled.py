@@ -32,7 +32,14 @@ INVENTORY = {
     "agent_api_ports": [281010, 281020],
     "livekit_agent_secret_env": {"GRAULT_KEY": "Zk8-long-enough"},
 }
-GOOD = ["Zk8-long-enough", "hunter2!", "postgres://app:s3cr3t@db/x", "correct horse battery", "9f86d081884c7d65", "482913"]
+GOOD = [
+    "Zk8-long-enough",
+    "hunter2!",
+    "postgres://app:s3cr3t@db/x",
+    "correct horse battery",
+    "9f86d081884c7d65",
+    "482913",
+]
 
 
 def problems(**variables: Any) -> list[str]:
@@ -47,14 +54,54 @@ def of_secret(value: str) -> list[str]:
 @pytest.mark.parametrize(
     "word",
     [
-        *("fastapi", "worker", "agent-worker", "agent", "18101", "8080", "running", "healthy", "true", "True", "none", "sha256", "docker"),
-        *("/opt", "127.0.0.1", "ws://", "release", "releases", "expected", "livekit", "default", "exclusive", "compose.yml", "started"),
-        *("12", "abc", "2026", "beef0", "1", "unless-stopped", "json-file", "fastapi.env", "root", "localhost", "failed"),
+        *(
+            "fastapi",
+            "worker",
+            "agent-worker",
+            "agent",
+            "18101",
+            "8080",
+            "running",
+            "healthy",
+            "true",
+            "True",
+            "none",
+            "sha256",
+            "docker",
+        ),
+        *(
+            "/opt",
+            "127.0.0.1",
+            "ws://",
+            "release",
+            "releases",
+            "expected",
+            "livekit",
+            "default",
+            "exclusive",
+            "compose.yml",
+            "started",
+        ),
+        *(
+            "12",
+            "abc",
+            "2026",
+            "beef0",
+            "1",
+            "unless-stopped",
+            "json-file",
+            "fastapi.env",
+            "root",
+            "localhost",
+            "failed",
+        ),
     ],
 )
 def test_an_ordinary_word_is_refused(word: str) -> None:
     (found,) = of_secret(word)
-    assert found.startswith("oslo-2: agent_api_secret_env.DB_USER is shorter than 4 characters, part of ids and numbers, or also a word")
+    assert found.startswith(
+        "oslo-2: agent_api_secret_env.DB_USER is shorter than 4 characters, part of ids and numbers, or also a word"
+    )
     assert found.endswith("Choose another one, or set it as an ordinary variable (agent_api_env)")
 
 
@@ -63,13 +110,26 @@ def test_a_key_of_an_answer_is_refused(word: str) -> None:
     assert len(of_secret(word)) == 1
 
 
-@pytest.mark.parametrize("word", [*records.SERVICES, *compose.HARDENED, *content.MARKS.values(), time.strftime("%Y%m%d", time.gmtime())])
+@pytest.mark.parametrize(
+    "word", [*records.SERVICES, *compose.HARDENED, *content.MARKS.values(), time.strftime("%Y%m%d", time.gmtime())]
+)
 def test_a_word_of_a_release_is_refused(word: str) -> None:
     assert len(of_secret(word)) == 1
 
 
 @pytest.mark.parametrize(
-    "word", ["oslo-1", "parcelbot", "ParcelBot", "parcels/quux", "host17", "corge", "281010", "GRAULT_KEY", "registry.corp.test"]
+    "word",
+    [
+        "oslo-1",
+        "parcelbot",
+        "ParcelBot",
+        "parcels/quux",
+        "host17",
+        "corge",
+        "281010",
+        "GRAULT_KEY",
+        "registry.corp.test",
+    ],
 )
 def test_a_name_of_another_host_of_the_inventory_is_refused(word: str) -> None:
     assert len(of_secret(word)) == 1
@@ -85,7 +145,10 @@ def test_a_secret_that_is_no_word_is_accepted(value: str) -> None:
     [
         ({"livekit_agent_secret_env": {"A": "worker"}}, "livekit_agent_secret_env.A"),
         ({"livekit_api_secret": "parcelbot-oslo"}, "livekit_api_secret"),
-        ({"agent_release_registries": [{"address": "r", "password": "x"}, {"password": "worker"}]}, "password of entry 2"),
+        (
+            {"agent_release_registries": [{"address": "r", "password": "x"}, {"password": "worker"}]},
+            "password of entry 2",
+        ),
         ({"verification_preview": {"headers": {"X-Stage": "oslo"}}}, "verification_preview.headers.X-Stage"),
         ({"verification_preview": {"headers": {"X-Test": "1"}}}, "verification_preview.headers.X-Test"),
     ],
@@ -97,7 +160,12 @@ def test_every_kind_of_secret_is_judged_without_its_value(variables: dict[str, A
 
 
 def test_a_header_that_is_no_secret_is_accepted() -> None:
-    assert problems(verification_preview={"headers": {"Content-Type": "application/json", "Authorization": "Bearer Zk8-long"}}) == []
+    assert (
+        problems(
+            verification_preview={"headers": {"Content-Type": "application/json", "Authorization": "Bearer Zk8-long"}}
+        )
+        == []
+    )
 
 
 def test_a_secret_that_cannot_be_read_is_another_s_to_tell() -> None:

@@ -37,7 +37,11 @@ WRONG = {
 }
 # --limit leaves out the play on localhost. add_host.yml is provision.yml first.
 LIMITED = ("deploy", "rollback", "verify", "status", "diagnose", "evict", "remove", "provision")
-RUNS = [("deploy.yml", []), ("playbooks/new_host.yml", []), *((f"playbooks/{name}.yml", ["--limit", "a"]) for name in LIMITED)]
+RUNS = [
+    ("deploy.yml", []),
+    ("playbooks/new_host.yml", []),
+    *((f"playbooks/{name}.yml", ["--limit", "a"]) for name in LIMITED),
+]
 
 
 def run(folder: Path, playbook: str, *arguments: str, more: str = "") -> tuple[int, str, bool]:
@@ -46,7 +50,13 @@ def run(folder: Path, playbook: str, *arguments: str, more: str = "") -> tuple[i
     ssh.write_text(f"#!/bin/sh\necho used >>{contacted}\nexit 255\n")
     ssh.chmod(0o755)
     (folder / "hosts.yml").write_text(HOSTS.format(ssh=ssh, more=more))
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", str(ROOT / playbook), *arguments]
+    command = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "-i",
+        "hosts.yml",
+        str(ROOT / playbook),
+        *arguments,
+    ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     environment |= {"LIVEKIT_DEPLOY_REPORTS": str(folder / "reports"), "COLUMNS": "1000"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
@@ -54,9 +64,13 @@ def run(folder: Path, playbook: str, *arguments: str, more: str = "") -> tuple[i
 
 
 @pytest.mark.parametrize(("playbook", "limit"), RUNS)
-def test_every_playbook_refuses_each_wrong_value_and_name_at_once(tmp_path: Path, playbook: str, limit: list[str]) -> None:
+def test_every_playbook_refuses_each_wrong_value_and_name_at_once(
+    tmp_path: Path, playbook: str, limit: list[str]
+) -> None:
     given = [word for wrong in WRONG for word in ("-e", wrong)]
-    status, said, contacted = run(tmp_path, playbook, *limit, *given, more=", livekit_agent_nmae: x, livekit_agent_memory: 512")
+    status, said, contacted = run(
+        tmp_path, playbook, *limit, *given, more=", livekit_agent_nmae: x, livekit_agent_memory: 512"
+    )
     assert status != 0
     assert not contacted
     assert [words for words in WRONG.values() if words not in said] == []
@@ -75,7 +89,11 @@ def test_every_playbook_refuses_each_wrong_value_and_name_at_once(tmp_path: Path
             "rollback_to (given with -e) is nothing that deploy.yml knows, expected it with rollback.yml",
         ),
         ("playbooks/rollback.yml", "rollback_to=", "rollback_to (given with -e) is '', expected a text"),
-        ("playbooks/new_host.yml", "new_port=22s", "new_port (given with -e) is '22s', expected a whole number from 1 to 65535"),
+        (
+            "playbooks/new_host.yml",
+            "new_port=22s",
+            "new_port (given with -e) is '22s', expected a whole number from 1 to 65535",
+        ),
     ],
 )
 def test_a_playbook_refuses_what_it_cannot_do(tmp_path: Path, playbook: str, given: str, words: str) -> None:

@@ -66,7 +66,10 @@ CASES = [
     (", livekit_url_allow_insecure: '{{ 1 }}x'", "b: livekit_url_allow_insecure is '1x', expected true or false"),
     (", agent_release_kep: 3", "b: agent_release_kep is no variable of this project"),
     (", livekit_agent_memory: [2g]", "b: livekit_agent_memory has a value of type list that is no str"),
-    (", agent_api_ports: '{{ [1, 1 * 2] }}x'", "b: agent_api_ports has a value of type str that is no list, expected list of int"),
+    (
+        ", agent_api_ports: '{{ [1, 1 * 2] }}x'",
+        "b: agent_api_ports has a value of type str that is no list, expected list of int",
+    ),
 ]
 
 
@@ -77,9 +80,7 @@ def test_a_problem_of_a_host_outside_the_limit_is_found(tmp_path: Path, b: str, 
 
 
 def test_a_value_that_refers_to_what_only_a_role_knows_is_accepted(tmp_path: Path) -> None:
-    values = (
-        ", livekit_agent_env: {A: '{{ agent_api_container_port }}'}, agent_api_ports: '{{ __later }}', agent_release_keep: '{{ 1 + 2 }}'"
-    )
+    values = ", livekit_agent_env: {A: '{{ agent_api_container_port }}'}, agent_api_ports: '{{ __later }}', agent_release_keep: '{{ 1 + 2 }}'"
     assert problems(tmp_path, values, "-e", GOOD_SECRET) == []
 
 
@@ -133,7 +134,11 @@ def test_release_and_verification_take_livekit_cloud_for_several_nodes(tmp_path:
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
-    assert {host: (tmp_path / host).read_text() for host in ("cloud", "told", "own")} == {"cloud": "2 2", "told": "1 1", "own": "1 1"}
+    assert {host: (tmp_path / host).read_text() for host in ("cloud", "told", "own")} == {
+        "cloud": "2 2",
+        "told": "1 1",
+        "own": "1 1",
+    }
 
 
 # --- whose API dispatches to a name that is left ---------------------------------------------------------------------
@@ -177,9 +182,14 @@ def test_plan_of_a_rename_warns_of_the_api_of_another_entry(tmp_path: Path) -> N
     (tmp_path / "play.yml").write_text(RENAMES)
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "COLUMNS": "1000"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60
+    )
     said = " ".join((done.stdout + done.stderr).split())
-    assert "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_FALLBACK)." in said
+    assert (
+        "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_FALLBACK)."
+        in said
+    )
 
 
 # --- the controller's clock ------------------------------------------------------------------------------------------

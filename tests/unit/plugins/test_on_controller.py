@@ -51,7 +51,14 @@ PLAYBOOK = """
 """
 
 
-GIVEN = ["-e", "ansible_python_interpreter=/nonexistent/python3", "-e", "ansible_become=true", "-e", "ansible_connection=ssh"]
+GIVEN = [
+    "-e",
+    "ansible_python_interpreter=/nonexistent/python3",
+    "-e",
+    "ansible_become=true",
+    "-e",
+    "ansible_connection=ssh",
+]
 
 
 def run(folder: Path, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,8 +67,12 @@ def run(folder: Path, playbook: str, *arguments: str) -> subprocess.CompletedPro
     for name in ("library", "module_utils", "action_plugins"):
         (folder / name).symlink_to(ROOT / name)
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml", *arguments]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")} | {"COLUMNS": "1000"}
-    return subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")} | {
+        "COLUMNS": "1000"
+    }
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize("given", [[], GIVEN], ids=["by the inventory", "by the command line"])

@@ -46,7 +46,9 @@ def project(tmp_path: Path) -> Path:
         source, target = ROOT / part, tmp_path / "project" / part
         target.parent.mkdir(exist_ok=True)
         ignored = shutil.ignore_patterns("molecule", "__pycache__")
-        shutil.copytree(source, target, symlinks=True, ignore=ignored) if source.is_dir() else shutil.copy(source, target)
+        shutil.copytree(source, target, symlinks=True, ignore=ignored) if source.is_dir() else shutil.copy(
+            source, target
+        )
     (tmp_path / "inventory").mkdir()
     (tmp_path / "inventory" / "hosts.yml").write_text(HOSTS)
     return tmp_path
@@ -60,7 +62,9 @@ def nothing_of_ours_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible-home"))
 
 
-def command(project: Path, playbook: str, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def command(
+    project: Path, playbook: str, *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["ansible-playbook", "-i", str(project / "inventory" / "hosts.yml"), playbook, *arguments],
         cwd=cwd or project / "project",
@@ -77,7 +81,9 @@ def report_of(project: Path, playbook: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("playbook", "code"), [("status", 0), ("verify", 2), ("diagnose", 0)])
-def test_ansible_runner_with_a_private_data_directory_shows_table_and_report(project: Path, playbook: str, code: int) -> None:
+def test_ansible_runner_with_a_private_data_directory_shows_table_and_report(
+    project: Path, playbook: str, code: int
+) -> None:
     done = ansible_runner.run(private_data_dir=str(project), playbook=f"playbooks/{playbook}.yml", quiet=True)
     output = done.stdout.read()
     assert (done.rc, output.count(f"Report: build/reports/{playbook}.json")) == (code, 1), output
@@ -91,15 +97,25 @@ PLUGINS = str(ROOT / "callback_plugins")
     "variables",
     [
         {"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks", "ANSIBLE_CALLBACK_PLUGINS": "/nonexistent"},
-        {"ANSIBLE_CALLBACKS_ENABLED": "deploy_report", "ANSIBLE_CALLBACK_PLUGINS": PLUGINS, "ANSIBLE_STDOUT_CALLBACK": "minimal"},
-        {"ANSIBLE_DISPLAY_OK_HOSTS": "false", "ANSIBLE_DISPLAY_FAILED_STDERR": "true", "ANSIBLE_STDOUT_CALLBACK": "oneline"},
+        {
+            "ANSIBLE_CALLBACKS_ENABLED": "deploy_report",
+            "ANSIBLE_CALLBACK_PLUGINS": PLUGINS,
+            "ANSIBLE_STDOUT_CALLBACK": "minimal",
+        },
+        {
+            "ANSIBLE_DISPLAY_OK_HOSTS": "false",
+            "ANSIBLE_DISPLAY_FAILED_STDERR": "true",
+            "ANSIBLE_STDOUT_CALLBACK": "oneline",
+        },
     ],
     ids=["callbacks of the user", "found in two ways", "display"],
 )
 @pytest.mark.native
 def test_settings_of_the_user_leave_one_table_and_the_report(project: Path, variables: dict[str, Any]) -> None:
     done = command(project, "playbooks/status.yml", **variables)
-    assert (done.returncode, done.stdout.count("Report: build/reports/status.json")) == (0, 1), done.stdout + done.stderr
+    assert (done.returncode, done.stdout.count("Report: build/reports/status.json")) == (0, 1), (
+        done.stdout + done.stderr
+    )
     assert list(report_of(project, "status")["hosts"]) == ["a"]
 
 
@@ -181,10 +197,14 @@ def test_a_listing_is_no_run(project: Path) -> None:
 
 @pytest.mark.native
 def test_an_ad_hoc_command_and_a_playbook_of_others_have_no_report(project: Path) -> None:
-    (project / "other.yml").write_text("- hosts: servers\n  gather_facts: false\n  tasks: [{ansible.builtin.debug: {msg: x}}]\n")
+    (project / "other.yml").write_text(
+        "- hosts: servers\n  gather_facts: false\n  tasks: [{ansible.builtin.debug: {msg: x}}]\n"
+    )
     assert command(project, "../other.yml", "--tags", "x").returncode == 0
     variables = {**os.environ, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true"}
     words = ["ansible", "-i", str(project / "inventory" / "hosts.yml"), "agent_hosts", "-m", "ansible.builtin.debug"]
-    done = subprocess.run(words, cwd=project / "project", env=variables, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        words, cwd=project / "project", env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, "Report:" in done.stdout) == (0, False)
     assert not (project / "project" / "build").exists()

@@ -56,7 +56,9 @@ def abandoned(folder: Path, hook: str = "", defer: bool = False) -> tuple[int, d
     return done.returncode, json.loads((folder / "found.json").read_text())
 
 
-@pytest.mark.parametrize("hook", ["", "- {name: Tell the team, ansible.builtin.file: {path: told, state: touch, mode: '0600'}}"])
+@pytest.mark.parametrize(
+    "hook", ["", "- {name: Tell the team, ansible.builtin.file: {path: told, state: touch, mode: '0600'}}"]
+)
 def test_failure_is_told_and_a_hook_has_run(tmp_path: Path, hook: str) -> None:
     code, found = abandoned(tmp_path, hook)
     assert (code, found["failed_last"]) == (2, found["kept"])

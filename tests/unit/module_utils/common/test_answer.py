@@ -22,10 +22,14 @@ def ended(capsys: pytest.CaptureFixture[str], main: Any, **params: Any) -> dict[
     return dict(json.loads(out))
 
 
-@pytest.mark.parametrize("said", ["\udcff\udcfe end", "\x1b]0;title\x07\x1b[31mred\x1b[0m", JWT, "wss://key:secret@host", "a\u202eb\x00"])
+@pytest.mark.parametrize(
+    "said", ["\udcff\udcfe end", "\x1b]0;title\x07\x1b[31mred\x1b[0m", JWT, "wss://key:secret@host", "a\u202eb\x00"]
+)
 def test_text_of_others_arrives_harmless(capsys: pytest.CaptureFixture[str], said: str) -> None:
     def main() -> None:
-        Module({}).exit_json(lines=[said], by={said: 1}, nested=[{"deep": (said,)}], raw=said.encode(errors="surrogateescape"))
+        Module({}).exit_json(
+            lines=[said], by={said: 1}, nested=[{"deep": (said,)}], raw=said.encode(errors="surrogateescape")
+        )
 
     found = json.dumps(ended(capsys, main), ensure_ascii=False)
     found.encode()
@@ -43,7 +47,9 @@ def test_failure_is_masked_with_the_values_that_the_module_knows(capsys: pytest.
     assert found["services"] == ["sk-12345-is-a-name"]
 
 
-@pytest.mark.parametrize("error", [ValueError(f"no {JWT}"), RecursionError("deep"), MemoryError(), KeyError("x"), AttributeError("y")])
+@pytest.mark.parametrize(
+    "error", [ValueError(f"no {JWT}"), RecursionError("deep"), MemoryError(), KeyError("x"), AttributeError("y")]
+)
 def test_error_that_nobody_expected_is_a_sentence(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
     def main() -> None:
         Module({})
@@ -60,11 +66,15 @@ def test_wrong_argument_is_refused_as_before(capsys: pytest.CaptureFixture[str])
     assert "Unsupported parameters" in ended(capsys, lambda: Module({}), strange="x")["msg"]
 
 
-def test_arguments_are_neither_logged_nor_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_are_neither_logged_nor_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[Any] = []
     monkeypatch.setattr("syslog.syslog", lambda *told: written.append(told))
     spec = {"body": {"type": "raw"}, "headers": {"type": "dict"}, "wait": {"type": "int"}}
-    found = ended(capsys, lambda: Module(spec).exit_json(), body={"card": "4111-1111"}, headers={"X-Key": "abc-def"}, wait=3)
+    found = ended(
+        capsys, lambda: Module(spec).exit_json(), body={"card": "4111-1111"}, headers={"X-Key": "abc-def"}, wait=3
+    )
     assert written == []
     assert found["invocation"] == {"module_args": {"body": answer.NOT_SHOWN, "headers": answer.NOT_SHOWN, "wait": 3}}
 

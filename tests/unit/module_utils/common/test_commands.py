@@ -32,7 +32,10 @@ def test_directory_is_quoted() -> None:
     ("playbooks", "command"),
     [
         (Playbooks(), "ansible-playbook playbooks/verify.yml --limit a"),
-        (Playbooks(["hosts.yml", "my hosts"]), "ansible-playbook -i hosts.yml -i 'my hosts' playbooks/verify.yml --limit a"),
+        (
+            Playbooks(["hosts.yml", "my hosts"]),
+            "ansible-playbook -i hosts.yml -i 'my hosts' playbooks/verify.yml --limit a",
+        ),
         (Playbooks(root="/srv/deploy agents"), "ansible-playbook '/srv/deploy agents'/playbooks/verify.yml --limit a"),
     ],
 )

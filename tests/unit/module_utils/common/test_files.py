@@ -13,7 +13,11 @@ def test_link_in_place_of_the_partial_file_is_not_followed(tmp_path: Path) -> No
     (tmp_path / "victim").write_text("kept")
     (tmp_path / ".a.partial").symlink_to(tmp_path / "victim")
     write_atomically(tmp_path / "a", "new")
-    assert ((tmp_path / "victim").read_text(), (tmp_path / "a").read_text(), (tmp_path / "a").is_symlink()) == ("kept", "new", False)
+    assert ((tmp_path / "victim").read_text(), (tmp_path / "a").read_text(), (tmp_path / "a").is_symlink()) == (
+        "kept",
+        "new",
+        False,
+    )
 
 
 def test_partial_file_of_a_killed_run_is_replaced(tmp_path: Path) -> None:

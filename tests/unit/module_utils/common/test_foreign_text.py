@@ -33,38 +33,95 @@ from ansible.module_utils.livekit_deploy.machine import (
 from ansible.module_utils.livekit_deploy.proof import server_evidence
 from ansible.module_utils.livekit_deploy.release import history
 from ansible.module_utils.livekit_deploy.release.content import env_values
-from ansible.module_utils.livekit_deploy.worker import log_events, log_words, own_answer, readings, registration, worker_log
+from ansible.module_utils.livekit_deploy.worker import (
+    log_events,
+    log_words,
+    own_answer,
+    readings,
+    registration,
+    worker_log,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 # The same examples each time: what fails here fails everywhere.
-FIXED = settings(derandomize=True, max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+FIXED = settings(
+    derandomize=True, max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 SECONDS = 5.0
 
 # Half of it is close to what the parsers look for, so that they get further than the first character.
 WORDS = (
     *log_words.WORDS,
     *server_log.CLOSED,
-    *(server_log.STARTING, server_log.REGISTERED, "dispatch_created", "dispatch_failed", "Traceback (most recent call last):"),
-    *("message", "msg", "event", "level", "levelname", "severity", "timestamp", "time", "ts", "record", "extra", "error", "exc_info"),
-    *("id", "agent_name", "agentName", "job_id", "room", "workerID", "agentName", "ERROR", "INFO", "error", "AW_1", "livekit.agents"),
-    *("2026-11-27T20:01:00.123456789Z", "2026-11-27 20:01:00,123", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "@1.5"),
+    *(
+        server_log.STARTING,
+        server_log.REGISTERED,
+        "dispatch_created",
+        "dispatch_failed",
+        "Traceback (most recent call last):",
+    ),
+    *(
+        "message",
+        "msg",
+        "event",
+        "level",
+        "levelname",
+        "severity",
+        "timestamp",
+        "time",
+        "ts",
+        "record",
+        "extra",
+        "error",
+        "exc_info",
+    ),
+    *(
+        "id",
+        "agent_name",
+        "agentName",
+        "job_id",
+        "room",
+        "workerID",
+        "agentName",
+        "ERROR",
+        "INFO",
+        "error",
+        "AW_1",
+        "livekit.agents",
+    ),
+    *(
+        "2026-11-27T20:01:00.123456789Z",
+        "2026-11-27 20:01:00,123",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "@1.5",
+    ),
 )
 word = st.sampled_from(WORDS)
 scalar = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | word
 value = st.recursive(
-    scalar, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(word | st.text(max_size=8), inner, max_size=4), max_leaves=12
+    scalar,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(word | st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
 )
 event = st.dictionaries(word, value, max_size=8)
 parts = st.lists(
-    st.sampled_from([" ", "\t", ":", "{", "}", "[", "]", '"', "=", "\\", "\x1b[31m", "\x00", "\ud800"]) | word | st.text(max_size=10)
+    st.sampled_from([" ", "\t", ":", "{", "}", "[", "]", '"', "=", "\\", "\x1b[31m", "\x00", "\ud800"])
+    | word
+    | st.text(max_size=10)
 )
 garbage = parts.map("".join)
-json_line = st.builds(lambda before, found: before + json.dumps(found), st.sampled_from(["", "a | ", "2026-11-27T20:01:00Z "]), event)
+json_line = st.builds(
+    lambda before, found: before + json.dumps(found), st.sampled_from(["", "a | ", "2026-11-27T20:01:00Z "]), event
+)
 line = garbage | json_line | st.text(max_size=200)
 lines = st.lists(line, max_size=12)
 table = st.lists(
-    st.lists(st.sampled_from(["0A", "0100007F:1F91", "x", "77", ":", "0", "F" * 32 + ":1F91"]) | st.text(max_size=5), max_size=12)
+    st.lists(
+        st.sampled_from(["0A", "0100007F:1F91", "x", "77", ":", "0", "F" * 32 + ":1F91"]) | st.text(max_size=5),
+        max_size=12,
+    )
 )
 
 
@@ -135,7 +192,10 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
     "escapes": (text.plain, ()),
     "secrets": (text.Masker(["secret-word", "another\nsecret"]), ()),
     "time": (times.epoch, ()),
-    "time of a line": (lambda given_text: (times.line_epoch(given_text), logs.stamp_epoch(logs.stamped(given_text)[0])), ()),
+    "time of a line": (
+        lambda given_text: (times.line_epoch(given_text), logs.stamp_epoch(logs.stamped(given_text)[0])),
+        (),
+    ),
     "time of a request": (times.proxy_epoch, ()),
     "line as text": (lambda given_text: log_events.of_text(given_text, log_words.WORDS), ()),
     "line in a message": (log_events.short, ()),
@@ -157,7 +217,12 @@ PARSERS: dict[str, tuple[Callable[[str], Any], tuple[type[Exception], ...]]] = {
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-@given(given_text=line | json_line | st.lists(line, max_size=5).map("\n".join) | table.map(lambda rows: "\n".join(map(" ".join, rows))))
+@given(
+    given_text=line
+    | json_line
+    | st.lists(line, max_size=5).map("\n".join)
+    | table.map(lambda rows: "\n".join(map(" ".join, rows)))
+)
 @FIXED
 def test_text_is_parsed_whatever_it_says(parser: str, given_text: str) -> None:
     parse, documented = PARSERS[parser]
@@ -176,7 +241,12 @@ def test_answer_of_a_worker_is_read_whatever_it_says(body: bytes) -> None:
     json.dumps(readings.shared_reading(logs.Log(), answer, {}, readings.Selection()))
 
 
-@given(stat=st.binary(max_size=80), cgroup=st.binary(max_size=80), environ=st.binary(max_size=80), argv=st.binary(min_size=1, max_size=80))
+@given(
+    stat=st.binary(max_size=80),
+    cgroup=st.binary(max_size=80),
+    environ=st.binary(max_size=80),
+    argv=st.binary(min_size=1, max_size=80),
+)
 @FIXED
 def test_process_table_is_read_whatever_is_in_it(stat: bytes, cgroup: bytes, environ: bytes, argv: bytes) -> None:
     whole = b"7 (x) " + b" ".join(b"1" for _ in range(30))
@@ -201,7 +271,9 @@ def test_output_is_split_into_lines_and_nothing_else(blocks: list[bytes]) -> Non
 
 documents = event | st.lists(event, max_size=2)
 content = st.binary(max_size=60) | documents.map(lambda found: json.dumps(found).encode())
-member = st.tuples(st.sampled_from(["manifest.json", "index.json", "oci-layout", "blobs/sha256/a"]) | st.text(max_size=10), content)
+member = st.tuples(
+    st.sampled_from(["manifest.json", "index.json", "oci-layout", "blobs/sha256/a"]) | st.text(max_size=10), content
+)
 
 
 @given(members=st.lists(member, max_size=5))

@@ -26,7 +26,9 @@ def test_what_comes_out(present: dict[str, Any], wanted: dict[str, Any], expecte
 
 
 @pytest.mark.parametrize(("present", "wanted", "expected"), CASES)
-def test_a_second_time_changes_nothing(present: dict[str, Any], wanted: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_second_time_changes_nothing(
+    present: dict[str, Any], wanted: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert merged(merged(present, wanted), wanted) == expected
 
 

@@ -22,7 +22,9 @@ def test_python_that_is_too_old_is_refused_in_words(
         exec(compile(GUARD.read_text(), str(GUARD), "exec"), {})  # noqa: S102  as ansible-core imports it first
     answer = json.loads(capsys.readouterr().out)
     assert answer["failed"]
-    assert answer["msg"].startswith(f"found: Python {version[0]}.{version[1]} at {sys.executable}, expected 3.10 or newer. Install")
+    assert answer["msg"].startswith(
+        f"found: Python {version[0]}.{version[1]} at {sys.executable}, expected 3.10 or newer. Install"
+    )
     assert "ansible_python_interpreter" in answer["msg"]
 
 
@@ -33,4 +35,7 @@ def test_python_that_is_new_enough_is_taken() -> None:
 def test_refusal_itself_is_written_for_an_old_python() -> None:
     tree = ast.parse(GUARD.read_text(), feature_version=(3, 4))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names} == {"json", "sys"}
+    assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names} == {
+        "json",
+        "sys",
+    }

@@ -7,7 +7,12 @@ from ansible.module_utils.livekit_deploy.common.table import markdown_table, ter
 
 
 def test_a_column_is_as_wide_as_its_longest_cell_and_no_line_ends_in_blanks() -> None:
-    assert terminal_table(("host", "id"), [("node-a", "1"), ("b", "")]) == ["host    id", "------  --", "node-a  1", "b"]
+    assert terminal_table(("host", "id"), [("node-a", "1"), ("b", "")]) == [
+        "host    id",
+        "------  --",
+        "node-a  1",
+        "b",
+    ]
 
 
 def test_a_table_without_rows_has_its_headings() -> None:

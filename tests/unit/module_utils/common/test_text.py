@@ -19,7 +19,9 @@ def test_deep_json_is_none(depth: int, opening: str, closing: str) -> None:
     assert text.parsed(opening * depth + "1" + closing * depth) is None
 
 
-@pytest.mark.parametrize("words", ["", "{", "nope", "1" * 5000, '"' + "x" * text.JSON_CHARACTERS + '"', "\ufeff{}", '{"a": NaN', "[1e999"])
+@pytest.mark.parametrize(
+    "words", ["", "{", "nope", "1" * 5000, '"' + "x" * text.JSON_CHARACTERS + '"', "\ufeff{}", '{"a": NaN', "[1e999"]
+)
 def test_what_is_no_json_is_none(words: str) -> None:
     assert text.parsed(words) is None
 

@@ -21,7 +21,9 @@ def test_a_switch_that_is_off(word: Any) -> None:
     assert boolean(word) is False
 
 
-@pytest.mark.parametrize("word", ["y", "t", "n", "f", "enabled", " true", "true\n", "", "None", None, 2, 1.0, [], {}, "1.0", "tru\u0435"])
+@pytest.mark.parametrize(
+    "word", ["y", "t", "n", "f", "enabled", " true", "true\n", "", "None", None, 2, 1.0, [], {}, "1.0", "tru\u0435"]
+)
 def test_a_word_that_is_no_switch(word: Any) -> None:
     assert values.switch(word) is None
     assert values.not_a_switch(word) == "true or false"
@@ -33,7 +35,28 @@ def test_a_whole_number(given: Any, read: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [-1, "-1", "10s", "1_0", " 1", "1 ", "1e3", "0x10", "010", "\u0663", 1.0, "1.0", True, None, [1], 10**12, "", "nan", "inf"]
+    "given",
+    [
+        -1,
+        "-1",
+        "10s",
+        "1_0",
+        " 1",
+        "1 ",
+        "1e3",
+        "0x10",
+        "010",
+        "\u0663",
+        1.0,
+        "1.0",
+        True,
+        None,
+        [1],
+        10**12,
+        "",
+        "nan",
+        "inf",
+    ],
 )
 def test_what_is_no_whole_number(given: Any) -> None:
     assert values.whole(given) is None
@@ -45,13 +68,17 @@ def test_a_number(given: Any, read: float) -> None:
     assert values.number(given) == read
 
 
-@pytest.mark.parametrize("given", [-0.1, float("nan"), float("inf"), 1e300, "nan", "inf", "1e3", ".5", "5.", "10s", True, None, "1,5"])
+@pytest.mark.parametrize(
+    "given", [-0.1, float("nan"), float("inf"), 1e300, "nan", "inf", "1e3", ".5", "5.", "10s", True, None, "1,5"]
+)
 def test_what_is_no_number(given: Any) -> None:
     assert values.number(given) is None
     assert values.not_a_number(given, 1, 2) == "a number from 1 to 2"
 
 
-@pytest.mark.parametrize(("given", "read"), [("512m", 2**29), ("2g", 2**31), ("1.5GB", 3 * 2**29), ("6291456", 6 * 2**20), ("1kb", 1024)])
+@pytest.mark.parametrize(
+    ("given", "read"), [("512m", 2**29), ("2g", 2**31), ("1.5GB", 3 * 2**29), ("6291456", 6 * 2**20), ("1kb", 1024)]
+)
 def test_a_size(given: str, read: int) -> None:
     assert values.size(given) == read
 

@@ -43,12 +43,16 @@ def test_a_dispatch_that_no_log_has_is_unknown(fleet: Fleet) -> None:
 
 
 def test_who_is_in_a_living_room_counts_more_than_who_was_asked(fleet: Fleet) -> None:
-    fleet["rooms"] = {"room-one-0": [{"id": "AD_one-0", "agent_name": "support-one", "jobs": [{"id": "AJ", "worker_id": "AW_other"}]}]}
+    fleet["rooms"] = {
+        "room-one-0": [{"id": "AD_one-0", "agent_name": "support-one", "jobs": [{"id": "AJ", "worker_id": "AW_other"}]}]
+    }
     assert {(to["host"], to["count"]) for to in flow(host_of(fleet))["to"]} == {("one", 1), ("other-1", 1)}
 
 
 def test_a_job_of_a_worker_that_nobody_read_is_told_by_its_id(fleet: Fleet) -> None:
-    fleet["rooms"] = {"room-one-0": [{"id": "AD_one-0", "agent_name": "support-one", "jobs": [{"id": "AJ", "worker_id": "AW_far"}]}]}
+    fleet["rooms"] = {
+        "room-one-0": [{"id": "AD_one-0", "agent_name": "support-one", "jobs": [{"id": "AJ", "worker_id": "AW_far"}]}]
+    }
     assert ("AW_far", None) in {(to["worker_id"], to["host"]) for to in flow(host_of(fleet))["to"]}
 
 
@@ -73,7 +77,11 @@ def test_the_timeline_is_in_order_and_names_host_and_worker(fleet: Fleet) -> Non
     times = [event["time"] for event in timeline(World(**fleet))]
     texts = " ".join(event["event"] for event in timeline(World(**fleet)))
     assert times == sorted(times)
-    assert [word for word in ("one: release", "registered as 'support-one' (AW_one)", "first dispatch", "nginx") if word not in texts] == []
+    assert [
+        word
+        for word in ("one: release", "registered as 'support-one' (AW_one)", "first dispatch", "nginx")
+        if word not in texts
+    ] == []
 
 
 def test_the_timeline_leaves_out_workers_of_other_names(fleet: Fleet) -> None:
@@ -98,7 +106,13 @@ def test_what_was_not_read_is_listed_once_each(fleet: Fleet) -> None:
 
 def test_hosts_outside_the_run_have_no_answer_and_are_told_together(fleet: Fleet) -> None:
     for name in ("two", "three"):
-        fleet["data"][name] = {"agent_name": name, "group": "agent_hosts", "evidence": {}, "unread": "not in this run", "outside": True}
+        fleet["data"][name] = {
+            "agent_name": name,
+            "group": "agent_hosts",
+            "evidence": {},
+            "unread": "not in this run",
+            "outside": True,
+        }
     answer = decide.diagnose(World(**fleet))
     assert (list(answer["hosts"]), answer["not_read"]) == (["one"], ["outside this run (--limit): two, three"])
 

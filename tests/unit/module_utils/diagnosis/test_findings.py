@@ -16,8 +16,16 @@ from ansible.module_utils.livekit_deploy.diagnosis.world import World
 Fleet = dict[str, Any]
 NAME, RELEASE, URL = "support-one", "20260102T020405Z-0a1b2c3d", "ws://livekit.test:7880"
 EVIDENCE, WORKER, API = "data|one|evidence", "data|one|evidence|workers|0", "data|one|evidence|api"
-REFUSED = {"message": "failed to connect to livekit", "time": "2026-01-02T03:09:00Z", "error": "401, message='Invalid response status'"}
-NO_SERVER = {"message": "failed to connect to livekit", "time": "2026-01-02T03:09:00Z", "error": "Cannot connect to host nowhere:1"}
+REFUSED = {
+    "message": "failed to connect to livekit",
+    "time": "2026-01-02T03:09:00Z",
+    "error": "401, message='Invalid response status'",
+}
+NO_SERVER = {
+    "message": "failed to connect to livekit",
+    "time": "2026-01-02T03:09:00Z",
+    "error": "Cannot connect to host nowhere:1",
+}
 NO_PROBE = {"outcome": "nobody", "room": "livekit-deploy-probe-one", "worker_id": None}
 
 
@@ -49,7 +57,11 @@ def both(*plants: Callable[[Fleet], None]) -> Callable[[Fleet], None]:
 
 def lost(**values: Any) -> Callable[[Fleet], None]:
     """A worker that is not connected, so that nobody answers the directed probe."""
-    return both(planted(connected=False, **values), at("probes|one/directed", NO_PROBE), at("verdicts|one|verdict", "unreachable"))
+    return both(
+        planted(connected=False, **values),
+        at("probes|one/directed", NO_PROBE),
+        at("verdicts|one|verdict", "unreachable"),
+    )
 
 
 def renamed(registered: str, environment: str = NAME, **values: Any) -> Callable[[Fleet], None]:
@@ -63,13 +75,24 @@ def foreign(where: str, **values: Any) -> Callable[[Fleet], None]:
     """Somebody else's worker under the first host's name, on a host or (nowhere) on none that is read; our worker answers its own probe."""
 
     def plant(fleet: Fleet) -> None:
-        made = {**copy.deepcopy(fleet["data"]["other-1"]["evidence"]["workers"][0]), "agent_name": NAME, "worker_id": "AW_foreign"}
-        made.update(worker_ids=["AW_foreign"], container="rival", project="theirs", start_command="docker start rival", **values)
+        made = {
+            **copy.deepcopy(fleet["data"]["other-1"]["evidence"]["workers"][0]),
+            "agent_name": NAME,
+            "worker_id": "AW_foreign",
+        }
+        made.update(
+            worker_ids=["AW_foreign"], container="rival", project="theirs", start_command="docker start rival", **values
+        )
         if where:
             fleet["data"][where]["evidence"]["workers"].append(made)
         fleet["verdicts"]["one"].update(verdict="foreign")
         fleet["verdicts"]["one"]["routing"].update(foreign=["AW_foreign"])
-        fleet["probes"][f"{NAME}/through"] = {"outcome": "taken", "worker_id": "AW_foreign", "job_id": "AJ_9", "room": "livekit-deploy-9"}
+        fleet["probes"][f"{NAME}/through"] = {
+            "outcome": "taken",
+            "worker_id": "AW_foreign",
+            "job_id": "AJ_9",
+            "room": "livekit-deploy-9",
+        }
 
     return plant
 
@@ -80,11 +103,21 @@ def stopped_rival(fleet: Fleet) -> None:
 
 
 def refused_server(fleet: Fleet) -> None:
-    fleet["server"] = {"reachable": True, "key_accepted": False, "kind": "secret", "found": "ws://x refuses the API secret (HTTP 401)"}
+    fleet["server"] = {
+        "reachable": True,
+        "key_accepted": False,
+        "kind": "secret",
+        "found": "ws://x refuses the API secret (HTTP 401)",
+    }
 
 
 def no_server(fleet: Fleet) -> None:
-    fleet["server"] = {"reachable": False, "key_accepted": False, "found": "ws://x refuses the connection", "remedy": "start the server"}
+    fleet["server"] = {
+        "reachable": False,
+        "key_accepted": False,
+        "found": "ws://x refuses the connection",
+        "remedy": "start the server",
+    }
     fleet["probes"], fleet["verdicts"] = {}, {}
 
 
@@ -114,10 +147,23 @@ PLANTS: dict[str, tuple[str, Callable[[Fleet], None]]] = {
     "worker's key refused": ("wrong_key", lost(unauthorized=12, failures=12, worker_id=None, last_failure=REFUSED)),
     "worker's key refused until it ended": (
         "wrong_key",
-        lost(unauthorized=16, failures=17, worker_id=None, last_failure=REFUSED, restarts=3, started_at="2026-01-02T03:08:00Z"),
+        lost(
+            unauthorized=16,
+            failures=17,
+            worker_id=None,
+            last_failure=REFUSED,
+            restarts=3,
+            started_at="2026-01-02T03:08:00Z",
+        ),
     ),
-    "worker cannot connect": ("wrong_url", lost(worker_id=None, failures=5, last_failure=NO_SERVER, configured_url="ws://nowhere:1")),
-    "crash loop": ("crash_loop", lost(running=False, restarts=7, exit_code=1, worker_id=None, last_lines=["ImportError: x"])),
+    "worker cannot connect": (
+        "wrong_url",
+        lost(worker_id=None, failures=5, last_failure=NO_SERVER, configured_url="ws://nowhere:1"),
+    ),
+    "crash loop": (
+        "crash_loop",
+        lost(running=False, restarts=7, exit_code=1, worker_id=None, last_lines=["ImportError: x"]),
+    ),
     "stopped": ("not_running", lost(running=False, exit_code=0, worker_id=None)),
     "container removed": ("not_running", both(lost(), at(f"{EVIDENCE}|workers", []), at(f"{EVIDENCE}|services", {}))),
     "edited and restarted": ("edited_not_recreated", at(f"{EVIDENCE}|written|agent-worker", EDITED)),
@@ -150,16 +196,37 @@ PLANTS: dict[str, tuple[str, Callable[[Fleet], None]]] = {
     "full": ("full", both(lost(), planted(connected=True, full=True, load=0.95, active_jobs=8))),
     "over the threshold": ("full", both(lost(), planted(connected=True, load=0.8))),
     "entrypoint raises": ("entrypoint_fails", planted(entrypoint_errors=2, last_entrypoint_error="RuntimeError: x")),
-    "killed for want of memory": ("out_of_memory", planted(oom_killed=True, troubles={"killed": died(40, "exit code -9")})),
+    "killed for want of memory": (
+        "out_of_memory",
+        planted(oom_killed=True, troubles={"killed": died(40, "exit code -9")}),
+    ),
     "killed by something": ("out_of_memory", planted(troubles={"killed": died(2, "exit code -9")})),
     "killed before the time looked at": ("out_of_memory", planted(oom_killed=True)),
-    "memory limit of the SDK": ("memory_limit", planted(troubles={"memory_limit": died(2, "process exceeded memory limit")})),
+    "memory limit of the SDK": (
+        "memory_limit",
+        planted(troubles={"memory_limit": died(2, "process exceeded memory limit")}),
+    ),
     "processes crash": ("job_crashes", planted(troubles={"crashed": died(2, "exit code -11")})),
-    "processes do not get ready": ("slow_start", planted(troubles={"initialization": died(2, "error initializing process")})),
-    "processes hang": ("unresponsive", planted(troubles={"unresponsive": died(2, "process is unresponsive, killing process")})),
-    "no process for a job": ("no_process", planted(troubles={"no_process": died(2, "failed to acquire process for job")})),
-    "on_request raises": ("request_handler_fails", planted(troubles={"request_handler": died(2, "job_request_fnc failed")})),
-    "API fails": ("api_fails", both(at(f"{API}|failed", 4), at(f"{API}|agent_names", {}), at(f"{API}|last_failure", "HTTP 401"))),
+    "processes do not get ready": (
+        "slow_start",
+        planted(troubles={"initialization": died(2, "error initializing process")}),
+    ),
+    "processes hang": (
+        "unresponsive",
+        planted(troubles={"unresponsive": died(2, "process is unresponsive, killing process")}),
+    ),
+    "no process for a job": (
+        "no_process",
+        planted(troubles={"no_process": died(2, "failed to acquire process for job")}),
+    ),
+    "on_request raises": (
+        "request_handler_fails",
+        planted(troubles={"request_handler": died(2, "job_request_fnc failed")}),
+    ),
+    "API fails": (
+        "api_fails",
+        both(at(f"{API}|failed", 4), at(f"{API}|agent_names", {}), at(f"{API}|last_failure", "HTTP 401")),
+    ),
     "asked while nobody was there": ("nobody_listened", hear_nothing),
     "rival gone": ("foreign_gone", stopped_rival),
     "5xx": ("web_errors", at(f"{EVIDENCE}|proxy|by_status", {"200": 0, "502": 2})),
@@ -243,7 +310,9 @@ def newly_ruled_out(fleet: Fleet, path: tuple[Any, ...], before: set[str]) -> li
 # Not evidence: who is in the inventory, and the parts of a sentence.
 INVENTORY = {("data",), *(("data", name) for name in ("one", "two", "other-1")), ("data", "other-1", "group")}
 INVENTORY |= {
-    ("data", name, key) for name in ("one", "two") for key in ("agent_name", "pool", "group", "livekit_url", "app", "shared_name")
+    ("data", name, key)
+    for name in ("one", "two")
+    for key in ("agent_name", "pool", "group", "livekit_url", "app", "shared_name")
 }
 
 
@@ -267,7 +336,15 @@ SHORTENED: dict[str, dict[str, Any]] = {
 # What rests on each reading, so that it is known what a shorter one must leave open.
 RESTS_ON = {
     WORKER: {
-        *("entrypoint_fails", "slow_handler", "nobody_listened", "out_of_memory", "memory_limit", "job_crashes", "slow_start"),
+        *(
+            "entrypoint_fails",
+            "slow_handler",
+            "nobody_listened",
+            "out_of_memory",
+            "memory_limit",
+            "job_crashes",
+            "slow_start",
+        ),
         *("unresponsive", "no_process", "request_handler_fails"),
     },
     API: {"api_other_name", "api_fails"},
@@ -313,15 +390,23 @@ def test_a_stopped_rival_with_half_a_log_is_not_called_harmless(fleet: Fleet) ->
     assert "foreign_gone" in ids(diagnosed(fleet)["unknown"], "cause")
 
 
-UNKNOWN_ERROR = {"line": "the bridge to the telephone network is down", "error": "OSError: x", "time": "2026-01-02T03:09:00Z"}
+UNKNOWN_ERROR = {
+    "line": "the bridge to the telephone network is down",
+    "error": "OSError: x",
+    "time": "2026-01-02T03:09:00Z",
+}
 
 
 def test_an_error_that_nobody_knows_rules_no_failure_of_jobs_out(fleet: Fleet) -> None:
     fleet["data"]["one"]["evidence"]["workers"][0].update(unknown_errors=3, last_unknown_error=UNKNOWN_ERROR)
     found = diagnosed(fleet)
-    assert {"entrypoint_fails", "out_of_memory", "job_crashes", "request_handler_fails"} <= set(ids(found["unknown"], "cause"))
+    assert {"entrypoint_fails", "out_of_memory", "job_crashes", "request_handler_fails"} <= set(
+        ids(found["unknown"], "cause")
+    )
     assert (found["causes"], found["outcome"]) == ([], "no_cause_found")
-    assert any("3 lines of level ERROR" in one["why"] and UNKNOWN_ERROR["line"] in one["why"] for one in found["unknown"])
+    assert any(
+        "3 lines of level ERROR" in one["why"] and UNKNOWN_ERROR["line"] in one["why"] for one in found["unknown"]
+    )
 
 
 def test_requests_in_the_unread_part_of_the_access_log_may_have_failed(fleet: Fleet) -> None:
@@ -362,7 +447,9 @@ def test_of_a_host_that_could_not_be_read_nothing_is_decided(fleet: Fleet) -> No
     assert (found["outcome"], found["causes"], found["ruled_out"], found["unknown"]) == ("not_read", [], [], [])
 
 
-@pytest.mark.parametrize("key", ["workers", "api", "proxy", "services", "written", "gate", "release", "states", "clock_skew_seconds"])
+@pytest.mark.parametrize(
+    "key", ["workers", "api", "proxy", "services", "written", "gate", "release", "states", "clock_skew_seconds"]
+)
 def test_without_an_essential_part_nobody_says_that_nothing_is_wrong(fleet: Fleet, key: str) -> None:
     del fleet["data"]["one"]["evidence"][key]
     assert diagnosed(fleet)["outcome"] == "no_cause_found"
@@ -397,7 +484,9 @@ def test_a_foreign_worker_is_named_with_id_container_project_and_host(fleet: Fle
 
 def test_a_foreign_worker_of_another_pool_is_named_with_its_pool(fleet: Fleet) -> None:
     foreign("")(fleet)
-    fleet["data"]["two"]["evidence"]["workers"][0].update(agent_name=NAME, worker_id="AW_foreign", worker_ids=["AW_foreign"])
+    fleet["data"]["two"]["evidence"]["workers"][0].update(
+        agent_name=NAME, worker_id="AW_foreign", worker_ids=["AW_foreign"]
+    )
     assert "a worker of pool two" in diagnosed(fleet)["causes"][0]["title"]
 
 
@@ -448,7 +537,13 @@ def test_the_same_name_at_another_server_is_only_possible(fleet: Fleet) -> None:
 
 
 def test_a_worker_in_the_servers_log_that_nobody_has_is_foreign(fleet: Fleet) -> None:
-    entry = {"worker_id": "AW_logged", "agent_name": NAME, "job_type": "JT_ROOM", "registered": "2026-01-02T02:00:00Z", "closed": None}
+    entry = {
+        "worker_id": "AW_logged",
+        "agent_name": NAME,
+        "job_type": "JT_ROOM",
+        "registered": "2026-01-02T02:00:00Z",
+        "closed": None,
+    }
     fleet["server_logs"] = [{"host": "livekit-1", "complete": True, "workers": [entry]}]
     assert ids(diagnosed(fleet)["causes"], "id") == ["foreign_elsewhere"]
 
@@ -513,7 +608,13 @@ def test_an_id_that_the_release_remembers_of_an_earlier_worker_is_not_foreign(fl
 
 
 UNREAD_PARTS = {
-    "the release record could not be read: no permission": {"release": None, "services": {}, "states": {}, "gate": None, "written": {}},
+    "the release record could not be read: no permission": {
+        "release": None,
+        "services": {},
+        "states": {},
+        "gate": None,
+        "written": {},
+    },
     "the containers could not be read: no answer": {"services": {}, "states": {}},
     "the workers could not be read: no answer": {"workers": []},
     "what the release's files say now could not be read: broken": {"written": {}},
@@ -533,7 +634,9 @@ def test_a_part_that_a_sentence_calls_unread_blames_nobody_and_rules_nothing_out
 @pytest.mark.parametrize("host", ["one", "other-1"])
 def test_a_search_that_could_not_look_everywhere_rules_no_other_worker_out(fleet: Fleet, host: str) -> None:
     words = "the environment of 3 processes (1, 2, 3)"
-    fleet["data"][host]["evidence"]["unread"] = [words if host != "one" else f"the search for workers could not read {words}"]
+    fleet["data"][host]["evidence"]["unread"] = [
+        words if host != "one" else f"the search for workers could not read {words}"
+    ]
     open_questions = {"one": "foreign_here", "other-1": "foreign_known"}
     assert open_questions[host] in ids(diagnosed(fleet)["unknown"], "cause")
 

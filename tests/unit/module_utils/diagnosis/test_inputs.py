@@ -12,7 +12,12 @@ from ansible.module_utils.livekit_deploy.play.run import Runs
 
 NOW = 1767323400.0
 GROUPS = {"agent_hosts": ["one", "two"], "suspects": ["one", "other-1"]}
-INVENTORY = {"livekit_agent_name": "support", "livekit_url": "ws://l:7880", "agent_release_app": "app", "ansible_host": "10.0.0.1"}
+INVENTORY = {
+    "livekit_agent_name": "support",
+    "livekit_url": "ws://l:7880",
+    "agent_release_app": "app",
+    "ansible_host": "10.0.0.1",
+}
 ONCE: dict[str, dict[str, Any]] = {
     "__diagnosis_server": {"reachable": True, "key_accepted": True, "changed": False, "failed": False},
     "__verification_probes": {"probes": {"one/directed": {"outcome": "taken"}}},
@@ -24,9 +29,19 @@ Hostvars = dict[str, dict[str, Any]]
 
 @pytest.fixture
 def hostvars() -> Hostvars:
-    read: dict[str, Any] = {"workers": [], "release": None, "changed": False, "failed": False, "invocation": {"module_args": {}}}
+    read: dict[str, Any] = {
+        "workers": [],
+        "release": None,
+        "changed": False,
+        "failed": False,
+        "invocation": {"module_args": {}},
+    }
     agent = {**INVENTORY, "__diagnosis_read": read, "__diagnosis_suspect": {"skipped": True}}
-    return {"one": dict(agent), "two": {**agent, **ONCE}, "other-1": {"__diagnosis_read": {"skipped": True}, "__diagnosis_suspect": read}}
+    return {
+        "one": dict(agent),
+        "two": {**agent, **ONCE},
+        "other-1": {"__diagnosis_read": {"skipped": True}, "__diagnosis_suspect": read},
+    }
 
 
 def host(hostvars: Hostvars, name: str = "one") -> dict[str, Any]:
@@ -45,7 +60,10 @@ def test_a_host_has_its_place_in_the_inventory(hostvars: Hostvars) -> None:
 
 
 def test_a_suspect_is_read_by_its_own_task(hostvars: Hostvars) -> None:
-    assert (host(hostvars, "other-1")["group"], host(hostvars, "other-1")["evidence"]) == ("suspects", {"workers": [], "release": None})
+    assert (host(hostvars, "other-1")["group"], host(hostvars, "other-1")["evidence"]) == (
+        "suspects",
+        {"workers": [], "release": None},
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +92,10 @@ def test_only_a_host_of_which_nothing_was_tried_is_outside(hostvars: Hostvars) -
 
 def test_what_ran_once_is_taken_from_the_host_that_has_it(hostvars: Hostvars) -> None:
     found = inputs.inputs(Runs(hostvars), GROUPS)
-    assert (found["server"], found["verdicts"]["one"]) == ({"reachable": True, "key_accepted": True}, {"verdict": "exclusive"})
+    assert (found["server"], found["verdicts"]["one"]) == (
+        {"reachable": True, "key_accepted": True},
+        {"verdict": "exclusive"},
+    )
     assert found["probes"] == ONCE["__verification_probes"]["probes"]
     assert found["server_logs"][0]["host"] == "livekit-1"
 
@@ -93,7 +114,11 @@ def test_a_proof_that_is_there_needs_no_words(hostvars: Hostvars) -> None:
 @pytest.mark.parametrize(
     ("name", "result", "words"),
     [
-        ("__diagnosis_server", {"key_accepted": False}, "no probe was sent, because the LiveKit server does not answer"),
+        (
+            "__diagnosis_server",
+            {"key_accepted": False},
+            "no probe was sent, because the LiveKit server does not answer",
+        ),
         ("__verification_probes", {"failed": True, "msg": "the probes broke"}, "the probes: the probes broke"),
         ("__verification_verdict", {"failed": True, "msg": "no idea"}, "the verdicts: no idea"),
         ("__verification_verdict", {"skipped": True}, "no host could be proven"),
@@ -123,13 +148,22 @@ def test_a_suspect_outside_the_run_is_searched_and_one_in_it_is_not_searched_twi
 
 def test_a_suspect_outside_the_run_has_what_the_search_found(hostvars: Hostvars) -> None:
     del hostvars["other-1"]["__diagnosis_suspect"]
-    hostvars["one"]["__diagnosis_outside"] = {"results": [{"__diagnosis_host": "other-1", "workers": [{"worker_id": "AW"}]}]}
+    hostvars["one"]["__diagnosis_outside"] = {
+        "results": [{"__diagnosis_host": "other-1", "workers": [{"worker_id": "AW"}]}]
+    }
     assert host(hostvars, "other-1")["evidence"] == {"workers": [{"worker_id": "AW"}]}
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("", None), (None, None), ("30", NOW - 1800), (30, NOW - 1800), ("1.5", NOW - 90), ("2026-01-02T03:00:00Z", NOW - 600)],
+    [
+        ("", None),
+        (None, None),
+        ("30", NOW - 1800),
+        (30, NOW - 1800),
+        ("1.5", NOW - 90),
+        ("2026-01-02T03:00:00Z", NOW - 600),
+    ],
 )
 def test_the_start_is_minutes_back_or_a_time(value: Any, seconds: float | None) -> None:
     assert play_options.since_seconds(value, NOW) == seconds

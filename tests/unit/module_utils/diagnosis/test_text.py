@@ -51,7 +51,9 @@ def broken(fleet: Fleet) -> Fleet:
     for name in ("one", "two", "three"):
         incident(fleet, name)
         evidence = fleet["data"][name]["evidence"]
-        evidence["workers"][0].update(container=LONG, entrypoint_errors=2, last_entrypoint_error="RuntimeError: " + "x" * 200, late=3)
+        evidence["workers"][0].update(
+            container=LONG, entrypoint_errors=2, last_entrypoint_error="RuntimeError: " + "x" * 200, late=3
+        )
         evidence["proxy"]["by_status"] = {"200": 1, "502": 1}
         evidence["unread"] = [f"the proxy's access log: {'rotated ' * 20}"] * 3
     fleet["sip"] = {"checked": False, "reason": "sip not connected (redis required)"}
@@ -143,7 +145,9 @@ def test_what_speaks_against_a_cause_is_in_the_document(fleet: Fleet) -> None:
     assert "Against it:\n\n- the worker of one answered the probe that only it may answer" in document(fleet)
 
 
-@pytest.mark.parametrize("name", ["AW_foreignone", "rival-of-one", "theirs", "other-1", "support-one", "AD_one-0", "2026-01-02T03:00:00Z"])
+@pytest.mark.parametrize(
+    "name", ["AW_foreignone", "rival-of-one", "theirs", "other-1", "support-one", "AD_one-0", "2026-01-02T03:00:00Z"]
+)
 def test_the_document_has_the_real_names_ids_and_times(fleet: Fleet, name: str) -> None:
     incident(fleet, "one")
     assert name in document(fleet)

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.fleet.remembered import remembered_verdicts, row_is_good, verdict_entries
 from ansible.module_utils.livekit_deploy.fleet.report import Report
-from ansible.module_utils.livekit_deploy.fleet.report_text import failure_message, idle_reason, part_reason, report_table
+from ansible.module_utils.livekit_deploy.fleet.report_text import (
+    failure_message,
+    idle_reason,
+    part_reason,
+    report_table,
+)
 from ansible.module_utils.livekit_deploy.fleet.secrets import host_secrets, report_masker
 
 GOOD_ROW: Any = {
@@ -206,20 +211,49 @@ def test_what_a_failed_task_says(result: dict[str, Any], sums_up: bool, expected
 
 def test_a_secret_is_taken_out_wherever_it_is() -> None:
     document = {"a": ["x s3cr3t-s3cr3t y", 1, None], "b": {"c": "s3cr3t-s3cr3t"}}
-    assert report_masker(["s3cr3t-s3cr3t", ""]).all(document) == {"a": ["x ******** y", 1, None], "b": {"c": "********"}}
+    assert report_masker(["s3cr3t-s3cr3t", ""]).all(document) == {
+        "a": ["x ******** y", 1, None],
+        "b": {"c": "********"},
+    }
 
 
 @pytest.mark.parametrize(
     ("variables", "vaulted", "secrets"),
     [
-        pytest.param({"livekit_api_secret": "abcd", "ansible_become_pass": "abc"}, {}, {"abcd"}, id="from four characters on"),
-        pytest.param({"livekit_agent_secret_env": {"X": "sk-1234", "ON": "true", "PORT": 8080}}, {}, {"sk-1234"}, id="words and numbers"),
+        pytest.param(
+            {"livekit_api_secret": "abcd", "ansible_become_pass": "abc"}, {}, {"abcd"}, id="from four characters on"
+        ),
+        pytest.param(
+            {"livekit_agent_secret_env": {"X": "sk-1234", "ON": "true", "PORT": 8080}},
+            {},
+            {"sk-1234"},
+            id="words and numbers",
+        ),
         pytest.param({"agent_api_secret_env": {"PIN": "12345678"}}, {}, {"12345678"}, id="a long number"),
-        pytest.param({"agent_api_env": {"API_KEY": "k-1234", "MODEL": "a-model-name"}}, {}, {"k-1234"}, id="ordinary variables by name"),
-        pytest.param({"agent_release_registries": [{"username": "robot-of-ci", "password": "pw-1"}]}, {}, {"pw-1"}, id="registries"),
-        pytest.param({}, {".vault_x": "seven77", ".vault_y": "eight888", ".vault_token": "t-12"}, {"eight888", "t-12"}, id="vault"),
-        pytest.param({"livekit_agent_name": "agent-of-a"}, {".vault_name": "agent-of-a"}, set(), id="what the report is about"),
-        pytest.param({"livekit_agent_secret_env": "no mapping", "agent_release_registries": ["x"]}, {}, set(), id="wrong types"),
+        pytest.param(
+            {"agent_api_env": {"API_KEY": "k-1234", "MODEL": "a-model-name"}},
+            {},
+            {"k-1234"},
+            id="ordinary variables by name",
+        ),
+        pytest.param(
+            {"agent_release_registries": [{"username": "robot-of-ci", "password": "pw-1"}]},
+            {},
+            {"pw-1"},
+            id="registries",
+        ),
+        pytest.param(
+            {},
+            {".vault_x": "seven77", ".vault_y": "eight888", ".vault_token": "t-12"},
+            {"eight888", "t-12"},
+            id="vault",
+        ),
+        pytest.param(
+            {"livekit_agent_name": "agent-of-a"}, {".vault_name": "agent-of-a"}, set(), id="what the report is about"
+        ),
+        pytest.param(
+            {"livekit_agent_secret_env": "no mapping", "agent_release_registries": ["x"]}, {}, set(), id="wrong types"
+        ),
     ],
 )
 def test_values_that_no_report_shows(variables: dict[str, Any], vaulted: dict[str, str], secrets: set[str]) -> None:
@@ -287,7 +321,17 @@ def test_a_document_with_a_wrong_name_or_content_is_refused(run: Report, name: s
 
 
 def test_a_document_of_the_runs_own_name_comes_over_it_but_not_over_when_it_ran(run: Report) -> None:
-    run.add_documents({"deploy.json": {"causes": ["x"], "hosts": {"a": {}}, "playbook": "other", "started": "never", "finished": "now"}})
+    run.add_documents(
+        {
+            "deploy.json": {
+                "causes": ["x"],
+                "hosts": {"a": {}},
+                "playbook": "other",
+                "started": "never",
+                "finished": "now",
+            }
+        }
+    )
     end(run)
     own = run.files()["deploy.json"]
     assert own == {**run.document(), "causes": ["x"], "hosts": {"a": {}}}
@@ -321,7 +365,9 @@ def test_a_host_that_failed_is_told_beside_the_lines_of_a_module(run: Report) ->
 
 
 def test_a_verdict_is_remembered_with_what_it_is_about() -> None:
-    assert verdict_entries({"a": {**GOOD_ROW, "routing": {"method": "sampling", "reason": "a's alone"}}}, "now", "verify") == {
+    assert verdict_entries(
+        {"a": {**GOOD_ROW, "routing": {"method": "sampling", "reason": "a's alone"}}}, "now", "verify"
+    ) == {
         "a": {
             "verdict": "exclusive",
             "ok": True,
@@ -362,7 +408,9 @@ def test_remembered_verdicts_are_read_as_far_as_they_can_be(text: str | None, kn
 
 
 def test_a_wrong_sudo_password_is_explained(run: Report) -> None:
-    run.fail(["a"], failure_message({"msg": "Task failed: Incorrect sudo password"}, "Read", sums_up=False), final=False)
+    run.fail(
+        ["a"], failure_message({"msg": "Task failed: Incorrect sudo password"}, "Read", sums_up=False), final=False
+    )
     reason = end(run, failed=("a",))["hosts"]["a"]["reason"]
     assert reason.startswith(
         "Read: found: sudo refuses the password of the login user, expected the right one. Correct ansible_become_password"
@@ -413,7 +461,11 @@ def test_run_in_which_only_another_host_did_something_is_idle(run: Report) -> No
     run.note_work("localhost")
     end(run)
     run.end_idle("nothing ran")
-    assert (run.ok, run.document()["hosts"]["a"]["reason"], run.document()["notes"]) == (False, "nothing ran", ["nothing ran"])
+    assert (run.ok, run.document()["hosts"]["a"]["reason"], run.document()["notes"]) == (
+        False,
+        "nothing ran",
+        ["nothing ran"],
+    )
 
 
 def test_reason_that_nothing_ran_names_what_left_it_out() -> None:

@@ -49,7 +49,13 @@ def host(found: dict[str, Any] | None = None, **changes: Any) -> Any:
 
 
 def remembered(**changes: Any) -> Any:
-    said = {"verdict": "exclusive", "ok": True, "reason": "all 8 checks hold", "at": "2027-01-15T07:48:00Z", "playbook": "verify"}
+    said = {
+        "verdict": "exclusive",
+        "ok": True,
+        "reason": "all 8 checks hold",
+        "at": "2027-01-15T07:48:00Z",
+        "playbook": "verify",
+    }
     return {**said, "agent_name": "support-a", "release": ID, **changes}
 
 
@@ -79,12 +85,21 @@ def test_a_host_that_serves_is_one_line() -> None:
 def test_the_row_has_what_the_line_has_and_more() -> None:
     found = row(host())
     assert (found["state"], found["release"], found["served_since"]) == ("serving", ID, "2027-01-12T08:01:00Z")
-    assert (found["worker_id"], found["worker_ids"], found["jobs"], found["load"]) == ("AW_current00001", ["AW_current00001"], 2, 0.25)
+    assert (found["worker_id"], found["worker_ids"], found["jobs"], found["load"]) == (
+        "AW_current00001",
+        ["AW_current00001"],
+        2,
+        0.25,
+    )
     assert (found["verdict"]["age_seconds"], found["notes"]) == (720.0, [])
 
 
 STATES = [
-    (host({}, unread="ssh: connect to host 10.0.0.1 port 22: No route to host", unreachable=True), "unreachable", "No route to host"),
+    (
+        host({}, unread="ssh: connect to host 10.0.0.1 port 22: No route to host", unreachable=True),
+        "unreachable",
+        "No route to host",
+    ),
     (host({}, unread="sudo: a password is required"), "unread", "a password is required"),
     (host({}), "unread", ""),
     (host(evidence(release=None, missing=["Docker", "nginx"])), "not provisioned", "Docker, nginx"),
@@ -106,7 +121,10 @@ def test_a_reason_is_not_cut_while_there_is_room() -> None:
     found = evidence(release=None, missing=reason.removeprefix("not provisioned: ").split(", "))
     (line,) = status_text.status_lines(status.status_document({"a": host(found)}, {}, NOW))[2:3]
     assert reason in line
-    assert len(status_text.status_lines(status.status_document({"a": host(found, agent_name="n" * 200)}, {}, NOW))[2]) <= 120
+    assert (
+        len(status_text.status_lines(status.status_document({"a": host(found, agent_name="n" * 200)}, {}, NOW))[2])
+        <= 120
+    )
 
 
 NOTES = [
@@ -120,9 +138,18 @@ NOTES = [
     (evidence(worker(running=False)), "no worker of the release runs"),
     (evidence(drift=["compose.yml was edited by hand"]), "drift: compose.yml was edited by hand"),
     (evidence(leftovers=[OLD], states={OLD: "staged", ID: "serving"}), "release 20270110T0915 was left unfinished"),
-    (evidence(worker(), worker(OLD, active_jobs=3)), "release 20270110T0915 still drains: 3 jobs left (AW_older0000001)"),
-    (evidence(worker(), worker(OLD, active_jobs=None)), "release 20270110T0915 still drains: its jobs could not be read"),
-    (evidence(worker(), worker("other", container="c-1")), "another worker on the host has the name: c-1 (AW_older0000001)"),
+    (
+        evidence(worker(), worker(OLD, active_jobs=3)),
+        "release 20270110T0915 still drains: 3 jobs left (AW_older0000001)",
+    ),
+    (
+        evidence(worker(), worker(OLD, active_jobs=None)),
+        "release 20270110T0915 still drains: its jobs could not be read",
+    ),
+    (
+        evidence(worker(), worker("other", container="c-1")),
+        "another worker on the host has the name: c-1 (AW_older0000001)",
+    ),
 ]
 
 
@@ -229,17 +256,26 @@ def long_named_fleet() -> tuple[dict[str, Any], dict[str, Any]]:
     """30 hosts with long names; about every third has something wrong, each in words of its own."""
     hosts, verdicts = {}, {}
     for number in range(1, 31):
-        name, agent = f"voice-agents-eu-central-1-production-{number:02d}", f"customer-support-german-production-{number:02d}"
+        name, agent = (
+            f"voice-agents-eu-central-1-production-{number:02d}",
+            f"customer-support-german-production-{number:02d}",
+        )
         mine = worker(agent_name=agent, active_jobs=number)
         found = evidence(mine)
         if number % 3 == 0:
             found = evidence(
-                mine, worker(OLD, agent_name=agent, worker_id=f"AW_old{number:09d}"), drift=[f"file-{number} was edited by hand"]
+                mine,
+                worker(OLD, agent_name=agent, worker_id=f"AW_old{number:09d}"),
+                drift=[f"file-{number} was edited by hand"],
             )
         hosts[name] = host(found, agent_name=agent, pool="production-eu-central-pool" if number % 2 else name)
-        verdicts[name] = remembered(agent_name=agent, verdict="inconclusive", ok=number % 5 > 0, reason=f"{'long reason ' * 20}{number}")
+        verdicts[name] = remembered(
+            agent_name=agent, verdict="inconclusive", ok=number % 5 > 0, reason=f"{'long reason ' * 20}{number}"
+        )
     for number, (given, _, _) in enumerate(STATES):
-        hosts[f"voice-agents-eu-central-1-production-{number + 7:02d}"].update({**given, "agent_name": f"customer-support-german-{number}"})
+        hosts[f"voice-agents-eu-central-1-production-{number + 7:02d}"].update(
+            {**given, "agent_name": f"customer-support-german-{number}"}
+        )
     return hosts, verdicts
 
 
@@ -282,7 +318,9 @@ def test_a_document_is_json_and_gives_the_same_table_again(screen: list[str]) ->
 def test_the_fleet_is_what_the_inventory_says_and_what_was_read() -> None:
     read: dict[str, Any] = {"workers": [], "release": None}
     variables = {"livekit_agent_name": "support-a", "livekit_agent_pool": "demo", STATUS: read}
-    assert status.fleet(Runs({"a": variables}), ["a"]) == {"a": {"agent_name": "support-a", "pool": "demo", "evidence": read}}
+    assert status.fleet(Runs({"a": variables}), ["a"]) == {
+        "a": {"agent_name": "support-a", "pool": "demo", "evidence": read}
+    }
 
 
 UNREACHABLE = {
@@ -297,7 +335,9 @@ def test_a_host_that_was_not_reached_has_what_ssh_said(message: str) -> None:
     assert (found["unreachable"], found["unread"]) == (True, "ssh: connect to h: No route to host")
 
 
-@pytest.mark.parametrize(("read", "reason"), [({"msg": "the Engine refused\nmore"}, "the Engine refused"), (None, "it was not asked")])
+@pytest.mark.parametrize(
+    ("read", "reason"), [({"msg": "the Engine refused\nmore"}, "the Engine refused"), (None, "it was not asked")]
+)
 def test_a_host_that_could_not_be_read_has_the_reason(read: Any, reason: str) -> None:
     found = status.fleet(Runs({"a": {STATUS: read}}), ["a"])["a"]
     assert (found["unreachable"], found["unread"], found["pool"]) == (False, reason, "a")

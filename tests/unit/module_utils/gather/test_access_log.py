@@ -26,7 +26,9 @@ def ours(seconds: float, status: int = 200, request: str = "POST /v1/preview") -
     )
 
 
-COMBINED = '10.0.0.1 - - [22/Nov/2026:23:12:{:02} +0000] "POST /v1/preview?token=hidden HTTP/1.1" {} 2 "-" "curl/8.14 [x]"'
+COMBINED = (
+    '10.0.0.1 - - [22/Nov/2026:23:12:{:02} +0000] "POST /v1/preview?token=hidden HTTP/1.1" {} 2 "-" "curl/8.14 [x]"'
+)
 CADDY = '{{"level":"info","ts":{:.3f},"request":{{"method":"POST"}},"status":{}}}'
 CADDY_PATTERN = r'"ts":(?P<time>[\d.]+),.*"status":(?P<status>\d+)'
 
@@ -46,7 +48,9 @@ def counted(path: Path, since: float = NOW, **options: Any) -> dict[str, int]:
     [
         pytest.param([ours(-60), ours(0), ours(1, 502), ours(2)], None, {"200": 2, "502": 1}, id="ours"),
         pytest.param([COMBINED.format(3, 200), COMBINED.format(6, 404)], None, {"404": 1}, id="combined"),
-        pytest.param([CADDY.format(NOW - 9, 200), CADDY.format(NOW + 1.5, 500)], CADDY_PATTERN, {"500": 1}, id="by a pattern"),
+        pytest.param(
+            [CADDY.format(NOW - 9, 200), CADDY.format(NOW + 1.5, 500)], CADDY_PATTERN, {"500": 1}, id="by a pattern"
+        ),
         pytest.param([ours(1), "half a li"], None, {"200": 1}, id="a line that is just being written"),
         pytest.param([ours(2, request='GET /"odd\\"'), "", ours(1)], None, {"200": 2}, id="an odd request"),
         pytest.param([], None, {}, id="empty"),

@@ -34,7 +34,9 @@ SECRET = "hidden-secret"
 
 
 def requested(job_id: str, seconds: float) -> str:
-    return json.dumps({"message": "received job request", "job_id": job_id, "room": "r", "timestamp": iso(NOW + seconds)})
+    return json.dumps(
+        {"message": "received job request", "job_id": job_id, "room": "r", "timestamp": iso(NOW + seconds)}
+    )
 
 
 def stamped(seconds: float, **event: Any) -> str:
@@ -118,8 +120,17 @@ def serving(host: Releases, machine: Machine) -> Releases:
     directory = str(host.directory(RELEASE))
     log = "\n".join([requested("AJ_old", -9000), REGISTERED, requested("AJ_1", -50)])
     machine.start(PROJECT, "agent-worker", log, directory, **ENV, LIVEKIT_DEPLOY_INSTANCE=f"web1/{RELEASE}")
-    machine.start(PROJECT, "fastapi", f"{FIRST_WORDS}\n{created(-40)}", directory, **ENV, LIVEKIT_DEPLOY_INSTANCE=f"web1/{RELEASE}")
-    machine.config = {name: {"environment": {**ENV, "LIVEKIT_API_SECRET": SECRET}} for name in ("agent-worker", "fastapi")}
+    machine.start(
+        PROJECT,
+        "fastapi",
+        f"{FIRST_WORDS}\n{created(-40)}",
+        directory,
+        **ENV,
+        LIVEKIT_DEPLOY_INSTANCE=f"web1/{RELEASE}",
+    )
+    machine.config = {
+        name: {"environment": {**ENV, "LIVEKIT_API_SECRET": SECRET}} for name in ("agent-worker", "fastapi")
+    }
     switch.serve(host, RELEASE)
     return host
 
@@ -163,8 +174,12 @@ def stop_api(_host: Releases, machine: Machine) -> None:
 
 
 def dispatch_elsewhere(_host: Releases, machine: Machine) -> None:
-    failed = stamped(-20, event="dispatch_failed", error="livekit_refuses", message="LiveKit refuses (HTTP 401)", room="r")
-    machine.logs[f"{PROJECT}-fastapi-id"] = "\n".join([created(-9000), created(-40, "other"), created(-30, "other"), failed])
+    failed = stamped(
+        -20, event="dispatch_failed", error="livekit_refuses", message="LiveKit refuses (HTTP 401)", room="r"
+    )
+    machine.logs[f"{PROJECT}-fastapi-id"] = "\n".join(
+        [created(-9000), created(-40, "other"), created(-30, "other"), failed]
+    )
 
 
 FAULTS = [
@@ -182,7 +197,12 @@ FAULTS = [
 
 @pytest.mark.parametrize(("plant", "where", "expected"), FAULTS)
 def test_fault_is_told(
-    serving: Releases, machine: Machine, tmp_path: Path, plant: Callable[[Releases, Machine], None], where: str, expected: Any
+    serving: Releases,
+    machine: Machine,
+    tmp_path: Path,
+    plant: Callable[[Releases, Machine], None],
+    where: str,
+    expected: Any,
 ) -> None:
     plant(serving, machine)
     found: Any = gathered(serving, tmp_path)
@@ -234,15 +254,33 @@ def shell_variables(_host: Releases, machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("plant", "said"),
     [
-        pytest.param(no_engine, "the containers could not be read: Cannot connect to the Docker daemon", id="Engine down"),
+        pytest.param(
+            no_engine, "the containers could not be read: Cannot connect to the Docker daemon", id="Engine down"
+        ),
         pytest.param(no_docker, "the containers could not be read: docker: No such file", id="no Docker"),
-        pytest.param(broken_files, "what the release's files say now could not be read: `docker compose config` in", id="env file"),
+        pytest.param(
+            broken_files,
+            "what the release's files say now could not be read: `docker compose config` in",
+            id="env file",
+        ),
         pytest.param(broken_record, "the release record could not be read: found: ", id="record"),
-        pytest.param(no_log, "the log of the API (container " + PROJECT + "-fastapi-1) could not be read: configured", id="API log"),
-        pytest.param(other_log, "tells of a dispatch: it made none, or api_log_pattern has to say how it does", id="API log's format"),
+        pytest.param(
+            no_log,
+            "the log of the API (container " + PROJECT + "-fastapi-1) could not be read: configured",
+            id="API log",
+        ),
+        pytest.param(
+            other_log,
+            "tells of a dispatch: it made none, or api_log_pattern has to say how it does",
+            id="API log's format",
+        ),
         pytest.param(new_container, "begins at " + iso(NOW - 60) + ", and not at ", id="API container is new"),
         pytest.param(rotated, "begins at " + iso(NOW - 40) + ", and not at ", id="API log was rotated"),
-        pytest.param(shell_variables, "they use variables of the shell that started the project: NAME_IN_SHELL", id="shell variables"),
+        pytest.param(
+            shell_variables,
+            "they use variables of the shell that started the project: NAME_IN_SHELL",
+            id="shell variables",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_a_sentence(
@@ -257,7 +295,12 @@ def test_what_cannot_be_read_is_a_sentence(
 def test_engine_that_is_down_leaves_what_the_files_say(serving: Releases, machine: Machine, tmp_path: Path) -> None:
     machine.fails = {"docker ps": (1, "", "Cannot connect to the Docker daemon")}
     found = gathered(serving, tmp_path)
-    assert (found["release"]["id"], found["gate"], found["written"]["fastapi"], found["workers"]) == (RELEASE, "open", ENV, [])
+    assert (found["release"]["id"], found["gate"], found["written"]["fastapi"], found["workers"]) == (
+        RELEASE,
+        "open",
+        ENV,
+        [],
+    )
     assert len([sentence for sentence in found["unread"] if "Cannot connect" in sentence]) == 1
 
 
@@ -271,7 +314,12 @@ def test_api_log_of_another_format_is_read_by_a_pattern(serving: Releases, machi
     machine.logs[f"{PROJECT}-fastapi-id"] = "\n".join(lines)
     pattern = r"agent=(?P<agent_name>\S+) (?:room=(?P<room>\S+)|failed: (?P<error>.+))"
     found = gathered(serving, tmp_path, api_log_pattern=pattern)["api"]
-    assert (found["agent_names"], found["failed"], found["last_failure"], found["dispatches"][0]["room"]) == ({"a": 1}, 1, "quota", "r9")
+    assert (found["agent_names"], found["failed"], found["last_failure"], found["dispatches"][0]["room"]) == (
+        {"a": 1},
+        1,
+        "quota",
+        "r9",
+    )
 
 
 @pytest.mark.parametrize("option", ["api_log_pattern", "access_log_pattern"])
@@ -304,7 +352,11 @@ def hand_made(host: Releases, machine: Machine) -> Releases:
 
 def test_hand_made_deployment_is_told_too(hand_made: Releases, tmp_path: Path) -> None:
     found = gathered(hand_made, tmp_path)
-    assert (found["release"], found["written"], [w["container"] for w in found["workers"]]) == (None, {}, ["support-agent-1"])
+    assert (found["release"], found["written"], [w["container"] for w in found["workers"]]) == (
+        None,
+        {},
+        ["support-agent-1"],
+    )
     assert {key: found["api"][key] for key in ("container", "service", "agent_names", "url")} == {
         "container": "support-web-1",
         "service": "web",
@@ -315,14 +367,22 @@ def test_hand_made_deployment_is_told_too(hand_made: Releases, tmp_path: Path) -
 
 def test_projects_tell_theirs_and_what_their_files_say(hand_made: Releases, tmp_path: Path) -> None:
     ci, support = gathered(hand_made, tmp_path)["projects"]
-    expected = {"name": "support", "directory": "/srv/support", "services": ["agent", "web"], "ours": False, "has_worker": True}
+    expected = {
+        "name": "support",
+        "directory": "/srv/support",
+        "services": ["agent", "web"],
+        "ours": False,
+        "has_worker": True,
+    }
     assert {key: support[key] for key in expected} == expected
     assert (support["agent_names"], support["written"]["agent"]["LIVEKIT_AGENT_NAME"]) == (["other", NAME], "do$llar")
     assert (ci["has_worker"], ci["agent_names"], ci["written"]) == (False, [], {})
 
 
 def test_release_of_ours_is_a_project_of_ours(serving: Releases, tmp_path: Path) -> None:
-    assert [(p["name"], p["ours"], p["written"]) for p in gathered(serving, tmp_path)["projects"]] == [(PROJECT, True, {})]
+    assert [(p["name"], p["ours"], p["written"]) for p in gathered(serving, tmp_path)["projects"]] == [
+        (PROJECT, True, {})
+    ]
 
 
 def test_api_of_another_application_is_not_taken_for_ours(host: Releases, machine: Machine, tmp_path: Path) -> None:
@@ -348,7 +408,9 @@ def test_api_is_the_one_of_the_name_where_several_may_be(hand_made: Releases, ma
         pytest.param(None, 7200, 7200, id="told"),
     ],
 )
-def test_time_looked_at_begins_with_the_release(record: Record | None, since: float | None, seconds_back: float) -> None:
+def test_time_looked_at_begins_with_the_release(
+    record: Record | None, since: float | None, seconds_back: float
+) -> None:
     if record and record["served_at"] == "NOW":
         record = {"served_at": iso(time.time() - 60)}
     found = evidence.window(record, time.time() - since if since else None, 3600)
@@ -360,12 +422,20 @@ def test_newest_dispatches_are_kept_and_all_are_counted() -> None:
     for number in range(300):
         log.take(created(-60, room=f"r{number}"))
     found = log.result()
-    assert (found["agent_names"], len(found["dispatches"]), found["dispatches"][-1]["room"]) == ({NAME: 300}, 200, "r299")
+    assert (found["agent_names"], len(found["dispatches"]), found["dispatches"][-1]["room"]) == (
+        {NAME: 300},
+        200,
+        "r299",
+    )
 
 
 @pytest.mark.parametrize(
     ("missing", "expected"),
-    [("docker --version", "Docker"), ("docker compose version", "Docker Compose 2.24 or newer, not 2.25"), ("nginx -v", "nginx")],
+    [
+        ("docker --version", "Docker"),
+        ("docker compose version", "Docker Compose 2.24 or newer, not 2.25"),
+        ("nginx -v", "nginx"),
+    ],
 )
 def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, missing: str, expected: str) -> None:
     assert refusal.missing_on_host(machine.run, str(tmp_path), str(tmp_path / "x"), ask_engine=False) == []
@@ -374,7 +444,9 @@ def test_program_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path, 
 
 
 def test_directory_that_is_not_there_is_lacking(machine: Machine, tmp_path: Path) -> None:
-    assert refusal.missing_on_host(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [str(tmp_path / "none")]
+    assert refusal.missing_on_host(machine.run, str(tmp_path / "none"), str(tmp_path / "x"), ask_engine=False) == [
+        str(tmp_path / "none")
+    ]
 
 
 def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
@@ -386,7 +458,9 @@ def test_secret_in_a_failure_of_the_api_does_not_leave_the_host() -> None:
         "State": {"Running": True},
         "Config": {"Env": ["LIVEKIT_API_SECRET=sk-proj-4711abcd"], "Labels": {}},
     }
-    found = api_log.api_evidence(Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, notes.Notes())
+    found = api_log.api_evidence(
+        Told(lambda _argv: (0, f"2026-01-01T00:00:01Z {line}", "")), api, 0.0, None, notes.Notes()
+    )
     assert found["last_failure"] == "refused: ***"
 
 
@@ -409,7 +483,9 @@ def test_project_that_everybody_can_write_is_not_read(tmp_path: Path) -> None:
         evidence.written_variables(lambda _argv: (0, "{}", ""), str(tmp_path), ["compose.yml"])
 
 
-def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(serving: Releases, machine: Machine, tmp_path: Path) -> None:
+def test_worker_whose_log_was_rotated_is_not_said_to_be_read_whole(
+    serving: Releases, machine: Machine, tmp_path: Path
+) -> None:
     machine.logs[f"{PROJECT}-agent-worker-id"] = "\n".join([requested("AJ_1", -50), REGISTERED.replace("-500", "-40")])
     found = gathered(serving, tmp_path)
     (worker,) = found["workers"]

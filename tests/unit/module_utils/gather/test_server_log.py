@@ -48,7 +48,9 @@ def ids(found: Any, left: bool = False) -> list[str]:
 
 
 def test_registered_and_not_closed_after_is_registered() -> None:
-    found = server_log.read_registrations([START, registered("AW_1", 50), registered("AW_2", 40), closed("AW_1", 10)], NOW)
+    found = server_log.read_registrations(
+        [START, registered("AW_1", 50), registered("AW_2", 40), closed("AW_1", 10)], NOW
+    )
     assert (ids(found), ids(found, left=True)) == (["AW_2"], ["AW_1"])
 
 
@@ -60,7 +62,9 @@ def test_console_format_says_the_same() -> None:
     assert found["workers"][0]["registered"] == "2026-11-22T23:00:46.080Z"
 
 
-@pytest.mark.parametrize("text", [START, CONSOLE_START, f"Nov 22 23:00:41 host livekit-server[1]: {START}", f"node-1 | {CONSOLE_START}"])
+@pytest.mark.parametrize(
+    "text", [START, CONSOLE_START, f"Nov 22 23:00:41 host livekit-server[1]: {START}", f"node-1 | {CONSOLE_START}"]
+)
 def test_start_of_the_server_makes_the_log_complete(text: str) -> None:
     assert server_log.read_registrations([text], NOW)["complete"]
 
@@ -154,7 +158,8 @@ def test_no_log_is_no_evidence() -> None:
 
 def test_workers_of_the_name_count_whatever_their_job_type() -> None:
     found = server_evidence.name_evidence(
-        [log(registered("AW_1", 9), registered("AW_2", 9, jobType="JT_PUBLISHER"), registered("AW_3", 9, "else"))], "name-a"
+        [log(registered("AW_1", 9), registered("AW_2", 9, jobType="JT_PUBLISHER"), registered("AW_3", 9, "else"))],
+        "name-a",
     )
     assert found is not None
     assert (sorted(found.worker_ids), found.complete, found.trouble) == (["AW_1", "AW_2"], True, "")
@@ -170,28 +175,45 @@ def test_worker_that_left_is_recent_and_not_registered() -> None:
     found = server_evidence.name_evidence([log(registered("AW_1", 50), closed("AW_1", 10))], "name-a")
     assert found is not None
     (entry,) = found.recent
-    assert (found.worker_ids, entry.registered, entry.left) == (frozenset(), pytest.approx(50, abs=0.01), pytest.approx(10, abs=0.01))
+    assert (found.worker_ids, entry.registered, entry.left) == (
+        frozenset(),
+        pytest.approx(50, abs=0.01),
+        pytest.approx(10, abs=0.01),
+    )
 
 
 NODES: list[tuple[str, list[dict[str, Any]], int, bool, int, str]] = [
     ("both nodes", [log(), log(host="server-2")], 2, True, 2, ""),
     ("one of two", [log()], 2, False, 1, "found the logs of 1 of 2 LiveKit nodes"),
     ("one of two is too short", [log(), log(host="server-2", start=False)], 2, False, 1, "server-2: "),
-    ("one could not be read", [log(), {"host": "server-2", "msg": "no such unit"}], 2, False, 1, "server-2: no such unit"),
+    (
+        "one could not be read",
+        [log(), {"host": "server-2", "msg": "no such unit"}],
+        2,
+        False,
+        1,
+        "server-2: no such unit",
+    ),
     ("one just started", [log(age=12)], 1, False, 0, "the server started 12 s ago"),
     ("more logs than nodes", [log(), log(host="server-2")], 1, True, 1, ""),
 ]
 
 
-@pytest.mark.parametrize(("logs", "nodes", "complete", "covered", "text"), [pytest.param(*rest, id=name) for name, *rest in NODES])
-def test_logs_decide_only_when_every_node_has_a_complete_one(logs: list[Any], nodes: int, complete: bool, covered: int, text: str) -> None:
+@pytest.mark.parametrize(
+    ("logs", "nodes", "complete", "covered", "text"), [pytest.param(*rest, id=name) for name, *rest in NODES]
+)
+def test_logs_decide_only_when_every_node_has_a_complete_one(
+    logs: list[Any], nodes: int, complete: bool, covered: int, text: str
+) -> None:
     found = server_evidence.name_evidence(logs, "name-a", nodes)
     assert found is not None
     assert (found.complete, found.covered, text in found.trouble) == (complete, covered, True)
 
 
 def test_workers_of_all_nodes_are_taken_together() -> None:
-    found = server_evidence.name_evidence([log(registered("AW_1", 9)), log(registered("AW_2", 9), host="server-2")], "name-a", 2)
+    found = server_evidence.name_evidence(
+        [log(registered("AW_1", 9)), log(registered("AW_2", 9), host="server-2")], "name-a", 2
+    )
     assert found is not None
     assert found.worker_ids == {"AW_1", "AW_2"}
 
@@ -202,7 +224,11 @@ UNSETTLED: list[tuple[str, list[str], bool]] = [
     ("ours left", [registered("AW_own", 90), closed("AW_own", 10)], False),
     ("under another name", [registered("AW_x", 90, "else"), closed("AW_x", 10, "else")], False),
     ("another one is there anyway", [registered("AW_y", 90), registered("AW_x", 90), closed("AW_x", 10)], False),
-    ("it came back before", [registered("AW_x", 90), closed("AW_x", 60), registered("AW_y", 48), closed("AW_y", 10)], False),
+    (
+        "it came back before",
+        [registered("AW_x", 90), closed("AW_x", 60), registered("AW_y", 48), closed("AW_y", 10)],
+        False,
+    ),
     ("nobody was there", [], False),
 ]
 

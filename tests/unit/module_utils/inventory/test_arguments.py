@@ -42,7 +42,12 @@ def problems(**variables: Any) -> list[str]:
 
 TYPES = [
     # variable, refused, words, allowed
-    ("sample_keep", "three", "a: sample_keep is 'three', expected a whole number from 0 on. Correct it in the inventory.", 3),
+    (
+        "sample_keep",
+        "three",
+        "a: sample_keep is 'three', expected a whole number from 0 on. Correct it in the inventory.",
+        3,
+    ),
     ("sample_keep", None, "is empty", "3"),
     ("sample_keep", 2.5, "is 2.5, expected a whole number", 2),
     ("sample_keep", -1, "is -1, expected a whole number from 0 on", 0),
@@ -99,7 +104,9 @@ def test_a_name_like_a_role_s_that_no_role_knows(variable: str, words: str) -> N
     assert words in found
 
 
-@pytest.mark.parametrize("variable", ["keep_samples", "ansible_host_keys", "ansible_user", "__sample_state", "vault_sample_keep", "sample"])
+@pytest.mark.parametrize(
+    "variable", ["keep_samples", "ansible_host_keys", "ansible_user", "__sample_state", "vault_sample_keep", "sample"]
+)
 def test_a_name_of_somebody_else_s_is_none_of_our_business(variable: str) -> None:
     assert problems(**{variable: object()}) == []
 
@@ -176,7 +183,18 @@ def test_half_a_name_is_refused_on_the_command_line_only(variable: str, meant: s
 
 @pytest.mark.parametrize(
     "variable",
-    ["version", "env", "image", "vault_livekit_api_key", "my_livekit_url", "app", "company", "remote_user", "ansible_port", "ansible_host"],
+    [
+        "version",
+        "env",
+        "image",
+        "vault_livekit_api_key",
+        "my_livekit_url",
+        "app",
+        "company",
+        "remote_user",
+        "ansible_port",
+        "ansible_host",
+    ],
 )
 def test_a_name_of_the_user_s_own_is_accepted_on_the_command_line(variable: str) -> None:
     assert argument_problems({"a": {variable: "x"}}, ["a"], SPECS, [variable]) == []

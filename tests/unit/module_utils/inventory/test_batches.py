@@ -75,7 +75,9 @@ FAILED = {"__agent_release_failure": "install: no image"}
     ],
     ids=["all well", "its own", "canary", "canary, later", "its own second", "one of two", "one away", "canary away"],
 )
-def test_no_batch_begins_after_a_failure_in_an_earlier_one(failed: list[str], present: str, batch: int, words: str) -> None:
+def test_no_batch_begins_after_a_failure_in_an_earlier_one(
+    failed: list[str], present: str, batch: int, words: str
+) -> None:
     hostvars = {host: FAILED if host in failed else {} for host in "abcd"}
     assert play_batches.stop(Runs(hostvars), MADE, MADE[batch], list(present)) == words
 

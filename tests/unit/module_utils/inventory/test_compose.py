@@ -32,7 +32,9 @@ def test_service_without_additions_is_hardened_and_has_what_the_release_decides(
         pytest.param({"cap_add": ["SYS_NICE"]}, "cap_add", ["SYS_NICE"], id="new"),
         pytest.param({"tmpfs": ["/cache"]}, "tmpfs", ["/tmp", "/cache"], id="list added"),
         pytest.param({"read_only": False}, "read_only", False, id="value replaced"),
-        pytest.param({"logging": {"driver": "journald"}}, "logging", {"driver": "journald"}, id="options of another driver go"),
+        pytest.param(
+            {"logging": {"driver": "journald"}}, "logging", {"driver": "journald"}, id="options of another driver go"
+        ),
         pytest.param({"labels": {"price": "5$ a call"}}, "labels", {"price": "5$$ a call"}, id="dollar is kept"),
     ],
 )
@@ -56,7 +58,11 @@ def test_named_volumes_and_networks_are_those_of_the_host() -> None:
     found = document(volumes=["models:/models", "/srv/prompts:/prompts:ro"], extra={"networks": ["backend", "default"]})
     assert found["volumes"] == {"models": {"external": True}}
     assert found["networks"] == {"backend": {"external": True}}
-    assert found["services"]["agent-worker"]["volumes"] == [*OWN["volumes"], "models:/models", "/srv/prompts:/prompts:ro"]
+    assert found["services"]["agent-worker"]["volumes"] == [
+        *OWN["volumes"],
+        "models:/models",
+        "/srv/prompts:/prompts:ro",
+    ]
 
 
 def test_file_without_volumes_and_networks_declares_none() -> None:
@@ -127,4 +133,9 @@ def test_secret_that_cannot_be_read_is_refused_without_its_value() -> None:
 
 
 def test_inventory_without_additions_has_no_problem() -> None:
-    assert problems(livekit_agent_secret_env={"KEY": "sk-1"}, livekit_agent_compose={"cpus": 1.5}, agent_api_command="serve") == []
+    assert (
+        problems(
+            livekit_agent_secret_env={"KEY": "sk-1"}, livekit_agent_compose={"cpus": 1.5}, agent_api_command="serve"
+        )
+        == []
+    )

@@ -39,7 +39,9 @@ def problems(text: str, **more: Any) -> list[str]:
 
 @pytest.mark.parametrize("variable", ORDINARY)
 @pytest.mark.parametrize(("written", "found"), CHANGED)
-def test_a_value_that_yaml_changes_is_refused_with_what_it_became(variable: str, written: str, found: str | None) -> None:
+def test_a_value_that_yaml_changes_is_refused_with_what_it_became(
+    variable: str, written: str, found: str | None
+) -> None:
     expected = [f"a: {ENV.format(prefix=variable, key='VALUE', found=found)}"] if found else []
     assert problems(f"{variable}: {{VALUE: {written}}}") == expected
     assert problems(f"{variable}: {{VALUE: '{written}'}}") == []
@@ -72,7 +74,9 @@ def test_a_text_is_accepted_as_it_is(value: str) -> None:
     assert problems("{}", livekit_agent_env={"VALUE": value}, agent_api_secret_env={"SECRET": value}) == []
 
 
-@pytest.mark.parametrize(("value", "words"), [("a\0b", "has a NUL character in it"), ("\ud800", "has half a character in it")])
+@pytest.mark.parametrize(
+    ("value", "words"), [("a\0b", "has a NUL character in it"), ("\ud800", "has half a character in it")]
+)
 def test_a_text_that_no_environment_can_hold_is_refused(value: str, words: str) -> None:
     (found,) = problems("{}", livekit_agent_secret_env={"VALUE": value})
     assert words in found
@@ -129,7 +133,10 @@ def test_a_variable_that_is_both_secret_and_not_is_refused() -> None:
         ("{user: 1000:50}", "livekit_agent_compose.user has a value of type int"),
         ("{entrypoint: [run, 1]}", "livekit_agent_compose.entrypoint has a value of type int"),
         ("{extra_hosts: [22:30]}", "livekit_agent_compose.extra_hosts has a value of type int"),
-        ("{logging: {driver: syslog, options: {mode: 0022}}}", "livekit_agent_compose.logging.options.mode has a value of type int"),
+        (
+            "{logging: {driver: syslog, options: {mode: 0022}}}",
+            "livekit_agent_compose.logging.options.mode has a value of type int",
+        ),
         ("{shm_size: 2026-01-02}", "livekit_agent_compose.shm_size is 2026-01-02 (of type date)"),
     ],
 )
@@ -141,9 +148,7 @@ def test_a_key_of_compose_that_yaml_changes_is_refused(written: str, words: str)
 
 
 def test_numbers_are_accepted_where_compose_takes_numbers() -> None:
-    text = (
-        "{cpus: 0.5, shm_size: 268435456, pids_limit: 100, sysctls: {net.core.somaxconn: 1024}, ulimits: {nofile: 1024}, read_only: false}"
-    )
+    text = "{cpus: 0.5, shm_size: 268435456, pids_limit: 100, sysctls: {net.core.somaxconn: 1024}, ulimits: {nofile: 1024}, read_only: false}"
     assert problems(f"livekit_agent_compose: {text}") == []
 
 
@@ -182,13 +187,19 @@ def test_a_request_of_texts_is_accepted() -> None:
 
 @pytest.mark.parametrize("written", ["{at: 2026-01-02}", "{on: 1}", "{deep: [{at: 2026-01-02}]}"])
 def test_metadata_of_a_rehearsal_that_yaml_changes_is_refused(written: str) -> None:
-    (found,) = rehearsal.rehearsal_problems({"a": yaml.safe_load(f"livekit_agent_rehearsal_metadata: {written}")}, ["a"])
+    (found,) = rehearsal.rehearsal_problems(
+        {"a": yaml.safe_load(f"livekit_agent_rehearsal_metadata: {written}")}, ["a"]
+    )
     assert "put it in quotes" in found
 
 
 def test_a_password_of_a_registry_that_yaml_changes_is_refused_without_it() -> None:
     registries = yaml.safe_load("[{address: registry.corp.test, username: bot, password: 0123456}]")
-    found = [text for text in inventory_problems({"a": {"agent_release_registries": registries}}, ["a"]) if "registries" in text]
+    found = [
+        text
+        for text in inventory_problems({"a": {"agent_release_registries": registries}}, ["a"])
+        if "registries" in text
+    ]
     assert len(found) == 1
     assert "has a password of type int, expected text. Put it in quotes" in found[0]
     assert "42798" not in found[0]
@@ -196,4 +207,9 @@ def test_a_password_of_a_registry_that_yaml_changes_is_refused_without_it() -> N
 
 def test_what_only_a_role_can_read_is_refused_on_the_host() -> None:
     given = {"worker": {"A": "a", "PORT": 8080, "FLAG": True, "NONE": None}, "api": {"RATE": 1.5, "LIST": []}}
-    assert values.unpassable(given) == ["FLAG (of type bool)", "LIST (of type list)", "NONE (of type nothing)", "RATE (of type float)"]
+    assert values.unpassable(given) == [
+        "FLAG (of type bool)",
+        "LIST (of type list)",
+        "NONE (of type nothing)",
+        "RATE (of type float)",
+    ]

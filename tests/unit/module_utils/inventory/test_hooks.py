@@ -16,7 +16,12 @@ def test_hook_is_found_from_where_the_playbook_was_started(tmp_path: Path, monke
 
 def test_file_that_is_there_is_no_problem(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("[]")
-    assert hooks.hook_problems({"a": {"agent_release_hooks": {"on_failure": str(tmp_path / "a.yml")}}, "b": {}}, ["a", "b"]) == []
+    assert (
+        hooks.hook_problems(
+            {"a": {"agent_release_hooks": {"on_failure": str(tmp_path / "a.yml")}}, "b": {}}, ["a", "b"]
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -24,7 +29,10 @@ def test_file_that_is_there_is_no_problem(tmp_path: Path) -> None:
     [
         ({"before_switch": "no-such.yml"}, "found no file no-such.yml for before_switch"),
         ({"before_swich": __file__}, "agent_release_hooks has before_swich, expected one of before_start_worker"),
-        ({"before_start": __file__}, "agent_release_hooks has before_start, the former name of before_start_worker. Rename it"),
+        (
+            {"before_start": __file__},
+            "agent_release_hooks has before_start, the former name of before_start_worker. Rename it",
+        ),
         ("a.yml", "agent_release_hooks is a str"),
     ],
 )
@@ -39,7 +47,9 @@ def test_list_of_tasks_is_no_problem(tmp_path: Path, text: str) -> None:
     assert hooks.host_hook_problems({"on_failure": str(tmp_path / "a.yml")}) == []
 
 
-@pytest.mark.parametrize(("text", "said"), [("[}", "found no YAML in"), ("name: a", "found no list in"), ("", "found no list in")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("[}", "found no YAML in"), ("name: a", "found no list in"), ("", "found no list in")]
+)
 def test_file_that_would_end_the_run_in_the_midst_of_a_release_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "a.yml").write_text(text)
     (problem,) = hooks.host_hook_problems({"before_switch": str(tmp_path / "a.yml")})

@@ -45,7 +45,9 @@ def test_another_name_is_none(written: str) -> None:
     assert nearest(written, KNOWN) == ""
 
 
-@pytest.mark.parametrize(("one", "other", "count"), [("ab", "ab", 0), ("ab", "ba", 1), ("abc", "abd", 1), ("abc", "ac", 1), ("", "ab", 2)])
+@pytest.mark.parametrize(
+    ("one", "other", "count"), [("ab", "ab", 0), ("ab", "ba", 1), ("abc", "abd", 1), ("abc", "ac", 1), ("", "ab", 2)]
+)
 def test_slips_are_counted(one: str, other: str, count: int) -> None:
     assert slips(one, other, 3) == count
 

@@ -13,7 +13,10 @@ from ansible.module_utils.livekit_deploy.inventory import new_host
 from ansible.module_utils.livekit_deploy.inventory.new_host import EntryError, Known, Wanted, entry, inserted
 
 EXAMPLE = (Path(__file__).resolve().parents[4] / "inventory/example/hosts.yml").read_text()
-KNOWN = [Known("one", "10.0.0.1", "app-one", "shared", "app"), Known("two", "host-2.corp.test", "App-Three", "shared", "app")]
+KNOWN = [
+    Known("one", "10.0.0.1", "app-one", "shared", "app"),
+    Known("two", "host-2.corp.test", "App-Three", "shared", "app"),
+]
 WANTED = Wanted("three", "10.0.0.3")
 TAKEN = ["one", "two", "all", "agent_hosts"]
 VALUES = {"ansible_host": "10.0.0.3", "livekit_agent_name": "app-three"}
@@ -152,12 +155,18 @@ def test_host_is_added_and_nothing_else_moves(kind: str) -> None:
 
 def test_new_host_comes_before_the_comments_that_follow_the_last_one() -> None:
     after = inserted(EXAMPLE, "agent_hosts", "three", VALUES)
-    assert after.index("    three:\n      ansible_host: 10.0.0.3\n") < after.index("# A host that already runs a worker")
-    assert after.replace("    three:\n      ansible_host: 10.0.0.3\n      livekit_agent_name: app-three\n", "") == EXAMPLE
+    assert after.index("    three:\n      ansible_host: 10.0.0.3\n") < after.index(
+        "# A host that already runs a worker"
+    )
+    assert (
+        after.replace("    three:\n      ansible_host: 10.0.0.3\n      livekit_agent_name: app-three\n", "") == EXAMPLE
+    )
 
 
 def test_value_that_yaml_would_read_as_something_else_is_in_quotes() -> None:
-    after = inserted("", "agent_hosts", "three", {"ansible_host": "10.0.0.3", "ansible_user": "123", "livekit_agent_name": "yes"})
+    after = inserted(
+        "", "agent_hosts", "three", {"ansible_host": "10.0.0.3", "ansible_user": "123", "livekit_agent_name": "yes"}
+    )
     assert yaml.safe_load(after)["agent_hosts"]["hosts"]["three"] == {
         "ansible_host": "10.0.0.3",
         "ansible_user": "123",

@@ -35,8 +35,16 @@ def test_two_applications_may_be_on_one_host() -> None:
 CLASHES = [
     # b refused beside entry("one", **a), words, b allowed there
     pytest.param({}, {"app": "one"}, "both deploy the application 'one'", {"app": "two"}, id="one application"),
-    pytest.param({}, {"agent_api_ports": [18102, 18103]}, "both have 18102,", {"agent_api_ports": [18103, 18104]}, id="a port"),
-    pytest.param({}, {"agent_api_ports": ["18101", 18103]}, "both have 18101,", {"agent_api_ports": ["18103", "18104"]}, id="as text"),
+    pytest.param(
+        {}, {"agent_api_ports": [18102, 18103]}, "both have 18102,", {"agent_api_ports": [18103, 18104]}, id="a port"
+    ),
+    pytest.param(
+        {},
+        {"agent_api_ports": ["18101", 18103]},
+        "both have 18101,",
+        {"agent_api_ports": ["18103", "18104"]},
+        id="as text",
+    ),
     pytest.param(
         {},
         {"api_proxy_server_name": "10.0.0.11"},
@@ -85,7 +93,9 @@ def test_a_host_without_an_address_is_its_name() -> None:
     assert problems(**{"h.test": named, "i.test": named}) == []
 
 
-@pytest.mark.parametrize("has_none", [{"agent_api_image": ""}, {"api_proxy_manage": False, "agent_api_ports": [18103, 18104]}])
+@pytest.mark.parametrize(
+    "has_none", [{"agent_api_image": ""}, {"api_proxy_manage": False, "agent_api_ports": [18103, 18104]}]
+)
 def test_an_entry_without_a_site_of_ours_is_in_nobodys_way(has_none: dict[str, Any]) -> None:
     assert problems(a=entry("one"), b=entry("two", **has_none)) == []
 
@@ -98,7 +108,10 @@ def test_a_worker_only_is_still_one_application() -> None:
     ("changes", "words"),
     [
         ({"api_proxy_certificate": "/a.pem"}, "a: api_proxy_certificate is set and api_proxy_certificate_key is not"),
-        ({"api_proxy_certificate_key": "/a.key"}, "a: api_proxy_certificate_key is set and api_proxy_certificate is not"),
+        (
+            {"api_proxy_certificate_key": "/a.key"},
+            "a: api_proxy_certificate_key is set and api_proxy_certificate is not",
+        ),
         ({**TLS, "api_proxy_https_port": 80}, "a: api_proxy_listen_port and api_proxy_https_port are both 80"),
     ],
 )
@@ -131,7 +144,9 @@ class Failing(Mapping[str, Any]):
         return len(self.variables)
 
 
-@pytest.mark.parametrize("variable", ["agent_api_ports", "api_proxy_server_name", "api_proxy_listen_port", "agent_release_app"])
+@pytest.mark.parametrize(
+    "variable", ["agent_api_ports", "api_proxy_server_name", "api_proxy_listen_port", "agent_release_app"]
+)
 def test_a_value_that_cannot_be_read_is_compared_with_nothing(variable: str) -> None:
     assert problems(a=Failing(variable), b=beside("three")) == []
 

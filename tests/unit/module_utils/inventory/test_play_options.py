@@ -9,7 +9,17 @@ from ansible.module_utils.livekit_deploy.inventory import play_options
 
 SWITCHES = ["dry_run", "force_release", "remove_prove"]
 NUMBERS = ["deploy_lock_wait_seconds", "remove_wait_seconds"]
-TEXTS = ["rollback_to", "remove_host", "evict_worker", "evict_name", "new_host", "new_address", "new_user", "new_agent_name", "new_app"]
+TEXTS = [
+    "rollback_to",
+    "remove_host",
+    "evict_worker",
+    "evict_name",
+    "new_host",
+    "new_address",
+    "new_user",
+    "new_agent_name",
+    "new_app",
+]
 
 
 def each(names: list[str], words: str, *values: Any) -> list[tuple[str, Any, str]]:
@@ -37,7 +47,9 @@ ACCEPTED = [
 
 
 def problems(variables: dict[str, Any], playbook: str = "", given: bool = True) -> list[str]:
-    return play_options.option_problems({"a": variables, "b": variables}, ["a", "b"], variables if given else [], playbook)
+    return play_options.option_problems(
+        {"a": variables, "b": variables}, ["a", "b"], variables if given else [], playbook
+    )
 
 
 @pytest.mark.parametrize(("name", "value", "words"), REFUSED)
@@ -85,7 +97,10 @@ def test_settings_of_a_run_may_be_given_to_every_playbook(playbook: str) -> None
 
 @pytest.mark.parametrize(
     ("name", "playbook"),
-    [*[("dry_run", one) for one in ("deploy", "rollback", "remove", "verify", "status", "diagnose")], ("force_release", "deploy")],
+    [
+        *[("dry_run", one) for one in ("deploy", "rollback", "remove", "verify", "status", "diagnose")],
+        ("force_release", "deploy"),
+    ],
 )
 def test_a_switch_is_accepted_where_it_holds(name: str, playbook: str) -> None:
     assert problems({name: "true"}, playbook) == []

@@ -13,13 +13,21 @@ ADDRESS = {"ansible_host": "192.0.2.1"}
     [
         pytest.param({}, "http://192.0.2.1:80/v1/preview", id="nothing said"),
         pytest.param({"api_proxy_listen_port": 81}, "http://192.0.2.1:81/v1/preview", id="another port"),
-        pytest.param({"api_proxy_certificate": "/etc/x.pem"}, "https://192.0.2.1:443/v1/preview", id="with a certificate"),
         pytest.param(
-            {"api_proxy_certificate": "/x", "api_proxy_https_port": 8443, "verification_preview": {"path": "/calls?test=1"}},
+            {"api_proxy_certificate": "/etc/x.pem"}, "https://192.0.2.1:443/v1/preview", id="with a certificate"
+        ),
+        pytest.param(
+            {
+                "api_proxy_certificate": "/x",
+                "api_proxy_https_port": 8443,
+                "verification_preview": {"path": "/calls?test=1"},
+            },
             "https://192.0.2.1:8443/calls?test=1",
             id="its port and a path",
         ),
-        pytest.param({"verification_preview": {"url": "https://api.example.com/x"}}, "https://api.example.com/x", id="whole"),
+        pytest.param(
+            {"verification_preview": {"url": "https://api.example.com/x"}}, "https://api.example.com/x", id="whole"
+        ),
         pytest.param({"ansible_host": "2001:db8::1"}, "http://[2001:db8::1]:80/v1/preview", id="IPv6"),
     ],
 )
@@ -29,19 +37,34 @@ def test_request_goes_through_the_proxy_of_the_host(variables: dict[str, Any], e
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("api.example.com www.example.com", "api.example.com"), ("192.0.2.1", ""), ("_", ""), ("*.example.com", ""), ("", "")],
+    [
+        ("api.example.com www.example.com", "api.example.com"),
+        ("192.0.2.1", ""),
+        ("_", ""),
+        ("*.example.com", ""),
+        ("", ""),
+    ],
 )
 def test_server_goes_by_the_name_of_its_site(name: str, expected: str) -> None:
     assert preview.of({**ADDRESS, "api_proxy_server_name": name}, "a").request()["server_name"] == expected
 
 
 def test_whole_url_says_the_name_itself() -> None:
-    variables = {"api_proxy_server_name": "api.example.com", "verification_preview": {"url": "https://other.example.com/x"}}
+    variables = {
+        "api_proxy_server_name": "api.example.com",
+        "verification_preview": {"url": "https://other.example.com/x"},
+    }
     assert preview.of(variables, "a").request()["server_name"] == ""
 
 
 def test_request_says_where_the_answer_has_what_counts() -> None:
-    said = {"method": "put", "room": "call.room", "dispatch": "call.id", "headers": {"X-Key": "k"}, "body": {"lang": "de"}}
+    said = {
+        "method": "put",
+        "room": "call.room",
+        "dispatch": "call.id",
+        "headers": {"X-Key": "k"},
+        "body": {"lang": "de"},
+    }
     found = preview.of({"verification_preview": said}, "a").request()
     assert (found["method"], found["room_key"], found["dispatch_key"], found["agent_name_key"]) == (
         "PUT",
@@ -57,7 +80,9 @@ def test_request_says_where_the_answer_has_what_counts() -> None:
     [(None, {}), ({"a": 1}, {"body": {"a": 1}, "body_format": "json"}), ("a=1", {"body": "a=1", "body_format": "raw"})],
 )
 def test_new_api_is_asked_the_same_in_its_slot(body: Any, expected: dict[str, Any]) -> None:
-    found = preview.of({"verification_preview": {"url": "https://x.example.com/calls?y=1", "body": body}}, "a").slot_request()
+    found = preview.of(
+        {"verification_preview": {"url": "https://x.example.com/calls?y=1", "body": body}}, "a"
+    ).slot_request()
     assert found == {"path": "/calls?y=1", "method": "POST", "headers": {}, **expected}
 
 
@@ -66,7 +91,8 @@ def test_headers_are_in_no_text_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [(True, True), (False, False), ("false", False), ("yes", True), ({}, True), ({"path": "/x"}, True)]
+    ("said", "expected"),
+    [(True, True), (False, False), ("false", False), ("yes", True), ({}, True), ({"path": "/x"}, True)],
 )
 def test_preview_is_wanted_unless_it_is_off(said: Any, expected: bool) -> None:
     assert preview.wanted({"verification_preview": said}) is expected

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.inventory import problems as every
-from ansible.module_utils.livekit_deploy.inventory.addresses import is_documentation, is_local, node_count, normalised_url
+from ansible.module_utils.livekit_deploy.inventory.addresses import (
+    is_documentation,
+    is_local,
+    node_count,
+    normalised_url,
+)
 from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
 from ansible.module_utils.livekit_deploy.inventory.problems import CommandLine, Project, inventory_problems
 
@@ -134,7 +139,9 @@ POOL = {"livekit_agent_pool": "p", "livekit_agent_name": "sidekick"}
 SAME_NAME = {"livekit_agent_name": "sidekick"}
 BETWEEN_HOSTS = [
     # b refused beside a, words, b allowed beside the same a
-    pytest.param(SAME_NAME, SAME_NAME, "a (pool a) and b (pool b)", {"livekit_agent_name": "b"}, id="one name, two pools"),
+    pytest.param(
+        SAME_NAME, SAME_NAME, "a (pool a) and b (pool b)", {"livekit_agent_name": "b"}, id="one name, two pools"
+    ),
     pytest.param(
         SAME_NAME,
         {**SAME_NAME, "livekit_url": "HTTPS://LiveKit.corp.test:443/"},
@@ -142,7 +149,9 @@ BETWEEN_HOSTS = [
         {**SAME_NAME, "livekit_url": "wss://livekit.corp.test:7880"},
         id="the server written in another way",
     ),
-    pytest.param(POOL, {**POOL, "livekit_agent_name": "other"}, "Pool p: livekit_agent_name", POOL, id="names in a pool"),
+    pytest.param(
+        POOL, {**POOL, "livekit_agent_name": "other"}, "Pool p: livekit_agent_name", POOL, id="names in a pool"
+    ),
     pytest.param(
         POOL,
         {**POOL, "livekit_url": "wss://livekit.corp.test:7880"},
@@ -209,7 +218,9 @@ def test_an_empty_group_says_that_nothing_is_configured() -> None:
 
 
 def test_the_example_as_it_is_gets_one_sentence_for_all_hosts() -> None:
-    (found,) = problems(a=host("a", ansible_host="192.0.2.11", livekit_api_secret=None), b=host("b", ansible_host="192.0.2.12"))
+    (found,) = problems(
+        a=host("a", ansible_host="192.0.2.11", livekit_api_secret=None), b=host("b", ansible_host="192.0.2.12")
+    )
     assert "a (ansible_host 192.0.2.11), b (ansible_host 192.0.2.12)" in found
 
 
@@ -399,7 +410,9 @@ def test_wrong_login_of_a_registry_is_a_sentence(registries: Any, words: str) ->
 
 
 def test_password_of_a_registry_is_in_no_sentence() -> None:
-    found = problems(a=host(agent_release_registries=login(address="-", username="a:b", password="Zk8\nlong", more="Zk8 too")))
+    found = problems(
+        a=host(agent_release_registries=login(address="-", username="a:b", password="Zk8\nlong", more="Zk8 too"))
+    )
     assert found
     assert "Zk8" not in " ".join(found)
 
@@ -452,7 +465,9 @@ def test_a_loopback_address_is_refused_with_what_to_set(scheme: str, name: str) 
     found = problems(a=host(livekit_url=f"{scheme}://{name}:7880", livekit_url_allow_insecure=True))
     assert len(found) == 1
     assert "a: livekit_url is" in found[0]
-    assert "in a container is the container itself, expected the address at which containers reach the server" in found[0]
+    assert (
+        "in a container is the container itself, expected the address at which containers reach the server" in found[0]
+    )
     assert "livekit_api_url where the controller needs another one" in found[0]
 
 

@@ -90,7 +90,10 @@ PROBLEMS = [
     ([given(kind="preview", request={"url": "http://a"}, agent_name=None)], None),
     ([given(kind="preview", request={"url": "http://a"}, expect="nobody")], "a preview cannot expect nobody"),
     ([given(kind="preview", request={"url": "http://a"}, expect="dispatch")], None),
-    ([given(kind="preview", request={"url": "http://a"}, expect="dispatch", agent_name=None)], "only a preview with agent_name"),
+    (
+        [given(kind="preview", request={"url": "http://a"}, expect="dispatch", agent_name=None)],
+        "only a preview with agent_name",
+    ),
     ([given(expect="dispatch")], "only a preview with agent_name can expect a dispatch"),
     ([given(kind="rehearsal", instance="a/r1")], None),
     ([given(kind="rehearsal", metadata="user-7")], "the metadata of a rehearsal has to be a JSON object"),
@@ -136,7 +139,9 @@ DELAYS = [(0.3, 1, "job", 0.1), (3.0, 1, "job", 0.25), (3.0, 1, "nobody", 1.0), 
 
 
 @pytest.mark.parametrize(("elapsed", "active", "expect", "wanted"), DELAYS)
-def test_looks_are_frequent_at_first_and_rare_in_a_crowd(elapsed: float, active: int, expect: str, wanted: float) -> None:
+def test_looks_are_frequent_at_first_and_rare_in_a_crowd(
+    elapsed: float, active: int, expect: str, wanted: float
+) -> None:
     assert watch.poll_delay(elapsed, active, expect) == wanted
 
 
@@ -361,7 +366,13 @@ ROOMS = [
     ("never joins", [{}], False, "did not join the room within 1 s", None),
     ("joins and fails", [AGENT, {}], False, "left the room at once", None),
     ("joins and fails before its media", [SILENT, {}], False, "did not join the room within 1 s", None),
-    ("has no media", [{}, SILENT], False, "has no media connection within 1 s: LiveKit lists it as joined and not as active", "media"),
+    (
+        "has no media",
+        [{}, SILENT],
+        False,
+        "has no media connection within 1 s: LiveKit lists it as joined and not as active",
+        "media",
+    ),
     ("has no media and gives up", [*[SILENT] * 9, {}], False, "has no media connection", "media"),
     ("loses its media at once", [AGENT, SILENT], False, "has no media connection", "media"),
     ("somebody else is there", [{"user": True}], False, "did not join", None),
@@ -400,7 +411,12 @@ ANSWER = {"status": 200, "text": '{"room":"r","dispatch_id":"AD_1","agent_name":
 DISPATCHES = [
     ("in the list", [[listed(jobs=[])]], "dispatched", "dispatch AD_1 to 'support'"),
     ("in the list a little later", [[], [], [listed(jobs=[])]], "dispatched", "dispatch AD_1"),
-    ("another name", [[listed("other"), listed("")]], "nobody", "dispatches to other in room 'r', expected one to 'support'"),
+    (
+        "another name",
+        [[listed("other"), listed("")]],
+        "nobody",
+        "dispatches to other in room 'r', expected one to 'support'",
+    ),
     ("none", [[listed("")]], "nobody", "no dispatch to a named agent in room 'r'"),
     ("refused", [failure(False)], "error", "size mismatch"),
 ]
@@ -428,7 +444,9 @@ async def test_job_that_an_old_worker_took_of_an_apis_dispatch_is_ended_in_order
 
 
 async def test_api_that_answers_an_error_on_its_host_is_told() -> None:
-    result = await live(Server([[]]), kind="preview", expect="dispatch", request=REQUEST, answer={"status": 500, "text": "no key"})
+    result = await live(
+        Server([[]]), kind="preview", expect="dispatch", request=REQUEST, answer={"status": 500, "text": "no key"}
+    )
     assert (result["outcome"], "answers HTTP 500: no key" in result["reason"]) == ("error", True)
 
 
@@ -467,7 +485,9 @@ async def test_what_is_sent_again(kind: str, lists: list[Any], tries: int, outco
 
 
 @pytest.mark.parametrize(("name", "times"), [("support", 2), ("sales", 1)])
-async def test_application_is_asked_again_when_its_worker_refused_once(name: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_application_is_asked_again_when_its_worker_refused_once(
+    name: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     async def ask(_: Any, probe: Probe) -> None:
@@ -482,7 +502,9 @@ async def test_application_is_asked_again_when_its_worker_refused_once(name: str
 
 ROOM_TEXTS = [
     pytest.param("desk-7", "desk-7", id="a room's name"),
-    pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJ2aWRlbyI6eyJyb29tIjoiZGVzay03In19.c2ln", "desk-7", id="an access token for it"),
+    pytest.param(
+        "eyJhbGciOiJIUzI1NiJ9.eyJ2aWRlbyI6eyJyb29tIjoiZGVzay03In19.c2ln", "desk-7", id="an access token for it"
+    ),
     pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "", id="a token for none"),
     pytest.param("api.example.com", "api.example.com", id="a name with dots"),
 ]
@@ -494,7 +516,8 @@ def test_room_of_an_answer(text: str, room: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [("call.room", "r1"), ("calls.0.room", "r2"), ("calls.1.room", ""), ("calls.x", ""), ("call.room.x", "")]
+    ("path", "expected"),
+    [("call.room", "r1"), ("calls.0.room", "r2"), ("calls.1.room", ""), ("calls.x", ""), ("call.room.x", "")],
 )
 def test_value_is_found_by_its_path(path: str, expected: str) -> None:
     assert preview_request.value_at({"call": {"room": "r1"}, "calls": [{"room": "r2"}]}, path) == expected
@@ -503,7 +526,12 @@ def test_value_is_found_by_its_path(path: str, expected: str) -> None:
 SERVERS = [
     pytest.param({"url": "http://192.0.2.1/x"}, {}, [], id="by its address"),
     pytest.param({"url": "http://192.0.2.1/x", "server_name": "a.b"}, {"Host": "a.b"}, [], id="by a name"),
-    pytest.param({"url": "https://192.0.2.1/x", "server_name": "a.b"}, {"Host": "a.b"}, ["server_hostname"], id="by a name, with TLS"),
+    pytest.param(
+        {"url": "https://192.0.2.1/x", "server_name": "a.b"},
+        {"Host": "a.b"},
+        ["server_hostname"],
+        id="by a name, with TLS",
+    ),
     pytest.param({"url": "https://a.b/x", "validate_certs": False}, {}, ["ssl"], id="any certificate"),
 ]
 
@@ -530,7 +558,9 @@ VACANCY: Any = {"id": "a/vacancy", "kind": "probe", "agent_name": "support", "ex
     [
         pytest.param(0.0, [[listed()]], "taken", ["delete_dispatch AD_1", "delete_room"], id="taken"),
         pytest.param(0.0, [[listed(jobs=[])]], "nobody", ["delete_dispatch AD_1", "delete_room"], id="nobody"),
-        pytest.param(30.0, [[listed(jobs=[])]], "nobody", ["delete_dispatch AD_1", "delete_room"], id="the window is over"),
+        pytest.param(
+            30.0, [[listed(jobs=[])]], "nobody", ["delete_dispatch AD_1", "delete_room"], id="the window is over"
+        ),
         pytest.param(90.0, [[listed(jobs=[])]], "nobody", GONE, id="too late: sent again"),
         pytest.param(-90.0, [[listed(jobs=[])]], "nobody", GONE, id="of another boot: sent again"),
     ],
@@ -576,7 +606,9 @@ async def test_token_of_a_request_lives_a_minute(unused_tcp_port: int) -> None:
 async def asked(port: int) -> LiveKitError:
     async with client.connect("ws://127.0.0.1:1", "k", "s", 5) as connection:
         with pytest.raises(LiveKitError) as trouble:
-            await preview_request.http_text(connection, {**REQUEST, "method": "POST", "url": f"http://127.0.0.1:{port}/v1/preview"}, 3)
+            await preview_request.http_text(
+                connection, {**REQUEST, "method": "POST", "url": f"http://127.0.0.1:{port}/v1/preview"}, 3
+            )
     return trouble.value
 
 
@@ -607,7 +639,11 @@ def test_no_connection_is_told_from_no_answer(kind: str, error: Exception, expec
     assert preview_request.kind_of_silence(kind, error)[0] == expected
 
 
-PROXIES = {"http_proxy": "http://proxy.test:3128", "https_proxy": "http://secure.test:3128", "no_proxy": "inside.test,.corp.test"}
+PROXIES = {
+    "http_proxy": "http://proxy.test:3128",
+    "https_proxy": "http://secure.test:3128",
+    "no_proxy": "inside.test,.corp.test",
+}
 
 
 @pytest.mark.parametrize(

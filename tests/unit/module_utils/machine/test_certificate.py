@@ -40,8 +40,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two pairs, a and b; a's key once more with a password; a certificate without names."""
     there = tmp_path_factory.mktemp("made")
     for name, more in (("a", ["-addext", "subjectAltName=DNS:a.test,IP:10.0.0.1"]), ("b", [])):
-        subprocess.run([*NEW, *more, "-out", f"{there}/{name}.pem", "-keyout", f"{there}/{name}.key"], check=True, capture_output=True)
-    locked = ["openssl", "ec", "-in", f"{there}/a.key", "-aes256", "-passout", "pass:secret", "-out", f"{there}/locked.key"]
+        subprocess.run(
+            [*NEW, *more, "-out", f"{there}/{name}.pem", "-keyout", f"{there}/{name}.key"],
+            check=True,
+            capture_output=True,
+        )
+    locked = [
+        "openssl",
+        "ec",
+        "-in",
+        f"{there}/a.key",
+        "-aes256",
+        "-passout",
+        "pass:secret",
+        "-out",
+        f"{there}/locked.key",
+    ]
     subprocess.run(locked, check=True, capture_output=True)
     (there / "chain.pem").write_text((there / "b.pem").read_text() + (there / "a.pem").read_text())
     return there
@@ -68,7 +82,11 @@ def test_a_pair_is_read(made: Path) -> None:
 
 PAIRS = [
     ("nope.pem", "a.key", "no file {made}/nope.pem on this host, expected the one that api_proxy_certificate names"),
-    ("a.pem", "nope.key", "no file {made}/nope.key on this host, expected the one that api_proxy_certificate_key names"),
+    (
+        "a.pem",
+        "nope.key",
+        "no file {made}/nope.key on this host, expected the one that api_proxy_certificate_key names",
+    ),
     ("a.key", "a.key", "openssl reads no certificate in {made}/a.key"),
     ("a.pem", "a.pem", "openssl reads no private key in {made}/a.pem"),
     ("a.pem", "locked.key", "expected one in PEM form without a password"),
@@ -86,7 +104,9 @@ def test_a_pair_that_nginx_could_not_use_is_refused(made: Path, certificate: str
     assert "expected" in str(refused.value)
 
 
-@pytest.mark.parametrize(("certificate", "key"), [("/a.pem", ""), ("", "/a.key"), ("a.pem", "/a.key"), ("/a.pem", "~/a.key")])
+@pytest.mark.parametrize(
+    ("certificate", "key"), [("/a.pem", ""), ("", "/a.key"), ("a.pem", "/a.key"), ("/a.pem", "~/a.key")]
+)
 def test_both_paths_are_absolute(certificate: str, key: str) -> None:
     with pytest.raises(CertificateError, match="expected two absolute paths on the host, or neither"):
         read_certificate(Runner(), certificate, key)

@@ -49,7 +49,10 @@ def test_programs_are_found_without_a_path(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_relative_directory_of_the_path_is_not_used() -> None:
-    assert command.environment({"PATH": ".:bin:/opt/own/bin"})["PATH"].split(":") == [*command.SYSTEM_PATH, "/opt/own/bin"]
+    assert command.environment({"PATH": ".:bin:/opt/own/bin"})["PATH"].split(":") == [
+        *command.SYSTEM_PATH,
+        "/opt/own/bin",
+    ]
 
 
 @pytest.mark.parametrize("home", ["/home/a", "", "relative"])

@@ -35,14 +35,18 @@ def compose(directory: Path, files: str, project: str) -> dict[str, str]:
         ("{d}/compose.yml", "other", "docker compose -p other up -d agent"),
     ],
 )
-def test_compose_service_is_started_with_its_own_files_and_project(tmp_path: Path, files: str, project: str, command: str) -> None:
+def test_compose_service_is_started_with_its_own_files_and_project(
+    tmp_path: Path, files: str, project: str, command: str
+) -> None:
     directory = tmp_path / "web"
     directory.mkdir()
     found = docker.start_command(container(compose(directory, files, project)))
     assert found == f"cd {directory} && {command.format(d=directory)}"
 
 
-@pytest.mark.parametrize("labels", [{}, compose(Path("/gone"), "{d}/compose.yml", "gone")], ids=["no compose", "its directory is gone"])
+@pytest.mark.parametrize(
+    "labels", [{}, compose(Path("/gone"), "{d}/compose.yml", "gone")], ids=["no compose", "its directory is gone"]
+)
 def test_other_container_is_started_by_its_name(labels: dict[str, str]) -> None:
     assert docker.start_command(container(labels)) == "docker start agent-1"
 
@@ -58,7 +62,16 @@ def test_restart_policy_is_read(host_config: dict[str, Any], policy: str) -> Non
 
 @pytest.mark.parametrize(
     ("signal", "sent"),
-    [(None, "TERM"), ("", "TERM"), ("SIGTERM", "TERM"), ("15", "TERM"), ("SIGINT", "INT"), ("2", "INT"), ("SIGQUIT", ""), ("9", "")],
+    [
+        (None, "TERM"),
+        ("", "TERM"),
+        ("SIGTERM", "TERM"),
+        ("15", "TERM"),
+        ("SIGINT", "INT"),
+        ("2", "INT"),
+        ("SIGQUIT", ""),
+        ("9", ""),
+    ],
 )
 def test_signal_that_drains(signal: str | None, sent: str) -> None:
     assert docker.drain_signal({"Config": {"StopSignal": signal}}) == sent
@@ -83,21 +96,29 @@ def silent(argv: Sequence[str]) -> tuple[int, str, str]:
     ],
     ids=["containers", "inspect", "docker", "lacking"],
 )
-def test_engine_that_does_not_answer_is_told_with_what_to_do(ask: Callable[[Run], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_that_does_not_answer_is_told_with_what_to_do(
+    ask: Callable[[Run], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
-    with pytest.raises(docker.EngineError, match=r"did not end in time .*Expected: the Docker Engine answers\. Look at it \(systemctl"):
+    with pytest.raises(
+        docker.EngineError, match=r"did not end in time .*Expected: the Docker Engine answers\. Look at it \(systemctl"
+    ):
         ask(silent)
 
 
 def test_engine_that_is_stopped_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
     with pytest.raises(docker.EngineError, match="is installed and does not answer: Cannot connect"):
-        refusal.missing_on_host(lambda argv: (1, "", "Cannot connect") if argv[:2] == ["docker", "version"] else (0, "", ""), "/", None)
+        refusal.missing_on_host(
+            lambda argv: (1, "", "Cannot connect") if argv[:2] == ["docker", "version"] else (0, "", ""), "/", None
+        )
 
 
 def test_docker_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_variants, "look", lambda *_: docker_variants.Docker())
-    assert refusal.missing_on_host(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == ["Docker"]
+    assert refusal.missing_on_host(lambda argv: (127, "", "") if argv[0] == "docker" else (0, "", ""), "/", None) == [
+        "Docker"
+    ]
 
 
 @pytest.mark.parametrize("out", ["", "{}", "[", "null"])

@@ -9,19 +9,39 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker_variants
-from ansible.module_utils.livekit_deploy.machine.docker_variants import ABSENT, MINIMUM_COMPOSE, REFUSED, USABLE, Docker, judge
+from ansible.module_utils.livekit_deploy.machine.docker_variants import (
+    ABSENT,
+    MINIMUM_COMPOSE,
+    REFUSED,
+    USABLE,
+    Docker,
+    judge,
+)
 
-USED: dict[str, Any] = {"version": "27.3.1", "components": ("Engine",), "compose": "2.29.7", "client": "Docker version 27.3.1"}
+USED: dict[str, Any] = {
+    "version": "27.3.1",
+    "components": ("Engine",),
+    "compose": "2.29.7",
+    "client": "Docker version 27.3.1",
+}
 CE = {"docker-ce": "5:27.3.1-1~debian.12", "docker-ce-cli": "5:27.3.1-1~debian.12", "containerd.io": "1.7.22-1"}
 DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
-STOPPED: dict[str, Any] = {"says": DOWN, "packages": CE, "daemon": "/usr/bin/dockerd", "client": "Docker version 27.3.1, build ce12230"}
+STOPPED: dict[str, Any] = {
+    "says": DOWN,
+    "packages": CE,
+    "daemon": "/usr/bin/dockerd",
+    "client": "Docker version 27.3.1, build ce12230",
+}
 
 GOOD = {
     "nothing": (Docker(), ABSENT),
     "the distribution's client": (Docker(client="Docker version 26.1.5+dfsg1", says=DOWN), ABSENT),
     "a service that a removed package left masked": (Docker(unit="masked inactive"), ABSENT),
     "Docker's own": (Docker(**USED, packages=CE, unit="loaded active"), USABLE),
-    "the distribution's": (Docker(**{**USED, "version": "20.10.24+dfsg1", "compose": "2.26.1-4"}, packages={"docker.io": "1"}), USABLE),
+    "the distribution's": (
+        Docker(**{**USED, "version": "20.10.24+dfsg1", "compose": "2.26.1-4"}, packages={"docker.io": "1"}),
+        USABLE,
+    ),
     "a user's beside it": (Docker(**USED, rootless=("/run/user/1000/docker.sock",)), USABLE),
     "with the v": (Docker(**{**USED, "compose": "v2.40.3"}), USABLE),
     "of Ubuntu 24.04": (Docker(**{**USED, "compose": "2.24.6+ds1-0ubuntu2"}), USABLE),
@@ -30,13 +50,22 @@ GOOD = {
 }
 
 BAD = {
-    "stopped": (Docker(**STOPPED, unit="loaded inactive"), ["docker-ce 5:27.3.1", "does not answer", "systemctl enable --now docker"]),
+    "stopped": (
+        Docker(**STOPPED, unit="loaded inactive"),
+        ["docker-ce 5:27.3.1", "does not answer", "systemctl enable --now docker"],
+    ),
     "failed": (Docker(**STOPPED, unit="loaded failed"), ["journalctl --unit docker", "systemctl restart docker"]),
     "masked": (Docker(**STOPPED, unit="masked inactive"), ["systemctl unmask docker"]),
     "runs and is silent": (Docker(**STOPPED, unit="loaded active"), ["Its service runs", "yours to decide"]),
     "without a service": (Docker(**STOPPED), ["no systemd service"]),
-    "the distribution's, stopped": (Docker(says=DOWN, packages={"docker.io": "26.1.5"}, unit="loaded inactive"), ["docker.io 26.1.5"]),
-    "a program without a package": (Docker(says=DOWN, daemon="/usr/local/bin/dockerd"), ["/usr/local/bin/dockerd is installed"]),
+    "the distribution's, stopped": (
+        Docker(says=DOWN, packages={"docker.io": "26.1.5"}, unit="loaded inactive"),
+        ["docker.io 26.1.5"],
+    ),
+    "a program without a package": (
+        Docker(says=DOWN, daemon="/usr/local/bin/dockerd"),
+        ["/usr/local/bin/dockerd is installed"],
+    ),
     "a service without a package": (Docker(unit="loaded inactive"), ["docker.service is installed"]),
     "containerd.io of a Kubernetes node": (
         Docker(packages={"containerd.io": "1.7"}),
@@ -69,8 +98,14 @@ BAD = {
     "podman's service": (Docker(**{**USED, "components": ("Podman Engine", "Conmon")}), ["its service answers"]),
     "old": (Docker(**{**USED, "version": "19.03.15"}), ["Engine 19.03.15", "20.10 or newer"]),
     "no Compose": (Docker(**{**USED, "compose": ""}), ["without `docker compose`", MINIMUM_COMPOSE]),
-    "old Compose": (Docker(**{**USED, "compose": "2.5.0"}), ["Docker Compose 2.5.0", f"{MINIMUM_COMPOSE} or newer", "Compose plugin"]),
-    "Compose that writes YAML for JSON": (Docker(**{**USED, "compose": "2.25.0"}), ["Compose 2.25.0", "2.24 or newer, not 2.25"]),
+    "old Compose": (
+        Docker(**{**USED, "compose": "2.5.0"}),
+        ["Docker Compose 2.5.0", f"{MINIMUM_COMPOSE} or newer", "Compose plugin"],
+    ),
+    "Compose that writes YAML for JSON": (
+        Docker(**{**USED, "compose": "2.25.0"}),
+        ["Compose 2.25.0", "2.24 or newer, not 2.25"],
+    ),
     "Compose without a version": (Docker(**{**USED, "compose": "dev"}), ["Docker Compose dev"]),
 }
 
@@ -137,7 +172,10 @@ def test_engine_that_answers_is_read(tmp_path: Path) -> None:
         docker_version=(0, json.dumps({"Client": {}, "Server": SERVER})),
         docker_info=(0, json.dumps(info)),
         docker_compose=(0, "2.29.7\n"),
-        systemctl_show=(0, "LoadState=loaded\nActiveState=active\nFragmentPath=/usr/lib/systemd/system/docker.service\n"),
+        systemctl_show=(
+            0,
+            "LoadState=loaded\nActiveState=active\nFragmentPath=/usr/lib/systemd/system/docker.service\n",
+        ),
     )
     found = docker_variants.look(run, tmp_path)
     seen = (found.version, found.components, found.root, found.is_rootless, found.compose, found.unit)
@@ -145,7 +183,12 @@ def test_engine_that_answers_is_read(tmp_path: Path) -> None:
 
 
 def test_stopped_engine_is_read(tmp_path: Path) -> None:
-    rows = ("installed\tdocker-ce\t5:27", "config-files\tdocker.io\t26", "not-installed\tmoby\t", "half-configured\tcontainerd.io\t1.7")
+    rows = (
+        "installed\tdocker-ce\t5:27",
+        "config-files\tdocker.io\t26",
+        "not-installed\tmoby\t",
+        "half-configured\tcontainerd.io\t1.7",
+    )
     packages = "".join(f"{row}\n" for row in rows)
     run = Programs(docker_version=(1, json.dumps({"Client": {}, "Server": None})), dpkg_query=(1, ""))
     run.answers["dpkg-query"] = (1, packages)
@@ -177,7 +220,9 @@ def test_client_of_a_snap_is_seen(tmp_path: Path) -> None:
     assert not docker_variants.is_snap("/usr/bin/docker", tmp_path)
 
 
-@pytest.mark.parametrize("said", ["", "no JSON", "[]", '{"Server": [1]}', '{"Server": {"Components": [1, null]}}', "[" * 5000])
+@pytest.mark.parametrize(
+    "said", ["", "no JSON", "[]", '{"Server": [1]}', '{"Server": {"Components": [1, null]}}', "[" * 5000]
+)
 def test_whatever_docker_says_is_read_without_an_exception(tmp_path: Path, said: str) -> None:
     run = Programs(docker_version=(0, said), docker_info=(0, said))
     assert docker_variants.look(run, tmp_path).version == ""
@@ -191,10 +236,21 @@ def test_whatever_docker_says_is_read_without_an_exception(tmp_path: Path, said:
     [
         ({"docker_version": (0, "{}"), "docker_compose": (0, "2.26.1-4")}, []),
         ({"docker_version": (1, "{}")}, ["Docker"]),
-        ({"docker_version": (0, '{"Server": {"Components": [{"Name": "Podman Engine"}]}}'), "docker_compose": (0, "2.30.0")}, ["Docker"]),
+        (
+            {
+                "docker_version": (0, '{"Server": {"Components": [{"Name": "Podman Engine"}]}}'),
+                "docker_compose": (0, "2.30.0"),
+            },
+            ["Docker"],
+        ),
         ({"docker_version": (0, "{}"), "docker_compose": (1, "")}, ["Docker Compose 2.24 or newer, not 2.25"]),
-        ({"docker_version": (0, "{}"), "docker_compose": (0, "v2.5.0\n")}, ["Docker Compose 2.24 or newer, not 2.25 (it has v2.5.0)"]),
+        (
+            {"docker_version": (0, "{}"), "docker_compose": (0, "v2.5.0\n")},
+            ["Docker Compose 2.24 or newer, not 2.25 (it has v2.5.0)"],
+        ),
     ],
 )
-def test_what_a_release_needs_of_docker_is_missing_or_too_old(answers: dict[str, tuple[int, str]], expected: list[str]) -> None:
+def test_what_a_release_needs_of_docker_is_missing_or_too_old(
+    answers: dict[str, tuple[int, str]], expected: list[str]
+) -> None:
     assert docker_variants.lacking(Programs(**answers)) == expected

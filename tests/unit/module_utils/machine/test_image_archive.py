@@ -30,7 +30,9 @@ def trouble(path: Path, image: str = "worker:1") -> str:
 @pytest.mark.parametrize("index", [False, True])
 @pytest.mark.parametrize("compression", ["", "gz"])
 @pytest.mark.parametrize("prefix", ["", "./"])
-def test_an_image_is_known_by_the_hash_of_its_configuration(tmp_path: Path, index: bool, compression: str, prefix: str) -> None:
+def test_an_image_is_known_by_the_hash_of_its_configuration(
+    tmp_path: Path, index: bool, compression: str, prefix: str
+) -> None:
     path = save(tmp_path / "a", BOTH, index=index, compression=compression, prefix=prefix)
     assert image_archive.read_archive(path, "worker:2")["id"] == id_of(TWO)
 
@@ -45,7 +47,9 @@ def test_an_image_is_found_by_each_way_to_write_its_name(tmp_path: Path, image: 
 
 
 def test_a_name_without_a_tag_is_the_latest(tmp_path: Path) -> None:
-    assert image_archive.read_archive(save(tmp_path / "a", {"worker:1": ONE, "worker:latest": TWO}), "worker")["id"] == id_of(TWO)
+    assert image_archive.read_archive(save(tmp_path / "a", {"worker:1": ONE, "worker:latest": TWO}), "worker")[
+        "id"
+    ] == id_of(TWO)
 
 
 def test_an_older_archive_gives_one_id(tmp_path: Path) -> None:
@@ -82,7 +86,9 @@ def test_a_compressed_archive_that_was_cut_off_is_a_sentence(tmp_path: Path) -> 
     assert "cannot be read as an archive" in trouble(path)
 
 
-@pytest.mark.parametrize("files", [{"etc/passwd": b"root"}, {"manifest.json": b'{"schemaVersion": 2}'}, {"manifest.json": b"[1]"}])
+@pytest.mark.parametrize(
+    "files", [{"etc/passwd": b"root"}, {"manifest.json": b'{"schemaVersion": 2}'}, {"manifest.json": b"[1]"}]
+)
 def test_an_archive_of_something_else_is_a_sentence(tmp_path: Path, files: dict[str, bytes]) -> None:
     assert "has no manifest.json, expected an archive of docker save" in trouble(write(tmp_path / "a", files))
 
@@ -124,11 +130,21 @@ def variables(**more: Any) -> dict[str, Any]:
 
 
 def fact(**changes: Any) -> dict[str, Any]:
-    return {"image": "worker:1", "path": "/a.tar", "id": "sha256:ab", "ids": ["sha256:ab"], "config": "ab.json", "tops": [], **changes}
+    return {
+        "image": "worker:1",
+        "path": "/a.tar",
+        "id": "sha256:ab",
+        "ids": ["sha256:ab"],
+        "config": "ab.json",
+        "tops": [],
+        **changes,
+    }
 
 
 def test_an_archive_is_read_once_for_all_hosts_and_only_where_its_image_is_used() -> None:
-    assert archives.wanted_archives({"a": variables(), "b": variables()}, ["a", "b"]) == [{"image": "worker:1", "path": "/a.tar"}]
+    assert archives.wanted_archives({"a": variables(), "b": variables()}, ["a", "b"]) == [
+        {"image": "worker:1", "path": "/a.tar"}
+    ]
 
 
 def test_a_relative_path_is_from_where_the_playbook_is_started() -> None:

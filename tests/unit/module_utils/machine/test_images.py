@@ -55,7 +55,9 @@ class Engine:
         match argv:
             case ["docker", "pull", *_, reference] if reference in self.registry:
                 self.has[reference] = self.registry[reference]
-                self.has |= {one: two for one, two in self.registry.items() if two == self.registry[reference] and "@" in one}
+                self.has |= {
+                    one: two for one, two in self.registry.items() if two == self.registry[reference] and "@" in one
+                }
             case ["docker", "pull", *_]:
                 return "Error response from daemon: unauthorized: authentication required"
             case ["docker", "tag", old, new]:
@@ -113,7 +115,9 @@ def test_refused_login_is_a_sentence_with_the_user(on_host: Images) -> None:
 
 
 def test_image_for_another_architecture_is_refused(on_host: Images) -> None:
-    with pytest.raises(ImageError, match=r"is for linux/arm64, expected linux/amd64.*docker buildx build --platform linux/amd64"):
+    with pytest.raises(
+        ImageError, match=r"is for linux/arm64, expected linux/amd64.*docker buildx build --platform linux/amd64"
+    ):
         on_host.fetch([ONE, THREE])
 
 
@@ -186,14 +190,18 @@ def sent(on_host: Images, known: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def test_archive_is_to_be_sent_where_its_image_lacks(on_host: Images, engine: Engine, known: dict[str, Any], tmp_path: Path) -> None:
+def test_archive_is_to_be_sent_where_its_image_lacks(
+    on_host: Images, engine: Engine, known: dict[str, Any], tmp_path: Path
+) -> None:
     where = tmp_path / f"app/images/{digest(CONTENT)}.tar"
     assert on_host.to_send(known) == [{"path": str(tmp_path / "worker.tar"), "destination": str(where)}]
     engine.has[NAME] = ID
     assert on_host.to_send(known) == []
 
 
-def test_archive_is_loaded_under_our_name_and_no_other_tag_is_touched(on_host: Images, engine: Engine, known: dict[str, Any]) -> None:
+def test_archive_is_loaded_under_our_name_and_no_other_tag_is_touched(
+    on_host: Images, engine: Engine, known: dict[str, Any]
+) -> None:
     engine.has["worker:1"] = "theirs"
     assert on_host.fetch([NAME], (), sent(on_host, known)) == [NAME]
     assert engine.has == {"worker:1": "theirs", NAME: ID}
@@ -211,20 +219,26 @@ def test_nothing_of_what_was_sent_stays_after_a_failure(on_host: Images, known: 
     assert list(on_host.directory.glob("*.tar")) == []
 
 
-def test_image_that_the_host_has_under_another_name_gets_ours(on_host: Images, engine: Engine, known: dict[str, Any]) -> None:
+def test_image_that_the_host_has_under_another_name_gets_ours(
+    on_host: Images, engine: Engine, known: dict[str, Any]
+) -> None:
     engine.has["worker:1"] = ID
     assert on_host.to_send(known) == []
     assert on_host.fetch([NAME], (), known) == [NAME]
     assert engine.has[NAME] == ID
 
 
-def test_image_with_the_id_of_the_containerd_image_store_is_accepted(on_host: Images, engine: Engine, known: dict[str, Any]) -> None:
+def test_image_with_the_id_of_the_containerd_image_store_is_accepted(
+    on_host: Images, engine: Engine, known: dict[str, Any]
+) -> None:
     engine.has[NAME] = "sha256:manifest"
     known[NAME]["ids"].append("sha256:manifest")
     assert on_host.fetch([NAME], (), known) == []
 
 
-def test_image_with_another_id_after_the_load_is_refused_and_removed(on_host: Images, engine: Engine, known: dict[str, Any]) -> None:
+def test_image_with_another_id_after_the_load_is_refused_and_removed(
+    on_host: Images, engine: Engine, known: dict[str, Any]
+) -> None:
     sent(on_host, known)
     known[NAME]["ids"] = ["sha256:other"]
     with pytest.raises(ImageError, match=f"was loaded as {ID}, expected sha256:other"):
@@ -293,10 +307,14 @@ def test_image_that_somebody_removed_is_forgotten(on_host: Images, engine: Engin
     assert (on_host.prune([]), on_host.brought()) == ([], [])
 
 
-def test_image_that_docker_does_not_let_go_is_tried_again(on_host: Images, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_that_docker_does_not_let_go_is_tried_again(
+    on_host: Images, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_host.fetch([ONE])
     refuses = {"rm": True}
-    monkeypatch.setattr(on_host, "run", lambda argv: (1, "", "conflict") if refuses["rm"] and "rm" in argv else engine(argv))
+    monkeypatch.setattr(
+        on_host, "run", lambda argv: (1, "", "conflict") if refuses["rm"] and "rm" in argv else engine(argv)
+    )
     assert on_host.prune([]) == []
     refuses["rm"] = False
     assert on_host.prune([]) == [ONE]

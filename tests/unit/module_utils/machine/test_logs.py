@@ -48,16 +48,30 @@ def changed(**values: Any) -> Log:
     [
         pytest.param(changed(), CREATED + 5, (CREATED, True, ""), id="begins with what writes it"),
         pytest.param(changed(), CREATED + 500, (CREATED + 500, True, "older lines are gone"), id="rotated"),
-        pytest.param(changed(older="only its newest 9 lines"), CREATED + 5, (CREATED + 5, True, "only its newest"), id="its newest part"),
-        pytest.param(changed(cut="its deadline passed"), CREATED + 5, (CREATED + 5, False, "its deadline passed"), id="without its newest"),
-        pytest.param(changed(dropped=True), CREATED + 5, (CREATED + 5, False, "dropped lines"), id="the journal dropped some"),
+        pytest.param(
+            changed(older="only its newest 9 lines"),
+            CREATED + 5,
+            (CREATED + 5, True, "only its newest"),
+            id="its newest part",
+        ),
+        pytest.param(
+            changed(cut="its deadline passed"),
+            CREATED + 5,
+            (CREATED + 5, False, "its deadline passed"),
+            id="without its newest",
+        ),
+        pytest.param(
+            changed(dropped=True), CREATED + 5, (CREATED + 5, False, "dropped lines"), id="the journal dropped some"
+        ),
         pytest.param(changed(unread="no driver"), None, (None, False, "no driver"), id="not read"),
         pytest.param(changed(), None, (None, False, "none of its lines has a time"), id="without times"),
         pytest.param(Log(began=CREATED), None, (CREATED, True, ""), id="empty"),
         pytest.param(changed(began=None), CREATED + 5, (CREATED + 5, True, ""), id="nobody knows since when"),
     ],
 )
-def test_reading_says_from_when_on_it_is_whole(log: Log, first: float | None, expected: tuple[float | None, bool, str]) -> None:
+def test_reading_says_from_when_on_it_is_whole(
+    log: Log, first: float | None, expected: tuple[float | None, bool, str]
+) -> None:
     found = log.reach(first, NOW)
     assert (found.begins, found.whole) == expected[:2]
     assert expected[2] in found.why
@@ -71,7 +85,12 @@ def test_first_word_of_a_program_may_come_late(first: float, begins: float) -> N
 
 @pytest.mark.parametrize(
     ("reach", "covered"),
-    [(Reach(5.0, 9.0, True), True), (Reach(6.0, 9.0, True), False), (Reach(5.0, 9.0, False), False), (Reach(None, 9.0, True), False)],
+    [
+        (Reach(5.0, 9.0, True), True),
+        (Reach(6.0, 9.0, True), False),
+        (Reach(5.0, 9.0, False), False),
+        (Reach(None, 9.0, True), False),
+    ],
 )
 def test_reading_covers_a_time_only_if_it_is_whole_from_then_on(reach: Reach, covered: bool) -> None:
     assert reach.covers(5.0) is covered
@@ -114,7 +133,9 @@ def test_registration_before_the_part_that_was_read_is_not_guessed() -> None:
 
     container = {"Id": "c", "Name": "/c", "Created": times.iso(CREATED), "Config": {"Image": "i"}}
     state = {"Running": False, "ExitCode": 0, "StartedAt": times.iso(CREATED)}
-    found = readings.reading({**container, "State": state}, readings.container_log(Told(answer), container), readings.Selection())
+    found = readings.reading(
+        {**container, "State": state}, readings.container_log(Told(answer), container), readings.Selection()
+    )
     assert (found["worker_id"], found["reach"]["begins"], found["reach"]["why"]) == (
         None,
         CREATED + 1000,
@@ -137,7 +158,9 @@ def test_file_is_read_from_its_end_and_no_line_in_half(tmp_path: Path) -> None:
         assert bool(log.older) == (size < 900)
 
 
-def test_file_that_takes_too_long_is_read_from_nearer_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_takes_too_long_is_read_from_nearer_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "log"
     path.write_text("x" * 100 + "\nlast\n")
     monkeypatch.setattr(logs, "SECONDS", -1.0)
@@ -162,7 +185,11 @@ JOURNAL = """1799990001.500000 host python3[7]: first
 def test_journal_gives_each_line_its_time_and_says_what_it_dropped() -> None:
     log = logs.JournalLog(Told(lambda _argv: (0, JOURNAL, "")), "agent.service", "1", CREATED)
     found = list(log)
-    assert (found[0], found[1], found[-1]) == ("@1799990001.500000 first", "second line of it", "@1799990003.500000 last")
+    assert (found[0], found[1], found[-1]) == (
+        "@1799990001.500000 first",
+        "second line of it",
+        "@1799990003.500000 last",
+    )
     assert "dropped lines" in log.reach(CREATED + 1.5, NOW).why
 
 

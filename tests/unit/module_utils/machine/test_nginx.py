@@ -16,8 +16,14 @@ UPSTREAM = "/etc/nginx/livekit-agent-deploy/a.upstream.conf"
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (NO_CERTIFICATE, 'cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such'),
-        ('nginx: [emerg] unknown directive "x" in /a:1\nnginx: configuration file /a test failed', 'unknown directive "x" in /a:1'),
+        (
+            NO_CERTIFICATE,
+            'cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such',
+        ),
+        (
+            'nginx: [emerg] unknown directive "x" in /a:1\nnginx: configuration file /a test failed',
+            'unknown directive "x" in /a:1',
+        ),
         ("nginx.service is not active, cannot reload.\n", "nginx.service is not active, cannot reload"),
         ("nginx: [warn] one\nnginx: [emerg] two", "one; two"),
         ("", ""),

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.machine import cgroups, command_lines, logs, process_log, processes, supervisors
+from ansible.module_utils.livekit_deploy.machine import (
+    cgroups,
+    command_lines,
+    logs,
+    process_log,
+    processes,
+    supervisors,
+)
 from ansible.module_utils.livekit_deploy.machine.systemd import enabled
 from ansible.module_utils.livekit_deploy.worker import readings, search
 
@@ -19,7 +26,11 @@ from tests.unit.module_utils.standin import Told
 NAMED = {"LIVEKIT_AGENT_NAME": "a", "LIVEKIT_URL": "ws://s", "LIVEKIT_API_SECRET": "do-not-tell"}
 URL_ONLY = {"LIVEKIT_URL": "ws://s"}
 PYTHON = ("python3", "agent.py", "start")
-FORKSERVER = ("python3", "-c", "from multiprocessing.forkserver import main; main(12, 14, ['livekit.agents.ipc._preload'])")
+FORKSERVER = (
+    "python3",
+    "-c",
+    "from multiprocessing.forkserver import main; main(12, 14, ['livekit.agents.ipc._preload'])",
+)
 TRACKER = ("python3", "-c", "from multiprocessing.resource_tracker import main;main(12)")
 SSH = "/system.slice/ssh.service"
 AGENT = "/system.slice/agent.service"
@@ -107,7 +118,9 @@ def systemd(**properties: str) -> Any:
         pytest.param(("bash", "run.sh", "start"), NAMED, False, id="a script that has the variables"),
     ],
 )
-def test_worker_is_told_from_other_processes(proc: Proc, argv: Sequence[str], env: Mapping[str, str], is_candidate: bool) -> None:
+def test_worker_is_told_from_other_processes(
+    proc: Proc, argv: Sequence[str], env: Mapping[str, str], is_candidate: bool
+) -> None:
     proc.add(50, 1, argv, env=env)
     assert proc.workers() == ([50] if is_candidate else [])
 
@@ -157,7 +170,9 @@ def test_two_workers_of_one_parent_are_two(proc: Proc) -> None:
     assert proc.workers() == [50, 60]
 
 
-@pytest.mark.parametrize("cgroup", [f"/docker/{DOCKER_ID}", f"/system.slice/docker-{DOCKER_ID}.scope", f"/docker/{DOCKER_ID}/docker/x"])
+@pytest.mark.parametrize(
+    "cgroup", [f"/docker/{DOCKER_ID}", f"/system.slice/docker-{DOCKER_ID}.scope", f"/docker/{DOCKER_ID}/docker/x"]
+)
 def test_process_of_a_listed_container_is_left_to_the_engine(proc: Proc, cgroup: str) -> None:
     proc.add(50, 1, PYTHON, env=NAMED, cgroup=cgroup)
     assert proc.workers([DOCKER_ID]) == []
@@ -212,12 +227,16 @@ def supervisor(proc: Proc, pid: int = 50, **properties: str) -> tuple[str, str]:
         pytest.param(("/lib/systemd/systemd", "--user"), "systemd", ("none", ""), id="a user's manager"),
         pytest.param(("bash", "loop.sh"), "bash", ("other", "bash loop.sh"), id="a script"),
         pytest.param(("sh", "-c", "while :; do x; done"), "sh", ("other", "sh -c …"), id="a shell with a command"),
-        pytest.param(("/usr/bin/python3", "/usr/bin/supervisord"), "supervisord", ("other", "supervisord"), id="supervisord"),
+        pytest.param(
+            ("/usr/bin/python3", "/usr/bin/supervisord"), "supervisord", ("other", "supervisord"), id="supervisord"
+        ),
         pytest.param(("PM2 v5: God Daemon (/root/.pm2)",), "PM2 v5", ("other", "PM2 v5"), id="pm2"),
         pytest.param(("runsv", "agent"), "runsv", ("other", "runsv"), id="runsv"),
     ],
 )
-def test_supervisor_is_what_would_start_the_worker_again(proc: Proc, parent: Sequence[str], comm: str, expected: tuple[str, str]) -> None:
+def test_supervisor_is_what_would_start_the_worker_again(
+    proc: Proc, parent: Sequence[str], comm: str, expected: tuple[str, str]
+) -> None:
     proc.add(40, 1, parent, comm=comm)
     proc.add(50, 40, PYTHON, env=NAMED)
     assert supervisor(proc) == expected
@@ -233,7 +252,9 @@ def test_main_process_of_a_unit_is_supervised_by_systemd(proc: Proc) -> None:
     assert supervisor(proc, MainPID="50", UnitFileState="enabled") == ("systemd", "agent.service")
 
 
-@pytest.mark.parametrize(("state", "starts"), [("enabled", True), ("disabled", False), ("transient", False), ("static", None), ("", None)])
+@pytest.mark.parametrize(
+    ("state", "starts"), [("enabled", True), ("disabled", False), ("transient", False), ("static", None), ("", None)]
+)
 def test_unit_file_says_whether_it_starts_at_boot(state: str, starts: bool | None) -> None:
     assert enabled(state) is starts
 
@@ -283,14 +304,18 @@ def test_unit_is_read_from_the_control_group(cgroup: str, unit: cgroups.Unit | N
 @pytest.mark.parametrize(
     ("argv", "name", "expected"),
     [
-        pytest.param(("/usr/bin/docker", "run", "--rm", "--name", "web", "image"), "/web", True, id="run with the name"),
+        pytest.param(
+            ("/usr/bin/docker", "run", "--rm", "--name", "web", "image"), "/web", True, id="run with the name"
+        ),
         pytest.param(("docker", "start", "-a", "web"), "/web", True, id="start"),
         pytest.param(("docker", "compose", "up"), "/x", True, id="compose in its directory"),
         pytest.param(("docker", "run", "--name=other", "image"), "/web", False, id="another container"),
         pytest.param(("dockerd",), "/web", False, id="the Engine itself"),
     ],
 )
-def test_docker_client_in_a_unit_would_start_its_container_again(proc: Proc, argv: Sequence[str], name: str, expected: bool) -> None:
+def test_docker_client_in_a_unit_would_start_its_container_again(
+    proc: Proc, argv: Sequence[str], name: str, expected: bool
+) -> None:
     proc.add(50, 1, argv, cgroup="/system.slice/run.service")
     container = {"Name": name, "Config": {"Labels": {"com.docker.compose.project.working_dir": "/srv/agent"}}}
     assert bool(supervisors.client_unit(proc.table(), proc.root, container)) is expected
@@ -302,10 +327,14 @@ def test_docker_client_in_a_unit_would_start_its_container_again(proc: Proc, arg
         pytest.param(PYTHON, None, None, id="the worker itself"),
         pytest.param(("/sbin/docker-init", "--", *PYTHON), PYTHON, None, id="docker's init"),
         pytest.param(("sh", "-c", "python3 agent.py start"), PYTHON, "sh -c …", id="a shell"),
-        pytest.param(("/sbin/docker-init", "--", "sh", "run.sh"), ("sh", "run.sh"), "sh run.sh", id="a shell behind the init"),
+        pytest.param(
+            ("/sbin/docker-init", "--", "sh", "run.sh"), ("sh", "run.sh"), "sh run.sh", id="a shell behind the init"
+        ),
     ],
 )
-def test_shell_before_the_worker_swallows_the_signal(proc: Proc, first: Sequence[str], child: Any, expected: str | None) -> None:
+def test_shell_before_the_worker_swallows_the_signal(
+    proc: Proc, first: Sequence[str], child: Any, expected: str | None
+) -> None:
     proc.add(50, 1, first)
     if child:
         proc.add(51, 50, child)
@@ -319,12 +348,17 @@ def test_shell_before_the_worker_swallows_the_signal(proc: Proc, first: Sequence
     ("supervised", "command"),
     [
         (supervisors.supervised("systemd", "agent.service"), "systemctl start agent.service"),
-        (supervisors.supervised("systemd", "agent.service", user=1000), "systemctl --user start agent.service  # as user 1000"),
+        (
+            supervisors.supervised("systemd", "agent.service", user=1000),
+            "systemctl --user start agent.service  # as user 1000",
+        ),
         (supervisors.supervised("none", "bash"), "cd /srv/agent && python3 agent.py start"),
         (supervisors.supervised("other", "supervisord"), ""),
     ],
 )
-def test_command_starts_the_worker_the_way_it_was_started(proc: Proc, supervised: supervisors.Supervisor, command: str) -> None:
+def test_command_starts_the_worker_the_way_it_was_started(
+    proc: Proc, supervised: supervisors.Supervisor, command: str
+) -> None:
     proc.add(50, 1, PYTHON)
     assert supervisors.process_start_command(supervised, proc.table().processes[50], "/srv/agent") == command
 
@@ -407,7 +441,9 @@ def listening(proc: Proc, address: str = "0100007F:1F91", state: str = "0A", ino
         pytest.param({"inode": 78}, [], id="somebody else's"),
     ],
 )
-def test_worker_is_asked_only_where_it_listens_itself(proc: Proc, row: dict[str, Any], expected: list[tuple[str, int]]) -> None:
+def test_worker_is_asked_only_where_it_listens_itself(
+    proc: Proc, row: dict[str, Any], expected: list[tuple[str, int]]
+) -> None:
     assert listening(proc, **row) == expected
 
 
@@ -441,9 +477,21 @@ def read(proc: Proc, argv: Sequence[str], log: str = REGISTERED) -> list[Any]:
 
 def test_process_is_read_as_a_container_is(proc: Proc) -> None:
     (found,) = read(proc, PYTHON)
-    expected = {"kind": "process", "container": "process 50", "pid": 50, "worker_id": "AW_1", "connected": True, "configured_url": "ws://s"}
+    expected = {
+        "kind": "process",
+        "container": "process 50",
+        "pid": 50,
+        "worker_id": "AW_1",
+        "connected": True,
+        "configured_url": "ws://s",
+    }
     assert {key: found[key] for key in expected} == expected
-    container = {"Id": "0a", "Name": "/x", "State": {"Running": False, "ExitCode": 0, "StartedAt": "t"}, "Config": {"Image": "i"}}
+    container = {
+        "Id": "0a",
+        "Name": "/x",
+        "State": {"Running": False, "ExitCode": 0, "StartedAt": "t"},
+        "Config": {"Image": "i"},
+    }
     assert found.keys() - {"start_ticks"} == readings.reading(container, logs.Log(), readings.Selection()).keys()
 
 
@@ -483,15 +531,23 @@ def test_command_line_is_told_without_what_may_be_a_secret(argv: Sequence[str], 
 
 def test_command_that_is_not_told_whole_says_so(proc: Proc) -> None:
     proc.add(50, 1, (*PYTHON, "--dsn", "postgres://u:do-not-tell@h"))
-    said = supervisors.process_start_command(supervisors.supervised("none", "bash"), proc.table().processes[50], "/srv/my agent")
-    assert said == "cd '/srv/my agent' && python3 agent.py start  # and its options, which are not told: they may hold secrets"
+    said = supervisors.process_start_command(
+        supervisors.supervised("none", "bash"), proc.table().processes[50], "/srv/my agent"
+    )
+    assert (
+        said
+        == "cd '/srv/my agent' && python3 agent.py start  # and its options, which are not told: they may hold secrets"
+    )
 
 
 @pytest.mark.parametrize(
     ("cgroup", "unit"),
     [
         ("/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", cgroups.Unit("agent.service", 1000)),
-        ("/user.slice/user-1000.slice/user@1000.service/user@0.service/agent.service", cgroups.Unit("agent.service", 1000)),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/user@0.service/agent.service",
+            cgroups.Unit("agent.service", 1000),
+        ),
         ("/user.slice/user-1000.slice/user@1000.service/a b;reboot.service", None),
         ("/system.slice/theirs.service/user@0.service/agent.service", cgroups.Unit("agent.service")),
         ("/system.slice/agent.service", cgroups.Unit("agent.service")),
@@ -536,10 +592,16 @@ def test_pipe_in_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
     assert (list(log), log.unread) == ([], "it cannot be read: is no regular file")
 
 
-NODE_HELPER = ("/usr/local/bin/node", "/app/node_modules/@livekit/agents/dist/ipc/job_proc_lazy_main.js", "/app/dist/agent.js")
+NODE_HELPER = (
+    "/usr/local/bin/node",
+    "/app/node_modules/@livekit/agents/dist/ipc/job_proc_lazy_main.js",
+    "/app/dist/agent.js",
+)
 
 
-@pytest.mark.parametrize("argv", [("node", "dist/agent.js", "start"), ("node", "dist/agent.js"), ("/usr/bin/nodejs", "agent.js")])
+@pytest.mark.parametrize(
+    "argv", [("node", "dist/agent.js", "start"), ("node", "dist/agent.js"), ("/usr/bin/nodejs", "agent.js")]
+)
 def test_node_worker_is_known_by_the_jobs_it_forked(proc: Proc, argv: Sequence[str]) -> None:
     proc.add(50, 1, argv)
     proc.add(51, 50, NODE_HELPER)
@@ -557,14 +619,20 @@ def test_node_worker_is_read_as_one(proc: Proc) -> None:
     [
         pytest.param("0::/docker/abc\n", "docker/abc/memory.events", "low 0\noom 4\noom_kill 3\n", 3, id="version 2"),
         pytest.param(
-            "4:memory:/docker/abc\n0::/x\n", "memory/docker/abc/memory.oom_control", "under_oom 0\noom_kill 2\n", 2, id="version 1"
+            "4:memory:/docker/abc\n0::/x\n",
+            "memory/docker/abc/memory.oom_control",
+            "under_oom 0\noom_kill 2\n",
+            2,
+            id="version 1",
         ),
         pytest.param("0::/\n", "memory.events", "oom_kill 9\n", 0, id="not of a group of its own"),
         pytest.param("0::/../x\n", "x/memory.events", "oom_kill 9\n", 0, id="outside"),
         pytest.param("0::/docker/abc\n", "other", "", 0, id="not there"),
     ],
 )
-def test_processes_that_the_kernel_killed_are_counted(tmp_path: Path, groups: str, where: str, text: str, expected: int) -> None:
+def test_processes_that_the_kernel_killed_are_counted(
+    tmp_path: Path, groups: str, where: str, text: str, expected: int
+) -> None:
     entry = tmp_path / "proc/50"
     entry.mkdir(parents=True)
     (entry / "cgroup").write_text(groups)

@@ -139,7 +139,11 @@ def test_what_is_no_certificate_of_a_registry_is_a_sentence(address: str, text: 
 
 DAEMON = "Error response from daemon: "
 MESSAGES = [
-    ('Get "https://ADDRESS/v2/": x509: certificate signed by unknown authority', "unknown authority", "docker_host_registry_certificates"),
+    (
+        'Get "https://ADDRESS/v2/": x509: certificate signed by unknown authority',
+        "unknown authority",
+        "docker_host_registry_certificates",
+    ),
     (
         'Get "https://ADDRESS/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority',
         "does not know",
@@ -151,9 +155,21 @@ MESSAGES = [
         "does not know",
         "docker_host_registry_certificates",
     ),
-    ('Get "https://ADDRESS/v2/": x509: certificate has expired or is not yet valid: current time …', "is not accepted", "Renew it"),
-    ('Get "https://ADDRESS/v2/": x509: certificate is valid for 10.0.0.6, not 10.0.0.5', "is not accepted", "as its certificate does"),
-    ('Get "https://ADDRESS/v2/": http: server gave HTTP response to HTTPS client', "speaks HTTP", "docker_host_insecure_registries"),
+    (
+        'Get "https://ADDRESS/v2/": x509: certificate has expired or is not yet valid: current time …',
+        "is not accepted",
+        "Renew it",
+    ),
+    (
+        'Get "https://ADDRESS/v2/": x509: certificate is valid for 10.0.0.6, not 10.0.0.5',
+        "is not accepted",
+        "as its certificate does",
+    ),
+    (
+        'Get "https://ADDRESS/v2/": http: server gave HTTP response to HTTPS client',
+        "speaks HTTP",
+        "docker_host_insecure_registries",
+    ),
     (
         'Get "https://ADDRESS/v2/": dial tcp: lookup registry.test on 10.0.0.1:53: no such host',
         "is not resolved",
@@ -167,7 +183,11 @@ MESSAGES = [
     ),
     ('Get "https://ADDRESS/v2/": dial tcp 10.0.0.5:5443: connect: no route to host', "does not reach", "open the way"),
     ('Get "https://ADDRESS/v2/": net/http: TLS handshake timeout', "does not reach", "open the way"),
-    ('Head "https://ADDRESS/v2/worker/manifests/1": no basic auth credentials', "no one without a login", "to agent_release_registries"),
+    (
+        'Head "https://ADDRESS/v2/worker/manifests/1": no basic auth credentials',
+        "no one without a login",
+        "to agent_release_registries",
+    ),
     ("unauthorized: authentication required", "no one without a login", "to agent_release_registries"),
     (
         'Head "https://ADDRESS/v2/worker/manifests/1": unauthorized: incorrect username or password',
@@ -185,12 +205,24 @@ MESSAGES = [
         "without a login",
         "or correct the image's name",
     ),
-    ("unexpected status from HEAD request to https://ADDRESS/v2/worker/manifests/1: 401 Unauthorized", "without a login", "with username"),
-    ("unexpected status from HEAD request to https://ADDRESS/v2/worker/manifests/1: 403 Forbidden", "without a login", "with username"),
+    (
+        "unexpected status from HEAD request to https://ADDRESS/v2/worker/manifests/1: 401 Unauthorized",
+        "without a login",
+        "with username",
+    ),
+    (
+        "unexpected status from HEAD request to https://ADDRESS/v2/worker/manifests/1: 403 Forbidden",
+        "without a login",
+        "with username",
+    ),
     ("manifest for IMAGE not found: manifest unknown: manifest unknown", "no image IMAGE", "Push it"),
     ('failed to resolve reference "IMAGE": IMAGE: not found', "no image IMAGE", "Push it"),
     ("repository worker not found: name unknown: repository name not known to registry", "no image IMAGE", "Push it"),
-    ("no matching manifest for linux/arm64/v8 in the manifest list entries", "another architecture", "--platform linux/arm64"),
+    (
+        "no matching manifest for linux/arm64/v8 in the manifest list entries",
+        "another architecture",
+        "--platform linux/arm64",
+    ),
     ("toomanyrequests: You have reached your pull rate limit.", "no more requests", "Wait, or log in"),
     ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", "no space left", "docker image prune"),
     ("`docker pull --quiet` did not end in time (900 s). ", "was not there in time", "Raise it"),
@@ -200,7 +232,9 @@ MESSAGES = [
 
 @pytest.mark.parametrize(("message", "found", "remedy"), MESSAGES)
 def test_message_of_docker_is_told_with_what_to_do(message: str, found: str, remedy: str) -> None:
-    told = registry.pull_trouble(IMAGE, DAEMON + message.replace("ADDRESS", ADDRESS).replace("IMAGE", IMAGE), platform="linux/arm64")
+    told = registry.pull_trouble(
+        IMAGE, DAEMON + message.replace("ADDRESS", ADDRESS).replace("IMAGE", IMAGE), platform="linux/arm64"
+    )
     assert told.startswith("found: ")
     assert found.replace("IMAGE", IMAGE) in told
     assert ", expected: " in told
@@ -216,7 +250,9 @@ def test_refused_login_names_user_and_registry_and_where_to_correct_it() -> None
 
 def test_name_of_an_image_is_no_evidence() -> None:
     image = f"{ADDRESS}/denied/worker:1"
-    assert f"found: no image {image}" in registry.pull_trouble(image, f"manifest for {image} not found: manifest unknown")
+    assert f"found: no image {image}" in registry.pull_trouble(
+        image, f"manifest for {image} not found: manifest unknown"
+    )
 
 
 def test_message_with_braces_is_told_as_it_is() -> None:

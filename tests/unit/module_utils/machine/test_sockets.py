@@ -67,8 +67,14 @@ def proc(tmp_path: Path) -> Proc:
 
 
 def test_listening_sockets_are_read_from_both_tables() -> None:
-    assert list(listeners(table_sockets(HEADER + TCP))) == [Listener("127.0.0.1", 18102, "101"), Listener("10.0.0.5", 80, "102")]
-    assert list(listeners(table_sockets(HEADER + TCP6))) == [Listener("::", 443, "104"), Listener("127.0.0.1", 82, "106")]
+    assert list(listeners(table_sockets(HEADER + TCP))) == [
+        Listener("127.0.0.1", 18102, "101"),
+        Listener("10.0.0.5", 80, "102"),
+    ]
+    assert list(listeners(table_sockets(HEADER + TCP6))) == [
+        Listener("::", 443, "104"),
+        Listener("127.0.0.1", 82, "106"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def test_method_headers_and_body_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"SSH-2.0-x\r\n", b"", b"HTTP/1.1 abc\r\n\r\n", b"\x00\xff" * 100, b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200]
+    "text",
+    [b"SSH-2.0-x\r\n", b"", b"HTTP/1.1 abc\r\n\r\n", b"\x00\xff" * 100, b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200],
 )
 def test_what_speaks_no_http_is_no_answer_and_no_exception(text: bytes) -> None:
     with server(saying(text)) as port:
@@ -118,7 +119,10 @@ def test_body_that_does_not_end_leaves_the_status_known() -> None:
 
 
 def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(saying(b"HTTP/1.1 200 From-the-proxy\r\n\r\nproxy")) as proxy, server(saying(b"HTTP/1.1 200 OK\r\n\r\nown")) as port:
+    with (
+        server(saying(b"HTTP/1.1 200 From-the-proxy\r\n\r\nproxy")) as proxy,
+        server(saying(b"HTTP/1.1 200 OK\r\n\r\nown")) as port,
+    ):
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
         assert web.ask("127.0.0.1", port, "/", 2).text == "own"
@@ -127,7 +131,18 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
 def make_pair(directory: Path) -> tuple[Path, Path]:
     """A certificate for api.test, signed by itself, and its key."""
     certificate, key = directory / "a.pem", directory / "a.key"
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=api.test"]
+    new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=api.test",
+    ]
     names = ["-addext", "subjectAltName=DNS:api.test", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*new, *names], check=True, capture_output=True)
     return certificate, key
@@ -152,7 +167,10 @@ def test_server_with_tls_is_asked_under_its_name(tmp_path: Path) -> None:
     with secure_server(pair) as port:
         assert web.ask("127.0.0.1", port, "/", 5, tls=trusting, server_name="api.test")[:2] == (200, b"ok")
         assert "mismatch" in web.ask("127.0.0.1", port, "/", 5, tls=trusting, server_name="other.test").error
-        assert "verify failed" in web.ask("127.0.0.1", port, "/", 5, tls=ssl.create_default_context(), server_name="api.test").error
+        assert (
+            "verify failed"
+            in web.ask("127.0.0.1", port, "/", 5, tls=ssl.create_default_context(), server_name="api.test").error
+        )
 
 
 def test_server_that_says_nothing_to_a_handshake_meets_the_deadline() -> None:

@@ -19,7 +19,9 @@ OURS = "sidekick-20260102t030405z-0a1b2c3d"
 
 def worker(worker_id: str = "AW_F", name: str = "a", **changes: Any) -> Any:
     kind = changes.pop("kind", "docker")
-    supervisor = supervisors.supervised(kind, changes.pop("supervisor", ""), policy="always" if kind == "docker" else "")
+    supervisor = supervisors.supervised(
+        kind, changes.pop("supervisor", ""), policy="always" if kind == "docker" else ""
+    )
     return {
         "worker_id": worker_id or None,
         "worker_ids": [worker_id] if worker_id else [],
@@ -39,7 +41,14 @@ def worker(worker_id: str = "AW_F", name: str = "a", **changes: Any) -> Any:
 
 
 def ours(host: str = "h1", **changes: Any) -> Any:
-    return worker("AW_O", project=OURS, release=RELEASE, instance=f"{host}/{RELEASE}", container=f"{OURS}-agent-worker-1", **changes)
+    return worker(
+        "AW_O",
+        project=OURS,
+        release=RELEASE,
+        instance=f"{host}/{RELEASE}",
+        container=f"{OURS}-agent-worker-1",
+        **changes,
+    )
 
 
 def host(*workers: dict[str, Any], name: str = "a", pool: str = "h1", **changes: Any) -> dict[str, Any]:
@@ -98,7 +107,10 @@ def refusals() -> Mapping[str, tuple[Case, str]]:
     return {
         "our own": (case(worker_id="AW_O"), "is a worker of a release of the pool h1"),
         "one of the pool's other host": (case(pool, worker_id="AW_O"), "is a worker of a release of the pool p"),
-        "ours whose record cannot be read": (case({"h1": host(ours(), releases=None)}, worker_id="AW_O"), "release of the pool h1"),
+        "ours whose record cannot be read": (
+            case({"h1": host(ours(), releases=None)}, worker_id="AW_O"),
+            "release of the pool h1",
+        ),
         "unknown": (case(worker_id="AW_X"), "AW_X is on no known host (searched: h1, s1)"),
         "two": (
             case({"h1": host(ours(), worker(pid=1)), "s1": suspect(worker(pid=2))}, worker_id="AW_F"),
@@ -108,10 +120,19 @@ def refusals() -> Mapping[str, tuple[Case, str]]:
             case({"h1": host(ours()), "s1": suspect(worker(kind="other", supervisor="supervisord"))}, worker_id="AW_F"),
             "kept running by supervisord",
         ),
-        "another name": (case({"h1": host(ours()), "s1": suspect(worker(name="b"))}, worker_id="AW_F"), "holds the name b"),
+        "another name": (
+            case({"h1": host(ours()), "s1": suspect(worker(name="b"))}, worker_id="AW_F"),
+            "holds the name b",
+        ),
         "a name that nobody has": (case(name="b", worker_id="AW_F"), "no host of the inventory has the name b"),
-        "nothing to prove it with": (case({"h1": host(in_run=False), "s1": suspect(worker())}, worker_id="AW_F"), "no host of a (h1)"),
-        "a host that cannot be read": (case({"h1": host(releases=None), "s1": suspect(worker())}, worker_id="AW_F"), "no host of a (h1)"),
+        "nothing to prove it with": (
+            case({"h1": host(in_run=False), "s1": suspect(worker())}, worker_id="AW_F"),
+            "no host of a (h1)",
+        ),
+        "a host that cannot be read": (
+            case({"h1": host(releases=None), "s1": suspect(worker())}, worker_id="AW_F"),
+            "no host of a (h1)",
+        ),
     }
 
 
@@ -121,7 +142,9 @@ def test_request_is_refused_with_found_expected_and_what_to_do(what: str) -> Non
     target, problems = decided(asked)
     assert target == ""
     assert words in " ".join(problems)
-    assert all(problem.startswith("found: ") and "Expected: " in problem and "To do: " in problem for problem in problems)
+    assert all(
+        problem.startswith("found: ") and "Expected: " in problem and "To do: " in problem for problem in problems
+    )
 
 
 def test_draining_worker_of_an_older_release_is_ours_too() -> None:
@@ -136,7 +159,8 @@ def test_draining_worker_of_an_older_release_is_ours_too() -> None:
     [
         pytest.param({"project": "theirs"}, id="by a container of another project"),
         pytest.param(
-            {"project": "sidekick-20250102t030405z-0a1b2c3d", "release": "20250102T030405Z-0a1b2c3d"}, id="by a release not on record"
+            {"project": "sidekick-20250102t030405z-0a1b2c3d", "release": "20250102T030405Z-0a1b2c3d"},
+            id="by a release not on record",
         ),
     ],
 )
@@ -213,7 +237,13 @@ def drained(**changes: Any) -> dict[str, Any]:
 
 
 def verdict(kind: str, *foreign: str) -> dict[str, Any]:
-    routing = {"reason": "because", "method": "reject-through probe", "seconds": 10.0, "not_seen": [], "foreign": list(foreign)}
+    routing = {
+        "reason": "because",
+        "method": "reject-through probe",
+        "seconds": 10.0,
+        "not_seen": [],
+        "foreign": list(foreign),
+    }
     return {"h1": {"agent_name": "a", "verdict": kind, "routing": routing}}
 
 
@@ -224,11 +254,19 @@ def verdict(kind: str, *foreign: str) -> dict[str, Any]:
         pytest.param(verdict("shared"), drained(), {}, False, id="shared in its pool"),
         pytest.param(verdict("foreign", "AW_3"), drained(), {}, True, id="a third worker"),
         pytest.param(verdict("inconclusive"), drained(), {}, True, id="not proven"),
-        pytest.param(verdict("inconclusive"), drained(), {"accept_inconclusive": True}, False, id="not proven, and accepted"),
+        pytest.param(
+            verdict("inconclusive"), drained(), {"accept_inconclusive": True}, False, id="not proven, and accepted"
+        ),
         pytest.param({}, drained(), {}, True, id="no verdict"),
-        pytest.param(verdict("foreign", "AW_F"), drained(gone=False, draining=True), {}, False, id="only the one that drains"),
-        pytest.param(verdict("foreign", "AW_F"), drained(gone=False), {}, True, id="the one that has not begun to drain"),
-        pytest.param(verdict("foreign", "AW_F", "AW_3"), drained(gone=False, draining=True), {}, True, id="a third beside it"),
+        pytest.param(
+            verdict("foreign", "AW_F"), drained(gone=False, draining=True), {}, False, id="only the one that drains"
+        ),
+        pytest.param(
+            verdict("foreign", "AW_F"), drained(gone=False), {}, True, id="the one that has not begun to drain"
+        ),
+        pytest.param(
+            verdict("foreign", "AW_F", "AW_3"), drained(gone=False, draining=True), {}, True, id="a third beside it"
+        ),
         pytest.param(verdict("foreign", "AW_F"), drained(), {}, True, id="one that has ended and is back"),
     ],
 )
@@ -262,7 +300,8 @@ def test_name_of_a_worker_is_the_one_in_effect(told: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "elsewhere"), [("ws://10.0.0.1:7880/", ""), ("http://10.0.0.1:7880", ""), ("wss://other.test", "wss://other.test"), (None, "")]
+    ("url", "elsewhere"),
+    [("ws://10.0.0.1:7880/", ""), ("http://10.0.0.1:7880", ""), ("wss://other.test", "wss://other.test"), (None, "")],
 )
 def test_worker_at_another_server_is_told_apart(url: str | None, elsewhere: str) -> None:
     (found,) = case({"h1": host(worker(url=url))}).workers()
@@ -273,7 +312,14 @@ LOG = {
     "host": "livekit-1",
     "workers": [
         {"worker_id": "AW_F", "agent_name": "a", "registered": "t", "job_type": "JT_ROOM", "closed": None},
-        {"worker_id": "AW_X", "agent_name": "a", "registered": "then", "job_type": "JT_ROOM", "closed": None, "deployment": "blue"},
+        {
+            "worker_id": "AW_X",
+            "agent_name": "a",
+            "registered": "then",
+            "job_type": "JT_ROOM",
+            "closed": None,
+            "deployment": "blue",
+        },
         {"worker_id": "AW_Y", "agent_name": "a", "registered": "then", "job_type": "JT_ROOM", "closed": "later"},
         {"worker_id": "AW_Z", "agent_name": "b", "registered": "then", "job_type": "JT_ROOM", "closed": None},
     ],
@@ -321,7 +367,12 @@ def test_report_never_tells_how_to_stop_our_own() -> None:
 
 def test_worker_without_a_known_id_is_told_with_a_way_by_hand() -> None:
     text, _ = report(
-        case({"h1": host(), "s1": suspect(worker("", kind="none", pid=7, container="process 7", unread="its output is a pipe"))})
+        case(
+            {
+                "h1": host(),
+                "s1": suspect(worker("", kind="none", pid=7, container="process 7", unread="its output is a pipe")),
+            }
+        )
     )
     assert "on s1: kill -TERM 7 (once: a second signal cuts its calls)" in text
 
@@ -350,11 +401,16 @@ def test_worker_that_drains_is_told_with_its_calls_and_without_a_command() -> No
 
 def test_unit_that_starts_at_boot_is_told() -> None:
     unit = drained(supervisor=supervisors.supervised("systemd", "agent.service"), also_at_boot=True, policy=None)
-    assert "systemctl disable agent.service" in report(case(worker_id="AW_F", drained=unit, verdicts=verdict("exclusive")))[0]
+    assert (
+        "systemctl disable agent.service"
+        in report(case(worker_id="AW_F", drained=unit, verdicts=verdict("exclusive")))[0]
+    )
 
 
 def test_what_was_not_looked_at_is_told() -> None:
-    text, _ = report(case({"h1": host(ours()), "s1": suspect(in_run=False, unread=["it is not in this run (--limit)"])}))
+    text, _ = report(
+        case({"h1": host(ours()), "s1": suspect(in_run=False, unread=["it is not in this run (--limit)"])})
+    )
     assert "Not looked at, so a worker there is in no list:\n  s1: it is not in this run (--limit)" in text
 
 
@@ -398,7 +454,9 @@ def test_what_could_not_be_read_of_a_host_is_kept(read: dict[str, Any], unread: 
 
 def test_environment_and_log_lines_stay_on_the_host() -> None:
     read = {"workers": [{**worker(), "last_lines": ["private"], "requests": [{"room": "private"}]}]}
-    assert "private" not in json.dumps(eviction.eviction_hosts(Runs({"h1": variables(__eviction_read=read), "s1": {}}), GROUPS))
+    assert "private" not in json.dumps(
+        eviction.eviction_hosts(Runs({"h1": variables(__eviction_read=read), "s1": {}}), GROUPS)
+    )
 
 
 COMPLETE = {
@@ -431,7 +489,9 @@ def test_what_keeps_the_server_from_being_asked_is_refused(changes: dict[str, st
 def test_worker_of_an_adopted_project_is_ours() -> None:
     read = {"workers": [worker("AW_S", project="seed", release=None)], "unread": []}
     releases = {"states": {RELEASE: "serving"}, "adopted": {"agent-1": RELEASE}}
-    about: Any = eviction.eviction_hosts(Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS)["h1"]
+    about: Any = eviction.eviction_hosts(
+        Runs({"h1": variables(__eviction_read=read, __eviction_release=releases), "s1": {}}), GROUPS
+    )["h1"]
     assert holders.is_own_worker(about, "h1", about["workers"][0])
     assert not holders.is_own_worker(about | {"adopted": {}}, "h1", about["workers"][0])
 

@@ -14,17 +14,26 @@ DENIED = "deploy@10.0.0.1: Permission denied (publickey)."
 SSH = {
     DENIED: ("sshd lets nobody in", "ansible_ssh_private_key_file"),
     "Host key verification failed.": ("its host key is not known", "ssh-keygen -lf -"),
-    "@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@\nHost key verification failed.": ("another host key", "do not go on"),
+    "@@@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @@@\nHost key verification failed.": (
+        "another host key",
+        "do not go on",
+    ),
     "ssh: connect to host 10.0.0.1 port 2222: Connection refused": ("nothing listens", "ansible_port"),
     "ssh: connect to host 10.0.0.1 port 22: Connection timed out": ("no answer", "firewall"),
     "ssh: connect to host 10.0.0.1 port 22: No route to host": ("no way to its address", "VPN"),
     "ssh: Could not resolve hostname x: Name or service not known": ("has no address", "ansible_host"),
-    'Load key "/x": bad permissions\nroot@x: Permission denied (publickey).': ("does not use the private key", "chmod 600"),
+    'Load key "/x": bad permissions\nroot@x: Permission denied (publickey).': (
+        "does not use the private key",
+        "chmod 600",
+    ),
     "Invalid/incorrect password: Permission denied, please try again.": ("", "ansible_user"),
 }
 SUDO = {
     "Timeout (12s) waiting for privilege escalation prompt: ": ("sudo does not answer", "sudo true"),
-    "Timed out waiting for become success.\n>>> Standard Error\n[sudo] password:\nSorry, try again.": ("refuses the password", "-K"),
+    "Timed out waiting for become success.\n>>> Standard Error\n[sudo] password:\nSorry, try again.": (
+        "refuses the password",
+        "-K",
+    ),
     "Task failed: Incorrect sudo password": ("sudo refuses the password", "ansible_become_password"),
     "Task failed: Missing sudo password": ("none is set", "-K"),
     "MODULE FAILURE: deploy is not in the sudoers file.": ("may not use sudo", "group sudo"),
@@ -39,7 +48,11 @@ PRINTED = {
         ("log in for no command", "ansible_user"),
     ),
     "Amazon Linux": ("", "Please login as the user ec2-user rather than the user root.", ("ec2-user",)),
-    "requiretty": ("sudo: sorry, you must have a tty to run sudo\n", "", ("requiretty", "visudo", "ansible_pipelining")),
+    "requiretty": (
+        "sudo: sorry, you must have a tty to run sudo\n",
+        "",
+        ("requiretty", "visudo", "ansible_pipelining"),
+    ),
     "no askpass": ("sudo: no tty present and no askpass program specified\n", "", ("none is set", "-K")),
     "sudo-rs": ("sudo-rs: interactive authentication is required\n", "", ("none is set", "-K")),
     "sudo-rs refuses": ("sudo-rs: I'm sorry deploy. I'm afraid I can't do that\n", "", ("may not use sudo",)),
@@ -48,8 +61,16 @@ PRINTED = {
         "",
         ("has expired", "passwd USER", "chage"),
     ),
-    "password expired, PAM": ("", "You are required to change your password immediately (administrator enforced).\n", ("has expired",)),
-    "password expired, sudo": ("sudo: Account or password is expired, reset your password and try again\n", "", ("has expired",)),
+    "password expired, PAM": (
+        "",
+        "You are required to change your password immediately (administrator enforced).\n",
+        ("has expired",),
+    ),
+    "password expired, sudo": (
+        "sudo: Account or password is expired, reset your password and try again\n",
+        "",
+        ("has expired",),
+    ),
     "token": ("su: Authentication token is no longer valid; new one required", "", ("has expired",)),
     "account expired": (
         "Your account has expired; please contact your system administrator.\n",
@@ -60,13 +81,21 @@ PRINTED = {
     "nologin": ("", "This account is currently not available.\n", ("has no shell", "usermod")),
     "rbash": ("rbash: /bin/sh: restricted: cannot specify `/' in command names", "", ("has no shell",)),
     "sftp only": ("", "This service allows sftp connections only.\n", ("has no shell", "ForceCommand")),
-    "booting": ('"System is booting up. Unprivileged users are not permitted to log in yet. See pam_nologin(8)."', "", ("is starting",)),
+    "booting": (
+        '"System is booting up. Unprivileged users are not permitted to log in yet. See pam_nologin(8)."',
+        "",
+        ("is starting",),
+    ),
     "nosuid": (
         "sudo: effective uid is not 0, is /usr/bin/sudo on a file system with the 'nosuid' option set?",
         "",
         ("cannot become root",),
     ),
-    "in a container": ('sudo: The "no new privileges" flag is set, which prevents sudo from running as root.', "", ("cannot become root",)),
+    "in a container": (
+        'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.',
+        "",
+        ("cannot become root",),
+    ),
     "sudoers": (
         "/etc/sudoers.d/x:1:7: syntax error\nsudo: no valid sudoers sources found, quitting",
         "",
@@ -75,17 +104,31 @@ PRINTED = {
     "su": ("su: Authentication failure\n", "", ("su or doas", "ansible_become_method")),
     "doas": ("doas: Operation not permitted\n", "", ("su or doas",)),
     "no Python": ("/bin/sh: line 1: /usr/bin/python3: No such file or directory\n", "", ("no Python",)),
-    "Python 3.7": ('Traceback (most recent call last):\n  File "<stdin>", line 3\nSyntaxError: invalid syntax', "", ("too old", "3.10")),
+    "Python 3.7": (
+        'Traceback (most recent call last):\n  File "<stdin>", line 3\nSyntaxError: invalid syntax',
+        "",
+        ("too old", "3.10"),
+    ),
     "full disk": ("OSError: [Errno 28] No space left on device", "", ("disk is full", "df")),
     "read-only": ("mkdir: cannot create directory: Read-only file system", "", ("can only be read",)),
     "no memory": ("Killed\n", "", ("no memory",)),
-    "anything else": ("", "\x1b[31mWelcome to ACME\x1b[0m\n", ("printed other text than a module's answer (Welcome to ACME)",)),
+    "anything else": (
+        "",
+        "\x1b[31mWelcome to ACME\x1b[0m\n",
+        ("printed other text than a module's answer (Welcome to ACME)",),
+    ),
     "nothing": ("", "", ("(nothing, exit status 142)",)),
 }
 OLD_PYTHON = "Ansible requires Python 3.9 or newer on the target. Current version: 3.8.18 (default)"
 APT = {
-    "E: Packages need to be removed but remove is disabled.": ("apt would remove packages", "apt-get install --simulate"),
-    "Failed to lock apt for exclusive operation: E:Could not get lock /var/lib/dpkg/lock-frontend": ("installing packages", "run again"),
+    "E: Packages need to be removed but remove is disabled.": (
+        "apt would remove packages",
+        "apt-get install --simulate",
+    ),
+    "Failed to lock apt for exclusive operation: E:Could not get lock /var/lib/dpkg/lock-frontend": (
+        "installing packages",
+        "run again",
+    ),
     "No package matching 'docker.io' is available": ("do not have", "universe"),
     "Failed to update apt cache: unknown reason": ("does not reach its package sources", "apt.conf.d"),
     "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'": ("half installed", "--fix-broken"),
@@ -121,7 +164,10 @@ def test_failure_of_a_task_is_left_as_it_is(message: str) -> None:
 
 
 def test_what_nobody_knows_is_told_as_it_is() -> None:
-    assert access.unreachable("kex_exchange_identification: banner") == f"{access.UNREACHABLE}kex_exchange_identification: banner"
+    assert (
+        access.unreachable("kex_exchange_identification: banner")
+        == f"{access.UNREACHABLE}kex_exchange_identification: banner"
+    )
 
 
 def test_long_text_is_cut() -> None:
@@ -138,14 +184,18 @@ def test_what_a_host_prints_in_the_place_of_an_answer_is_explained(name: str) ->
     assert "\x1b" not in said
 
 
-@pytest.mark.parametrize("name", [name for name in PRINTED if "expired" in name or name in ("booting", "nologin", "Amazon Linux")])
+@pytest.mark.parametrize(
+    "name", [name for name in PRINTED if "expired" in name or name in ("booting", "nologin", "Amazon Linux")]
+)
 def test_login_that_ends_with_such_words_is_explained_too(name: str) -> None:
     stderr, stdout, words = PRINTED[name]
     assert words[0] in access.unreachable(f"Failed to connect to the host via ssh: {stderr}{stdout}")
 
 
 def test_shell_that_prints_text_of_its_own_is_named() -> None:
-    assert "only: [ -t 1 ]" in access.failure("failed to transfer file to /root/.ansible/tmp/x: Received message too long 1349281121")
+    assert "only: [ -t 1 ]" in access.failure(
+        "failed to transfer file to /root/.ansible/tmp/x: Received message too long 1349281121"
+    )
 
 
 def test_home_that_cannot_be_written_is_named() -> None:
@@ -181,7 +231,9 @@ LOCKED_OUT = {
 }
 TOLD = {
     "a failed task": lambda: report_text.failure_message(LOCKED_OUT, "Read", sums_up=False),
-    "a task of many": lambda: report_text.failure_message({"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False),
+    "a task of many": lambda: report_text.failure_message(
+        {"msg": "One failed", "results": [LOCKED_OUT]}, "Read", sums_up=False
+    ),
     "verification": lambda: HostRun("a", {VERIFIED: LOCKED_OUT}).unread,
     "server logs": lambda: observations.server_logs([{**LOCKED_OUT, "__verification_server": "livekit"}])[0]["msg"],
     "status": lambda: status.member(HostRun("a", {STATUS: LOCKED_OUT}))["unread"],

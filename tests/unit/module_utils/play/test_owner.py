@@ -64,7 +64,9 @@ def test_run_without_the_callback_is_refused_in_words(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("host", "shown"), [("ci.example", "ci.example"), ("an odd \udcff\n", "an?odd???"), ("", "?")])
-def test_user_without_a_name_and_any_name_of_a_machine_are_told(monkeypatch: pytest.MonkeyPatch, host: str, shown: str) -> None:
+def test_user_without_a_name_and_any_name_of_a_machine_are_told(
+    monkeypatch: pytest.MonkeyPatch, host: str, shown: str
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     monkeypatch.setattr(owner.socket, "gethostname", lambda: host)
     for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):

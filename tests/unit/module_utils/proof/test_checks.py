@@ -195,7 +195,13 @@ def test_a_host_alone_in_its_pool_is_exclusive(world: World) -> None:
 
 
 def test_a_host_outside_the_run_lends_its_worker_ids_and_gets_no_row(world: World) -> None:
-    world["hosts"]["b"] = {"agent_name": NAME, "pool": "both", "outside": True, "readable": True, "readings": [{"workers": []}]}
+    world["hosts"]["b"] = {
+        "agent_name": NAME,
+        "pool": "both",
+        "outside": True,
+        "readable": True,
+        "readings": [{"workers": []}],
+    }
     world["hosts"]["b"]["own_ids"] = ["AW_b"]
     world["probes"]["a/preview"]["worker_id"] = "AW_b"
     answer = judge(**world)
@@ -301,7 +307,9 @@ NO_REPLACEMENT: list[tuple[str, Callable[[World], None]]] = [
 
 
 @pytest.mark.parametrize("change", [pytest.param(c, id=i) for i, c in NO_REPLACEMENT])
-def test_a_rotated_registration_line_is_not_replaced_without_proof(world: World, change: Callable[[World], None]) -> None:
+def test_a_rotated_registration_line_is_not_replaced_without_proof(
+    world: World, change: Callable[[World], None]
+) -> None:
     rotate(world)
     change(world)
     assert {"name_in_effect", "registered"} <= set(failed_checks(world))
@@ -360,7 +368,12 @@ def test_a_host_without_an_agent_name_is_never_reached(world: World) -> None:
 
 
 def sample(number: int, worker_id: str | None = "AW_a", job_id: str | None = None, **changes: Any) -> dict[str, Any]:
-    job = {"worker_id": worker_id, "job_id": job_id or f"AJ_sample_{number}", "status": "JS_RUNNING", "latency_seconds": 0.22}
+    job = {
+        "worker_id": worker_id,
+        "job_id": job_id or f"AJ_sample_{number}",
+        "status": "JS_RUNNING",
+        "latency_seconds": 0.22,
+    }
     taken = {"outcome": "taken", "agent_name": NAME, "room": f"sample-{number}", "seconds": 0.3, "reason": "taken"}
     return {**taken, **job, **changes}
 
@@ -428,7 +441,9 @@ def test_one_sample_of_somebody_else_makes_the_name_foreign(hookless: World) -> 
     assert failed_checks(hookless) == []
 
 
-@pytest.mark.parametrize("changes", [{"outcome": "nobody", "worker_id": None, "job_id": None}, {"job_id": "AJ_elsewhere"}])
+@pytest.mark.parametrize(
+    "changes", [{"outcome": "nobody", "worker_id": None, "job_id": None}, {"job_id": "AJ_elsewhere"}]
+)
 def test_sampled_worker_that_got_nothing_is_unreachable(hookless: World, changes: dict[str, Any]) -> None:
     set_samples(hookless, **changes)
     assert (verdict_of(hookless), failed_checks(hookless)) == ("unreachable", ["directed_probe"])
@@ -466,7 +481,9 @@ def test_pool_with_and_without_the_hook_is_sampled(world: World) -> None:
     world["hosts"]["b"]["hook"] = False
     for number, name in enumerate(["a", "b"] * 8):
         world["probes"][f"{NAME}/sample/{number}"] = sample(number, f"AW_{name}")
-        world["hosts"][name]["readings"][1]["workers"][0]["requests"].append({"job_id": f"AJ_sample_{number}", "room": "x"})
+        world["hosts"][name]["readings"][1]["workers"][0]["requests"].append(
+            {"job_id": f"AJ_sample_{number}", "room": "x"}
+        )
     for key in ("a/directed", "b/directed", f"{NAME}/through"):
         del world["probes"][key]
     assert [verdict_of(world, name) for name in ("a", "b")] == ["shared", "shared"]
@@ -486,7 +503,15 @@ def server_log_of(*worker_ids: str, **more: Any) -> dict[str, Any]:
     since = "2026-01-02T03:04:05Z"
     entry = {"agent_name": NAME, "job_type": "JT_ROOM", "deployment": None, "registered": since, "closed": None}
     workers = [{**entry, "worker_id": worker_id} for worker_id in worker_ids]
-    return {"host": "livekit", "complete": True, "reason": "", "since": since, "time": 1.8e9, "workers": workers, **more}
+    return {
+        "host": "livekit",
+        "complete": True,
+        "reason": "",
+        "since": since,
+        "time": 1.8e9,
+        "workers": workers,
+        **more,
+    }
 
 
 def test_complete_log_of_the_server_leaves_nothing_unseen(world: World) -> None:
@@ -561,7 +586,10 @@ def test_preview_that_was_asked_from_the_host_holds_and_is_told(world: World) ->
     put(world, "probes|a/preview|from_host", "http://a refuses the connection")
     answer = judge(**world)
     assert check(world, "preview")["ok"]
-    assert "asked from a itself, because the controller gets no connection (http://a refuses" in check(world, "preview")["found"]
+    assert (
+        "asked from a itself, because the controller gets no connection (http://a refuses"
+        in check(world, "preview")["found"]
+    )
     assert [note.partition(":")[0] for note in answer["report_notes"]] == ["a"]
 
 

@@ -38,7 +38,14 @@ def decided(hook: Path, *asked: tuple[str, str]) -> list[str]:
 
 
 def variables(**changes: Any) -> dict[str, Any]:
-    known = {"running": True, "instance": HERE, "release": HERE[2:], "agent_name": "n", "worker_id": "AW_1", "hook_process": OURS}
+    known = {
+        "running": True,
+        "instance": HERE,
+        "release": HERE[2:],
+        "agent_name": "n",
+        "worker_id": "AW_1",
+        "hook_process": OURS,
+    }
     release = {"id": HERE[2:], "agent_name": "n", "services": ["agent-worker"]}
     reading = {"release": release, "states": {HERE[2:]: "serving"}, "workers": [{**known, **changes}]}
     return {"__verification_read": reading, "livekit_agent_name": "n", "livekit_agent_hook": True}
@@ -46,7 +53,9 @@ def variables(**changes: Any) -> dict[str, Any]:
 
 def sent(**changes: Any) -> dict[str, str]:
     """The metadata of the directed and the reject-through probe of a verification."""
-    found = probes.verification_probes(Runs({"a": variables(**changes)}), ["a"], None, {"samples": 0, "spacing_seconds": 0.0})
+    found = probes.verification_probes(
+        Runs({"a": variables(**changes)}), ["a"], None, {"samples": 0, "spacing_seconds": 0.0}
+    )
     by_id: Any = {probe["id"]: {"kind": "probe", **probe} for probe in found}
     return {name: probe_metadata(by_id[name], "n") for name in ("a/directed", "n/through")}
 
@@ -75,8 +84,12 @@ def line(message: str, **extra: Any) -> str:
 @pytest.mark.parametrize(
     ("lines", "process"),
     [
-        pytest.param([line("request handler is guarded", hook_process=OURS), line("starting worker")], OURS, id="by the launcher"),
-        pytest.param([line("starting worker"), line("probe passed on", hook_process=OURS)], OURS, id="by guard() in the code"),
+        pytest.param(
+            [line("request handler is guarded", hook_process=OURS), line("starting worker")], OURS, id="by the launcher"
+        ),
+        pytest.param(
+            [line("starting worker"), line("probe passed on", hook_process=OURS)], OURS, id="by guard() in the code"
+        ),
         pytest.param([line("probe passed on", hook_process=OURS), line("starting worker")], None, id="started again"),
         pytest.param([line("request handler is guarded"), line("starting worker")], None, id="the hook of before"),
         pytest.param([line("request handler is guarded", hook_process="a#b; rm")], None, id="somebody's text"),
@@ -89,7 +102,9 @@ def test_process_is_read_from_the_worker_s_own_log(lines: list[str], process: st
 @pytest.mark.parametrize(("process", "blind"), [(OURS, False), (None, True)])
 def test_verdict_says_whether_a_copy_would_be_seen(process: str | None, blind: bool) -> None:
     reading = {**variables(hook_process=process, guarded=True)["__verification_read"], "time": 0.0}
-    member = judge.pool_member(observed.observed_host("a", {"agent_name": "n", "release": HERE[2:], "readings": [reading]}, {}))
+    member = judge.pool_member(
+        observed.observed_host("a", {"agent_name": "n", "release": HERE[2:], "readings": [reading]}, {})
+    )
     assert member.copied is blind
     through: Any = {"outcome": "nobody", "room": "r", "seconds": 10.0}
     found = verdicts.not_seen_by(verdicts.Evidence("n", (member,), through))

@@ -30,7 +30,9 @@ def host(**more: Any) -> dict[str, Any]:
 
 
 def test_only_images_with_a_tag_are_resolved() -> None:
-    assert archives.tagged_images({"a": host(), "b": host(livekit_agent_image="r/w@sha256:bb")}, ["a", "b"]) == ["r/worker:1"]
+    assert archives.tagged_images({"a": host(), "b": host(livekit_agent_image="r/w@sha256:bb")}, ["a", "b"]) == [
+        "r/worker:1"
+    ]
 
 
 def test_image_from_an_archive_is_no_tag_to_resolve() -> None:
@@ -44,13 +46,20 @@ def test_standby_probe_goes_to_the_instance_that_was_just_started() -> None:
 
 
 def test_skipped_task_is_no_reading() -> None:
-    assert probes.standby_probes(Runs({"a": host(__agent_release_worker={"skipped": True, "changed": False})}), ["a"], ["a"]) == []
+    assert (
+        probes.standby_probes(
+            Runs({"a": host(__agent_release_worker={"skipped": True, "changed": False})}), ["a"], ["a"]
+        )
+        == []
+    )
     unregistered = {**reading({"agent_name": None, "instance": "a/id1"}), "failed": True, "msg": "has not registered"}
     assert probes.standby_probes(Runs({"a": host(__agent_release_worker=unregistered)}), ["a"], ["a"]) == []
 
 
 def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
-    variables = host(__agent_release_state=reading(release={"id": "old"}), __agent_release_switched=reading(release={"id": "new"}))
+    variables = host(
+        __agent_release_state=reading(release={"id": "old"}), __agent_release_switched=reading(release={"id": "new"})
+    )
     assert HostRun("a", variables).reading["release"]["id"] == "new"
 
 
@@ -62,7 +71,10 @@ def test_verification_probes_every_host_and_a_random_name_once() -> None:
 
 def test_preview_goes_through_the_proxy_of_the_host() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"}))}
-    assert probes.verification_probes(Runs(hostvars), ["a"], SECONDS, SAMPLING)[-1]["request"]["url"] == "http://192.0.2.1:80/v1/preview"
+    assert (
+        probes.verification_probes(Runs(hostvars), ["a"], SECONDS, SAMPLING)[-1]["request"]["url"]
+        == "http://192.0.2.1:80/v1/preview"
+    )
 
 
 def test_host_without_a_release_gets_no_probe() -> None:
@@ -77,30 +89,42 @@ def test_preview_that_is_switched_off_is_not_sent() -> None:
 
 
 def test_worker_recorded_as_draining_does_not_count_as_serving() -> None:
-    first = reading({"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"})
-    hostvars = {"a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))}
+    first = reading(
+        {"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"}
+    )
+    hostvars = {
+        "a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))
+    }
     found = observations.observations(Runs(hostvars), ["a"])["a"]
     assert [[w["release"] for w in r["workers"]] for r in found["readings"]] == [["new"], ["new"]]
 
 
 def test_worker_behind_its_gate_is_kept_apart() -> None:
-    first = reading({"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"})
-    hostvars = {"a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))}
+    first = reading(
+        {"release": "old"}, {"release": "new"}, release={"id": "new"}, states={"old": "draining", "new": "serving"}
+    )
+    hostvars = {
+        "a": host(__verification_read=first, __verification_witness=reading({"release": "old"}, {"release": "new"}))
+    }
     assert observations.observations(Runs(hostvars), ["a"])["a"]["behind"] == [{"release": "old"}]
 
 
 def test_stray_worker_of_a_retired_release_still_counts() -> None:
     first = reading({"release": "old"}, release={"id": "new"}, states={"old": "retired", "new": "serving"})
-    assert observations.observations(Runs({"a": host(__verification_read=first)}), ["a"])["a"]["readings"][0]["workers"] == [
-        {"release": "old"}
-    ]
+    assert observations.observations(Runs({"a": host(__verification_read=first)}), ["a"])["a"]["readings"][0][
+        "workers"
+    ] == [{"release": "old"}]
 
 
 def test_own_ids_are_those_of_every_release_of_ours_and_of_before_a_reconnect() -> None:
     mine = {"release": "new", "worker_ids": ["AW_1", "AW_2"], "worker_id": "AW_2"}
     old = {"release": "old", "worker_ids": ["AW_0"], "worker_id": "AW_0"}
     foreign = {"release": None, "worker_ids": ["AW_x"], "worker_id": "AW_x"}
-    assert observations.own_ids([reading(mine, old, foreign)], {"new": "serving", "old": "draining"}) == ["AW_0", "AW_1", "AW_2"]
+    assert observations.own_ids([reading(mine, old, foreign)], {"new": "serving", "old": "draining"}) == [
+        "AW_0",
+        "AW_1",
+        "AW_2",
+    ]
 
 
 def test_only_hosts_of_the_same_pool_outside_the_run_are_read() -> None:
@@ -116,18 +140,28 @@ def test_host_outside_the_run_that_could_not_be_read_is_said_so() -> None:
 
 def test_instances_of_the_whole_pool_pass_the_probe_on() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"})), "b": host()}
-    found = probes.through_probes(Runs(hostvars), ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}])
+    found = probes.through_probes(
+        Runs(hostvars), ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}]
+    )
     assert [probe["instances"] for probe in found] == [["a/id1", "b/id2"]]
 
 
 def test_host_that_could_not_be_read_says_why_in_the_words_of_the_module() -> None:
-    hostvars = {"a": host(__verification_read={"failed": False, "msg": "no Docker"}, __verification_witness={"msg": "no Docker"})}
+    hostvars = {
+        "a": host(
+            __verification_read={"failed": False, "msg": "no Docker"}, __verification_witness={"msg": "no Docker"}
+        )
+    }
     found = observations.observations(Runs(hostvars), ["a"])["a"]
     assert (found["error"], found["drift"]) == ("no Docker", None)
 
 
 def test_reading_that_was_skipped_because_the_caller_has_it_is_no_trouble() -> None:
-    hostvars = {"a": host(__verification_read={"skipped": True}, __agent_release_state=reading(), __verification_witness=reading())}
+    hostvars = {
+        "a": host(
+            __verification_read={"skipped": True}, __agent_release_state=reading(), __verification_witness=reading()
+        )
+    }
     assert observations.observations(Runs(hostvars), ["a"])["a"]["error"] == ""
 
 
@@ -170,7 +204,9 @@ def test_hook_of_one_name_does_not_depend_on_another() -> None:
 
 
 def test_every_worker_of_ours_that_takes_jobs_has_its_share_of_the_samples() -> None:
-    old_and_new = serving({"release": "id1", "running": True}, {"release": "id0", "running": True}, {"release": None, "running": True})
+    old_and_new = serving(
+        {"release": "id1", "running": True}, {"release": "id0", "running": True}, {"release": None, "running": True}
+    )
     assert sent({"a": hookless(__verification_read=old_and_new)}, ["a"])["name-a/sample"]["count"] == 16
 
 
@@ -198,7 +234,9 @@ def deployed(before: bool, **more: Any) -> dict[str, Any]:
     return host(__agent_release_state=state, __agent_release_switched=new, **more)
 
 
-@pytest.mark.parametrize(("before", "ids"), [(True, ["nobody", "name-a/through", "a/directed"]), (False, ["nobody", "name-a/sample"])])
+@pytest.mark.parametrize(
+    ("before", "ids"), [(True, ["nobody", "name-a/through", "a/directed"]), (False, ["nobody", "name-a/sample"])]
+)
 def test_old_worker_without_the_hook_beside_the_new_one_makes_it_a_sampling(before: bool, ids: list[str]) -> None:
     assert list(sent({"a": deployed(before)}, ["a"])) == ids
 
@@ -229,7 +267,10 @@ def test_host_outside_the_run_that_still_has_no_hook_makes_it_a_sampling() -> No
 
 
 def test_new_worker_beside_one_without_the_hook_gets_no_standby_probe() -> None:
-    hostvars = {"a": host(__agent_release_worker=reading({"agent_name": "name-a", "instance": "a/id1"})), "b": hookless()}
+    hostvars = {
+        "a": host(__agent_release_worker=reading({"agent_name": "name-a", "instance": "a/id1"})),
+        "b": hookless(),
+    }
     assert probes.standby_probes(Runs(hostvars), ["a", "b"], ["a"]) == []
 
 
@@ -358,7 +399,9 @@ def test_host_whose_deployment_failed_gets_no_row() -> None:
     "more",
     [
         pytest.param({"__agent_release_switched": serving(OURS)}, id="switched"),
-        pytest.param({"__agent_release_state": {**serving(OURS), "plan": {**PLANNED["plan"], "changed": False}}}, id="unchanged"),
+        pytest.param(
+            {"__agent_release_state": {**serving(OURS), "plan": {**PLANNED["plan"], "changed": False}}}, id="unchanged"
+        ),
     ],
 )
 def test_host_that_was_deployed_or_unchanged_gets_a_row(more: dict[str, Any]) -> None:
@@ -393,7 +436,9 @@ def test_hosts_that_were_rolled_back_to_one_name_are_one_pool() -> None:
 
 
 def test_host_outside_that_may_have_the_shared_name_is_read() -> None:
-    assert observations.outside(Runs({"a": rolled_back(), "b": host(livekit_agent_pool="other")}), ["a", "b"], ["a"]) == ["b"]
+    assert observations.outside(
+        Runs({"a": rolled_back(), "b": host(livekit_agent_pool="other")}), ["a", "b"], ["a"]
+    ) == ["b"]
 
 
 def test_next_release_is_the_inventorys_again() -> None:
@@ -408,7 +453,14 @@ def test_nobody_has_to_be_absent_from_a_shared_name() -> None:
 
 # --- an adopted project ----------------------------------------------------------------------------------------------
 
-SEED = {"project": "seed", "container": "seed-bot-1", "release": None, "running": True, "worker_id": "AW_S", "worker_ids": ["AW_S"]}
+SEED = {
+    "project": "seed",
+    "container": "seed-bot-1",
+    "release": None,
+    "running": True,
+    "worker_id": "AW_S",
+    "worker_ids": ["AW_S"],
+}
 
 
 def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
@@ -418,7 +470,9 @@ def adopted(state: str, witness: dict[str, Any] = SEED) -> dict[str, Any]:
         "states": {"id0": state},
         "adopted": {"seed-bot-1": "id0"},
     }
-    return host(__verification_read=reading({**SEED, "release": "id0"}, **known), __verification_witness=reading(witness))
+    return host(
+        __verification_read=reading({**SEED, "release": "id0"}, **known), __verification_witness=reading(witness)
+    )
 
 
 def test_worker_of_an_adopted_project_is_known_in_every_reading() -> None:
@@ -434,12 +488,16 @@ def test_worker_of_an_adopted_project_that_drains_is_in_charge_of_nothing() -> N
 
 
 def test_id_that_it_got_between_two_readings_is_ours() -> None:
-    found = observations.observations(Runs({"a": adopted("serving", {**SEED, "worker_ids": ["AW_T"], "worker_id": "AW_T"})}), ["a"])["a"]
+    found = observations.observations(
+        Runs({"a": adopted("serving", {**SEED, "worker_ids": ["AW_T"], "worker_id": "AW_T"})}), ["a"]
+    )["a"]
     assert found["own_ids"] == ["AW_S", "AW_T"]
 
 
 def test_adopted_project_without_an_api_gets_no_preview() -> None:
-    ids = [probe["id"] for probe in probes.verification_probes(Runs({"a": adopted("serving")}), ["a"], SECONDS, SAMPLING)]
+    ids = [
+        probe["id"] for probe in probes.verification_probes(Runs({"a": adopted("serving")}), ["a"], SECONDS, SAMPLING)
+    ]
     assert "a/preview" not in ids
 
 
@@ -466,7 +524,11 @@ def test_tags_are_resolved_for_all_hosts_by_the_first_that_can(
 
 def test_worker_of_an_earlier_release_that_still_runs_is_to_pass_the_probe_on_too() -> None:
     old = {"release": "id0", "running": True, "agent_name": "name-a", "instance": "a/id0"}
-    others = [{**old, "running": False, "instance": "a/id9"}, {**old, "agent_name": "b", "instance": "a/id8"}, {**old, "release": None}]
+    others = [
+        {**old, "running": False, "instance": "a/id9"},
+        {**old, "agent_name": "b", "instance": "a/id8"},
+        {**old, "release": None},
+    ]
     hostvars = {"a": host(__verification_read=serving({"release": "id1", "running": True}, old, *others))}
     assert sent(hostvars, ["a"])["name-a/through"]["instances"] == ["a/id1", "a/id0"]
 
@@ -485,7 +547,12 @@ ASKED = {"status": 200, "content": '{"room": "r"}', "url": "http://127.0.0.1:80/
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [(UNREACHED, ["a"]), ({**UNREACHED, "error_kind": "tls"}, []), ({**UNREACHED, "error_kind": "preview"}, []), ({}, [])],
+    [
+        (UNREACHED, ["a"]),
+        ({**UNREACHED, "error_kind": "tls"}, []),
+        ({**UNREACHED, "error_kind": "preview"}, []),
+        ({}, []),
+    ],
 )
 def test_only_an_api_that_got_no_connection_is_asked_from_its_host(answer: dict[str, Any], expected: list[str]) -> None:
     assert probes.unreached(Runs({"a": host()}), ["a"], {"a/preview": answer}) == expected
@@ -495,7 +562,10 @@ def test_answer_that_the_host_got_is_looked_at_on_the_controller() -> None:
     hostvars = {"a": host(__verification_asked=ASKED, verification_preview={"headers": {"X-Key": "k"}})}
     (probe,) = probes.own_previews(Runs(hostvars), ["a"], {"a/preview": UNREACHED}, SECONDS)
     assert (probe["id"], probe["kind"], probe["agent_name"]) == ("a/preview", "preview", "name-a")
-    assert (probe["answer"], probe["request"]["url"]) == ({"status": 200, "text": '{"room": "r"}'}, "http://127.0.0.1:80/v1/preview on a")
+    assert (probe["answer"], probe["request"]["url"]) == (
+        {"status": 200, "text": '{"room": "r"}'},
+        "http://127.0.0.1:80/v1/preview on a",
+    )
     assert probe["request"]["headers"] == {}
 
 
@@ -505,7 +575,10 @@ def test_host_that_got_no_answer_either_is_named_with_both(asked: dict[str, Any]
     assert probes.own_previews(Runs(hostvars), ["a"], {"a/preview": UNREACHED}, SECONDS) == []
     answer = probes.preview_answers(Runs(hostvars), ["a"], {"a/preview": UNREACHED}, {})["a/preview"]
     own = asked.get("content") or asked.get("msg") or "it was not asked"
-    assert answer["reason"] == f"no connection from the controller (http://a refuses the connection), and none from a itself ({own})"
+    assert (
+        answer["reason"]
+        == f"no connection from the controller (http://a refuses the connection), and none from a itself ({own})"
+    )
     assert answer["error_kind"] == "not_reached"
 
 
@@ -520,4 +593,9 @@ def test_preview_from_the_host_counts_and_says_so() -> None:
 
 def test_answers_of_an_earlier_use_of_the_role_do_not_count() -> None:
     first = {"a/preview": {"outcome": "taken"}}
-    assert probes.preview_answers(Runs({"a": host(__verification_asked=ASKED)}), ["a"], first, {"a/preview": {"outcome": "error"}}) == first
+    assert (
+        probes.preview_answers(
+            Runs({"a": host(__verification_asked=ASKED)}), ["a"], first, {"a/preview": {"outcome": "error"}}
+        )
+        == first
+    )

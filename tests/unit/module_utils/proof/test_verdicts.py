@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.livekit.probe import ProbeResult
-from ansible.module_utils.livekit_deploy.proof.verdicts import Evidence, Member, Registration, ServerEvidence, decide, probing_seconds
+from ansible.module_utils.livekit_deploy.proof.verdicts import (
+    Evidence,
+    Member,
+    Registration,
+    ServerEvidence,
+    decide,
+    probing_seconds,
+)
 
 OURS, OTHER, NEIGHBOUR = "AW_ours", "AW_other", "AW_neighbour"
 
@@ -56,13 +63,19 @@ def gone(worker_id: str, registered: float | None, left: float) -> Registration:
             id="nobody, but a member could not be read",
         ),
         pytest.param(replace(CLEAN, through=probe("nobody", seconds=5.0)), "inconclusive", id="search window not over"),
-        pytest.param(replace(CLEAN, members=(replace(HOST, rooms=frozenset()),)), "inconclusive", id="our worker was not asked"),
+        pytest.param(
+            replace(CLEAN, members=(replace(HOST, rooms=frozenset()),)), "inconclusive", id="our worker was not asked"
+        ),
         pytest.param(replace(CLEAN, through=probe("error")), "inconclusive", id="the probe failed"),
         pytest.param(replace(CLEAN, through={}), "inconclusive", id="no probe"),
         pytest.param(replace(CLEAN, members=()), "inconclusive", id="no host"),
         pytest.param(replace(CLEAN, through=probe("taken", OURS, 0.2)), "inconclusive", id="our worker has no hook"),
         pytest.param(
-            replace(CLEAN, members=(replace(HOST, worker_ids=frozenset({OURS, "AW_before"})),), through=probe("taken", "AW_before", 0.2)),
+            replace(
+                CLEAN,
+                members=(replace(HOST, worker_ids=frozenset({OURS, "AW_before"})),),
+                through=probe("taken", "AW_before", 0.2),
+            ),
             "inconclusive",
             id="our own id of before a reconnect is not foreign",
         ),
@@ -74,23 +87,37 @@ def gone(worker_id: str, registered: float | None, left: float) -> Registration:
             id="unknown id while our own is not known",
         ),
         pytest.param(replace(CLEAN, nodes=2), "inconclusive", id="one of two nodes asked"),
-        pytest.param(replace(CLEAN, members=(replace(HOST, reached=False),)), "unreachable", id="directed probe not answered"),
+        pytest.param(
+            replace(CLEAN, members=(replace(HOST, reached=False),)), "unreachable", id="directed probe not answered"
+        ),
         pytest.param(
             replace(CLEAN, members=(replace(HOST, reached=False),), through=probe("taken", OTHER, 0.2)),
             "foreign",
             id="foreign explains unreachable",
         ),
-        pytest.param(replace(CLEAN, through=probe("taken", OURS), samples=samples(*[OURS] * 7)), "exclusive", id="seven samples ours"),
-        pytest.param(replace(CLEAN, through={}, samples=samples(*[OURS] * 6)), "inconclusive", id="six samples are too few"),
-        pytest.param(replace(CLEAN, through={}, samples=samples(*[OURS] * 7, OTHER)), "foreign", id="one sample went astray"),
+        pytest.param(
+            replace(CLEAN, through=probe("taken", OURS), samples=samples(*[OURS] * 7)),
+            "exclusive",
+            id="seven samples ours",
+        ),
+        pytest.param(
+            replace(CLEAN, through={}, samples=samples(*[OURS] * 6)), "inconclusive", id="six samples are too few"
+        ),
+        pytest.param(
+            replace(CLEAN, through={}, samples=samples(*[OURS] * 7, OTHER)), "foreign", id="one sample went astray"
+        ),
         pytest.param(
             replace(CLEAN, through={}, samples=samples(*[OURS] * 6, None, None)),
             "inconclusive",
             id="refusals are no evidence",
         ),
         pytest.param(replace(CLEAN, server=complete(OURS)), "exclusive", id="server log agrees"),
-        pytest.param(replace(CLEAN, server=complete(OURS, OTHER)), "foreign", id="server log knows one that no probe sees"),
-        pytest.param(replace(CLEAN, through={}, server=complete(OURS)), "exclusive", id="complete server log decides alone"),
+        pytest.param(
+            replace(CLEAN, server=complete(OURS, OTHER)), "foreign", id="server log knows one that no probe sees"
+        ),
+        pytest.param(
+            replace(CLEAN, through={}, server=complete(OURS)), "exclusive", id="complete server log decides alone"
+        ),
         pytest.param(
             replace(CLEAN, through={}, server=ServerEvidence(frozenset({OURS}), complete=False)),
             "inconclusive",
@@ -107,12 +134,24 @@ def gone(worker_id: str, registered: float | None, left: float) -> Registration:
             id="the log knows an id that may be the unread member's",
         ),
         pytest.param(two_nodes(server=complete(OURS, covered=2)), "exclusive", id="logs of both nodes"),
-        pytest.param(two_nodes(server=complete(OURS, covered=1, complete=False)), "inconclusive", id="log of one of two nodes"),
-        pytest.param(two_nodes(server=complete(OURS, OTHER, complete=False)), "foreign", id="log of one node names a worker"),
+        pytest.param(
+            two_nodes(server=complete(OURS, covered=1, complete=False)), "inconclusive", id="log of one of two nodes"
+        ),
+        pytest.param(
+            two_nodes(server=complete(OURS, OTHER, complete=False)), "foreign", id="log of one node names a worker"
+        ),
         pytest.param(two_nodes(through=probe("taken", OTHER, 0.2)), "foreign", id="one node asked, and there is one"),
-        pytest.param(replace(CLEAN, server=complete("AW_else")), "exclusive", id="a worker in the log of another server is no foreign one"),
-        pytest.param(replace(CLEAN, server=complete()), "exclusive", id="log of another server is put aside, the probe decides"),
-        pytest.param(replace(CLEAN, through={}, server=complete()), "inconclusive", id="log of another server decides nothing"),
+        pytest.param(
+            replace(CLEAN, server=complete("AW_else")),
+            "exclusive",
+            id="a worker in the log of another server is no foreign one",
+        ),
+        pytest.param(
+            replace(CLEAN, server=complete()), "exclusive", id="log of another server is put aside, the probe decides"
+        ),
+        pytest.param(
+            replace(CLEAN, through={}, server=complete()), "inconclusive", id="log of another server decides nothing"
+        ),
         pytest.param(
             replace(CLEAN, server=complete(OURS, left=(gone(OTHER, 500.0, 12.0),))),
             "inconclusive",
@@ -153,7 +192,9 @@ def gone(worker_id: str, registered: float | None, left: float) -> Registration:
             id="member outside the run",
         ),
         pytest.param(
-            replace(CLEAN, members=(replace(HOST, reached=None),), through={}, server=complete("AW_neighbour", left=())),
+            replace(
+                CLEAN, members=(replace(HOST, reached=None),), through={}, server=complete("AW_neighbour", left=())
+            ),
             "foreign",
             id="sampling off, and the server has somebody else only",
         ),
@@ -162,7 +203,9 @@ def gone(worker_id: str, registered: float | None, left: float) -> Registration:
             "unreachable",
             id="sampling off, and the server does not have our worker",
         ),
-        pytest.param(replace(CLEAN, members=(replace(HOST, reached=None),), through={}), "inconclusive", id="sampling off"),
+        pytest.param(
+            replace(CLEAN, members=(replace(HOST, reached=None),), through={}), "inconclusive", id="sampling off"
+        ),
         pytest.param(
             replace(CLEAN, members=(replace(HOST, workers=2),), through={}, samples=samples(*[OURS] * 8)),
             "inconclusive",
@@ -174,7 +217,9 @@ def gone(worker_id: str, registered: float | None, left: float) -> Registration:
             id="sixteen samples beside two workers of ours",
         ),
         pytest.param(
-            replace(CLEAN, members=(HOST, TWIN), through={}, samples=samples(*[OURS, NEIGHBOUR] * 8)), "shared", id="samples of a pool"
+            replace(CLEAN, members=(HOST, TWIN), through={}, samples=samples(*[OURS, NEIGHBOUR] * 8)),
+            "shared",
+            id="samples of a pool",
         ),
     ],
 )
@@ -227,7 +272,9 @@ def test_several_nodes_say_how_many_were_covered() -> None:
 
 
 def test_three_nodes_with_two_logs_say_so() -> None:
-    assert reason(nodes=3, server=complete(OURS, complete=False, trouble="t", covered=2)).startswith("2 of 3 LiveKit nodes")
+    assert reason(nodes=3, server=complete(OURS, complete=False, trouble="t", covered=2)).startswith(
+        "2 of 3 LiveKit nodes"
+    )
 
 
 def test_unreachable_worker_that_the_server_does_not_have_is_told() -> None:
@@ -258,5 +305,7 @@ def test_probability_of_a_miss_counts_all_workers_of_ours() -> None:
 
 
 def test_seconds_reach_from_the_first_sample_to_the_last_answer() -> None:
-    samples: list[Any] = [{"outcome": "taken", "worker_id": "AW_1", "begun": begun, "seconds": 0.3} for begun in (0.0, 0.5, 1.0)]
+    samples: list[Any] = [
+        {"outcome": "taken", "worker_id": "AW_1", "begun": begun, "seconds": 0.3} for begun in (0.0, 0.5, 1.0)
+    ]
     assert probing_seconds(Evidence("name", (), samples=samples)) == 1.3

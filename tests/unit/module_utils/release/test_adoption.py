@@ -14,7 +14,17 @@ from ansible.module_utils.livekit_deploy.machine import docker, web
 from ansible.module_utils.livekit_deploy.proof import observations, observed, probes
 from ansible.module_utils.livekit_deploy.proof.checks.environment import check_environment
 from ansible.module_utils.livekit_deploy.proof.checks.preview import check_preview
-from ansible.module_utils.livekit_deploy.release import adopted, adoption, containers, content, drain, notes, records, state, switch
+from ansible.module_utils.livekit_deploy.release import (
+    adopted,
+    adoption,
+    containers,
+    content,
+    drain,
+    notes,
+    records,
+    state,
+    switch,
+)
 from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
 from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
@@ -31,7 +41,9 @@ CONTENT = content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "nam
 IMAGES = {name: f"r/{name}@sha256:1" for name in records.SERVICES}
 ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
 ADOPT = replace(ORDER, adopt="seed")
-REGISTERED = json.dumps({"message": "registered worker", "agent_name": "old", "id": "AW_old", "timestamp": "2025-12-01T00:00:05+00:00"})
+REGISTERED = json.dumps(
+    {"message": "registered worker", "agent_name": "old", "id": "AW_old", "timestamp": "2025-12-01T00:00:05+00:00"}
+)
 SEED: dict[str, dict[str, Any]] = {
     "bot": {"env": ["LIVEKIT_URL=ws://l", "LIVEKIT_AGENT_NAME=old"], "log": REGISTERED},
     "web": {"env": ["LIVEKIT_URL=ws://l"], "port": 9000, "policy": "unless-stopped"},
@@ -130,7 +142,12 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
         ([one()], "seed", [], ""),
         ([one()], "", ["seed"], ""),
         ([one(), one("more")], "seed", ["more"], ""),
-        ([one(), one("more")], "seed", [], "compose project more with a worker, container more-bot-1, agent name 'old', in /srv/more"),
+        (
+            [one(), one("more")],
+            "seed",
+            [],
+            "compose project more with a worker, container more-bot-1, agent name 'old', in /srv/more",
+        ),
         ([one()], "", [], "livekit_agent_adopt_project: seed "),
         ([one()], "", [], "livekit_agent_leave_projects: [seed]"),
         ([one(), one("more")], "", [], "livekit_agent_leave_projects: [seed, more]"),
@@ -138,13 +155,23 @@ def one(project: str = "seed", **changes: Any) -> dict[str, Any]:
         ([one()], "seed", ["seed"], "both name seed"),
         ([one(), one(container="seed-bot-2")], "seed", [], "expected one worker in the project"),
         ([one(), one(container="seed-bot-2")], "", ["seed"], ""),
-        ([one(supervisor={"kind": "other", "name": "systemd unit seed.service"})], "seed", [], "kept running by systemd unit seed.service"),
+        (
+            [one(supervisor={"kind": "other", "name": "systemd unit seed.service"})],
+            "seed",
+            [],
+            "kept running by systemd unit seed.service",
+        ),
         ([one(start_command="")], "seed", [], "removed when it stops"),
         ([one(signal="")], "seed", [], "stop signal"),
         ([one(agent_name=None)], "seed", [], "expected a name in its log or environment"),
         ([one(agent_name=None, env={"LIVEKIT_AGENT_NAME": "old"})], "seed", [], ""),
         ([one(agent_name=None, answered_name="old")], "seed", [], ""),
-        ([one(agent_name="", env={"LIVEKIT_AGENT_NAME": "old"})], "seed", [], "automatic dispatch), expected a name. Give it one"),
+        (
+            [one(agent_name="", env={"LIVEKIT_AGENT_NAME": "old"})],
+            "seed",
+            [],
+            "automatic dispatch), expected a name. Give it one",
+        ),
         ([one(worker_id=None)], "seed", [], "without a registration in its log, expected the line 'registered worker'"),
         ([one(worker_id=None, unread="no driver")], "seed", [], "its log (no driver), expected"),
         ([], "theirs", [], "which the application billing has taken over"),
@@ -156,7 +183,9 @@ def test_refusal(workers: list[dict[str, Any]], adopt: str, leave: list[str], wo
 
 
 def test_hand_made_worker_refuses_the_first_release_and_is_named(run: Deployment) -> None:
-    with pytest.raises(ReleaseError, match=rf"compose project seed with a worker, container {BOT}, agent name 'old', in /srv/seed"):
+    with pytest.raises(
+        ReleaseError, match=rf"compose project seed with a worker, container {BOT}, agent name 'old', in /srv/seed"
+    ):
         begin(run, ORDER)
     with pytest.raises(ReleaseError, match="livekit_agent_adopt_project: seed"):
         preview_run(run.releases, ORDER)
@@ -260,7 +289,10 @@ NODE = '{"level":30,"time":1764273660123,"pid":7,"hostname":"h","id":"AW_old","a
 @pytest.mark.parametrize(
     "log",
     [
-        pytest.param('12:00:00 INFO livekit.agents registered worker {"agent_name": "old", "id": "AW_old"}\n', id="text with fields"),
+        pytest.param(
+            '12:00:00 INFO livekit.agents registered worker {"agent_name": "old", "id": "AW_old"}\n',
+            id="text with fields",
+        ),
         pytest.param(NODE, id="agents-js"),
     ],
 )
@@ -275,8 +307,16 @@ NAMED = [
         [],
         r"names sed, which is no compose project of this host, expected one of: seed \(bot stopped, cache",
     ),
-    ("seed", [], r"compose project seed, which livekit_agent_adopt_project names, has no worker that runs \(bot stopped, cache running"),
-    ("", ["sed"], r"livekit_agent_leave_projects names sed, which this host has no compose project of, expected one of: seed \(bot"),
+    (
+        "seed",
+        [],
+        r"compose project seed, which livekit_agent_adopt_project names, has no worker that runs \(bot stopped, cache running",
+    ),
+    (
+        "",
+        ["sed"],
+        r"livekit_agent_leave_projects names sed, which this host has no compose project of, expected one of: seed \(bot",
+    ),
     ("", ["seed"], ""),
 ]
 
@@ -311,7 +351,12 @@ def test_host_without_a_project_says_so(run: Deployment, machine: Machine) -> No
 def test_adopted_project_is_the_release_before(run: Deployment) -> None:
     answer = begin(run)
     record = answer["release"]
-    assert (record["agent_name"], record["api_port"], record["state"], record["hook"]) == ("old", 9000, "serving", False)
+    assert (record["agent_name"], record["api_port"], record["state"], record["hook"]) == (
+        "old",
+        9000,
+        "serving",
+        False,
+    )
     assert (answer["plan"]["previous"], answer["plan"]["agent_name_before"]) == (record["id"], "old")
     assert "127.0.0.1:9000" in run.releases.upstream.read_text()
     assert (record["images"], answer["drift"]) == ({"agent-worker": "bot:1", "fastapi": "web:1"}, [])
@@ -360,7 +405,9 @@ def test_report_says_how_to_bring_it_back(run: Deployment) -> None:
 
 def test_worker_and_api_alone_are_stopped_and_kept_after_the_switch(run: Deployment, machine: Machine) -> None:
     answer = deploy(run, machine)
-    assert sorted(running(machine)) == sorted([CACHE, *(f"{answer['plan']['id']}-{service}" for service in records.SERVICES)])
+    assert sorted(running(machine)) == sorted(
+        [CACHE, *(f"{answer['plan']['id']}-{service}" for service in records.SERVICES)]
+    )
     assert {BOT, WEB, CACHE} < {container["Id"] for container in machine.containers}
     assert machine.asked("docker", "kill") == [["docker", "kill", "--signal", "TERM", BOT]]
     stopped = [command[-1] for command in machine.asked("docker", "stop")]
@@ -382,7 +429,11 @@ def test_other_containers_are_not_touched(run: Deployment, machine: Machine) -> 
     machine.hand_made("somebody", db={})
     deploy(run, machine)
     assert "somebody-db-1" in running(machine)
-    assert [command for command in machine.commands if command[-1] == "somebody-db-1" and command[1] not in ("inspect", "logs")] == []
+    assert [
+        command
+        for command in machine.commands
+        if command[-1] == "somebody-db-1" and command[1] not in ("inspect", "logs")
+    ] == []
 
 
 def test_worker_with_another_stop_signal_gets_that_one(run: Deployment, machine: Machine) -> None:
@@ -439,11 +490,18 @@ def test_its_record_is_kept_as_long_as_its_containers(run: Deployment, machine: 
 def test_its_stopped_containers_are_nothing_to_clear(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     assert state.release_info(run.releases)["leftovers"] == []
-    assert drain.retire_all(run.releases, Ending(0.0, keep=3)) == {"draining": [], "retired": [], "removed": [], "troubles": []}
+    assert drain.retire_all(run.releases, Ending(0.0, keep=3)) == {
+        "draining": [],
+        "retired": [],
+        "removed": [],
+        "troubles": [],
+    }
 
 
 @pytest.mark.parametrize("service", ["bot", "web"])
-def test_what_was_run_once_of_a_service_is_neither_worker_nor_api(run: Deployment, machine: Machine, service: str) -> None:
+def test_what_was_run_once_of_a_service_is_neither_worker_nor_api(
+    run: Deployment, machine: Machine, service: str
+) -> None:
     left = run_once(machine, service)
     answer = deploy(run, machine)
     assert (answer["drift"], left in answer["release"]["adopted"]["containers"]) == ([], False)
@@ -470,7 +528,9 @@ def test_what_is_run_once_meanwhile_is_left_as_it_is(run: Deployment, machine: M
     assert left in running(machine)
 
 
-def test_container_that_cannot_be_read_keeps_no_release_from_being_taken_back(run: Deployment, machine: Machine) -> None:
+def test_container_that_cannot_be_read_keeps_no_release_from_being_taken_back(
+    run: Deployment, machine: Machine
+) -> None:
     answer = begin(run)
     machine.start(answer["plan"]["id"])
     machine.logs[f"{answer['plan']['id']}-fastapi"] = None
@@ -502,7 +562,9 @@ def test_user_is_told_that_no_api_is_known(run: Deployment, machine: Machine) ->
     answer = deploy(run, machine)
     assert "the proxy answers 502, also after a rollback" in "\n".join(notes.plan_notes("a", answer, check=False))
     returns = begin(run, back("20260102T000000Z"))
-    assert "a: which API is of compose project seed is not known" in "\n".join(notes.plan_notes("a", returns, check=False))
+    assert "a: which API is of compose project seed is not known" in "\n".join(
+        notes.plan_notes("a", returns, check=False)
+    )
 
 
 def test_user_is_told_nothing_of_an_api_that_is_known(run: Deployment, machine: Machine) -> None:
@@ -516,7 +578,9 @@ def test_user_is_told_nothing_of_an_api_that_is_known(run: Deployment, machine: 
 def edited(machine: Machine) -> None:
     """Somebody has changed the project meanwhile: new containers, another port, one service less, another name."""
     machine.containers.clear()
-    machine.hand_made("seed", bot={**SEED["bot"], "log": REGISTERED.replace("old", "newer")}, web={**SEED["web"], "port": 9001})
+    machine.hand_made(
+        "seed", bot={**SEED["bot"], "log": REGISTERED.replace("old", "newer")}, web={**SEED["web"], "port": 9001}
+    )
     for container in machine.containers:
         container["Id"] = f"{container['Id']}-again"
         machine.logs[container["Id"]] = machine.logs[container["Name"].lstrip("/")]
@@ -553,7 +617,10 @@ def test_project_that_a_release_has_replaced_keeps_its_record(run: Deployment, m
     adopted = deploy(run, machine)["release"]
     return_to_it(run)
     machine.hand_made("seed", more={})
-    assert begin(run, replace(ADOPT, stamp="20260103T000000Z"))["release"]["adopted"]["containers"] == adopted["adopted"]["containers"]
+    assert (
+        begin(run, replace(ADOPT, stamp="20260103T000000Z"))["release"]["adopted"]["containers"]
+        == adopted["adopted"]["containers"]
+    )
 
 
 def test_another_project_is_adopted_in_the_place_of_the_first(run: Deployment, machine: Machine) -> None:
@@ -574,16 +641,28 @@ def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine,
     before = policies(machine)
     answer = return_to_it(run, first["release"]["id"] if by_id else "previous")
     plan = answer["plan"]
-    assert (plan["id"], plan["project"], plan["agent_name"], plan["images"]) == (first["release"]["id"], "seed", "old", {})
+    assert (plan["id"], plan["project"], plan["agent_name"], plan["images"]) == (
+        first["release"]["id"],
+        "seed",
+        "old",
+        {},
+    )
     # As it is, it can be proven under no other name.
     assert (plan["gated"], plan["candidate"]) == (False, None)
     assert sorted(running(machine)) == sorted([BOT, WEB, CACHE])
     started = [command[-1] for command in machine.asked("docker", "start")]
     assert started == [BOT, WEB]
-    assert (before[WEB], policies(machine)) == ("unless-stopped", {BOT: "always", WEB: "unless-stopped", CACHE: "always"})
+    assert (before[WEB], policies(machine)) == (
+        "unless-stopped",
+        {BOT: "always", WEB: "unless-stopped", CACHE: "always"},
+    )
     current = run.releases.current() or {}
     assert current["rolled_back"]
-    assert (current["id"], current["rolled_back"]["kind"], current["previous"]) == (plan["id"], "release", first["plan"]["id"])
+    assert (current["id"], current["rolled_back"]["kind"], current["previous"]) == (
+        plan["id"],
+        "release",
+        first["plan"]["id"],
+    )
     assert "127.0.0.1:9000" in run.releases.upstream.read_text()
     assert state.release_info(run.releases)["drift"] == []
 
@@ -602,7 +681,10 @@ def test_rollback_that_fails_stops_it_again_and_keeps_it(run: Deployment, machin
     first = deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
     run.step(
-        answer["fence"], "start agent-worker", 10.0, lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker")
+        answer["fence"],
+        "start agent-worker",
+        10.0,
+        lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker"),
     )
     done = run.abandon(answer["fence"], "it never registered")
     assert (done["serving"], BOT in running(machine)) == (first["plan"]["id"], False)
@@ -614,7 +696,10 @@ def test_return_that_was_left_in_the_middle_is_stopped_and_kept(run: Deployment,
     deploy(run, machine)
     answer = begin(run, back("20260102T000000Z"))
     run.step(
-        answer["fence"], "start agent-worker", 10.0, lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker")
+        answer["fence"],
+        "start agent-worker",
+        10.0,
+        lambda: containers.start_service(run.releases, answer["plan"]["id"], "agent-worker"),
     )
     assert drain.retire_all(run.releases, Ending(1.0, keep=3)) == {
         "draining": [],
@@ -645,7 +730,9 @@ def test_rollback_is_refused_while_the_release_has_a_port_of_it(run: Deployment,
     second = replace(ORDER, stamp="20260102T000000Z", ports=[9000, 18102], force=True)
     answer = deploy(run, machine, second)
     assert answer["plan"]["api_port"] == 9000
-    with pytest.raises(ReleaseError, match=r"publishes port 9000, where the API of the serving release listens.*force_release=true"):
+    with pytest.raises(
+        ReleaseError, match=r"publishes port 9000, where the API of the serving release listens.*force_release=true"
+    ):
         begin(run, back("20260103T000000Z", first["id"]))
 
 
@@ -659,13 +746,17 @@ def test_choice_has_nothing_that_would_be_refused(run: Deployment, machine: Mach
 
 
 @pytest.mark.parametrize(("shared", "kind"), [("old", "shared_name"), ("other", "release"), ("", "release")])
-def test_adopted_project_under_the_shared_name_is_known_to_share_it(run: Deployment, machine: Machine, shared: str, kind: str) -> None:
+def test_adopted_project_under_the_shared_name_is_known_to_share_it(
+    run: Deployment, machine: Machine, shared: str, kind: str
+) -> None:
     deploy(run, machine)
     goal = Goal(kind="release", release="previous", shared_name=shared)
     assert begin(run, replace(ORDER, stamp="20260102T000000Z", goal=goal))["plan"]["rolled_back"]["kind"] == kind
 
 
-def test_what_an_earlier_version_has_stopped_is_started_in_the_order_in_which_it_was_made(run: Deployment, machine: Machine) -> None:
+def test_what_an_earlier_version_has_stopped_is_started_in_the_order_in_which_it_was_made(
+    run: Deployment, machine: Machine
+) -> None:
     machine.hand_made("seed", db={"created": "2025-11-30T00:00:00.5Z"}, proxy={"created": "2025-12-02T00:00:00Z"})
     old = run.releases.record(deploy(run, machine)["release"]["id"]) or {}
     every = [BOT, CACHE, "seed-db-1", "seed-proxy-1", WEB]
@@ -690,7 +781,9 @@ def test_worker_that_is_back_is_told_from_an_api_with_its_variables(run: Deploym
         state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_other")
 
 
-@pytest.mark.parametrize("more", [{"spare": {**SEED["bot"], "running": False}}, {}], ids=["beside a stopped one", "alone"])
+@pytest.mark.parametrize(
+    "more", [{"spare": {**SEED["bot"], "running": False}}, {}], ids=["beside a stopped one", "alone"]
+)
 def test_worker_that_logs_no_name_can_be_brought_back(run: Deployment, machine: Machine, more: dict[str, Any]) -> None:
     machine.hand_made("seed", **more)
     machine.logs[BOT] = REGISTERED.replace('"agent_name": "old", ', "")
@@ -747,7 +840,9 @@ def on(port: int, address: str = "127.0.0.1") -> dict[str, list[dict[str, str]]]
         ([publishing("db", on(5432)), publishing("web", on(9000))], None),
     ],
 )
-def test_api_is_what_publishes_a_port(others: list[dict[str, Any]], found: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_is_what_publishes_a_port(
+    others: list[dict[str, Any]], found: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(adopted, "answers", lambda port, _: port >= 9000)
     api, port = adoption.project_api(others)
     assert (found or (None, None)) == (api["Name"].lstrip("/") if api else None, port)
@@ -777,7 +872,10 @@ def test_what_is_neither_worker_nor_api_is_not_started_again(machine: Machine) -
 
 def test_only_workers_of_adopted_projects_are_claimed() -> None:
     seen = [("seed-bot-1", None), ("app-x", "x"), ("seed-bot-2", None)]
-    reading = {"time": 1, "workers": [{"project": "seed", "container": name, "release": release_id} for name, release_id in seen]}
+    reading = {
+        "time": 1,
+        "workers": [{"project": "seed", "container": name, "release": release_id} for name, release_id in seen],
+    }
     claimed = adopted.claimed(reading, {"seed-bot-1": "id"})
     assert [worker.get("release") for worker in claimed["workers"]] == ["id", "x", None]
     assert adopted.claimed(reading, None)["workers"] == reading["workers"]
@@ -802,7 +900,11 @@ def test_adopted_project_without_an_api_needs_no_preview() -> None:
     assert check_preview(host, wanted=True).ok
 
 
-@pytest.mark.parametrize(("status", "there"), [pytest.param(0, False, id="nobody, or no HTTP"), (404, True), (200, True)])
-def test_api_of_an_adopted_project_is_there_when_anything_answers(status: int, there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "there"), [pytest.param(0, False, id="nobody, or no HTTP"), (404, True), (200, True)]
+)
+def test_api_of_an_adopted_project_is_there_when_anything_answers(
+    status: int, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(adopted.web, "ask", lambda *_: web.Answer(status))
     assert adopted.answers(9000, seconds=0.0) is there

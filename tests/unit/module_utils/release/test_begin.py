@@ -63,7 +63,12 @@ def told(run: Deployment) -> list[history.Entry]:
 def test_first_release_is_written_under_the_lock(run: Deployment) -> None:
     answer = begin(run)
     plan = answer["plan"]
-    assert (plan["changed"], plan["reasons"], plan["api_port"], plan["agent_name"]) == (True, ["nothing serves yet"], 18101, "name-a")
+    assert (plan["changed"], plan["reasons"], plan["api_port"], plan["agent_name"]) == (
+        True,
+        ["nothing serves yet"],
+        18101,
+        "name-a",
+    )
     assert (run.releases.record(plan["id"]) or {})["state"] == "staged"
     assert (run.lock.read().owner, run.lock.read().change["to"]) == (US, plan["id"])
 
@@ -92,16 +97,22 @@ def test_a_port_that_a_program_has_is_refused_before_anything_is_written(run: De
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         order = replace(ORDER, ports=[port, 18102])
-        with pytest.raises(ReleaseError, match=rf"found: \S+ \(process \d+\) has port {port}, expected it free .* agent_api_ports"):
+        with pytest.raises(
+            ReleaseError, match=rf"found: \S+ \(process \d+\) has port {port}, expected it free .* agent_api_ports"
+        ):
             begin(run, order) if begun else preview_run(run.releases, order)
     assert (run.releases.records(), run.lock.read().owner) == ([], None)
     assert preview_run(run.releases, order)["plan"]["api_port"] == port
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "in a check run"])
-def test_a_configuration_that_nginx_refuses_is_told_before_anything_is_written(run: Deployment, machine: Machine, begun: bool) -> None:
+def test_a_configuration_that_nginx_refuses_is_told_before_anything_is_written(
+    run: Deployment, machine: Machine, begun: bool
+) -> None:
     machine.nginx_accepts = False
-    with pytest.raises(ReleaseError, match=r"found: nginx refuses the configuration that is on this host already: .*bad upstream"):
+    with pytest.raises(
+        ReleaseError, match=r"found: nginx refuses the configuration that is on this host already: .*bad upstream"
+    ):
         begin(run) if begun else preview_run(run.releases, ORDER)
     assert (run.releases.records(), run.lock.read().owner) == ([], None)
 
@@ -116,11 +127,18 @@ def test_preview_takes_no_lock_and_writes_nothing(run: Deployment) -> None:
     answer = preview_run(run.releases, ORDER)
     assert (answer["plan"]["changed"], run.lock.read().owner, run.releases.records()) == (True, None, [])
     assert (
-        notes.plan_notes("a", answer, check=True)[0] == f"a: would release {answer['plan']['id']} in place of nothing: nothing serves yet"
+        notes.plan_notes("a", answer, check=True)[0]
+        == f"a: would release {answer['plan']['id']} in place of nothing: nothing serves yet"
     )
 
 
-DRY: Any = {"changed": True, "id": "r2", "project": "app-r2", "agent_name": "b", "reasons": ["another content", "forced"]}
+DRY: Any = {
+    "changed": True,
+    "id": "r2",
+    "project": "app-r2",
+    "agent_name": "b",
+    "reasons": ["another content", "forced"],
+}
 SERVING = {"id": "r1", "app": "app", "agent_name": "a", "images": {"fastapi": "api:1", "agent-worker": "worker:1"}}
 
 
@@ -183,13 +201,16 @@ def test_failing_begin_gives_the_lock_back(run: Deployment) -> None:
 def test_memory_for_two_workers_is_asked_for_before_anything_is_written(run: Deployment, begun: bool) -> None:
     order = replace(ORDER, min_free_memory_mb=10**9)
     with pytest.raises(
-        ReleaseError, match=r"found \d+ MiB of memory available, expected at least 1000000000 .* agent_release_min_free_memory_mb"
+        ReleaseError,
+        match=r"found \d+ MiB of memory available, expected at least 1000000000 .* agent_release_min_free_memory_mb",
     ):
         begin(run, order) if begun else preview_run(run.releases, order)
     assert (run.releases.records(), run.lock.read().owner) == ([], None)
 
 
-@pytest.mark.parametrize(("table", "refused"), [("MemAvailable:  785408 kB\n", True), ("MemAvailable:  786432 kB\n", False), ("", False)])
+@pytest.mark.parametrize(
+    ("table", "refused"), [("MemAvailable:  785408 kB\n", True), ("MemAvailable:  786432 kB\n", False), ("", False)]
+)
 def test_memory_counts_as_the_kernel_says_it_is_available(tmp_path: Path, table: str, refused: bool) -> None:
     (tmp_path / "meminfo").write_text(f"MemTotal:  9000000 kB\nMemFree:  1 kB\n{table}SwapFree:  900000 kB\n")
     with pytest.raises(ReleaseError, match="found 767 MiB") if refused else nullcontext():
@@ -248,7 +269,12 @@ def test_what_a_run_left_that_ended_after_its_switch_is_gone_when_the_next_one_h
 def test_release_is_remembered_with_the_seconds_of_its_steps(run: Deployment, machine: Machine) -> None:
     plan = deploy(run, machine)["plan"]
     (entry,) = told(run)
-    assert (entry["outcome"], entry["to"], entry["verdict"], entry["by"]) == ("released", plan["id"], "exclusive", "anna@ci")
+    assert (entry["outcome"], entry["to"], entry["verdict"], entry["by"]) == (
+        "released",
+        plan["id"],
+        "exclusive",
+        "anna@ci",
+    )
     assert list(entry["steps"]) == ["begin", "send", "switch", "verify", "drain"]
     assert run.lock.read().owner is None
 
@@ -265,7 +291,9 @@ def test_failed_release_is_taken_back_and_remembered(run: Deployment, machine: M
     second = begin(run, replace(ORDER, stamp=LATER, force=True))
     done = run.abandon(second["fence"], "Start the worker: it crashed")
     assert (done["serving"], (run.releases.current() or {})["id"]) == (first, first)
-    assert [(e["outcome"], e["step"], e["reason"]) for e in told(run)][1:] == [("taken back", "begin", "Start the worker: it crashed")]
+    assert [(e["outcome"], e["step"], e["reason"]) for e in told(run)][1:] == [
+        ("taken back", "begin", "Start the worker: it crashed")
+    ]
     assert list(told(run)[1]["steps"]) == ["begin", "send", "abandon"]
     assert run.lock.read().owner is None
 
@@ -327,35 +355,54 @@ def test_previous_is_the_last_release_that_differs(
     for day, made_of in enumerate(contents, 1):
         order = replace(ORDER, stamp=f"202601{day:02}T000000Z", goal=Goal(content=made_of), force=True)
         ids.append(deploy(run, machine, order)["plan"]["id"])
-    order, passed = back("20260201T000000Z", kind="release", release="previous"), [ids[number] for number in passed_over]
+    order, passed = (
+        back("20260201T000000Z", kind="release", release="previous"),
+        [ids[number] for number in passed_over],
+    )
     if wanted is None:
-        with pytest.raises(ReleaseError, match=r"found: no release before the serving one.*To choose from: none") as refused:
+        with pytest.raises(
+            ReleaseError, match=r"found: no release before the serving one.*To choose from: none"
+        ) as refused:
             begin(run, order)
         assert all(f"{one} has the content of {ids[-1]}" in str(refused.value) for one in passed)
         return
     answer = begin(run, order)
-    assert (answer["plan"]["changed"], answer["plan"]["rolled_back"]["to"], answer["plan"]["passed_over"]) == (True, ids[wanted], passed)
+    assert (answer["plan"]["changed"], answer["plan"]["rolled_back"]["to"], answer["plan"]["passed_over"]) == (
+        True,
+        ids[wanted],
+        passed,
+    )
     told = [note for note in notes.plan_notes("a", answer, check=False) if "the last release that differs" in note]
     assert told == (
-        [f"a: {', '.join(passed)} has the content of {ids[-1]}, which serves: back to {ids[wanted]}, the last release that differs"]
+        [
+            f"a: {', '.join(passed)} has the content of {ids[-1]}, which serves: back to {ids[wanted]}, the last release that differs"
+        ]
         if passed
         else []
     )
 
 
-def test_rollback_to_a_release_of_the_same_content_says_that_nothing_was_done(run: Deployment, machine: Machine) -> None:
+def test_rollback_to_a_release_of_the_same_content_says_that_nothing_was_done(
+    run: Deployment, machine: Machine
+) -> None:
     first = deploy(run, machine)["plan"]["id"]
     second = deploy(run, machine, replace(ORDER, stamp=LATER, force=True))["plan"]["id"]
     answer = begin(run, back("20260103T000000Z", kind="release", release=first))
     assert answer["plan"]["changed"] is False
-    assert notes.plan_notes("a", answer, check=False) == [f"a: nothing was rolled back: {second} serves and is what was asked for"]
+    assert notes.plan_notes("a", answer, check=False) == [
+        f"a: nothing was rolled back: {second} serves and is what was asked for"
+    ]
 
 
 def test_next_deployment_returns_to_the_inventory_and_says_so(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
     deploy(run, machine, back(LATER, kind="shared_name", shared_name="shared"))
     answer = begin(run, replace(ORDER, stamp="20260103T000000Z"))
-    assert (answer["plan"]["changed"], answer["plan"]["agent_name"], answer["plan"]["rolled_back"]) == (True, "name-a", None)
+    assert (answer["plan"]["changed"], answer["plan"]["agent_name"], answer["plan"]["rolled_back"]) == (
+        True,
+        "name-a",
+        None,
+    )
     assert notes.plan_notes("a", answer, check=False)[0].endswith("returns to the inventory's name-a")
 
 
@@ -375,7 +422,9 @@ def test_rollback_to_what_the_inventory_says_by_now_is_none_any_more(run: Deploy
         ("20250101T000000Z-00000001", "no release 20250101T000000Z-00000001 on this host"),
     ],
 )
-def test_rollback_is_refused_where_there_is_nothing_to_go_back_to(run: Deployment, machine: Machine, wanted: str, said: str) -> None:
+def test_rollback_is_refused_where_there_is_nothing_to_go_back_to(
+    run: Deployment, machine: Machine, wanted: str, said: str
+) -> None:
     deploy(run, machine)
     with pytest.raises(ReleaseError, match=rf"{said}, expected a release that served before. To choose from: none"):
         begin(run, back(LATER, kind="release", release=wanted))
@@ -396,7 +445,9 @@ def test_rollback_to_a_release_that_failed_is_refused_with_the_choice(run: Deplo
         begin(run, back("20260104T000000Z", kind="release", release=failed["plan"]["id"]))
 
 
-def test_releases_that_still_drain_are_told_by_the_run_that_leaves_them_and_by_the_next(run: Deployment, machine: Machine) -> None:
+def test_releases_that_still_drain_are_told_by_the_run_that_leaves_them_and_by_the_next(
+    run: Deployment, machine: Machine
+) -> None:
     first = deploy(run, machine)["plan"]["id"]
     machine.drains = False
     answer = deploy(run, machine, renamed("name-b"))
@@ -407,7 +458,9 @@ def test_releases_that_still_drain_are_told_by_the_run_that_leaves_them_and_by_t
 
 def test_images_that_are_gone_leave_the_other_releases_to_choose_from(run: Deployment, machine: Machine) -> None:
     first = deploy(run, machine)["plan"]["id"]
-    gone = deploy(run, machine, replace(renamed("name-b"), images={name: f"r/{name}@sha256:2" for name in records.SERVICES}))["plan"]["id"]
+    gone = deploy(
+        run, machine, replace(renamed("name-b"), images={name: f"r/{name}@sha256:2" for name in records.SERVICES})
+    )["plan"]["id"]
     last = deploy(run, machine, replace(renamed("name-c", "20260103T000000Z")))["plan"]["id"]
     machine.images = dict.fromkeys(IMAGES.values(), "id")
     answer = begin(run, back("20260104T000000Z", kind="release", release=gone))
@@ -444,7 +497,9 @@ def test_content_of_a_release_is_read_back_as_it_was(run: Deployment, machine: M
 
 
 @pytest.mark.parametrize(
-    ("hook", "nodes", "gated"), [(True, 1, True), (False, 1, False), (True, 2, False)], ids=["hook", "no hook", "two nodes"]
+    ("hook", "nodes", "gated"),
+    [(True, 1, True), (False, 1, False), (True, 2, False)],
+    ids=["hook", "no hook", "two nodes"],
 )
 def test_gate_is_used_only_with_the_hook_and_one_node(run: Deployment, hook: bool, nodes: int, gated: bool) -> None:
     plan = begin(run, replace(ORDER, nodes=nodes, record={"app": "app", "hook": hook}))["plan"]
@@ -453,7 +508,9 @@ def test_gate_is_used_only_with_the_hook_and_one_node(run: Deployment, hook: boo
     assert (record["gated"], run.releases.gate(plan["id"])) == (gated, "closed" if gated else "open")
 
 
-def test_first_worker_with_the_hook_beside_one_without_is_proven_as_a_candidate(run: Deployment, machine: Machine) -> None:
+def test_first_worker_with_the_hook_beside_one_without_is_proven_as_a_candidate(
+    run: Deployment, machine: Machine
+) -> None:
     deploy(run, machine, replace(ORDER, record={"app": "app", "hook": False}))
     plan = begin(run, replace(ORDER, stamp=LATER, force=True))["plan"]
     assert (plan["hook"], plan["gated"], plan["candidate"]) == (True, True, "name-a-candidate")
@@ -462,7 +519,10 @@ def test_first_worker_with_the_hook_beside_one_without_is_proven_as_a_candidate(
 
 def test_user_is_told_that_calls_reach_a_candidates_second_start(run: Deployment) -> None:
     answer = begin(run, replace(ORDER, nodes=2))
-    assert "proven as name-a-candidate first; calls then reach its second start" in notes.plan_notes("a", answer, check=False)[0]
+    assert (
+        "proven as name-a-candidate first; calls then reach its second start"
+        in notes.plan_notes("a", answer, check=False)[0]
+    )
 
 
 def test_same_content_twice_in_one_run_gets_an_id_of_its_own(run: Deployment, machine: Machine) -> None:

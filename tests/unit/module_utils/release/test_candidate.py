@@ -20,7 +20,15 @@ OLD, NEW = "20260101T000000Z-00000001", "20260102T000000Z-00000002"
 
 
 def stage(host: Releases, machine: Machine, release_id: str, port: int, **more: Any) -> None:
-    record: Any = {"id": release_id, "app": "app", "agent_name": "name", "api_port": port, "hash": release_id[-8:], "gated": False, **more}
+    record: Any = {
+        "id": release_id,
+        "app": "app",
+        "agent_name": "name",
+        "api_port": port,
+        "hash": release_id[-8:],
+        "gated": False,
+        **more,
+    }
     candidate = None if record["gated"] else "name-candidate"
     host.stage({"candidate": candidate, **record}, {"compose.yml": f"# {release_id}"})
     machine.start(release_id)
@@ -34,7 +42,8 @@ def two(host: Releases, machine: Machine, old_gated: bool = False, new_gated: bo
 
 
 @pytest.mark.parametrize(
-    ("gated", "candidate", "state"), [(False, "name-candidate", "open"), (True, None, "closed"), (True, "name-candidate", "open")]
+    ("gated", "candidate", "state"),
+    [(False, "name-candidate", "open"), (True, None, "closed"), (True, "name-candidate", "open")],
 )
 def test_new_release_waits_only_behind_a_gate_that_can_be_used(
     host: Releases, machine: Machine, gated: bool, candidate: str | None, state: str
@@ -43,7 +52,9 @@ def test_new_release_waits_only_behind_a_gate_that_can_be_used(
     assert host.gate(NEW) == state
 
 
-def test_gate_of_one_that_was_a_candidate_beside_a_worker_without_the_hook_is_closed_by_the_next(host: Releases, machine: Machine) -> None:
+def test_gate_of_one_that_was_a_candidate_beside_a_worker_without_the_hook_is_closed_by_the_next(
+    host: Releases, machine: Machine
+) -> None:
     stage(host, machine, OLD, 18101, gated=True, candidate="name-candidate")
     switch.serve(host, OLD)
     stage(host, machine, NEW, 18102, gated=True)
@@ -51,7 +62,9 @@ def test_gate_of_one_that_was_a_candidate_beside_a_worker_without_the_hook_is_cl
     assert (host.gate(OLD), host.gate(NEW)) == ("closed", "open")
 
 
-def test_one_that_took_calls_beside_a_worker_without_the_hook_is_drained_when_it_fails(host: Releases, machine: Machine) -> None:
+def test_one_that_took_calls_beside_a_worker_without_the_hook_is_drained_when_it_fails(
+    host: Releases, machine: Machine
+) -> None:
     stage(host, machine, OLD, 18101)
     switch.serve(host, OLD)
     stage(host, machine, NEW, 18102, gated=True, candidate="name-candidate")
@@ -60,7 +73,8 @@ def test_one_that_took_calls_beside_a_worker_without_the_hook_is_drained_when_it
 
 
 @pytest.mark.parametrize(
-    ("old_gated", "new_gated", "state"), [(True, True, "closed"), (False, False, "open"), (True, False, "open"), (False, True, "open")]
+    ("old_gated", "new_gated", "state"),
+    [(True, True, "closed"), (False, False, "open"), (True, False, "open"), (False, True, "open")],
 )
 def test_old_gate_is_closed_only_where_both_can_be_used(
     host: Releases, machine: Machine, old_gated: bool, new_gated: bool, state: str
@@ -87,13 +101,18 @@ def test_one_that_took_calls_before_it_failed_is_drained(host: Releases, machine
 def test_candidate_has_its_own_project_and_name_and_no_gate(host: Releases, machine: Machine) -> None:
     stage(host, machine, NEW, 18102)
     containers.start_candidate(host, NEW)
-    environment = json.loads((host.directory(NEW) / "candidate.yml").read_text())["services"]["agent-worker"]["environment"]
+    environment = json.loads((host.directory(NEW) / "candidate.yml").read_text())["services"]["agent-worker"][
+        "environment"
+    ]
     assert environment["AGENT_NAME"] == environment["LIVEKIT_AGENT_NAME"] == "name-candidate"
     assert environment["LIVEKIT_DEPLOY_GATE"] != "/run/livekit-deploy/state"
     (started,) = [command for command in machine.asked("docker", "compose") if "up" in command]
     assert started[started.index("--project-name") + 1] == f"app-{NEW.lower()}-candidate"
     files = [Path(started[n + 1]) for n, word in enumerate(started) if word == "--file"]
-    assert [(path.parent, path.name) for path in files] == [(host.directory(NEW), "compose.yml"), (host.directory(NEW), "candidate.yml")]
+    assert [(path.parent, path.name) for path in files] == [
+        (host.directory(NEW), "compose.yml"),
+        (host.directory(NEW), "candidate.yml"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +120,9 @@ def test_candidate_has_its_own_project_and_name_and_no_gate(host: Releases, mach
     [lambda host: containers.start_service(host, NEW, "agent-worker"), lambda host: abandon.take_back(host, NEW)],
     ids=["start", "failure"],
 )
-def test_candidate_is_gone_when_the_worker_starts_or_the_release_fails(host: Releases, machine: Machine, after: Any) -> None:
+def test_candidate_is_gone_when_the_worker_starts_or_the_release_fails(
+    host: Releases, machine: Machine, after: Any
+) -> None:
     stage(host, machine, NEW, 18102)
     containers.start_candidate(host, NEW)
     machine.start(NEW)
@@ -117,7 +138,14 @@ def test_candidate_is_gone_when_the_worker_starts_or_the_release_fails(host: Rel
 
 
 def found(**changes: Any) -> dict[str, Any]:
-    usual = {"running": True, "restarts": 0, "worker_id": "AW_1", "agent_name": "name", "connected": True, "last_lines": ["last"]}
+    usual = {
+        "running": True,
+        "restarts": 0,
+        "worker_id": "AW_1",
+        "agent_name": "name",
+        "connected": True,
+        "last_lines": ["last"],
+    }
     return {**usual, "exit_code": 0, **changes}
 
 

@@ -10,12 +10,17 @@ import pytest
 from ansible.module_utils.livekit_deploy.release import history
 from ansible.module_utils.livekit_deploy.release.lock import LockRecord, Owner
 
-RECORD = LockRecord(3, Owner("m", 1, "2", "anna@ci"), "deploy", 0.0, 9.0, {"from": "r0", "to": "r1"}, "switch", {"begin": 0.2})
+RECORD = LockRecord(
+    3, Owner("m", 1, "2", "anna@ci"), "deploy", 0.0, 9.0, {"from": "r0", "to": "r1"}, "switch", {"begin": 0.2}
+)
 
 
 def test_entry_says_who_what_and_how_it_ended() -> None:
     entry = history.run_entry(RECORD, history.TAKEN_BACK, "foreign", "somebody has the name")
-    said = {key: entry[key] for key in ("by", "purpose", "from", "to", "outcome", "step", "verdict", "reason", "steps", "begun")}
+    said = {
+        key: entry[key]
+        for key in ("by", "purpose", "from", "to", "outcome", "step", "verdict", "reason", "steps", "begun")
+    }
     assert said == {
         "by": "anna@ci",
         "purpose": "deploy",
@@ -58,7 +63,8 @@ def test_history_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "failed"), [(["taken back"], True), (["taken back", "released"], False), (["interrupted"], False), ([], False)]
+    ("outcomes", "failed"),
+    [(["taken back"], True), (["taken back", "released"], False), (["interrupted"], False), ([], False)],
 )
 def test_release_failed_when_its_latest_run_was_taken_back(outcomes: list[str], failed: bool) -> None:
     entries: list[history.Entry] = [{"to": "r1", "outcome": outcome} for outcome in outcomes]
@@ -70,7 +76,10 @@ def test_words_of_a_former_version_are_told_in_todays(tmp_path: Path) -> None:
     line = {"to": "r1", "step": "start fastapi", "steps": steps}
     (tmp_path / "h").write_text(f"{json.dumps(line)}\n")
     (entry,) = history.history_entries(tmp_path / "h")
-    assert (entry["step"], list(entry["steps"])) == ("start_api", ["begin", "start_worker", "prove", "start_api", "abandon"])
+    assert (entry["step"], list(entry["steps"])) == (
+        "start_api",
+        ["begin", "start_worker", "prove", "start_api", "abandon"],
+    )
 
 
 @pytest.mark.parametrize("step", [None, 1, ["start fastapi"], "a step of a newer version"])

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import abandon, adopted, containers, content, drain, records, store, switch
+from ansible.module_utils.livekit_deploy.release import (
+    abandon,
+    adopted,
+    containers,
+    content,
+    drain,
+    records,
+    store,
+    switch,
+)
 from ansible.module_utils.livekit_deploy.release.begin import begin_run
 from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.lock import Claim, Owner
@@ -80,15 +89,25 @@ class World:
         return False
 
     def running(self, service: str) -> list[str]:
-        found = [c for c in self.machine.containers if c["State"]["Running"] and docker.labels(c)[docker.SERVICE_LABEL] == service]
+        found = [
+            c
+            for c in self.machine.containers
+            if c["State"]["Running"] and docker.labels(c)[docker.SERVICE_LABEL] == service
+        ]
         return [release_id for release_id in (OLD, NEW) for c in found if c["Id"].startswith(release_id)]
 
     def troubles(self) -> list[str]:
         """What a caller would notice."""
         port = next((port for port in PORTS if f":{port};" in self.loaded), None)
-        found = [] if port and PORTS[port] in self.running("fastapi") else [f"nginx points to {port}, where no API runs"]
+        found = (
+            [] if port and PORTS[port] in self.running("fastapi") else [f"nginx points to {port}, where no API runs"]
+        )
         names = {r["id"]: r["agent_name"] for r in self.releases.records()}
-        open_ = [r for r in self.running("agent-worker") if self.releases.gate(r) == "open" and f"{r}-agent-worker" not in self.signalled]
+        open_ = [
+            r
+            for r in self.running("agent-worker")
+            if self.releases.gate(r) == "open" and f"{r}-agent-worker" not in self.signalled
+        ]
         wanted = names.get(PORTS[port]) if port else None
         return found + ([] if any(names[r] == wanted for r in open_) else [f"no worker takes jobs of {wanted}"])
 
@@ -163,7 +182,9 @@ def test_enough_operations_were_tried(world: World) -> None:
     assert not world.until_killed(OPERATIONS[-1], lambda: switch.serve(world.releases, NEW))
 
 
-def test_worker_whose_end_was_noted_and_never_told_is_told_when_it_is_idle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_whose_end_was_noted_and_never_told_is_told_when_it_is_idle(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     switch.serve(world.releases, NEW)
     world.releases.save(world.releases.record(OLD) or {}, drain_started_at="2026-01-01T00:00:00Z")
     drain.retire_all(world.releases, Ending(0.0, keep=3))
@@ -201,11 +222,21 @@ class Writing(World):
 
     def begin(self, stamp: str) -> str:
         owner = Owner("m1", 10, "100", "anna@ci")
-        order = Order(Goal(content=self.content), stamp, "a", list(PORTS), dict.fromkeys(records.SERVICES, "i"), {"app": "app"})
-        return str(begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)["plan"]["id"])
+        order = Order(
+            Goal(content=self.content), stamp, "a", list(PORTS), dict.fromkeys(records.SERVICES, "i"), {"app": "app"}
+        )
+        return str(
+            begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, order)[
+                "plan"
+            ]["id"]
+        )
 
     def secrets(self) -> set[str]:
-        return {path.parent.name for path in self.releases.home.rglob("*") if path.is_file() and "s" * 32 in path.read_text()}
+        return {
+            path.parent.name
+            for path in self.releases.home.rglob("*")
+            if path.is_file() and "s" * 32 in path.read_text()
+        }
 
 
 WRITES = range(8)
@@ -225,7 +256,9 @@ def test_secret_of_a_release_whose_writing_was_killed_is_gone_after_the_next_run
 
 
 @pytest.mark.parametrize("operations", WRITES)
-def test_clearing_of_what_was_being_written_can_be_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operations: int) -> None:
+def test_clearing_of_what_was_being_written_can_be_killed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operations: int
+) -> None:
     world = Writing(tmp_path, monkeypatch)
     world.until_killed(4, lambda: world.begin("20260101T000000Z"))
     world.until_killed(operations, lambda: world.begin("20260102T000000Z"))
@@ -248,7 +281,9 @@ class FirstDay(World):
         super().__init__(root, monkeypatch)
         self.deployment, self.stamps = Deployment(self.releases), iter(range(1, 29))
         registered = '{"message": "registered worker", "agent_name": "name", "id": "AW_old"}'
-        self.machine.hand_made("seed", bot={"env": ["LIVEKIT_AGENT_NAME=name"], "log": registered}, web={"port": 9000}, cache={})
+        self.machine.hand_made(
+            "seed", bot={"env": ["LIVEKIT_AGENT_NAME=name"], "log": registered}, web={"port": 9000}, cache={}
+        )
         self.goal = Goal(content=content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": agent_name}}, {}))
         monkeypatch.setattr(adopted, "answers", lambda *_: True)
         monkeypatch.setattr(drain.time, "sleep", lambda _: None)
@@ -262,7 +297,9 @@ class FirstDay(World):
 
     def begin(self, goal: Goal) -> Any:
         owner = Owner("m1", 10, "100", "anna@ci")
-        return begin_run(self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal))
+        return begin_run(
+            self.deployment.releases, Claim(owner, "deploy", alive=frozenset({owner.key})), 0.0, self.order(goal)
+        )
 
     def play(self, goal: Goal) -> None:
         answer = self.begin(goal)
@@ -283,7 +320,11 @@ class FirstDay(World):
     def troubles(self) -> list[str]:
         served = [r for r in self.releases.records() if r["api_port"] and f":{r['api_port']};" in self.loaded]
         # Before the adoption the proxy points to nothing, and the project is what its callers use.
-        if all(self.hand_made_runs()) and "seed-bot-1" not in self.signalled and (not served or served[-1].get("adopted")):
+        if (
+            all(self.hand_made_runs())
+            and "seed-bot-1" not in self.signalled
+            and (not served or served[-1].get("adopted"))
+        ):
             return []
         found = docker.containers(self.machine.run)
         for record in served:
@@ -300,7 +341,9 @@ def first_day(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     made = FirstDay(tmp_path, monkeypatch, request.param)
     yield made
     assert len(made.signalled) == len(set(made.signalled)), "a worker got a second signal"
-    assert {"seed-bot-1", "seed-web-1", "seed-cache-1"} <= {c["Id"] for c in made.machine.containers}, "something of it was removed"
+    assert {"seed-bot-1", "seed-web-1", "seed-cache-1"} <= {c["Id"] for c in made.machine.containers}, (
+        "something of it was removed"
+    )
 
 
 BACK = Goal(kind="release", release="previous")
@@ -315,7 +358,9 @@ def test_adoption_that_is_killed_anywhere_is_finished_by_the_next_run(first_day:
     assert first_day.troubles() == []
     first_day.play(first_day.goal)
     assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [False, False, True])
-    assert {docker.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web")} == {"unless-stopped"}
+    assert {docker.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web")} == {
+        "unless-stopped"
+    }
     assert [r["state"] for r in first_day.releases.records() if r.get("adopted")] == ["retired"]
 
 
@@ -327,7 +372,9 @@ def test_proxy_points_to_the_project_though_its_adoption_was_killed(first_day: F
 
 
 @pytest.mark.parametrize("operations", ADOPTION)
-def test_return_to_an_adopted_project_that_is_killed_anywhere_can_be_done_again(first_day: FirstDay, operations: int) -> None:
+def test_return_to_an_adopted_project_that_is_killed_anywhere_can_be_done_again(
+    first_day: FirstDay, operations: int
+) -> None:
     first_day.play(first_day.goal)
     killed = first_day.until_killed(operations, lambda: first_day.play(BACK))
     assert first_day.troubles() == []
@@ -338,7 +385,9 @@ def test_return_to_an_adopted_project_that_is_killed_anywhere_can_be_done_again(
         if (first_day.releases.current() or {})["id"] != adopted["id"]:
             first_day.play(Goal(kind="release", release=adopted["id"]))
     assert (first_day.troubles(), first_day.hand_made_runs()) == ([], [True] * 3)
-    assert {docker.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web", "cache")} == {"always"}
+    assert {docker.restart_policy(first_day.machine.container(f"seed-{s}-1")) for s in ("bot", "web", "cache")} == {
+        "always"
+    }
 
 
 def test_enough_operations_of_an_adoption_were_tried(first_day: FirstDay) -> None:

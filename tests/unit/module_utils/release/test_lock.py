@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.livekit_deploy.release.lock import Claim, Lock, LockError, LockRecord, Owner, since_the_step, why_free
+from ansible.module_utils.livekit_deploy.release.lock import (
+    Claim,
+    Lock,
+    LockError,
+    LockRecord,
+    Owner,
+    since_the_step,
+    why_free,
+)
 
 MODULE_UTILS = Path(__file__).resolve().parents[4] / "module_utils"
 
@@ -36,12 +44,28 @@ FREE = [
     ("the lease of ben@laptop (process 20, deploy) ended 50 s ago", LockRecord(3, THEM, "deploy", 800.0, 950.0), ()),
 ]
 HELD = [
-    ("a process of another user where others are hidden", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("10:100", "12:120")),
-    ("nor does a list without any process say anything", LockRecord(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0), ()),
+    (
+        "a process of another user where others are hidden",
+        LockRecord(3, SIBLING, "deploy", 900.0, 1100.0),
+        ("10:100", "12:120"),
+    ),
+    (
+        "nor does a list without any process say anything",
+        LockRecord(3, replace(SIBLING, user="7"), "deploy", 900.0, 1100.0),
+        (),
+    ),
     ("another machine within its lease", LockRecord(3, THEM, "deploy", 900.0, 1100.0), ()),
-    ("another machine's process with the number of a dead one of ours", LockRecord(3, THEM, "deploy", 900.0, 1100.0), ("10:100",)),
+    (
+        "another machine's process with the number of a dead one of ours",
+        LockRecord(3, THEM, "deploy", 900.0, 1100.0),
+        ("10:100",),
+    ),
     ("a living process of our machine", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "11:110")),
-    ("a process that began after the living ones were listed", LockRecord(3, SIBLING, "deploy", 900.0, 1100.0), ("1:1", "10:100")),
+    (
+        "a process that began after the living ones were listed",
+        LockRecord(3, SIBLING, "deploy", 900.0, 1100.0),
+        ("1:1", "10:100"),
+    ),
 ]
 
 
@@ -59,7 +83,9 @@ def test_reason_to_take_over_names_the_owner() -> None:
     assert why_free(FREE[-1][1], US, (), NOW) == FREE[-1][0]
 
 
-def claim(owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("1:1", "10:100", "11:110", "12:120")) -> Claim:
+def claim(
+    owner: Owner = US, lease: float = 60.0, alive: tuple[str, ...] = ("1:1", "10:100", "11:110", "12:120")
+) -> Claim:
     return Claim(owner, "deploy", lease, frozenset(alive))
 
 
@@ -130,11 +156,23 @@ def test_first_fencing_number_is_the_clocks_so_that_none_comes_again_when_the_re
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[1, 2]", "", "[" * 100_000, '{"fence": "7"}', '{"owner": "anna"}', '{"steps": []}', '{"owner": {"name": 1}}']
+    "text",
+    [
+        "{",
+        "[1, 2]",
+        "",
+        "[" * 100_000,
+        '{"fence": "7"}',
+        '{"owner": "anna"}',
+        '{"steps": []}',
+        '{"owner": {"name": 1}}',
+    ],
 )
 def test_record_that_cannot_be_read_is_nobodys_only_when_its_lease_must_have_ended(mine: Lock, text: str) -> None:
     mine.path.write_text(text)
-    with pytest.raises(LockError, match=r"found: somebody whose record in lock\.json cannot be read .* its lease ends in 1[0-9]{3} s"):
+    with pytest.raises(
+        LockError, match=r"found: somebody whose record in lock\.json cannot be read .* its lease ends in 1[0-9]{3} s"
+    ):
         take(mine, claim())
     os.utime(mine.path, (0, time.time() - 2000))
     assert abs(take(mine, claim()) - time.time()) < 60
@@ -160,7 +198,9 @@ def test_clock_that_is_set_forward_ends_no_lease(mine: Lock, monkeypatch: pytest
 def test_lease_of_another_boot_is_told_by_the_clock(mine: Lock) -> None:
     take(mine, claim(THEM, lease=60.0))
     data = json.loads(mine.path.read_text())
-    mine.path.write_text(json.dumps({**data, "lease": {"boot": "another", "seconds": 10**9}, "lease_until": time.time() - 1}))
+    mine.path.write_text(
+        json.dumps({**data, "lease": {"boot": "another", "seconds": 10**9}, "lease_until": time.time() - 1})
+    )
     assert take(mine, claim())
 
 

@@ -103,10 +103,14 @@ FORMER = [
 
 
 @pytest.mark.parametrize(("former", "step"), FORMER)
-def test_step_at_which_its_run_was_killed_is_told_and_noted_in_todays_word(run: Deployment, former: str, step: str) -> None:
+def test_step_at_which_its_run_was_killed_is_told_and_noted_in_todays_word(
+    run: Deployment, former: str, step: str
+) -> None:
     path = run.releases.root / "lock.json"
     left = json.loads(path.read_text())
-    path.write_text(json.dumps({**left, "step": former, "steps": {**left["steps"], former: 2.0, "register and prove": 1.0}}))
+    path.write_text(
+        json.dumps({**left, "step": former, "steps": {**left["steps"], former: 2.0, "register and prove": 1.0}})
+    )
     answer = begin(run, RETIRED)
     assert answer["overtook"] == f"anna@ci (process 13, deploy), at step {step}"
     assert sorted(answer["cleared"]) == [DRAINING, STAGED]
@@ -116,13 +120,21 @@ def test_step_at_which_its_run_was_killed_is_told_and_noted_in_todays_word(run: 
 
 
 def test_release_that_a_former_run_took_back_is_none_to_roll_back_to(run: Deployment) -> None:
-    entry = {"time": "2026-01-05T00:00:00Z", "to": RETIRED, "outcome": history.TAKEN_BACK, "step": "start agent-worker", "reason": None}
+    entry = {
+        "time": "2026-01-05T00:00:00Z",
+        "to": RETIRED,
+        "outcome": history.TAKEN_BACK,
+        "step": "start agent-worker",
+        "reason": None,
+    }
     run.releases.history.write_text(f"{json.dumps(entry)}\n")
     with pytest.raises(ReleaseError, match=rf"{RETIRED} failed on 2026-01-05T00:00:00Z \(start_worker\)"):
         begin(run, RETIRED)
 
 
-def test_what_its_killed_run_has_left_is_cleared_and_who_drains_gets_no_second_signal(run: Deployment, machine: Machine) -> None:
+def test_what_its_killed_run_has_left_is_cleared_and_who_drains_gets_no_second_signal(
+    run: Deployment, machine: Machine
+) -> None:
     answer = begin(run, RETIRED)
     assert sorted(answer["cleared"]) == [DRAINING, STAGED]
     assert (run.releases.directory(STAGED).exists(), machine.asked("docker", "kill")) == (False, [])
@@ -132,7 +144,11 @@ def test_what_its_killed_run_has_left_is_cleared_and_who_drains_gets_no_second_s
 @pytest.mark.parametrize(("wanted", "name"), [(RETIRED, "name-a"), (SERVING, "name-c")])
 def test_its_content_is_read_back(run: Deployment, wanted: str, name: str) -> None:
     content = run.releases.content(wanted)
-    assert (content.agent_name, content.env["fastapi"]["A"], content.env["fastapi"]["LIVEKIT_API_SECRET"]) == (name, "it's $5", "s" * 32)
+    assert (content.agent_name, content.env["fastapi"]["A"], content.env["fastapi"]["LIVEKIT_API_SECRET"]) == (
+        name,
+        "it's $5",
+        "s" * 32,
+    )
     assert content.hash == (run.releases.record(wanted) or {})["hash"]
 
 
@@ -143,7 +159,9 @@ def test_its_release_is_rolled_back_to(run: Deployment, machine: Machine) -> Non
     assert run.lock.read().owner is None
 
 
-def test_project_that_it_adopted_is_rolled_back_to_with_all_that_it_had_stopped(run: Deployment, machine: Machine) -> None:
+def test_project_that_it_adopted_is_rolled_back_to_with_all_that_it_had_stopped(
+    run: Deployment, machine: Machine
+) -> None:
     back(run, machine, ADOPTED)
     mine = [c for c in machine.containers if docker.labels(c)[docker.PROJECT_LABEL] == "seed"]
     assert [c["State"]["Running"] for c in mine] == [True] * 3
@@ -155,10 +173,15 @@ def test_all_of_it_is_removed(run: Deployment, machine: Machine, tmp_path: Path)
     machine.drains = True
     machine.stop(f"{DRAINING}-agent-worker", ends=True)
     take_off(Removal(run.releases, str(tmp_path / "site.conf")), Claim(US, "remove", alive=ALIVE), 0.0, 1.0)
-    assert (run.releases.root.exists(), {docker.labels(c)[docker.PROJECT_LABEL] for c in machine.containers}) == (False, {"seed"})
+    assert (run.releases.root.exists(), {docker.labels(c)[docker.PROJECT_LABEL] for c in machine.containers}) == (
+        False,
+        {"seed"},
+    )
 
 
-@pytest.mark.parametrize("lacks", ["gated", "services", "volumes", "config_hashes", "earlier_worker_ids", "candidate", "rolled_back"])
+@pytest.mark.parametrize(
+    "lacks", ["gated", "services", "volumes", "config_hashes", "earlier_worker_ids", "candidate", "rolled_back"]
+)
 def test_record_of_a_version_before_that_has_no_such_key_is_read(run: Deployment, lacks: str) -> None:
     path = run.releases.directory(SERVING) / "release.json"
     record = json.loads(path.read_text())

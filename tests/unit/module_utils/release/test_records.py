@@ -37,11 +37,16 @@ def test_env_line_quotes_what_compose_would_change(value: str, expected: str) ->
         ("registry:5000/app:1", [], None),
     ],
 )
-def test_pinned_finds_the_digest_of_the_images_own_repository(image: str, digests: list[str], expected: str | None) -> None:
+def test_pinned_finds_the_digest_of_the_images_own_repository(
+    image: str, digests: list[str], expected: str | None
+) -> None:
     assert images.pinned(image, digests) == expected
 
 
-RECORD: Any = {"files": {"compose.yml": records.sha256("services: {}")}, "config_hashes": {"fastapi": "f", "agent-worker": "w"}}
+RECORD: Any = {
+    "files": {"compose.yml": records.sha256("services: {}")},
+    "config_hashes": {"fastapi": "f", "agent-worker": "w"},
+}
 RUNNING = {"fastapi": {"running": True, "config_hash": "f"}, "agent-worker": {"running": True, "config_hash": "w"}}
 
 

@@ -34,11 +34,20 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stage(host: Releases, machine: Machine, release_id: str, port: int, **changes: Any) -> None:
-    record: Any = {"id": release_id, "app": "app", "agent_name": "name-a", "api_port": port, "hash": "h", "images": {"fastapi": "r/a"}}
+    record: Any = {
+        "id": release_id,
+        "app": "app",
+        "agent_name": "name-a",
+        "api_port": port,
+        "hash": "h",
+        "images": {"fastapi": "r/a"},
+    }
     record |= changes
     host.stage(record, {"compose.yml": f"# {release_id}", "fastapi.env": "A='1'\n"})
     machine.start(release_id)
-    machine.networks[f"{records.compose_project('app', release_id)}_default"] = records.compose_project("app", release_id)
+    machine.networks[f"{records.compose_project('app', release_id)}_default"] = records.compose_project(
+        "app", release_id
+    )
 
 
 @pytest.fixture
@@ -80,17 +89,28 @@ def test_all_of_ours_is_gone(run: Deployment, site: Path, machine: Machine) -> N
 def test_nothing_of_others_is_asked_for_more_than_a_look(run: Deployment, site: Path, machine: Machine) -> None:
     machine.commands.clear()
     remove(run, site)
-    changing = [c for c in machine.commands if c[1] in ("start", "stop", "kill", "update", "rm") or c[2:3] in (["rm"], ["prune"])]
+    changing = [
+        c
+        for c in machine.commands
+        if c[1] in ("start", "stop", "kill", "update", "rm") or c[2:3] in (["rm"], ["prune"])
+    ]
     assert [c for c in changing if "theirs" in " ".join(c)] == []
     assert "restart" not in {word for command in machine.commands for word in command}
 
 
-def test_proxy_comes_before_the_api_and_the_api_before_the_worker(run: Deployment, site: Path, machine: Machine) -> None:
+def test_proxy_comes_before_the_api_and_the_api_before_the_worker(
+    run: Deployment, site: Path, machine: Machine
+) -> None:
     machine.commands.clear()
     remove(run, site)
     first = {
         what: next(n for n, c in enumerate(machine.commands) if c[: len(what)] == list(what))
-        for what in (("systemctl", "reload", "nginx"), ("docker", "stop", f"{SECOND}-fastapi"), ("docker", "kill"), ("docker", "rm"))
+        for what in (
+            ("systemctl", "reload", "nginx"),
+            ("docker", "stop", f"{SECOND}-fastapi"),
+            ("docker", "kill"),
+            ("docker", "rm"),
+        )
     }
     assert list(first.values()) == sorted(first.values())
 
@@ -106,9 +126,16 @@ def test_worker_that_is_busy_is_left_and_its_release_kept(run: Deployment, site:
     machine.drains = False
     with pytest.raises(BusyError, match=rf"the worker of {SECOND} \(name-a\) still has calls after 0 s, expected none"):
         remove(run, site, wait=0.0)
-    assert ((run.releases.record(SECOND) or {})["state"], run.releases.current(), site.exists()) == ("draining", None, False)
+    assert ((run.releases.record(SECOND) or {})["state"], run.releases.current(), site.exists()) == (
+        "draining",
+        None,
+        False,
+    )
     assert f"{SECOND}-agent-worker" in {c["Id"] for c in machine.containers}
-    assert [entry["outcome"] for entry in history.history_entries(run.releases.history)] == ["released", "not removed yet"]
+    assert [entry["outcome"] for entry in history.history_entries(run.releases.history)] == [
+        "released",
+        "not removed yet",
+    ]
     assert run.lock.read().owner is None
 
 
@@ -142,16 +169,23 @@ def test_site_that_nginx_does_not_do_without_is_put_back(run: Deployment, site: 
     assert (run.releases.current() or {})["id"] == SECOND
 
 
-def test_upstream_that_a_site_of_the_user_includes_stays_and_answers_502(run: Deployment, site: Path, machine: Machine) -> None:
+def test_upstream_that_a_site_of_the_user_includes_stays_and_answers_502(
+    run: Deployment, site: Path, machine: Machine
+) -> None:
     machine.site_is_whole = run.releases.upstream.exists
     found = remove(run, site)
-    assert (found["kept"], run.releases.upstream.read_text()) == ([str(run.releases.upstream)], upstream_text("app", None))
+    assert (found["kept"], run.releases.upstream.read_text()) == (
+        [str(run.releases.upstream)],
+        upstream_text("app", None),
+    )
     again = remove(run, site)
     assert (again["changed"], again["kept"]) == (False, [str(run.releases.upstream)])
     assert "because a site of yours includes it" in "\n".join(removal_notes("a", "app", again, check=False))
 
 
-def test_nginx_that_does_not_run_is_not_reloaded(run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nginx_that_does_not_run_is_not_reloaded(
+    run: Deployment, site: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = machine.run
     monkeypatch.setattr(run.releases, "run", lambda argv: (3, "", "") if "is-active" in argv else real(argv))
     machine.commands.clear()
@@ -272,14 +306,22 @@ def test_adopted_project_stays_stopped_and_is_told(host: Releases, machine: Mach
     adopted(host, machine)
     names = {docker.name(container) for container in machine.containers}
     found = remove(Deployment(host), site)
-    assert {docker.name(container): container["State"]["Running"] for container in machine.containers} == dict.fromkeys(names, False)
+    assert {docker.name(container): container["State"]["Running"] for container in machine.containers} == dict.fromkeys(
+        names, False
+    )
     assert (found["images"], found["agent_names"], host.root.exists()) == ([], ["old"], False)
-    assert "stays, stopped: compose project theirs (/srv/theirs)" in "\n".join(removal_notes("a", "app", found, check=False))
+    assert "stays, stopped: compose project theirs (/srv/theirs)" in "\n".join(
+        removal_notes("a", "app", found, check=False)
+    )
 
 
 def test_way_back_of_an_adopted_project_has_its_restart_policy(host: Releases, machine: Machine, site: Path) -> None:
     adopted(host, machine)
-    (line,) = [line for line in removal_notes("a", "app", remove(Deployment(host), site), check=False) if "had been adopted" in line]
+    (line,) = [
+        line
+        for line in removal_notes("a", "app", remove(Deployment(host), site), check=False)
+        if "had been adopted" in line
+    ]
     assert "docker update --restart always" in line
 
 
@@ -289,7 +331,11 @@ def test_look_changes_nothing_and_says_what_would_go(run: Deployment, site: Path
     said = removal_notes("a", "app", found, check=True)
     assert said[0] == "a: would remove app"
     assert {"  the release that served: " + SECOND, "  kept releases: " + FIRST} <= set(said)
-    assert (site.exists(), run.lock.read().owner, {c[1] for c in machine.commands}) == (True, None, {"ps", "inspect", "network", "volume"})
+    assert (site.exists(), run.lock.read().owner, {c[1] for c in machine.commands}) == (
+        True,
+        None,
+        {"ps", "inspect", "network", "volume"},
+    )
 
 
 def test_last_line_of_the_history_is_told(run: Deployment, site: Path) -> None:

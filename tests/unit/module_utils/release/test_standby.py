@@ -23,7 +23,9 @@ NEW = reading({"agent_name": "name-a", "instance": "a/id1", "worker_id": "AW_1",
 
 
 def planned(**plan: Any) -> dict[str, Any]:
-    state = reading(release={"id": "id0", "hook": True}, plan={"changed": True, "agent_name": "name-a", "rolled_back": None, **plan})
+    state = reading(
+        release={"id": "id0", "hook": True}, plan={"changed": True, "agent_name": "name-a", "rolled_back": None, **plan}
+    )
     return host(__agent_release_state=state, __agent_release_worker=NEW)
 
 
@@ -33,7 +35,11 @@ def planned(**plan: Any) -> dict[str, Any]:
 def test_new_worker_gets_a_rehearsal_that_only_it_takes() -> None:
     hostvars = {"a": host(__agent_release_worker=NEW, livekit_agent_rehearsal_metadata={"user": 7})}
     (rehearsal,) = probes.standby_probes(Runs(hostvars), ["a"], ["a"])[1:]
-    assert (rehearsal["kind"], rehearsal["instance"], json.loads(rehearsal["metadata"])) == ("rehearsal", "a/id1", {"user": 7})
+    assert (rehearsal["kind"], rehearsal["instance"], json.loads(rehearsal["metadata"])) == (
+        "rehearsal",
+        "a/id1",
+        {"user": 7},
+    )
 
 
 @pytest.mark.parametrize("value", [False, "no"])
@@ -66,7 +72,9 @@ def test_worker_without_a_usable_gate_is_proven_under_its_candidate_name() -> No
     ("hook", "rehearsal", "ids"),
     [(True, False, ["a/directed"]), (False, True, ["a/rehearsal"]), (False, False, [])],
 )
-def test_candidate_gets_what_its_worker_understands_and_its_user_wants(hook: bool, rehearsal: bool, ids: list[str]) -> None:
+def test_candidate_gets_what_its_worker_understands_and_its_user_wants(
+    hook: bool, rehearsal: bool, ids: list[str]
+) -> None:
     hostvars = {"a": {**candidate(hook=hook), "livekit_agent_rehearsal": rehearsal}}
     assert [probe["id"] for probe in probes.candidate_probes(Runs(hostvars), ["a"])] == ids
 
@@ -83,7 +91,10 @@ STANDBY_TROUBLES = [
         "the probe sent to name-a for a/id1 got AW_9, expected worker AW_1",
     ),
     ({"a/directed": {"worker_id": None, "reason": "no worker took it"}}, "got no worker took it"),
-    ({"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_9"}}, "the rehearsal sent to name-a for a/id1 got AW_9"),
+    (
+        {"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_9"}},
+        "the rehearsal sent to name-a for a/id1 got AW_9",
+    ),
     (
         {"a/directed": TOOK, "a/rehearsal": {**TOOK, "in_room": False}},
         "the rehearsal failed (taken by AW_1), expected that the agent stays",
@@ -97,24 +108,33 @@ STANDBY_TROUBLES = [
 
 
 @pytest.mark.parametrize(("answers", "words"), STANDBY_TROUBLES)
-def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(answers: dict[str, Any], words: str) -> None:
+def test_new_worker_is_refused_unless_all_that_was_sent_for_it_came_out_right(
+    answers: dict[str, Any], words: str
+) -> None:
     hostvars = {"a": host(__agent_release_worker=NEW)}
     sent = probes.standby_probes(Runs(hostvars), ["a"], ["a"])
     trouble = probes.standby_trouble(Runs(hostvars), "a", sent, {"probes": answers} if answers else {"msg": "boom"})
     assert words in trouble if words else trouble == ""
 
 
-@pytest.mark.parametrize(("sdk", "remedy"), [("node", "set livekit_agent_hook: false"), ("python", "probe_hook/README.md")])
+@pytest.mark.parametrize(
+    ("sdk", "remedy"), [("node", "set livekit_agent_hook: false"), ("python", "probe_hook/README.md")]
+)
 def test_worker_that_cannot_ask_the_hook_is_told_apart_from_one_that_does_not(sdk: str, remedy: str) -> None:
     new = {**NEW, "workers": [{**worker, "sdk": sdk} for worker in NEW["workers"]]}
     hostvars = {"a": host(__agent_release_worker=new)}
     sent = probes.standby_probes(Runs(hostvars), ["a"], ["a"])
-    assert remedy in probes.standby_trouble(Runs(hostvars), "a", sent, {"probes": {"a/directed": {"worker_id": None, "reason": "nobody"}}})
+    assert remedy in probes.standby_trouble(
+        Runs(hostvars), "a", sent, {"probes": {"a/directed": {"worker_id": None, "reason": "nobody"}}}
+    )
 
 
 def test_rehearsal_that_an_earlier_worker_of_ours_took_for_a_call_is_no_trouble() -> None:
     variables = planned()
-    variables["__agent_release_state"] |= {"workers": [{"release": "id0", "worker_ids": ["AW_0"]}], "states": {"id0": "serving"}}
+    variables["__agent_release_state"] |= {
+        "workers": [{"release": "id0", "worker_ids": ["AW_0"]}],
+        "states": {"id0": "serving"},
+    }
     sent = probes.standby_probes(Runs({"a": variables}), ["a"], ["a"])
     answers = {"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_0"}}
     assert probes.standby_trouble(Runs({"a": variables}), "a", sent, {"probes": answers}) == ""
@@ -129,7 +149,9 @@ def pool(other: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("other", "trouble"), [(host(), False), (planned(), True)], ids=["not read yet", "read"])
-def test_rehearsal_that_a_pool_member_took_which_this_run_has_not_read_is_no_trouble(other: dict[str, Any], trouble: bool) -> None:
+def test_rehearsal_that_a_pool_member_took_which_this_run_has_not_read_is_no_trouble(
+    other: dict[str, Any], trouble: bool
+) -> None:
     hostvars = pool(other)
     sent = probes.standby_probes(Runs(hostvars), list(hostvars), ["a"])
     answers = {"a/directed": TOOK, "a/rehearsal": {**TOOK, "worker_id": "AW_9"}}
@@ -147,16 +169,26 @@ def test_metadata_that_cannot_be_sent_is_found_before_anything_is_touched(metada
 def slot(status: int = 200, content: str = '{"room": "r"}', changed: bool = True) -> dict[str, Any]:
     return {
         **planned(changed=changed),
-        "__agent_release_api_answer": {"status": status, "content": content, "url": "http://127.0.0.1:18102/v1/preview"},
+        "__agent_release_api_answer": {
+            "status": status,
+            "content": content,
+            "url": "http://127.0.0.1:18102/v1/preview",
+        },
     }
 
 
 def test_what_a_new_api_answered_is_looked_at() -> None:
     (probe,) = probes.slot_previews(Runs({"a": slot()}), ["a"])
-    assert (probe["expect"], probe["agent_name"], probe["answer"]) == ("dispatch", "name-a", {"status": 200, "text": '{"room": "r"}'})
+    assert (probe["expect"], probe["agent_name"], probe["answer"]) == (
+        "dispatch",
+        "name-a",
+        {"status": 200, "text": '{"room": "r"}'},
+    )
 
 
-@pytest.mark.parametrize("variables", [slot(changed=False), planned(), {**planned(), "__agent_release_api_answer": {"skipped": True}}])
+@pytest.mark.parametrize(
+    "variables", [slot(changed=False), planned(), {**planned(), "__agent_release_api_answer": {"skipped": True}}]
+)
 def test_api_that_was_not_asked_is_not_looked_at(variables: dict[str, Any]) -> None:
     assert probes.slot_previews(Runs({"a": variables}), ["a"]) == []
     assert probes.slot_trouble(Runs({"a": variables}), "a", {}) == ""
@@ -164,7 +196,10 @@ def test_api_that_was_not_asked_is_not_looked_at(variables: dict[str, Any]) -> N
 
 SLOT_TROUBLES = [
     ({"probes": {"a/slot": {"outcome": "dispatched", "reason": "dispatch AD_1"}}}, ""),
-    ({"probes": {"a/slot": {"outcome": "nobody", "reason": "dispatches to x"}}}, "dispatches to x. Expected: a dispatch to 'name-a'"),
+    (
+        {"probes": {"a/slot": {"outcome": "nobody", "reason": "dispatches to x"}}},
+        "dispatches to x. Expected: a dispatch to 'name-a'",
+    ),
     ({"msg": "no server"}, "no server. Expected"),
     ({}, "its answer was not looked at"),
 ]
@@ -178,7 +213,8 @@ def test_new_api_is_refused_unless_it_dispatched_to_its_name(answered: dict[str,
 
 def test_reading_after_a_switch_of_an_earlier_run_in_the_same_playbook_is_none() -> None:
     variables = host(
-        __agent_release_state={**reading(release={"id": "old"}), "fence": 8}, __agent_release_switched=reading(release={"id": "new"})
+        __agent_release_state={**reading(release={"id": "old"}), "fence": 8},
+        __agent_release_switched=reading(release={"id": "new"}),
     )
     variables["__agent_release_switched"]["fence"] = 7
     assert HostRun("a", variables).reading["release"]["id"] == "old"

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.machine.docker import EngineError
-from ansible.module_utils.livekit_deploy.release import adoption, containers, drain, history, images, notes, records, store, switch
+from ansible.module_utils.livekit_deploy.release import (
+    adoption,
+    containers,
+    drain,
+    history,
+    images,
+    notes,
+    records,
+    store,
+    switch,
+)
 from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
@@ -50,7 +60,9 @@ def beside(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("text", STRANGE)
-def test_directory_of_others_that_looks_like_ours_ends_no_run(run: Deployment, machine: Machine, beside: str, text: str) -> None:
+def test_directory_of_others_that_looks_like_ours_ends_no_run(
+    run: Deployment, machine: Machine, beside: str, text: str
+) -> None:
     path = put(run.releases.root.parent / "shop", beside, text)
     plan = deploy(run, machine)["plan"]
     assert ((run.releases.current() or {})["id"], run.lock.read().owner) == (plan["id"], None)
@@ -123,7 +135,9 @@ def test_housekeeping_that_fails_is_told_and_the_release_counts(
 ) -> None:
     first = deploy(run, machine)["plan"]["id"]
     answer = begin(run, replace(ORDER, stamp=LATER, force=True))
-    run.releases.save({**(run.releases.record(first) or {}), "id": OTHER}, state="abandoned") if put(run.releases.root, OTHER, "") else None
+    run.releases.save({**(run.releases.record(first) or {}), "id": OTHER}, state="abandoned") if put(
+        run.releases.root, OTHER, ""
+    ) else None
     machine.start(answer["plan"]["id"])
     run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
 
@@ -137,7 +151,9 @@ def test_housekeeping_that_fails_is_told_and_the_release_counts(
     assert ((run.releases.current() or {})["id"], run.lock.read().owner) == (answer["plan"]["id"], None)
 
 
-def test_leftover_that_cannot_be_cleared_keeps_no_release_from_being_made(run: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftover_that_cannot_be_cleared_keeps_no_release_from_being_made(
+    run: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = begin(run)["plan"]["id"]
 
     def fails(*_: Any, **__: Any) -> bool:
@@ -146,7 +162,10 @@ def test_leftover_that_cannot_be_cleared_keeps_no_release_from_being_made(run: D
     monkeypatch.setattr(drain, "clear_release", fails)
     answer = begin(run, replace(ORDER, stamp=LATER))
     assert answer["plan"]["changed"]
-    assert any(f"a: release {old} is not ended: device or resource busy" in note for note in notes.plan_notes("a", answer, check=False))
+    assert any(
+        f"a: release {old} is not ended: device or resource busy" in note
+        for note in notes.plan_notes("a", answer, check=False)
+    )
 
 
 # --- the way back comes first -----------------------------------------------------------------------------------------
@@ -167,14 +186,18 @@ def test_looking_comes_after_the_way_back_and_before_the_clearing(run: Deploymen
     old, _new, fence = switched(run, machine)
     machine.commands.clear()
     done = run.abandon(fence, "why")
-    order = [c[1] for c in machine.commands if c[:2] in (["docker", "logs"], ["docker", "kill"], ["systemctl", "reload"])]
+    order = [
+        c[1] for c in machine.commands if c[:2] in (["docker", "logs"], ["docker", "kill"], ["systemctl", "reload"])
+    ]
     assert order[0] == "reload"
     assert order.index("logs") < order.index("kill")
     assert ((run.releases.current() or {})["id"], done["serving"]) == (old, old)
     assert "fastapi: last words" in done["log"]
 
 
-@pytest.mark.parametrize("error", [RecursionError("maximum recursion depth exceeded"), EngineError("no such driver"), KeyError("Id")])
+@pytest.mark.parametrize(
+    "error", [RecursionError("maximum recursion depth exceeded"), EngineError("no such driver"), KeyError("Id")]
+)
 def test_log_that_cannot_be_read_keeps_no_release_from_being_taken_back(
     run: Deployment, machine: Machine, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -194,7 +217,11 @@ def test_engine_that_does_not_answer_keeps_the_proxy_from_nothing(run: Deploymen
     real = machine.run
     run.releases.run = Told(lambda argv: (124, "", "did not end in time") if argv[0] == "docker" else real(argv))
     done = run.abandon(fence, "why")
-    assert ((run.releases.current() or {})["id"], done["serving"], "18101" in run.releases.upstream.read_text()) == (old, old, True)
+    assert ((run.releases.current() or {})["id"], done["serving"], "18101" in run.releases.upstream.read_text()) == (
+        old,
+        old,
+        True,
+    )
     assert any(f"what {new} has started is not cleared" in line for line in done["log"])
 
 
@@ -215,7 +242,9 @@ def test_full_disk_keeps_no_release_from_being_cleared(run: Deployment, monkeypa
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_full_disk_while_a_release_is_written_leaves_no_secret(run: Deployment, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_full_disk_while_a_release_is_written_leaves_no_secret(
+    run: Deployment, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     write, count = store.write_atomically, iter(range(100))
 
     def full(*args: Any) -> None:
@@ -228,7 +257,9 @@ def test_full_disk_while_a_release_is_written_leaves_no_secret(run: Deployment, 
     with pytest.raises(OSError, match="No space left"):
         begin(run)
     monkeypatch.undo()
-    assert [path for path in run.releases.root.rglob("*") if path.suffix == ".env" or "partial" in path.name] == [] or number == 0
+    assert [
+        path for path in run.releases.root.rglob("*") if path.suffix == ".env" or "partial" in path.name
+    ] == [] or number == 0
     begin(run, replace(ORDER, stamp=LATER))
     assert [path.name for path in run.releases.home.iterdir()] == [f"{LATER}-{ORDER.goal.content.hash[:8]}"]
 
@@ -308,7 +339,9 @@ def test_worker_without_a_record_gets_no_second_signal(
     assert name in {c["Id"] for c in machine.containers}
 
 
-def test_release_that_serves_and_lost_its_record_serves_until_the_next_one_does(run: Deployment, machine: Machine) -> None:
+def test_release_that_serves_and_lost_its_record_serves_until_the_next_one_does(
+    run: Deployment, machine: Machine
+) -> None:
     first = deploy(run, machine)["plan"]["id"]
     (run.releases.directory(first) / "release.json").write_text("[1,2]")
     answer = begin(run, replace(ORDER, stamp=LATER))

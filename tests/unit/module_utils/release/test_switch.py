@@ -49,7 +49,10 @@ def test_staging_the_same_twice_changes_nothing(host: Releases, machine: Machine
 
 def test_secrets_are_readable_by_their_owner_only(host: Releases, machine: Machine) -> None:
     stage(host, machine, NEW, 18102)
-    modes = {name: (host.directory(NEW) / name).stat().st_mode & 0o777 for name in ("compose.yml", "fastapi.env", "release.json")}
+    modes = {
+        name: (host.directory(NEW) / name).stat().st_mode & 0o777
+        for name in ("compose.yml", "fastapi.env", "release.json")
+    }
     assert set(modes.values()) == {0o600}
 
 
@@ -112,7 +115,9 @@ def test_abandoned_before_the_switch_leaves_no_trace(served: Releases, machine: 
     assert (answer["serving"], left, served.directory(NEW).exists()) == (OLD, [], False)
 
 
-def test_abandoned_says_what_an_api_needs_that_writes_to_its_own_directory(served: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_says_what_an_api_needs_that_writes_to_its_own_directory(
+    served: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = "OSError: [Errno 30] Read-only file system: '/app/cache/x.db'"
     monkeypatch.setattr(abandon, "container_log", lambda *_: [said])
     log = abandon.take_back(served, NEW)["log"]
@@ -125,8 +130,13 @@ def test_abandoned_answers_the_last_words(served: Releases) -> None:
 
 
 def test_last_words_show_no_secret_of_the_release(served: Releases, machine: Machine) -> None:
-    served.stage({**(served.record(NEW) or {}), "hash": "1"}, {"compose.yml": "", "fastapi.env": "OPENAI_API_KEY='sk-proj-4711abcd'\n"})
-    machine.logs.update({container["Id"]: "Incorrect API key provided: sk-proj-4711abcd" for container in machine.containers})
+    served.stage(
+        {**(served.record(NEW) or {}), "hash": "1"},
+        {"compose.yml": "", "fastapi.env": "OPENAI_API_KEY='sk-proj-4711abcd'\n"},
+    )
+    machine.logs.update(
+        {container["Id"]: "Incorrect API key provided: sk-proj-4711abcd" for container in machine.containers}
+    )
     assert "fastapi: Incorrect API key provided: ***" in abandon.take_back(served, NEW)["log"]
 
 
@@ -149,7 +159,11 @@ def test_there_is_no_way_back_to_a_release_that_is_being_stopped(served: Release
     machine.drains = False
     drain.retire_all(served, Ending(0.1, keep=3))
     assert abandon.take_back(served, NEW)["serving"] == NEW
-    assert ((served.current() or {})["id"], served.gate(NEW), "18102" in served.upstream.read_text()) == (NEW, "open", True)
+    assert ((served.current() or {})["id"], served.gate(NEW), "18102" in served.upstream.read_text()) == (
+        NEW,
+        "open",
+        True,
+    )
 
 
 def test_abandoned_first_release_leaves_nothing_serving(host: Releases, machine: Machine) -> None:
@@ -262,18 +276,28 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 def signalled(machine: Machine) -> list[list[str]]:
     """Verb and container of what was told to end, in this order."""
-    return [[command[1], command[-1].rsplit("-", 1)[-1]] for command in machine.commands if command[1] in ("stop", "kill")]
+    return [
+        [command[1], command[-1].rsplit("-", 1)[-1]] for command in machine.commands if command[1] in ("stop", "kill")
+    ]
 
 
-def test_api_that_still_answers_is_not_stopped_while_its_worker_drains(served: Releases, machine: Machine, answering: set[int]) -> None:
+def test_api_that_still_answers_is_not_stopped_while_its_worker_drains(
+    served: Releases, machine: Machine, answering: set[int]
+) -> None:
     answering.add(18101)
     switch.serve(served, NEW)
     assert drain.retire_all(served, Ending(0.1, keep=3))["draining"] == [OLD]
     assert signalled(machine) == [["kill", "worker"]]
-    assert [c["Id"] for c in machine.containers if c["State"]["Running"]] == [f"{OLD}-fastapi", f"{NEW}-fastapi", f"{NEW}-agent-worker"]
+    assert [c["Id"] for c in machine.containers if c["State"]["Running"]] == [
+        f"{OLD}-fastapi",
+        f"{NEW}-fastapi",
+        f"{NEW}-agent-worker",
+    ]
 
 
-def test_api_that_has_answered_while_its_worker_ended_is_stopped(served: Releases, machine: Machine, answering: set[int]) -> None:
+def test_api_that_has_answered_while_its_worker_ended_is_stopped(
+    served: Releases, machine: Machine, answering: set[int]
+) -> None:
     answering.add(18101)
     switch.serve(served, NEW)
     machine.at_kill = lambda container: answering.clear() if container.endswith("worker") else None
@@ -281,7 +305,9 @@ def test_api_that_has_answered_while_its_worker_ended_is_stopped(served: Release
     assert signalled(machine)[-1] == ["stop", "fastapi"]
 
 
-def test_former_name_is_served_as_long_as_its_api_answers(served: Releases, machine: Machine, answering: set[int]) -> None:
+def test_former_name_is_served_as_long_as_its_api_answers(
+    served: Releases, machine: Machine, answering: set[int]
+) -> None:
     answering.add(18101)
     rename_to(served, "other")
     assert drain.retire_all(served, Ending(0.1, keep=3, overlap_seconds=0.1))["draining"] == [OLD]
@@ -317,7 +343,9 @@ DAY = 86400.0
         pytest.param(0.0, 0.0, False, id="a moment ago"),
     ],
 )
-def test_clock_that_is_set_ends_nobodys_calls(clock: float, moved: float, overdue: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_that_is_set_ends_nobodys_calls(
+    clock: float, moved: float, overdue: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record: Any = drain.stop_noted_now()
     now, here = time.time(), times.moment()
     monkeypatch.setattr(drain.time, "time", lambda: now + clock)
@@ -331,7 +359,9 @@ def stopped_after(seconds: int) -> Any:
 
 
 @pytest.mark.parametrize("kept", [{}, {"drain_started": {"boot": "another", "seconds": 1.0}}, {"drain_started": "x"}])
-def test_worker_has_not_been_told_longer_ago_than_its_host_was_started(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_has_not_been_told_longer_ago_than_its_host_was_started(
+    kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(times, "moment", lambda: {"boot": "this", "seconds": 100.0})
     record: Any = {"drain_started_at": "2026-01-01T00:00:00Z", **kept}
     assert drain.is_overdue(record, stopped_after(3600)) is False
@@ -358,7 +388,9 @@ def test_run_killed_between_gate_and_record_is_switched_back(served: Releases) -
     assert found == (OLD, "open", "closed", True)
 
 
-def test_worker_that_may_have_calls_from_a_killed_switch_is_drained_and_not_killed(served: Releases, machine: Machine) -> None:
+def test_worker_that_may_have_calls_from_a_killed_switch_is_drained_and_not_killed(
+    served: Releases, machine: Machine
+) -> None:
     served.save(served.record(NEW) or {}, state="switching")
     switch.recover(served)
     machine.drains = False
@@ -400,7 +432,9 @@ def test_a_certificate_that_is_gone_is_told_with_a_remedy(served: Releases, mach
     assert "Put the certificate and its key at the paths that nginx names" in str(refused.value)
 
 
-@pytest.mark.parametrize("words", ["Bind for 127.0.0.1:18102 failed: port is already allocated", "bind: address already in use"])
+@pytest.mark.parametrize(
+    "words", ["Bind for 127.0.0.1:18102 failed: port is already allocated", "bind: address already in use"]
+)
 def test_a_port_that_somebody_took_is_told_with_a_remedy(served: Releases, machine: Machine, words: str) -> None:
     machine.compose_says = words
     with pytest.raises(ReleaseError, match=r"found: somebody has port 18102, expected it free .* agent_api_ports"):

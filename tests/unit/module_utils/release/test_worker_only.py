@@ -16,7 +16,9 @@ from tests.unit.module_utils.release import test_begin
 from tests.unit.module_utils.release.test_begin import LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin_machine import Machine
 
-WORKER_ONLY = content.given_content("name: x\n", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {}, ["agent-worker"])
+WORKER_ONLY = content.given_content(
+    "name: x\n", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {}, ["agent-worker"]
+)
 ALONE = replace(ORDER, goal=Goal(content=WORKER_ONLY), images={"agent-worker": "r/w@sha256:1"})
 run = test_begin.run
 
@@ -28,7 +30,11 @@ def document(**parts: Any) -> tuple[int, str, str]:
 def test_worker_only_has_no_port_and_no_file_of_an_api(run: Any, machine: Machine) -> None:
     plan = deploy(run, machine, ALONE)["plan"]
     record = run.releases.record(plan["id"])
-    assert (plan["api_port"], plan["services"], sorted(record["files"])) == (None, ["agent-worker"], ["agent-worker.env", "compose.yml"])
+    assert (plan["api_port"], plan["services"], sorted(record["files"])) == (
+        None,
+        ["agent-worker"],
+        ["agent-worker.env", "compose.yml"],
+    )
 
 
 def test_worker_only_needs_no_proxy(run: Any, machine: Machine) -> None:
@@ -77,7 +83,9 @@ def test_file_that_compose_refuses_leaves_nothing(run: Any, machine: Machine) ->
 
 
 def test_network_that_is_not_there_is_refused(run: Any, machine: Machine) -> None:
-    machine.config = document(networks={"backend": {"name": "backend", "external": True}, "default": {"name": "app-1_default"}})
+    machine.config = document(
+        networks={"backend": {"name": "backend", "external": True}, "default": {"name": "app-1_default"}}
+    )
     with pytest.raises(ReleaseError, match="no network backend, expected it"):
         begin(run)
     machine.networks = {"bridge": "", "backend": "theirs"}
@@ -86,7 +94,10 @@ def test_network_that_is_not_there_is_refused(run: Any, machine: Machine) -> Non
 
 def test_volume_is_made_before_what_mounts_it(host: Releases, machine: Machine) -> None:
     machine.config = document(volumes={"data": {"name": "data", "external": True}})
-    host.stage({"id": "20260101T000000Z-00000001", "app": "app", "agent_name": "n", "api_port": 1, "hash": "h"}, {"compose.yml": "x"})
+    host.stage(
+        {"id": "20260101T000000Z-00000001", "app": "app", "agent_name": "n", "api_port": 1, "hash": "h"},
+        {"compose.yml": "x"},
+    )
     refusal.settle_file(host, "20260101T000000Z-00000001")
     containers.start_service(host, "20260101T000000Z-00000001", "agent-worker")
     made = machine.commands.index(["docker", "volume", "create", "data"])

@@ -48,7 +48,9 @@ def test_a_line_without_a_path_is_no_reason_to_fail() -> None:
     assert "The image writes to a directory" in start_remedy(["Read-only file system"], "agent_api")
 
 
-@pytest.mark.parametrize("lines", [[], ["registered worker"], ["Could not acquire lock on the database"], ["\0\x1b[2J", "/" * 5000]])
+@pytest.mark.parametrize(
+    "lines", [[], ["registered worker"], ["Could not acquire lock on the database"], ["\0\x1b[2J", "/" * 5000]]
+)
 def test_another_failure_gets_no_such_remedy(lines: list[str]) -> None:
     assert start_remedy(lines, "livekit_agent") == ""
 

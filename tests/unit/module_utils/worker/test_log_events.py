@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.common import times
-from ansible.module_utils.livekit_deploy.worker import log_events, log_words, own_answer, readings, registration, worker_log
+from ansible.module_utils.livekit_deploy.worker import (
+    log_events,
+    log_words,
+    own_answer,
+    readings,
+    registration,
+    worker_log,
+)
 
 PLAIN, RESET, GREEN, RED, GRAY = "\x1b[0m", "\x1b[0m", "\x1b[32m", "\x1b[31m", "\x1b[90m"
 FIELDS = '{"agent_name": "a", "id": "AW_1", "url": "ws://l"}'
-JSON = json.dumps({"message": "registered worker", "level": "INFO", "name": "livekit.agents", "id": "AW_1", "agent_name": "a"})
+JSON = json.dumps(
+    {"message": "registered worker", "level": "INFO", "name": "livekit.agents", "id": "AW_1", "agent_name": "a"}
+)
 PINO = {"level": 30, "time": 1764273660123, "pid": 7, "hostname": "h"}
 LOGURU = {
     "text": "registered worker\n",
@@ -38,7 +47,9 @@ REGISTRATIONS = {
     '"id": "AW_1", "agent_name": "a"}',
     "severity of Google Cloud": '{"severity": "INFO", "message": "registered worker", "id": "AW_1", "agent_name": "a"}',
     "text with fields as key=value": 'INFO:livekit.agents:registered worker id=AW_1 agent_name="a" url=ws://l',
-    "agents-js": json.dumps({**PINO, "id": "AW_1", "agentName": "a", "agentNameIsEnv": True, "msg": "registered worker"}),
+    "agents-js": json.dumps(
+        {**PINO, "id": "AW_1", "agentName": "a", "agentNameIsEnv": True, "msg": "registered worker"}
+    ),
 }
 
 
@@ -75,14 +86,25 @@ WITHOUT_FIELDS = {
 
 @pytest.mark.parametrize("form", WITHOUT_FIELDS)
 def test_registration_without_an_id_is_no_missing_one(form: str) -> None:
-    found: Any = {**read(WITHOUT_FIELDS[form]), "running": True, "restarts": 0, "exit_code": None, "answered_name": None}
+    found: Any = {
+        **read(WITHOUT_FIELDS[form]),
+        "running": True,
+        "restarts": 0,
+        "exit_code": None,
+        "answered_name": None,
+    }
     trouble = registration.registration_trouble([found], "a")
     assert trouble is not None
-    assert ("mentions a registration in which its id cannot be read" in trouble.text, "has not registered" in trouble.text) == (True, False)
+    assert (
+        "mentions a registration in which its id cannot be read" in trouble.text,
+        "has not registered" in trouble.text,
+    ) == (True, False)
     assert "docs/your-application.md" in trouble.text
 
 
-@pytest.mark.parametrize("line", ['user said: registered worker {"id": "AW_x"}', 'INFO:app:the user said registered worker {"id": "AW_x"}'])
+@pytest.mark.parametrize(
+    "line", ['user said: registered worker {"id": "AW_x"}', 'INFO:app:the user said registered worker {"id": "AW_x"}']
+)
 def test_words_of_a_user_are_no_registration(line: str) -> None:
     assert read(line)["worker_id"] is None
 
@@ -139,13 +161,25 @@ def test_worker_of_every_release_is_recognised(version: str) -> None:
         line("received job request", job_id="AJ_1", dispatch_id="AD_1", **{room: "r1"}, agent_name="a", resuming=False),
     ]
     found: Any = {**read(*log), "answered_name": "a", "env": {}}
-    assert (found["worker_id"], found["sdk_version"], found["sdk"], readings.worker_name(found)) == ("AW_1", version, "python", "a")
+    assert (found["worker_id"], found["sdk_version"], found["sdk"], readings.worker_name(found)) == (
+        "AW_1",
+        version,
+        "python",
+        "a",
+    )
     assert [(one["job_id"], one["room"]) for one in found["requests"]] == [("AJ_1", "r1")]
 
 
 NODE = [
     {**PINO, "version": "1.9.0", "msg": "starting worker"},
-    {**PINO, "id": "AW_1", "agentName": "a", "deployment": "", "server_info": {"nodeId": "ND_1"}, "msg": "registered worker"},
+    {
+        **PINO,
+        "id": "AW_1",
+        "agentName": "a",
+        "deployment": "",
+        "server_info": {"nodeId": "ND_1"},
+        "msg": "registered worker",
+    },
     {**PINO, "jobId": "AJ_1", "room_id": "RM_1", "resuming": False, "agentName": "a", "msg": "received job request"},
 ]
 NODE_REFUSED = {
@@ -165,7 +199,11 @@ def test_node_worker_is_recognised() -> None:
 
 def test_node_worker_whose_key_is_refused_says_so() -> None:
     found = read(json.dumps(NODE_REFUSED))
-    assert (found["failures"], found["unauthorized"], found["last_failure"]["error"]) == (1, 1, "Unexpected server response: 401")
+    assert (found["failures"], found["unauthorized"], found["last_failure"]["error"]) == (
+        1,
+        1,
+        "Unexpected server response: 401",
+    )
 
 
 def test_node_worker_with_another_name_gets_advice_for_node() -> None:
@@ -187,7 +225,9 @@ def test_node_worker_with_another_name_gets_advice_for_node() -> None:
         pytest.param("[" * 5000, {}, id="deep"),
     ],
 )
-def test_answer_of_a_worker_is_read_with_care(monkeypatch: pytest.MonkeyPatch, body: str, expected: dict[str, Any]) -> None:
+def test_answer_of_a_worker_is_read_with_care(
+    monkeypatch: pytest.MonkeyPatch, body: str, expected: dict[str, Any]
+) -> None:
     monkeypatch.setattr(own_answer.web, "ask", lambda *_: own_answer.web.Answer(200, body.encode()))
     assert own_answer.ask_worker(("127.0.0.1", 8081)).items() >= expected.items()
 
@@ -209,9 +249,14 @@ DIED = {
     compact({**PINO, "level": 50, "msg": "job process exceeded memory limit, killing it"}): "memory_limit",
     json.dumps({**PINO, "level": 40, "msg": "job is unresponsive"}): "unresponsive",
     json.dumps({**PINO, "msg": "jobRequestFunc failed"}): "request_handler",
-    json.dumps({**PINO, "level": 40, "error": {"message": "runner initialization timed out"}, "msg": "supervised process run failed"}): (
-        "initialization"
-    ),
+    json.dumps(
+        {
+            **PINO,
+            "level": 40,
+            "error": {"message": "runner initialization timed out"},
+            "msg": "supervised process run failed",
+        }
+    ): ("initialization"),
     f"2025-11-27 20:01:00,123 - {RED}ERROR{RESET} livekit.agents - process exited with non-zero exit code -9 {GRAY}{{}}{RESET}": "killed",
 }
 
@@ -245,7 +290,13 @@ def test_error_that_nobody_knows_is_counted_and_kept(error: str) -> None:
 
 
 def test_traceback_as_text_is_one_error_with_what_was_raised() -> None:
-    found = read("ERROR:root:it failed", "Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no bridge", "more")
+    found = read(
+        "ERROR:root:it failed",
+        "Traceback (most recent call last):",
+        '  File "x.py", line 1',
+        "ValueError: no bridge",
+        "more",
+    )
     assert (found["unknown_errors"], found["last_unknown_error"]["error"]) == (1, "ValueError: no bridge")
 
 

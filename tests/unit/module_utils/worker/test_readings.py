@@ -25,7 +25,11 @@ def container(service: str = "agent-worker", env: Sequence[str] = (), running: b
         "Id": "0123456789abcdef",
         "Name": "/app-1",
         "State": {"Running": running, "ExitCode": 0, "StartedAt": "then"},
-        "Config": {"Image": "i", "Env": list(env), "Labels": {docker.SERVICE_LABEL: service, docker.PROJECT_LABEL: "p"}},
+        "Config": {
+            "Image": "i",
+            "Env": list(env),
+            "Labels": {docker.SERVICE_LABEL: service, docker.PROJECT_LABEL: "p"},
+        },
         "NetworkSettings": {"Networks": {}},
     }
 
@@ -37,12 +41,19 @@ def engine_with(log: str) -> Reader:
 def test_reading_joins_environment_and_log() -> None:
     env = ["AGENT_NAME=a", "LIVEKIT_AGENT_NAME=a", "LIVEKIT_DEPLOY_INSTANCE=host-1/id1"]
     found: Any = readings.readings(engine_with(REGISTERED), found=[container(env=env)])["workers"][0]
-    expected = {"worker_id": "AW_1", "release": "id1", "env": {"AGENT_NAME": "a", "LIVEKIT_AGENT_NAME": "a"}, "connected": True}
+    expected = {
+        "worker_id": "AW_1",
+        "release": "id1",
+        "env": {"AGENT_NAME": "a", "LIVEKIT_AGENT_NAME": "a"},
+        "connected": True,
+    }
     assert {key: found[key] for key in expected} == expected
 
 
 def test_ended_container_is_not_connected_whatever_its_log_says() -> None:
-    assert readings.readings(engine_with(REGISTERED), found=[container(running=False)])["workers"][0]["connected"] is False
+    assert (
+        readings.readings(engine_with(REGISTERED), found=[container(running=False)])["workers"][0]["connected"] is False
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +62,9 @@ def test_ended_container_is_not_connected_whatever_its_log_says() -> None:
         pytest.param(container(), "", 1, id="the compose service, whatever it says"),
         pytest.param(container("agent", ["LIVEKIT_AGENT_NAME=x"]), REGISTERED, 1, id="somebody else's that registered"),
         pytest.param(container("api", ["LIVEKIT_AGENT_NAME=x"]), "INFO: Uvicorn running", 0, id="somebody else's API"),
-        pytest.param(container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), "", 0, id="our API"),
+        pytest.param(
+            container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), "", 0, id="our API"
+        ),
         pytest.param(container("web"), REGISTERED, 0, id="a container without an agent name"),
     ],
 )
@@ -60,18 +73,35 @@ def test_worker_is_told_from_other_containers(found: dict[str, Any], log: str, e
 
 
 def test_entry_says_who_runs_the_container_and_how_to_start_it_again() -> None:
-    made = {**container(env=["LIVEKIT_URL=ws://s", "LIVEKIT_AGENT_NAME_OVERRIDE=b"]), "HostConfig": {"RestartPolicy": {"Name": "always"}}}
+    made = {
+        **container(env=["LIVEKIT_URL=ws://s", "LIVEKIT_AGENT_NAME_OVERRIDE=b"]),
+        "HostConfig": {"RestartPolicy": {"Name": "always"}},
+    }
     found: Any = readings.readings(engine_with(REGISTERED), found=[made])["workers"][0]
-    expected = {"kind": "container", "override": "b", "configured_url": "ws://s", "start_command": "docker start app-1", "unread": ""}
+    expected = {
+        "kind": "container",
+        "override": "b",
+        "configured_url": "ws://s",
+        "start_command": "docker start app-1",
+        "unread": "",
+    }
     assert {key: found[key] for key in expected} == expected
-    assert (found["supervisor"]["kind"], found["supervisor"]["policy"], found["supervisor"]["enabled"]) == ("docker", "always", True)
+    assert (found["supervisor"]["kind"], found["supervisor"]["policy"], found["supervisor"]["enabled"]) == (
+        "docker",
+        "always",
+        True,
+    )
 
 
 def request(job: str, time: str | None) -> Any:
     return {"job_id": job, "room": f"room-{job}", "time": time}
 
 
-OLD, NEW, UNDATED = request("1", "1970-01-01T00:00:10+00:00"), request("2", "1970-01-01T00:00:20+00:00"), request("3", None)
+OLD, NEW, UNDATED = (
+    request("1", "1970-01-01T00:00:10+00:00"),
+    request("2", "1970-01-01T00:00:20+00:00"),
+    request("3", None),
+)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +123,9 @@ def test_requests_are_those_asked_for(selection: readings.Selection, expected: l
 class Host:
     """A host with one container and an empty /proc; ``refused`` is what the Engine answers instead."""
 
-    def __init__(self, root: Path, found: dict[str, Any], log: str = "", refused: str = "", unreadable: str = "") -> None:
+    def __init__(
+        self, root: Path, found: dict[str, Any], log: str = "", refused: str = "", unreadable: str = ""
+    ) -> None:
         self.root, self.found, self.log, self.refused, self.unreadable = root, found, log, refused, unreadable
         self.tails: list[str] = []
 
@@ -119,11 +151,15 @@ class Host:
         pytest.param(container("agent"), REGISTERED, 1, id="known only by its log"),
         pytest.param(container("agent", running=False), REGISTERED, 0, id="stopped, and known only by its log"),
         pytest.param(container("api", ["LIVEKIT_URL=ws://s"]), "INFO: Uvicorn running", 0, id="an API"),
-        pytest.param(container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), REGISTERED, 0, id="our API"),
+        pytest.param(
+            container("fastapi", ["LIVEKIT_AGENT_NAME=x", "LIVEKIT_DEPLOY_INSTANCE=h/i"]), REGISTERED, 0, id="our API"
+        ),
         pytest.param(container("web"), "hello", 0, id="anything else"),
     ],
 )
-def test_every_container_that_is_a_worker_is_found(tmp_path: Path, found: dict[str, Any], log: str, expected: int) -> None:
+def test_every_container_that_is_a_worker_is_found(
+    tmp_path: Path, found: dict[str, Any], log: str, expected: int
+) -> None:
     assert len(Host(tmp_path, found, log).read()["workers"]) == expected
 
 
@@ -146,7 +182,9 @@ def test_engine_that_does_not_answer_is_said_and_no_error(tmp_path: Path, refuse
     assert (found["workers"], len(found["unread"])) == ([], unread)
 
 
-GONE = pytest.mark.parametrize("said", ["No such container: x", "can not get logs from container which is dead or marked for removal"])
+GONE = pytest.mark.parametrize(
+    "said", ["No such container: x", "can not get logs from container which is dead or marked for removal"]
+)
 
 
 @GONE
@@ -189,7 +227,12 @@ def reading(**changes: Any) -> Any:
         pytest.param([reading(), reading()], "2 worker containers", False, id="two"),
         pytest.param([reading(running=False, exit_code=0)], "the worker ended (exit status 0", True, id="ended"),
         pytest.param([reading(restarts=2)], "restarts 2", True, id="crash loop"),
-        pytest.param([reading(worker_id=None)], "has not registered, expected it as a. It has logged nothing", False, id="hanging"),
+        pytest.param(
+            [reading(worker_id=None)],
+            "has not registered, expected it as a. It has logged nothing",
+            False,
+            id="hanging",
+        ),
         pytest.param(
             [reading(worker_id=None, last_lines=["x", "y"])],
             "has not registered, expected it as a. Its last lines: x | y",
@@ -197,7 +240,10 @@ def reading(**changes: Any) -> Any:
             id="not registered",
         ),
         pytest.param(
-            [reading(started_at="2026-01-02T00:00:00.5Z", registered_since=BEFORE)], "has not registered since", False, id="again"
+            [reading(started_at="2026-01-02T00:00:00.5Z", registered_since=BEFORE)],
+            "has not registered since",
+            False,
+            id="again",
         ),
         pytest.param([reading(agent_name="hard")], "registered as 'hard', expected 'a'", True, id="name in code"),
         pytest.param([reading(agent_name=None)], "registered as None, expected 'a'", False, id="no name yet"),
@@ -219,28 +265,37 @@ def test_known_worker_is_read_though_nothing_of_it_says_that_it_is_one() -> None
     made = [container("bot", ["LIVEKIT_URL=ws://l"])]
     name = made[0]["Name"].lstrip("/")
     assert readings.readings(engine_with("{}"), found=made)["workers"] == []
-    assert [one["container"] for one in readings.readings(engine_with("{}"), found=made, known=[name])["workers"]] == [name]
+    assert [one["container"] for one in readings.readings(engine_with("{}"), found=made, known=[name])["workers"]] == [
+        name
+    ]
 
 
 def test_of_a_project_only_the_known_worker_is_read() -> None:
     made = [{**container("bot", ["LIVEKIT_AGENT_NAME=a"]), "Name": f"/{name}"} for name in ("api", "bot-1", "bot-2")]
     reads: dict[str, Any] = {"found": made, "known": ["bot-1"]}
-    assert [one["container"] for one in readings.readings(engine_with(REGISTERED), project="p", **reads)["workers"]] == ["bot-1"]
+    assert [
+        one["container"] for one in readings.readings(engine_with(REGISTERED), project="p", **reads)["workers"]
+    ] == ["bot-1"]
     assert len(readings.readings(engine_with(REGISTERED), **reads)["workers"]) == len(made)
 
 
 @pytest.mark.parametrize(("known", "name"), [([], None), (["p-bot-1"], "a")])
 def test_name_that_an_older_worker_does_not_log_is_what_it_was_created_with(known: list[str], name: str | None) -> None:
     made = [{**container("agent-worker", ["LIVEKIT_AGENT_NAME=a"]), "Name": "/p-bot-1"}]
-    found = readings.readings(engine_with('{"message": "registered worker", "id": "AW_1"}'), found=made, known=known)["workers"]
+    found = readings.readings(engine_with('{"message": "registered worker", "id": "AW_1"}'), found=made, known=known)[
+        "workers"
+    ]
     assert [one["agent_name"] for one in found] == [name]
 
 
 def test_trouble_from_before_the_time_looked_at_is_not_counted() -> None:
     lines = [
-        f'{{"message": "failed to connect to livekit, retrying in 2s", "timestamp": "2026-01-0{day}T00:00:00+00:00"}}' for day in (1, 3)
+        f'{{"message": "failed to connect to livekit, retrying in 2s", "timestamp": "2026-01-0{day}T00:00:00+00:00"}}'
+        for day in (1, 3)
     ]
-    found = readings.shared_reading(logs.Log(lines), {}, {}, readings.Selection(frozenset(), frozenset(), (), 1767312000.0))
+    found = readings.shared_reading(
+        logs.Log(lines), {}, {}, readings.Selection(frozenset(), frozenset(), (), 1767312000.0)
+    )
     assert (found["failures"], found["requests_total"]) == (1, 0)
 
 
@@ -286,7 +341,9 @@ def test_figures_of_an_answer_are_figures_or_not_known(
 
 
 def test_names_of_an_answer_are_texts_or_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_answer.web, "ask", lambda *_: web.Answer(200, b'{"agent_name": 1, "sdk_version": {"a": []}}'))
+    monkeypatch.setattr(
+        own_answer.web, "ask", lambda *_: web.Answer(200, b'{"agent_name": 1, "sdk_version": {"a": []}}')
+    )
     assert own_answer.ask_worker(("127.0.0.1", 1)) == {"agent_name": None, "sdk_version": None}
 
 
@@ -296,7 +353,9 @@ SECRET = "sk-proj-4711abcd"
 SAID = {
     "plain": f"openai.AuthenticationError: Incorrect API key provided: {SECRET}",
     "json": json.dumps({"message": f"failed with {SECRET}", "level": "ERROR"}),
-    "error": json.dumps({"message": f"unhandled exception while running the job task\nTraceback\nValueError: {SECRET}"}),
+    "error": json.dumps(
+        {"message": f"unhandled exception while running the job task\nTraceback\nValueError: {SECRET}"}
+    ),
     "failure": json.dumps({"message": "worker failed", "exc_info": f"Traceback\nValueError: {SECRET}"}),
     "escaped": json.dumps({"message": "worker failed", "error": f"key {SECRET!r} \x1b[2J"}),
     "token": json.dumps({"message": "worker failed", "error": "wss://key:hidden@host?access_token=hidden"}),

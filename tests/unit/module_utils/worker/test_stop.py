@@ -24,7 +24,9 @@ UNIT = "agent.service"
 
 
 def entry(kind: str = "docker", **changes: Any) -> dict[str, Any]:
-    supervisor = supervisors.supervised(kind, {"systemd": UNIT, "other": "supervisord"}.get(kind, ""), policy=changes.pop("policy", ""))
+    supervisor = supervisors.supervised(
+        kind, {"systemd": UNIT, "other": "supervisord"}.get(kind, ""), policy=changes.pop("policy", "")
+    )
     supervisor.update(changes.pop("supervisor", {}))
     in_container = kind == "docker"
     return {
@@ -97,7 +99,9 @@ def drained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drained:
         ("always", "", ["docker update --restart unless-stopped -- agent-1", "docker kill --signal TERM -- agent-1"]),
     ],
 )
-def test_container_is_told_once_through_docker(drained: Drained, policy: str, stop_signal: str, calls: list[str]) -> None:
+def test_container_is_told_once_through_docker(
+    drained: Drained, policy: str, stop_signal: str, calls: list[str]
+) -> None:
     host = Host([entry(policy=policy)], stop_signal=stop_signal)
     found = drained(host)
     # What is printed has no needless dashes.
@@ -254,7 +258,11 @@ def test_worker_evicted_before_and_gone_from_sight_is_remembered(drained: Draine
     drained(host)
     host.found = []
     found = drained(host)
-    assert (found["gone"], found["changed"], found["start_command"]) == (True, False, "docker update --restart always agent-1 && start it")
+    assert (found["gone"], found["changed"], found["start_command"]) == (
+        True,
+        False,
+        "docker update --restart always agent-1 && start it",
+    )
 
 
 @pytest.mark.parametrize("kind", ["docker", "systemd", "none"])
@@ -343,7 +351,9 @@ def test_drop_in_of_a_user_is_that_users_and_goes_again(monkeypatch: pytest.Monk
     assert not folder.exists()
 
 
-def test_nothing_in_a_users_directory_is_touched_but_by_that_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nothing_in_a_users_directory_is_touched_but_by_that_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     calls: list[Sequence[str]] = []
 
     def run(argv: Sequence[str]) -> tuple[int, str, str]:
@@ -354,7 +364,9 @@ def test_nothing_in_a_users_directory_is_touched_but_by_that_user(monkeypatch: p
     monkeypatch.setattr(search, "everywhere", host.everywhere)
     Drain(Told(run), ID, runtime=tmp_path, root=tmp_path / "proc").drain(0.0)
     assert {tuple(argv[:1]) for argv in calls} == {("setpriv",)}
-    assert all({"--clear-groups", "--no-new-privs", f"--regid={systemd.user_group(STRANGER)}"} <= set(argv) for argv in calls)
+    assert all(
+        {"--clear-groups", "--no-new-privs", f"--regid={systemd.user_group(STRANGER)}"} <= set(argv) for argv in calls
+    )
     assert "--regid=0" not in calls[0]
     assert [path.name for path in tmp_path.iterdir()] == ["livekit-agent-deploy"]
 
@@ -385,7 +397,11 @@ def test_unit_that_does_not_answer_keeps_no_other_worker_from_being_evicted(drai
         return (124, "", "did not end in time") if "systemctl" in argv else host(argv)
 
     found = drained(run_of(host, run), "AW_2")
-    assert (found["gone"], "agent.service" in found["warnings"][0], "does not answer" in found["warnings"][0]) == (True, True, True)
+    assert (found["gone"], "agent.service" in found["warnings"][0], "does not answer" in found["warnings"][0]) == (
+        True,
+        True,
+        True,
+    )
     assert (tmp_path / f"user/{os.getuid()}/systemd/user/agent.service.d" / stop.DROP_IN).exists()
 
 
@@ -395,7 +411,9 @@ def run_of(host: Host, run: Callable[[Sequence[str]], tuple[int, str, str]]) -> 
     return run
 
 
-def test_unit_whose_manager_does_not_answer_is_not_gone_while_its_process_runs(drained: Drained, tmp_path: Path) -> None:
+def test_unit_whose_manager_does_not_answer_is_not_gone_while_its_process_runs(
+    drained: Drained, tmp_path: Path
+) -> None:
     running_process(tmp_path, 5000)
     host = Host([entry("systemd")], ends=False)
     told: list[str] = []
