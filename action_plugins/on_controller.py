@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each module of ours that works on the controller is run; the other files here are links to this one, by the modules' names.
+"""How our modules that work on the controller are run; the other files here are links to this one, by modules' names.
 
 Such a module needs what is installed beside ansible-core. ``delegate_to: localhost`` is not enough: an inventory may define ``localhost``
 with a connection and an interpreter, and ``-e ansible_python_interpreter`` or ``-e ansible_become`` comes before what a task says.
@@ -20,7 +20,7 @@ CONNECTION = {"ansible_pipelining": True}
 
 
 class ActionModule(ActionBase):
-    """Runs the module as the user who started the run, with the run's own interpreter, wherever the task is delegated to."""
+    """Runs a module as the user who started the run, with the run's own interpreter, wherever the task is delegated."""
 
     _supports_check_mode = True
     # ansible-core writes the arguments of a task in the background, secrets too, into a file that a killed run leaves.

@@ -1,4 +1,4 @@
-"""How the house is kept, in figures: `python -m benchmarks.house`, or of another checkout `python -m benchmarks.house PATH`.
+"""How the house is kept, in figures: `python -m benchmarks.house [PATH]` (PATH is another checkout).
 
 Product code is `library`, `module_utils`, the plugins and the roles' YAML without their scenarios.
 """
@@ -52,7 +52,7 @@ def yaml_files(root: Path) -> list[Path]:
 
 
 def complexity(node: ast.AST) -> int:
-    """Return the ways through a function: branches, each `for` and `if` of a comprehension, each operand of `and` and `or`."""
+    """Ways through a function: branches, each `for` and `if` of a comprehension, each operand of `and` and `or`."""
     ways = 1
     for one in ast.walk(node):
         if isinstance(one, BRANCHES):

@@ -35,13 +35,13 @@ from tests.e2e.harness import NGINX, ROOT, Lab, Machine, open_lab, text_of, wait
 RATES = (5, 20)
 RUNS = 3
 CALLS = 4
-# An idle LiveKit server asks for workers of all kinds first, which takes it 5 s; what is dispatched meanwhile waits for each other.
+# An idle LiveKit server asks for workers of all kinds first, for 5 s; what is dispatched then waits for each other.
 LEAD_SECONDS = 8.0
 TAIL_SECONDS, LOAD_SECONDS, UNDISTURBED_SECONDS = 3.0, 30.0, 60.0
 # At 5 a second every fifth dispatch is a real job; at 20 the worker answers all of them itself.
 REAL = {5: REAL_EVERY, 20: 0}
 OVERLAP_SECONDS = 10  # livekit_agent_rename_overlap_seconds, told to each run
-# The calls in progress last longer than any run, so waiting for them would only cost time: the old worker is left draining.
+# The calls in progress last longer than a run; waiting for them would only cost time: the old worker is left draining.
 SETTINGS: dict[str, Any] = {
     "livekit_agent_rename_overlap_seconds": OVERLAP_SECONDS,
     "agent_release_drain_wait_seconds": 3,
@@ -383,7 +383,7 @@ def write(document: Mapping[str, Any], path: Path) -> None:
 
 
 def tell(document: Mapping[str, Any], part: Path) -> int:
-    """The table, and the file: a result only if all listed cases are in it, else a part that can be joined with others."""
+    """The table, and the file: a result only if all listed cases are in it, else a part to be joined with others."""
     missing = loss_figures.missing(document, list(BY_NAME), RATES, RUNS)
     path = part if missing else RESULTS / f"loss-{document['date']}.json"
     write(document, path)

@@ -44,7 +44,7 @@ def longest_gap(sent: Sequence[float], answered: Sequence[float]) -> float:
 
 
 def gaps(calls: Sequence[Call], answered: Mapping[str, float]) -> float:
-    """The longest gap of all calls of a way; and of each name alone, because while two are served one would hide the other's."""
+    """Longest gap of all calls of a way, and of each name alone: while two are served one would hide the other's."""
     groups = [
         list(calls),
         *([call for call in calls if call.agent_name == name] for name in {call.agent_name for call in calls}),
@@ -58,7 +58,7 @@ def gaps(calls: Sequence[Call], answered: Mapping[str, float]) -> float:
 
 
 def figures(calls: Sequence[Call], answered: Mapping[str, float], steady: float = 0.0) -> dict[str, Any]:
-    """The figures of one way to one host. Every call can be lost; the times are those of what was sent from `steady` on."""
+    """Figures of one way to one host. Every call can be lost; the times are those of what was sent from `steady` on."""
     found = [(call, at) for call in calls if (at := answered_at(call, answered)) is not None]
     timed = [call for call in calls if call.sent >= steady]
     return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Light stand-ins for livekit-agents workers: the real protocol to a real LiveKit server, without processes, models and media.
+"""Light stand-ins for livekit-agents workers: the real protocol to a real server, without processes, models and media.
 
 A stand-in registers, reports its load, and answers job requests: as the probe hook decides, or as a worker without the hook would.
 Hundreds fit in one process. What it was asked and which ids it had is kept the way a worker's log is read.

@@ -202,7 +202,7 @@ async def measure(
     crowd = [StandIn(RAW_NAME, answer=ACCEPT, joins=False), *workers.values()]
     measured: dict[str, Any] = {"exclusive": {}, "foreign": {}}
     async with running(url, key, secret, crowd):
-        # The server's list tells of the first dispatch after a registration late (about 5 s): a wait of its own, told as such.
+        # The server's list tells of the first dispatch after a registration late (about 5 s): a wait told as such.
         measured["cold"] = await raw_dispatch(url, key, secret)
         for count in names:
             some = dict(list(workers.items())[:count])

@@ -96,7 +96,7 @@ class Witness:
         )
 
     def wait_for_ends(self, rooms: Sequence[str], hung_up: float) -> Seen:
-        """The logs, once the last of these calls has ended; what has not ended soon after its caller hung up never will."""
+        """The logs, once the last of these calls ended; what did not end soon after its caller hung up never will."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while finished(rooms, self.seen().ended, hung_up) < len(rooms) and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Filters of this project: what the whole inventory says, judged before anything is touched; which probes go out, what was observed.
+"""Filters: what the whole inventory says, judged before anything is touched; which probes go out, what was observed.
 
 Where a filter takes ``hostvars`` it is of what the inventory says and what the tasks of this run have registered, of all hosts.
 """
@@ -65,7 +65,7 @@ _SOURCE = (
 def livekit_problems(
     hostvars: HostVars, what: str, groups: Groups, hosts: Sequence[str] = (), playbook: str = ""
 ) -> list[str]:
-    """Return all that is wrong, a sentence each: `hostvars | livekit_problems('deployment', groups, ansible_play_hosts, 'deploy')`.
+    """What is wrong, in sentences: `hostvars | livekit_problems('deployment', groups, ansible_play_hosts, 'deploy')`.
 
     `what` is one of `_PROBLEMS`; `hosts` are those of the run, where the others do not matter.
     """
@@ -233,7 +233,7 @@ def livekit_removal(hostvars: HostVars, group: Sequence[str], host: str) -> dict
 
 
 def livekit_removal_refusal(host: Any, group: Iterable[str], run: Iterable[str]) -> str:
-    """Why no host is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
+    """Why none is taken out: `remove_host | livekit_removal_refusal(groups['agent_hosts'], ansible_play_hosts_all)`."""
     return rename.removal_refusal([str(one) for one in group], [str(one) for one in run], str(host or ""))
 
 

@@ -475,7 +475,7 @@ def private_registry_files(directory: Path, address: str) -> dict[str, str]:
         signed = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
         run([*new, "-keyout", str(directory / "server.key"), "-out", str(directory / "server.crt"), *names, *signed])
         username, password = "lab", secrets.token_urlsafe(24)
-        # The registry takes bcrypt only; perl is on every Debian machine, and hashes what it reads. A salt is 22 characters.
+        # The registry takes bcrypt only; perl is on every Debian, and hashes what it reads. A salt is 22 characters.
         hashed = run(
             ["perl", "-e", "print crypt(<STDIN>, q($2y$05$) . $ARGV[0])", secrets.token_hex(11)], data=password
         ).stdout
@@ -579,7 +579,7 @@ def inventory_document(hosts: list[str], images: dict[str, str], registry_addres
 
 
 def write_more_inventories(other: str, net: ipaddress.IPv4Network) -> None:
-    """What is added to the inventory with a second `-i`: somebody else's host for the demo and as a suspect, and the LiveKit server."""
+    """A second inventory (`-i`): somebody else's host for the demo and as a suspect, and the LiveKit server."""
     somebody = {other: {"ansible_host": address_of(host_containers()[other])}}
     unit = {"livekit_server_log_unit": "livekit-server@main", "livekit_url": f"ws://{net[3]}:7880"}
     groups = {

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible module: why does a worker get no jobs? From what was read of hosts and server to causes, texts and documents."""
+"""Ansible module: why does a worker get no jobs? From what was read of hosts and server to causes, texts, documents."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def ask_sip(connection: client.Connection) -> Answer:
 
 
 async def ask_rooms(connection: client.Connection, wanted: list[str]) -> Answer:
-    """Return the dispatches of those rooms that still live. One that ends meanwhile answers an error: it is left out."""
+    """Return dispatches of those rooms that still live. One that ends meanwhile answers an error: it is left out."""
     if not wanted:
         return {}
     living = set(await client.retried(connection.rooms))

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible module: what became of an agent name after hosts were given another, and who gets the jobs of a shared one."""
+"""Ansible module: what became of an agent name after hosts were given another, and who gets jobs of a shared one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests on a real LiveKit server need before they are imported: the paths, and the server that `real_livekit` reads."""
+"""What tests on a real LiveKit server need before they are imported: paths, and the server `real_livekit` reads."""
 
 from __future__ import annotations
 

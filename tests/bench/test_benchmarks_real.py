@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmark and its stand-ins on a real LiveKit server: small, so that it stays true until somebody runs the whole of it."""
+"""The benchmark and its stand-ins on a real LiveKit server: small, so it stays true until somebody runs the whole."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_newest_loss_result_has_every_case_and_nothing_of_ours_is_lost() -> None
     assert loss_problems_of(json.loads(newest.read_text()), newest.stem) == []
 
 
-# --- the time of a release ---------------------------------------------------------------------------------------------
+# --- the time of a release --------------------------------------------------------------------------------------------
 
 
 def release_time_problems_of(document: dict[str, Any], name: str) -> list[str]:

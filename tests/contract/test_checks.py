@@ -68,7 +68,7 @@ def test_table_has_no_other_situation() -> None:
 
 @EVERY
 def test_only_who_no_probe_can_see_may_be_missed(situation: Situation) -> None:
-    """A verdict that is good although a stranger has the name: allowed for some, said in ``not_seen``, and never with the server's log."""
+    """A good verdict in spite of a stranger: allowed for some, said in ``not_seen``, never with the server's log."""
     good = {EXCLUSIVE, SHARED} & set(situation.without.split(" or "))
     assert not (situation.stranger and good) or (situation.key in MAY_BE_MISSED and situation.unseen)
     assert not situation.stranger or situation.evidence == FOREIGN

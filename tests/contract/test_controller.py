@@ -66,7 +66,7 @@ PLAYBOOKS = [ROOT / "deploy.yml", *sorted((ROOT / "playbooks").glob("*.yml"))]
 
 @pytest.mark.parametrize("name", BESIDE)
 def test_what_a_playbook_needs_is_beside_it(name: str) -> None:
-    """ansible.cfg is read from the working directory only; tests/unit/plugins/test_inputs.py starts each playbook from another one."""
+    """ansible.cfg is read from the working directory only; test_inputs.py starts each playbook from another one."""
     assert (ROOT / "playbooks" / name).resolve() == ROOT / name
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a result of the interruption matrix has to be: of one day, with every row of the table, and no promise broken."""
+"""What a result of the interruption matrix has to be: of one day, with every row of the table, no promise broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of a run's variables knows them by the names under which the roles register them, and nobody else does."""
+"""The one reader of a run's variables knows them by the names under which roles register them, and nobody else does."""
 
 from __future__ import annotations
 

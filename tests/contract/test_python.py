@@ -55,7 +55,7 @@ NEWER_METHODS = {"walk", "is_junction", "add_note", "full_match", "from_uri"}
 
 
 def on_hosts() -> set[str]:
-    """The modules that a task runs on a host: those of which some task is neither delegated to the controller nor in a play of it."""
+    """The modules that run on a host: of which some task is neither delegated to the controller nor in a play of it."""
     names = {path.stem for path in (ROOT / "library").glob("*.py")}
     files = [
         *(ROOT / "roles").glob("*/tasks/*.yml"),
@@ -125,7 +125,7 @@ OWN_MODULES = [path for path in FILES if path.parent.name == "library"]
 
 @pytest.mark.parametrize("path", OWN_MODULES, ids=[path.stem for path in OWN_MODULES])
 def test_older_python_gets_as_far_as_the_refusal(path: Path) -> None:
-    """ansible-core runs modules with 3.9, too: each has to be read by it, and to import what refuses it before anything new."""
+    """ansible-core runs modules with 3.9: each must be read by it, and import what refuses it before anything new."""
     tree = ast.parse(path.read_text(), feature_version=(3, 9))
     froms = [str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)]
     ours = [module.startswith(PACKAGE) for module in froms]

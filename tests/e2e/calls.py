@@ -1,4 +1,4 @@
-"""A stream of calls through a host's proxy, and directly to LiveKit beside it: each one counts only when a worker took it."""
+"""A stream of calls through a host's proxy, and directly to LiveKit beside it: each counts only if a worker took it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def entrypoint(ctx: JobContext) -> None:
 
 
 def lead_through_a_bad_line() -> None:
-    """The way to the server leads through a forwarder that lets a connection live for a moment, then refuses all for a while."""
+    """The way to the server: a forwarder that lets a connection live for a moment, then refuses all for a while."""
     parts = urlsplit(os.environ["LIVEKIT_URL"])
     listener = socket.create_server(("127.0.0.1", 0))
     os.environ["LIVEKIT_URL"] = f"ws://127.0.0.1:{listener.getsockname()[1]}"

@@ -227,7 +227,7 @@ class Machine:
 
 @contextmanager
 def login_as_root(machine: Machine, environment: Iterable[str]) -> Iterator[None]:
-    """Let root log in as a provider's image does, and give every login this environment; afterwards the host is as before."""
+    """Let root log in as a provider's image does, and give every login this environment; then the host is as before."""
     keep = "cp -a /etc/environment /etc/environment.before 2>/dev/null || touch /etc/environment.before"
     key = (
         "install -d -m 0700 /root/.ssh && install -m 0600 /home/deploy/.ssh/authorized_keys /root/.ssh/authorized_keys"
@@ -241,7 +241,7 @@ def login_as_root(machine: Machine, environment: Iterable[str]) -> Iterator[None
 
 
 def hook_file(lab: Lab, name: str) -> str:
-    """Tasks of a user that note on the host that they ran, and which release serves at that moment; the path of the file."""
+    """Tasks of a user that note on the host that they ran, and which release serves then; the path of the file."""
     path = lab.scratch / f"hook-{name}.yml"
     script = f"echo {name} $(basename $(readlink /opt/{APP}/current)) >>{HOOKS_RAN}"
     path.write_text(json.dumps([{"name": "Note what serves", "ansible.builtin.shell": script}]))
@@ -298,7 +298,7 @@ def container_of(data: Mapping[str, Any]) -> Container:
 
 @dataclass(frozen=True)
 class Terminal:
-    """`ansible-playbook` in a process group of its own, as from a terminal: it can be interrupted, paused and killed."""
+    """`ansible-playbook` in a process group of its own, as from a terminal: it can be interrupted, paused, killed."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -382,7 +382,7 @@ class Lab:
         return Machine(name, address, ROOT / self.document["ssh_config"])
 
     def newcomer(self, name: str, address: str, **values: Any) -> Inventory:
-        """A host that is not in the lab's inventory, for ``inventory_of``; the variables of that one name files beside it."""
+        """A host not in the lab's inventory, for ``inventory_of``; the variables of that one name files beside it."""
         livekit = {f"livekit_{key}": self.document["livekit"][key] for key in ("url", "api_key", "api_secret")}
         ssh = f"-F {ROOT / self.document['ssh_config']}"
         own = {"ansible_host": address, "ansible_ssh_common_args": ssh, "livekit_agent_name": f"sidekick-{name}"}
@@ -425,7 +425,7 @@ class Lab:
             cmdline=options or None,
             verbosity=verbosity or None,
             quiet=True,
-            # Without one ansible-runner takes the signals over for good, and Ctrl-C would end one playbook and not the tests.
+            # Without one ansible-runner takes the signals over for good: Ctrl-C would end one playbook, not the tests.
             cancel_callback=lambda: False,
             envvars={"LIVEKIT_DEPLOY_REPORTS": str(own_reports), **self.environment, **environment},
         )
@@ -442,7 +442,7 @@ class Lab:
         """`ansible-playbook deploy.yml` in a process group of its own; killed if it still runs at the end."""
         log = self.scratch / f"{name}.log"
         reports = {"LIVEKIT_DEPLOY_REPORTS": str(log.with_suffix(".reports"))}
-        # Else a task is named when its first result is there, and whoever waits for the name would always come too late.
+        # Else a task is named when its first result is there, and whoever waits for the name would come too late.
         at_once = {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "True"}
         command = [
             "ansible-playbook",
@@ -474,7 +474,7 @@ class Lab:
             process.wait(timeout=30)
 
     def check(self, transcript: str, said: str) -> None:
-        """What holds for every run, whatever it is for. An event may hold a log line with a traceback, what is said may not."""
+        """What holds for every run. An event may hold a log line with a traceback, what is said may not."""
         assert self.secret not in transcript, "the API secret is in the output, in an event or in a report"
         assert "Traceback (most recent call last)" not in said, "a traceback is in the output or in a report"
 

@@ -1,4 +1,4 @@
-"""The confusion matrix: every situation a name can be in, and what must be said of it. Fixed before anything is run; pure."""
+"""The confusion matrix: every situation of a name, and what must be said of it. Fixed before anything is run; pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOSTS = ("staging-1", "staging-2")
 
 @dataclass(frozen=True)
 class Stranger:
-    """Workers of somebody else under the name, see foreign_worker.py; with the hook it is the reference application's own image."""
+    """Somebody else's workers under the name (foreign_worker.py); with the hook the reference application's image."""
 
     behaviour: str = "plain"
     count: int = 1

@@ -1,4 +1,4 @@
-"""How the situations of the confusion matrix are made on the lab's hosts: real deployments, then a fault or somebody else's workers."""
+"""How the confusion matrix is made on the lab's hosts: real deployments, then a fault or somebody else's workers."""
 
 from __future__ import annotations
 

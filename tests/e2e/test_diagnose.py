@@ -1,4 +1,4 @@
-"""Why does my worker get no jobs? Faults planted on the lab's hosts, two at a time: the cause comes first, with what to do."""
+"""Why does my worker get no jobs? Faults on the lab's hosts, two at a time: the cause comes first, with what to do."""
 
 from __future__ import annotations
 

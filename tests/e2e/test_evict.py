@@ -1,4 +1,4 @@
-"""Somebody else's workers under our names, in a container, a systemd unit and a plain process: found, stopped one by one, no call cut."""
+"""Others' workers under our names, in container, systemd unit and process: found, stopped one by one, no call cut."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ async def end(lab: Lab, room: str) -> int:
 
 @dataclass(frozen=True)
 class WithCall:
-    """A unit that had a call when it was told to stop: what was said then, who was in the room, and what was said after its end."""
+    """A unit told to stop during a call: what was said then, who was in the room, and what was said after its end."""
 
     during: Run
     present: int

@@ -1,4 +1,4 @@
-"""New images that are broken, one after another under calls: none takes a call, and the old release serves on untouched."""
+"""New images that are broken, one after another under calls: none takes a call, the old release serves on untouched."""
 
 from __future__ import annotations
 

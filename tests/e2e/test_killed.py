@@ -1,4 +1,4 @@
-"""A controller that is killed at each step of a deployment, or paused and overtaken: what serves goes on, the next run finishes."""
+"""A controller killed at each deployment step, or paused and overtaken: what serves goes on, the next run finishes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def kill_in(lab: Lab, machine: Machine, number: int, step: str) -> Killed:
 
 @pytest.fixture(scope="module")
 def story(deployed: Lab, first: Machine) -> Story:
-    """One kill after another, each run clearing what the one before left, and at the end a run that is left alone. Calls all the time."""
+    """Kill after kill, each run clearing what the one before left, at last a run left alone. Calls all the time."""
     before = len(first.history())
     with CallStream(f"http://{first.address}:{NGINX}/v1/preview", deployed.document["livekit"]) as stream:
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""The confusion matrix: in every situation of matrix.py the verdict, and the cause by diagnosis, are those fixed beforehand."""
+"""The confusion matrix: in each situation of matrix.py the verdict, and the cause by diagnosis, are as fixed before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.e2e.harness import ROOT, Lab
 from tests.e2e.matrix import BY_KEY, EXCLUSIVE, SITUATIONS, Situation
 from tests.e2e.planting import Planting, Played, together
 
-# Where the machine starts somebody else's workers as fast as it did when the whole took 430 s; on a slower one as much longer.
+# Where the machine starts somebody else's workers as fast as when the whole took 430 s; on a slower one as much longer.
 LIMIT_SECONDS, STRANGERS_SECONDS = 600, 28.4
 NO_PREVIEW = {"verification_preview": False}
 IN_DETAIL = ("clean", "three", "full", "pool", "api")

@@ -1,4 +1,4 @@
-"""A host leaves the fleet: one of a pool while the other serves on, then the last one under a call; and both come back."""
+"""A host leaves the fleet: one of a pool while the other serves on, then the last one under a call; both come back."""
 
 from __future__ import annotations
 

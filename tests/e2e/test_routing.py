@@ -33,7 +33,7 @@ HOOKLESS_WORKER = {
 
 @dataclass(frozen=True)
 class Incident:
-    """The worker ids of somebody else by the host whose name they have, and what verify said while they were there and after."""
+    """Somebody else's worker ids by the host whose name they have, and what verify said meanwhile and after."""
 
     foreign: dict[str, str]
     verified: Run
@@ -109,7 +109,7 @@ NEW_NAME = "sidekick-agent-staging-new"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A deployment to a name that somebody else has: the host before and after it, and what the other one's worker is."""
+    """A deployment to a name that somebody else has: the host before and after, and what the other one's worker is."""
 
     run: Run
     foreign: str

@@ -1,4 +1,4 @@
-"""The status of the fleet: a line for each host, also for one that cannot be reached, and a report that says the same."""
+"""The status of the fleet: a line for each host, also one that cannot be reached, and a report that says the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.harness import Lab, Run
 
 @pytest.fixture(scope="module")
 def told(deployed: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The status of both hosts and of one that does not answer, after a verification of the first that the controller remembers."""
+    """The status of both hosts and one that does not answer, after a verification of the first that is remembered."""
     reports = str(tmp_path_factory.mktemp("reports"))
     verified = deployed.play("playbooks/verify.yml", limit=deployed.machines[0].name, LIVEKIT_DEPLOY_REPORTS=reports)
     assert verified.rc == 0, verified.stdout

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: told with found, expected and what to do, nothing half-done, the old release serves on."""
+"""What goes wrong on the way: told with found, expected, what to do, nothing half-done, the old release serves on."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_a_worker_that_cannot_register_leaves_the_host_as_it_was(two_faults: Tro
 
 @contextmanager
 def without_media(machine: Machine, server: str) -> Iterator[None]:
-    """A firewall between a host's containers and the media ports of the LiveKit server: all but the port of its API and its signals."""
+    """A firewall between a host's containers and the LiveKit server's media: all but its port of API and signals."""
     rules = [f"DOCKER-USER -d {server} -p {what} -j DROP" for what in ("udp", "tcp ! --dport 7880")]
     machine.sh("; ".join(f"iptables -I {rule}" for rule in rules))
     try:

@@ -1,4 +1,4 @@
-"""docs/your-application.md, read and done as it says: a second application with two workers, on a host that already serves another one."""
+"""docs/your-application.md, done as it says: a second application with two workers, on a host that serves another."""
 
 from __future__ import annotations
 

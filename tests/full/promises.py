@@ -1,4 +1,4 @@
-"""What must be true after every interruption, and what is kept of each: pure, so that each promise is seen broken in tests/unit."""
+"""What must be true after every interruption, and what is kept of each: pure, so that tests/unit sees each broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The usual first day: a hand-made compose project with API and worker is refused, taken over under calls, brought back, replaced again."""
+"""The usual first day: a hand-made compose project is refused, taken over under calls, brought back, replaced again."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Adopted:
-    """The adoption under calls, with one that outlasts it; ``later`` are the containers when that has ended and a run has cleared up."""
+    """The adoption under calls, one outlasts it; ``later`` are the containers once that ended and a run cleared up."""
 
     step: Step
     in_the_call: bool

@@ -1,4 +1,4 @@
-"""One batch of hosts after the other: none begins after a failure, and what becomes of the earlier ones is the user's to say."""
+"""One batch of hosts after the other: none begins after a failure; what becomes of the earlier is the user's to say."""
 
 from __future__ import annotations
 

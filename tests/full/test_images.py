@@ -1,4 +1,4 @@
-"""Images: from a registry with a login and an authority of its own, from an archive, and removed when no release has them."""
+"""Images: from a registry with login and authority of its own, from an archive, removed when no release has them."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def made(base: str, tag: str) -> str:
 
 @pytest.fixture(scope="module")
 def pushed(lab: Lab) -> Iterator[str]:
-    """A worker's image that hosts get from the private registry only; it is pushed to the other one, which has the same store."""
+    """A worker's image that hosts get from the private registry only; pushed to the other, which has the same store."""
     address = docker("port", "lkad-registry", "5000").splitlines()[0]
     made(f"lkad/{images_of(lab)['livekit_agent_image']}", f"{address}/{PUSHED}")
     docker("push", "--quiet", f"{address}/{PUSHED}")

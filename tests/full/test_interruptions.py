@@ -1,4 +1,4 @@
-"""Whatever happens to a host, its controller or its LiveKit server: the old or the new release serves, and the next run finishes.
+"""Whatever happens to a host, its controller or LiveKit server: the old or new release serves, the next run finishes.
 
 Each row of the matrix is one story under calls at 5 a second, then the promises are looked at. What was measured goes to
 build/interruptions-<date>.json row by row; when that has every row of the matrix, it is written to benchmarks/results.
@@ -28,7 +28,7 @@ STILL_DRAINS = "the next run clears it away"
 
 
 def registered_since(machine: Machine, moment: float) -> float:
-    """When the worker of the serving release registered first after that moment; waits for it, over SSH that may be away."""
+    """When the serving release's worker registered first after that moment; waits for it, over SSH that may be away."""
     deadline = time.monotonic() + BACK_WITHIN_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(AssertionError, ValueError, StopIteration):

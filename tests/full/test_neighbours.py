@@ -34,7 +34,7 @@ def plant(machine: Machine) -> None:
         )
     machine.sh(
         f"systemctl daemon-reload; systemctl enable --now {UNIT}; systemctl reload nginx; "
-        # An image under our digest and a name of theirs; one that nothing uses; a stopped container; a volume that nothing mounts.
+        # An image under our digest and a name of theirs; an unused one; a stopped container; an unmounted volume.
         f"docker tag {image} neighbour/app:1; tar -C /etc -c hostname | docker import - neighbour/unused:1; "
         "docker network create neighbour-net; docker volume create neighbour-data; docker volume create neighbour-unused; "
         "docker run -d --name neighbour-web --restart unless-stopped --network neighbour-net -v neighbour-data:/data "

@@ -1,4 +1,4 @@
-"""A new host, as a provider hands it over: a cloud user with a sudo password, another port of SSH; entered, made ready and deployed to."""
+"""A new host as a provider hands it over: sudo with a password, another SSH port; entered, made ready, deployed to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OS_RELEASE = 'ID=arch\nPRETTY_NAME="Arch Linux"\n'
 
 
 def hand_over(machine: Machine) -> None:
-    """What a provider makes: its own user, who needs a password for sudo, and sshd on another port. The first sshd stays as it is."""
+    """What a provider makes: a user who needs a password for sudo, and sshd on another port. The first sshd stays."""
     machine.sh(
         f"useradd -m -s /bin/bash {USER}; echo '{USER}:{PASSWORD}' | chpasswd; echo '{USER} ALL=(ALL) ALL' >/etc/sudoers.d/{USER}; "
         f"install -d -m 0700 -o {USER} -g {USER} /home/{USER}/.ssh; "

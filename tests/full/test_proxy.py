@@ -1,4 +1,4 @@
-"""The proxy of a host that serves: HTTPS, a site of somebody else beside ours, a proxy of one's own, and what is in its way."""
+"""A serving host's proxy: HTTPS, a site of somebody else beside ours, a proxy of one's own, and what is in its way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request that takes longer than the run which replaces its API: it is answered, and the old release goes with the next run."""
+"""A request that outlasts the run that replaces its API: it is answered, and the old release goes with the next run."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def at_start(fault: Fault) -> None:
 
 
 def at_registration(fault: Fault) -> None:
-    """End this process soon, if it is to flap. At once, as a worker that draws too much memory: no signal, nothing drained."""
+    """End this process soon, if it is to flap. At once, as with too much memory: no signal, nothing drained."""
     if fault is Fault.FLAPS:
         threading.Timer(FLAP_SECONDS, os._exit, [1]).start()
 

@@ -50,7 +50,7 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the text of an ordinary file of at most 32 MiB, None for anything else: what has its place may be of others.
+    """Return the text of an ordinary file of up to 32 MiB, None for anything else: what has its place may be of others.
 
     Bytes that are no UTF-8 are replaced: such a text equals none that we wrote.
     """
@@ -67,7 +67,7 @@ def read_text(path: Path) -> str | None:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; OSError for anything else. A pipe is not waited for, and a device not touched."""
+    """Open a regular file for reading; OSError for anything else. A pipe is not waited for, a device not touched."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

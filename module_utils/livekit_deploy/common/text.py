@@ -115,7 +115,7 @@ def token_room(text: str) -> str | None:
 
 
 def rooms_for_tokens(text: str) -> str:
-    """Return a JSON text with the name of its room in the place of each access token: what a token opens does not leave the host."""
+    """A JSON text with its room's name in place of each access token: what a token opens does not leave the host."""
     return JWT.sub(lambda found: json.dumps(token_room(found[0]) or found[0])[1:-1], text)
 
 

@@ -80,7 +80,7 @@ def hosts_of(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[
 
 
 def suspects_outside(runs: Runs, groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Suspects that are not in this run, and are searched all the same: --limit says whose jobs are missing, not who may have them."""
+    """Suspects outside this run, searched all the same: --limit says whose jobs are missing, not who may have them."""
     agents = set(map(str, groups.get(AGENT_HOSTS) or []))
     return [
         name for name in map(str, groups.get("suspects") or []) if name not in agents and not runs[name].result(SUSPECT)

@@ -68,7 +68,7 @@ def archive_problems(host: Settings) -> Iterator[str]:
 
 
 def tagged_images(hostvars: HostVars, hosts: Sequence[str]) -> list[str]:
-    """Return the images of all hosts that are named by a tag and not by a digest; those of archives are known by their ids."""
+    """Return the images of all hosts that are named by tag, not by digest; those of archives are known by their ids."""
     named = {str(hostvars[host][name]): hostvars[host] for host in hosts for name in IMAGES}
     return sorted(
         image

@@ -57,7 +57,7 @@ def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_
 
 
 def eviction_hosts(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
-    """Each host of the two groups as ``decide`` takes it; one in both is an agent host, one that was not read is not in the run."""
+    """Hosts of both groups for ``decide``; one in both is an agent host, one that was not read is not in the run."""
     members: dict[str, str] = {}
     for group in GROUPS:
         members = {**{str(host): group for host in groups.get(group, [])}, **members}

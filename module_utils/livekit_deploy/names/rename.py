@@ -118,7 +118,7 @@ def variables_with(values: Mapping[str, str], wanted: Sequence[str]) -> list[str
 
 
 def environment_of_api(variables: Mapping[str, Any]) -> dict[str, str]:
-    """What the inventory gives the API beside its own name: no secret, and nothing that refers to what only the role knows."""
+    """What the inventory gives the API beside its name: no secret, and nothing that needs what only the role knows."""
     given = readable(variables, "agent_api_env")
     names = [name for name in given if name not in NAME_VARIABLES] if isinstance(given, Mapping) else []
     return {str(name): str(value) for name in names if isinstance(value := readable(given, name), str)}
@@ -228,7 +228,7 @@ def removal_refusal(group: Sequence[str], run: Sequence[str], host: str) -> str:
 
 
 def leaving(runs: Runs, host: str) -> dict[str, NameChange]:
-    """As ``changes``: the names that the host's workers served; where nothing was there any more that of the inventory."""
+    """As ``changes``: the names that the host's workers served; where nothing was left that of the inventory."""
     found = runs[host].result(REMOVED).get("removal") or {}
     names = [str(name) for name in found.get("agent_names") or []] or [
         read_settings(host, runs[host].variables)[0].agent_name
@@ -244,7 +244,7 @@ def sharers(runs: Runs, group: Sequence[str], host: str) -> list[str]:
 
 
 def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, KnownHost]:
-    """As ``inventory``, of the hosts that stay; and of each worker that still runs on the host, which is not ours any more."""
+    """As ``inventory``, of the hosts that stay; and of each worker still on the host, which is not ours any more."""
     left, others = successors(leaving(runs, host)), [other for other in group if other != host]
     known = sharing_hosts(runs, host, others)
     for other in others:
@@ -253,7 +253,7 @@ def beside(runs: Runs, group: Sequence[str], host: str) -> dict[str, KnownHost]:
 
 
 def sharing_hosts(runs: Runs, host: str, others: Sequence[str]) -> dict[str, KnownHost]:
-    """Return what the hosts that stay serve: as they were read where they may share a name, else as the inventory says."""
+    """What the hosts that stay serve: as they were read where they may share a name, else as the inventory says."""
     known: dict[str, KnownHost] = {
         other: {"agent_name": read_settings(other, runs[other].variables)[0].agent_name, "worker_ids": []}
         for other in others

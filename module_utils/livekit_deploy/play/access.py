@@ -88,7 +88,7 @@ REACHING = (
         "Correct ansible_host",
     ),
 )
-# What a login is answered with in the place of a shell; ssh may end there, or Ansible go on with these words as its answer.
+# What a login is answered with in place of a shell; ssh may end there, or Ansible go on with these words as its answer.
 LOGGING_IN = (
     Explanation(
         'Please login as the user "?[^"\\s]+"? rather than',
@@ -287,7 +287,7 @@ def failure(message: str) -> str:
 
 
 def said(result: Mapping[str, Any]) -> str:
-    """What the result of a failed task says; where a host printed something instead of a module's answer, that text is explained."""
+    """What a failed task says; where a host printed something instead of a module's answer, that text is explained."""
     message = str(result.get("msg") or "").strip()
     if NO_ANSWER not in message:
         return failure(message)

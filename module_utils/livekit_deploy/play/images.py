@@ -11,14 +11,14 @@ from .run import ARCHIVES, DIGESTS, HostRun, Runs
 
 
 def digests(runs: Runs, hosts: Sequence[str]) -> dict[str, Any]:
-    """What the tags of a run were resolved to, by the first host that could; else why none could. The same for all hosts."""
+    """What a run's tags were resolved to, by the first host that could; else why none could. The same for all hosts."""
     results = [runs[host].result(name) for name in DIGESTS for host in hosts]
     found = [result for result in results if result and not result.get("skipped")]
     return next((result for result in found if result.get("digests") is not None), found[-1] if found else {})
 
 
 def archived(run: HostRun, app: str) -> ArchivedImages:
-    """Of what was read: the names of a host's images by reference, the archives by those names, and why one could not be read."""
+    """Of what was read: a host's image names by reference, archives by those names, and why one could not be read."""
     mine = host_archives(run.variables)
     answer = run.result(ARCHIVES)
     if not mine or answer.get("skipped"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run is on the controller: its process, which the lock of a host knows its owner by, and where its reports go. Reads /proc."""
+"""What a run is on the controller: its process, by which a host's lock knows it, and where reports go. Reads /proc."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN_CHOICES = 20
 
 
 def announce(directory: Path, unmatched: Iterable[str] = (), choices: Iterable[str] = ()) -> None:
-    """Note that this run has the report callback and where it writes, and which parts of its ``--limit`` match no host."""
+    """Note that this run has the report callback, where it writes, and which parts of its ``--limit`` match no host."""
     _announced[:] = [str(directory)]
     _unmatched[:] = [unmatched_text(unmatched, choices)] if unmatched else []
 
@@ -66,7 +66,7 @@ def machine(proc: Path = PROC) -> str:
 
 
 def who() -> str:
-    """Return the user and the machine, as people know them. A container's user may have no name, a machine's name may be anything."""
+    """Return user and machine as people know them. A container's user may have no name, a machine's may be anything."""
     try:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -75,7 +75,7 @@ def who() -> str:
 
 
 def start_time(process: Path) -> str:
-    """When a process started, in clock ticks since the boot; its name, the second field, may hold blanks and brackets."""
+    """When a process started, in clock ticks since boot; its name, the second field, may hold blanks and brackets."""
     return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()[19]
 
 
@@ -88,7 +88,7 @@ def owner(proc: Path = PROC) -> dict[str, Any]:
 
 
 def alive(proc: Path = PROC) -> list[str]:
-    """Every process here, as ``<pid>:<start time>``. Where the controller hides those of other users, the first one is not among them."""
+    """Every process here, as ``<pid>:<start time>``; without the first where the controller hides those of others."""
     found = []
     for process in (path for path in proc.iterdir() if path.name.isdigit()):
         try:

@@ -58,7 +58,7 @@ def host_asked(result: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class HostRun:
-    """One host in this run. Its variables are read when they are asked for, because ansible-core templates each of them then."""
+    """One host in this run. Its variables are read when asked for, because ansible-core templates each of them then."""
 
     name: str
     variables: Mapping[str, Any]
@@ -115,7 +115,7 @@ class HostRun:
 
     @cached_property
     def left_behind(self) -> bool:
-        """Whether the deployment failed before its switch. What it started is taken back when the others are proven; it gets no row."""
+        """Whether the deployment failed before its switch. It is undone when the others are proven; it gets no row."""
         return self.replaces and self.switched is None
 
     @cached_property
@@ -126,7 +126,7 @@ class HostRun:
     def new_worker(self, name: str = WORKER) -> dict[str, Any] | None:
         """The one worker that was started and is registered."""
         found = self.answer(name, "workers")
-        # One that did not register in time is in the answer that says so, and would spoil the probes of all other hosts.
+        # One that did not register in time is in the answer that says so, and would spoil the probes of all others.
         return dict(found["workers"][0]) if found and not found.get("failed") and len(found["workers"]) == 1 else None
 
     # --- readings ----------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class HostRun:
         return self.purpose(reading).get("kind") == SHARED_NAME
 
     def agent_name(self, reading: Mapping[str, Any] | None = None) -> str:
-        """The name to serve: of the release this run makes, of the one the host was rolled back to, else of the inventory."""
+        """The name to serve: of the release this run makes, of the one it was rolled back to, else of the inventory."""
         if self.plan:
             return str(self.plan["agent_name"])
         if self.purpose(reading):
@@ -186,7 +186,7 @@ class HostRun:
         return str(self.setting("livekit_agent_name") or "")
 
     def pool(self, reading: Mapping[str, Any] | None = None) -> str:
-        """Hosts of one pool share their jobs; those that were rolled back to a shared name do, whatever their pool is."""
+        """Hosts of one pool share their jobs; those that were rolled back to a shared name do, whatever their pool."""
         if self.serves_shared_name(reading):
             return f"shared name {self.agent_name(reading)}"
         return str(self.setting("livekit_agent_pool") or self.name)

@@ -24,7 +24,7 @@ def outside(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> list[str]
 
 
 def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:
-    """A reading without the workers whose gate is closed by record: they are not in charge of a call, and they are stopped last."""
+    """A reading without workers whose gate is closed by record: they are in charge of no call, and stopped last."""
     workers = [w for w in reading["workers"] if states.get(w.get("release") or "") not in BEHIND_THE_GATE]
     return {"time": reading.get("time"), "workers": workers}
 
@@ -35,12 +35,12 @@ def behind_the_gate(reading: Mapping[str, Any], states: Mapping[str, str]) -> li
 
 
 def own_ids(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
-    """Every id that a worker of one of our releases on this host has or had, so also a draining one's and those before a reconnect."""
+    """Every id that workers of our releases here have or had, also of draining ones and from before a reconnect."""
     return sorted(ids_in_order(readings, states))
 
 
 def taking(reading: Mapping[str, Any], states: Mapping[str, str]) -> int:
-    """How many workers of ours on a host take jobs that no gate keeps back: without the hook an old release's does until it drains."""
+    """How many of our workers take jobs that no gate holds: without the hook an old release's does until it drains."""
     ours = [worker for worker in reading.get("workers") or [] if (worker.get("release") or "") in states]
     return max(1, len([worker for worker in ours if worker.get("running") and not worker.get("draining")]))
 

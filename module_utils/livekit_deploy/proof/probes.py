@@ -34,7 +34,7 @@ def served_names(runs: Runs, hosts: Sequence[str]) -> list[str]:
 
 
 def sampled_names(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> set[str]:
-    """Names with a worker that has no hook. It would take a probe that is directed at another, so all of the name are sampled."""
+    """Names with a worker without a hook. It would take a probe directed at another, so all of the name are sampled."""
     outside = {host_asked(entry): entry for entry in others}
     inside = [host for host in hosts if host not in outside]
     names = {runs[host].agent_name() for host in inside if not runs[host].has_hook()}
@@ -50,7 +50,7 @@ def hooked(
 
 
 def standby_probes(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """For each host whose new worker is registered with its gate still closed: one directed probe, and a job that only it takes."""
+    """For each host whose new worker is registered, its gate closed: a directed probe, and a job only it takes."""
     probes = []
     for host in hooked(runs, group, hosts):
         worker = runs[host].new_worker()
@@ -65,7 +65,7 @@ def standby_probes(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> li
 
 
 def candidate_probes(runs: Runs, hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """The same for each worker that runs under a candidate name; without the hook it takes the job because nothing else has that name."""
+    """The same for each worker under a candidate name; without the hook it takes the job, as nothing else has it."""
     probes = []
     for host in [host for host in hosts if not runs[host].is_standby]:
         if worker := runs[host].new_worker(CANDIDATE):
@@ -99,7 +99,7 @@ def metadata_of(run: HostRun) -> str:
 
 
 def may_be_ours(runs: Runs, host: str, worker_id: str | None) -> bool:
-    """Whether an id is known to be of a worker of ours, or may be of one on a host of the same pool that this run has not read yet."""
+    """Whether an id is of a worker of ours, or may be of one on a host of the same pool that this run has not read."""
     if not worker_id:
         return False
     pool = [other for other in runs if other != host and runs[other].pool() == runs[host].pool()]
@@ -120,7 +120,7 @@ def standby_trouble(
         answer = answer_to(probe, answered)
         is_rehearsal = probe.get("kind") == "rehearsal"
         if answer["worker_id"] != worker.get("worker_id"):
-            # An earlier worker of ours, from before its hook knew rehearsals, may take one for a call: nothing is proven by it.
+            # An earlier worker of ours, whose hook knew no rehearsals, may take one for a call: it proves nothing.
             if not (is_rehearsal and may_be_ours(runs, host, answer["worker_id"])):
                 return astray_text(probe, answer, worker, playbooks or Playbooks())
         elif is_rehearsal and not answer.get("in_room"):
@@ -183,7 +183,7 @@ def slot_trouble(runs: Runs, host: str, answered: Mapping[str, Any]) -> str:
 
 
 def process_of(worker: Mapping[str, Any]) -> str:
-    """What a worker's probe hook has drawn when its process started, empty where it is not known: a copy of the host has another one."""
+    """What a worker's probe hook drew at its start, empty where that is not known: a copy of the host has another."""
     return str(worker.get("hook_process") or "")
 
 
@@ -221,7 +221,7 @@ def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[st
 
 
 def processes(reading: Mapping[str, Any], instances: Sequence[str]) -> list[str]:
-    """The running processes of these instances, as far as they are known: where one is named, a copy with its instance is a stranger."""
+    """The known running processes of these instances: where one is named, a copy with its instance is a stranger."""
     running = [
         worker
         for worker in reading.get("workers") or []
@@ -243,7 +243,7 @@ def earlier_instances(reading: Mapping[str, Any], name: str) -> list[str]:
 def sample_probes(
     runs: Runs, hosts: Sequence[str], sampling: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
-    """Plain dispatches to each name that no probe can be directed in: so many for each worker of ours that takes them."""
+    """Plain dispatches to names that no probe can be directed in: so many for each worker of ours that takes them."""
     readings = with_others(runs, hosts, others)
     probes = []
     for name in sorted(sampled_names(runs, hosts, others)):
@@ -304,7 +304,7 @@ def preview_probe(run: HostRun, deadline_seconds: float) -> dict[str, Any]:
 
 
 def unreached(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any]) -> list[str]:
-    """Hosts whose preview got no connection from the controller: behind a bastion, a firewall, or a name that only ssh knows."""
+    """Hosts whose preview got no connection from the controller: behind bastion, firewall, or a name only ssh knows."""
     found = {host: answers.get(f"{host}/preview") or {} for host in hosts if host in runs}
     return [host for host, answer in found.items() if answer.get("error_kind") == NOT_REACHED]
 
@@ -312,7 +312,7 @@ def unreached(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any]) -> l
 def own_previews(
     runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], deadline_seconds: float
 ) -> list[dict[str, Any]]:
-    """The same previews again, with the answers that the hosts themselves got: what became of each is looked at on the controller."""
+    """The same previews again, with the answers that hosts got: what became of each is looked at on the controller."""
     probes = []
     for host in unreached(runs, hosts, answers):
         found = runs[host].answer(ASKED, "status")
@@ -327,7 +327,7 @@ def own_previews(
 def preview_answers(
     runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], again: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All answers, with those to the previews that hosts sent themselves in the place of those that got no connection."""
+    """All answers, with those to the previews that hosts sent themselves in place of those that got no connection."""
     asked = {host: answers[f"{host}/preview"] for host in unreached(runs, hosts, answers)}
     return {**answers, **{f"{host}/preview": own_answer(runs[host], first, again) for host, first in asked.items()}}
 
@@ -361,7 +361,7 @@ def vacancy_probes(runs: Runs, group: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def serves(reading: Mapping[str, Any], name: str) -> bool:
-    """Whether a worker of one of our releases runs under the name; its environment says so where its log no longer does."""
+    """Whether a worker of our releases runs under the name; its environment says so where its log no longer does."""
     ours = [
         worker
         for worker in reading["workers"]
@@ -380,7 +380,7 @@ def vacancy_trouble(
     accept_inconclusive: bool = False,
     playbooks: Playbooks | None = None,
 ) -> str:
-    """Why the first worker of a host's name must not start; empty when nobody else has the name, or it is not its first."""
+    """Why the first worker of a host's name must not start; empty when nobody else has it, or this is not its first."""
     name = runs[host].agent_name()
     if f"{name}/vacancy" not in [probe["id"] for probe in vacancy_probes(runs, group)]:
         return ""

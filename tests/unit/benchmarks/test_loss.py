@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which names get load, what the workers' logs say, which cases there are; that it measures the lab is seen by running it."""
+"""Which names get load, what workers' logs say, which cases there are; that it measures the lab is seen by a run."""
 
 from __future__ import annotations
 

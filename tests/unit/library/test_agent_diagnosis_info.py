@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The module agent_diagnosis_info as Ansible runs it: on a host where nothing answers it still tells what it could not read."""
+"""The module agent_diagnosis_info as Ansible runs it: where nothing answers it still tells what it could not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The module agent_release_plan as Ansible runs it; what it decides is tested in the unit tests of the package release."""
+"""The module agent_release_plan as Ansible runs it; what it decides is tested in the tests of the package release."""
 
 from __future__ import annotations
 

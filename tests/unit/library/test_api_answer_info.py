@@ -1,4 +1,4 @@
-"""The module api_answer_info as Ansible runs it, against small servers that answer well, late, strangely or not at all."""
+"""The module api_answer_info as Ansible runs it, against servers that answer well, late, strangely or not at all."""
 
 from __future__ import annotations
 

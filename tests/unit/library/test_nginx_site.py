@@ -21,7 +21,7 @@ NOT_THERE = 127
 
 
 class Nginx:
-    """A host's nginx: its files are below ``root``; a command in ``fails`` ends with that status. What else is run is run."""
+    """A host's nginx: its files are below ``root``; a command in ``fails`` ends with that status. All else is run."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.capsys, self.fails, self.calls, self.dump = root, capsys, OK, list[str](), ""

@@ -26,7 +26,7 @@ def config(text: str, architecture: str = "amd64") -> bytes:
 
 
 def save(path: Path, images: dict[str, bytes], *, index: bool = False, compression: str = "", prefix: str = "") -> Path:
-    """``images`` are the configurations by tag. With an index as Engine 25 and newer write it, else as older ones do."""
+    """``images`` are configurations by tag. With an index as Engine 25 and newer write it, else as older ones do."""
     files: dict[str, bytes] = {}
     manifests: list[dict[str, Any]] = []
     descriptors: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""A module that works on the controller runs with the run's own interpreter there, whatever inventory and command line say of localhost."""
+"""A module on the controller runs with the run's interpreter, whatever inventory and command line say of localhost."""
 
 from __future__ import annotations
 

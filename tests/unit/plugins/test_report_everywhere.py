@@ -1,4 +1,4 @@
-"""Table and report of the project's own playbooks in every way of running them; no host is changed and no server is there."""
+"""Table and report of the project's playbooks in every way of running them; no host is changed, no server is there."""
 
 from __future__ import annotations
 

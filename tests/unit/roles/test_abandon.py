@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a failed release, also when the user's hook fails after it: the role's own tasks, with a stand-in for its module."""
+"""What is said of a failed release, also if the user's hook fails: the role's tasks, with a stand-in for its module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a module found: its answer is one that ansible-core takes, without escapes, tokens, credentials and tracebacks."""
+"""Whatever a module found: its answer is one ansible-core takes, without escapes, tokens, credentials or tracebacks."""
 
 from __future__ import annotations
 

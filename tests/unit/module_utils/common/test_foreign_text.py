@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parser of text that others wrote, with whatever hypothesis thinks of: no exception but those it names, bounded time and memory."""
+"""Parsers of others' text and what hypothesis thinks of: no exception but those they name, bounded time and memory."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_archive_that_is_none_is_refused_in_words(data: bytes) -> None:
             image_archive.read_archive(path, "app:1")
 
 
-# --- long and deep text, in bounded time ---------------------------------------------------------------------------------------
+# --- long and deep text, in bounded time ------------------------------------------------------------------------------
 
 LONG: dict[str, str] = {
     "brackets": "[" * 60_000,

@@ -1,4 +1,4 @@
-"""A host whose Python is too old is told so in words, by whatever module is first: nothing else of ours may run there before."""
+"""A host with too old a Python is told so in words, by whatever module is first: nothing else of ours runs before."""
 
 from __future__ import annotations
 

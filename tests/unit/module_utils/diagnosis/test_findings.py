@@ -72,7 +72,7 @@ def renamed(registered: str, environment: str = NAME, **values: Any) -> Callable
 
 
 def foreign(where: str, **values: Any) -> Callable[[Fleet], None]:
-    """Somebody else's worker under the first host's name, on a host or (nowhere) on none that is read; our worker answers its own probe."""
+    """Somebody else's worker under the first host's name, on a host or (nowhere) none read; ours answers its probe."""
 
     def plant(fleet: Fleet) -> None:
         made = {
@@ -421,7 +421,7 @@ def test_requests_in_the_unread_part_of_the_access_log_may_have_failed(fleet: Fl
 
 
 def test_a_missing_piece_of_evidence_blames_nobody(fleet: Fleet) -> None:
-    # A service that is not among those that were found is a container that is not there; a worker without our release is not ours.
+    # A service not among those found is a container that is not there; a worker without our release is not ours.
     mine = ("data", "one", "evidence")
     told = {
         (*mine, "services", "fastapi"),
@@ -664,7 +664,7 @@ def test_a_worker_that_was_only_restarted_still_has_its_log(fleet: Fleet) -> Non
     assert diagnosed(fleet)["causes"][0]["id"] == "nobody_listened"
 
 
-# --- one machine under several names of the inventory, as with two applications -----------------------------------------
+# --- one machine under several names of the inventory, as with two applications ---------------------------------------
 
 
 @pytest.fixture
@@ -694,7 +694,7 @@ def test_a_foreign_worker_of_the_machine_is_on_the_host_whose_name_it_has(machin
     assert ids(diagnosed(machine)["causes"], "id") == ["foreign_here"]
 
 
-# --- a worker without the hook ------------------------------------------------------------------------------------------
+# --- a worker without the hook ----------------------------------------------------------------------------------------
 
 
 def without_the_hook(fleet: Fleet) -> None:

@@ -1,4 +1,4 @@
-"""What the inventory gives to containers as texts: read by PyYAML as ansible-core does, and refused where it is no text any more."""
+"""What the inventory gives containers as texts: read as ansible-core does, and refused where it is no text any more."""
 
 from __future__ import annotations
 

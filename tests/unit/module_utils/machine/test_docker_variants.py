@@ -1,4 +1,4 @@
-"""Which Docker a host has: one that is installed is never taken as absent, and what cannot be used is named with what to do."""
+"""Which Docker a host has: an installed one is never taken as absent; what cannot be used is named with what to do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log is read in constant memory, the newest part of one that is too long, and each reading says from when to when it reaches."""
+"""A log is read in constant memory, of one too long the newest part; each reading says from when to when it reaches."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_api_that_will_be_released_in_the_same_run_is_not_warned_of() -> None:
 
 
 def desk(**greeter: Any) -> dict[str, Any]:
-    """The application of docs/your-application.md: a worker without an API, to whose name the API of another entry dispatches."""
+    """docs/your-application.md: a worker without an API, to whose name the API of another entry dispatches."""
     worker = {
         "livekit_agent_name": "new",
         "agent_api_image": "",

@@ -1,4 +1,4 @@
-"""What ssh, sudo and ansible-core say when a host cannot be reached or its user not become root, as found, expected and what to do."""
+"""What ssh, sudo and ansible-core say when a host is not reached or its user not root: found, expected, what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hand-made compose project as the release before the first one: refused, left, taken over, stopped and kept, brought back."""
+"""A hand-made project as the release before the first: refused, left, taken over, stopped and kept, brought back."""
 
 from __future__ import annotations
 

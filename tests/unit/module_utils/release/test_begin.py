@@ -1,4 +1,4 @@
-"""A run on a host: what it decides, under whose lock, and how it is remembered; with a stand-in for the command lines."""
+"""A run on a host: what it decides, under whose lock, and how it is remembered; with a stand-in for command lines."""
 
 from __future__ import annotations
 

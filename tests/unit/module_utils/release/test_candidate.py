@@ -1,4 +1,4 @@
-"""Hosts where no gate can be used: nothing closes one, and a worker is first started under a candidate name. Workers that flap."""
+"""Hosts where no gate is used: nothing closes one, a worker first starts under a candidate name. Workers that flap."""
 
 from __future__ import annotations
 

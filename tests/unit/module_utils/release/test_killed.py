@@ -1,4 +1,4 @@
-"""A module that dies at any write or command of a switch: what serves goes on, before the next run and after it began."""
+"""A module that dies at any write or command of a switch: what serves goes on, before the next run and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application is taken off a host: what goes, in which order, what stays, and what is told; with a stand-in for the command lines."""
+"""An application leaves a host: what goes, in which order, what stays, what is told; with a stand-in for commands."""
 
 from __future__ import annotations
 

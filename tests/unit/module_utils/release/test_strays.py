@@ -1,4 +1,4 @@
-"""What lies about on a host: what only looks like ours, what a killed run left without a record, containers of another project."""
+"""What lies about: what only looks like ours, what a killed run left without record, containers of another project."""
 
 from __future__ import annotations
 

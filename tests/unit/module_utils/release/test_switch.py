@@ -1,4 +1,4 @@
-"""Releases on a host: directories, records, gates and the proxy, with a stand-in for the Engine's and nginx's command lines."""
+"""Releases on a host: directories, records, gates and proxy, with a stand-in for the commands of Engine and nginx."""
 
 from __future__ import annotations
 

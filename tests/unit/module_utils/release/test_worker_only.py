@@ -1,4 +1,4 @@
-"""Releases that are a worker only, and what a release takes from its host: volumes, networks, Compose's word about its file."""
+"""Releases of a worker only, and what a release takes from its host: volumes, networks, Compose's word on its file."""
 
 from __future__ import annotations
 

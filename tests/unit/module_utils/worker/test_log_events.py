@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs in other forms than the JSON of ``start``, of every release from 1.2 on, and of agents-js: the lines are real ones, trimmed."""
+"""Logs in other forms than the JSON of ``start``, of each release from 1.2 on and of agents-js: real lines, trimmed."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_error_as_text_in_a_log_of_json_is_not_taken_for_a_twin() -> None:
     assert read(JSON, "ERROR: the codec is broken", JSON)["unknown_errors"] == 1
 
 
-# --- releases: what each logs of a registration, a request, a start; and answers on its port -------------------------------------
+# --- releases: what each logs of a registration, a request, a start; and answers on its port --------------------------
 
 RELEASES = {
     # (fields of the registration, key of the room): 1.2 logs no name.
@@ -232,7 +232,7 @@ def test_answer_of_a_worker_is_read_with_care(
     assert own_answer.ask_worker(("127.0.0.1", 8081)).items() >= expected.items()
 
 
-# --- what happens to jobs that came --------------------------------------------------------------------------------------------
+# --- what happens to jobs that came -----------------------------------------------------------------------------------
 
 DIED = {
     '{"message": "process exited with non-zero exit code -9", "level": "ERROR", "pid": 77}': "killed",
@@ -331,7 +331,7 @@ def test_errors_before_the_time_looked_at_are_not_counted() -> None:
     assert read(old, since=1764273660.0)["unknown_errors"] == 0
 
 
-# --- text that means harm ---------------------------------------------------------------------------------------------------------
+# --- text that means harm ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [100, 1000, 10_000, 30_000])

@@ -1,4 +1,4 @@
-"""One worker is told to stop once, the right way for whoever keeps it running; with an Engine, systemd and processes made up."""
+"""One worker is told to stop once, right for what keeps it running; with an Engine, systemd and processes made up."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def entry(kind: str = "docker", **changes: Any) -> dict[str, Any]:
 
 
 class Host:
-    """``ends`` says whether the worker ends when it is told; ``calls`` are the commands that were run, without mere looks."""
+    """``ends`` says whether the worker ends when told; ``calls`` are the commands that were run, without mere looks."""
 
     def __init__(self, found: list[dict[str, Any]], *, ends: bool = True, stop_signal: str = "") -> None:
         self.found, self.ends, self.stop_signal = found, ends, stop_signal

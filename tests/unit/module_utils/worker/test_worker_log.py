@@ -1,4 +1,4 @@
-"""A worker's log becomes one reading: the latest registration counts, and only while nothing after it says otherwise."""
+"""A worker's log becomes one reading: the latest registration counts, only while nothing after it says otherwise."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_names_in_a_log_are_one_line_of_plain_text() -> None:
     }
 
 
-# --- real lines of livekit-agents 1.8.9 (trimmed), one fault each; the older form is of 1.5.7 --------------------------
+# --- real lines of livekit-agents 1.8.9 (trimmed), one fault each; the older form is of 1.5.7 -------------------------
 
 CLOCK = "2026-11-22T22:45:{:09.6f}+00:00"
 

@@ -1,4 +1,4 @@
-"""An API that takes websockets (`stand_in.py serve PORT`) and a client that asks for one (`stand_in.py ask ADDRESS CERTIFICATE`)."""
+"""An API that takes websockets (`serve PORT`) and a client that asks for one (`ask ADDRESS CERTIFICATE`)."""
 
 import socket
 import ssl
