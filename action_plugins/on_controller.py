@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How our modules that work on the controller are run; the other files here are links to this one, by modules' names.
 
-Such a module needs what is installed beside ansible-core. ``delegate_to: localhost`` is not enough: an inventory may define ``localhost``
-with a connection and an interpreter, and ``-e ansible_python_interpreter`` or ``-e ansible_become`` comes before what a task says.
+Such a module needs what is installed beside ansible-core. ``delegate_to: localhost`` is not enough: an inventory may
+define ``localhost`` with connection and interpreter, and ``-e`` of these or ``ansible_become`` comes before a task's.
 """
 
 from __future__ import annotations

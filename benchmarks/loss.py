@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many dispatches are lost while a worker is changed by hand, and while this project does it?
 
-On the lab's hosts: a steady load through the API and directly to LiveKit, side by side, with calls in progress that must finish.
-A dispatch is lost when no worker answered it, as the worker's own log and LiveKit's list tell. A run counts only if an undisturbed
-minute at the same rate in the same session lost nothing.
+On the lab's hosts: a steady load through the API and directly to LiveKit, side by side, with calls in progress that
+must finish. A dispatch is lost when no worker answered it, as the worker's own log and LiveKit's list tell. A run
+counts only if an undisturbed minute at the same rate in the same session lost nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ Target = tuple[str, str]
 
 @dataclass
 class Project:
-    """A hand-made compose project with API and worker on a host, with a port and a name of its own, from the images that serve there."""
+    """A hand-made compose project with API and worker on a host, with a port and a name of its own, from the images
+    that serve there."""
 
     machine: Machine
     name: str = "bench-by-hand"

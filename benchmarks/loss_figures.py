@@ -28,7 +28,8 @@ READ_ME = (
 
 
 def answered_at(call: Call, answered: Mapping[str, float]) -> float | None:
-    """When a worker answered a call; None when the call is lost. The worker's log tells first, LiveKit's list is the other witness."""
+    """When a worker answered a call; None when the call is lost.
+    The worker's log tells first, LiveKit's list is the other witness."""
     if call.status != 200:
         return None
     return answered.get(call.room if call.real else call.nonce) or call.listed or None

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long does a release take, beside what it takes at least?
 
-The lower bound is a hand-made compose project of the same images on the same hosts, changed by `docker compose pull && up -d` over SSH, all
-hosts at the same time: the old containers end, the new ones start, the workers register. It proves nothing and loses calls. Ours is
-`deploy.yml`, on 1, 2 and 3 hosts, and once more with nothing to change. What a run waited for LiveKit (the search window in which the
-server asks other workers, its list while it is cold) is told apart: it is the same for any number of hosts. Beside it is the floor: a
-playbook with as many calls of a module that does nothing, on the same hosts and the controller.
+The lower bound is a hand-made compose project of the same images on the same hosts, changed by `docker compose
+pull && up -d` over SSH, all hosts at the same time: the old containers end, the new ones start, the workers register. It proves
+nothing and loses calls. Ours is `deploy.yml`, on 1, 2 and 3 hosts, and once more with nothing to change. What a run
+waited for LiveKit (the search window in which the server asks other workers, its list while it is cold) is told apart:
+it is the same for any number of hosts. Beside it is the floor: a playbook with as many calls of a module that does
+nothing, on the same hosts and the controller.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def floor(lab: Lab, hosts: Sequence[Machine], calls: Mapping[str, int]) -> float
 
 
 def for_livekit(run: Run, one_call: bool) -> dict[str, float]:
-    """What the run waited for LiveKit, each kind once. Where all was asked in one call, a cold list was waited for within the window."""
+    """What the run waited for LiveKit, each kind once.
+    Where all was asked in one call, a cold list was waited for within the window."""
     waits = {what: run.seconds(what) for what in ("search window", "dispatch list cold")}
     return {"search window": max(waits.values())} if one_call else waits
 
@@ -219,7 +221,8 @@ def missed(document: Mapping[str, Any]) -> list[str]:
 
 
 def table(document: Mapping[str, Any]) -> list[str]:
-    """``bare``, ``release`` and ``nothing to change`` in seconds: all, without what LiveKit lets wait, and of calls that do nothing."""
+    """``bare``, ``release`` and ``nothing to change`` in seconds: all, without what LiveKit lets wait, and of calls
+    that do nothing."""
     form = "{:>5}  {:>6}  {:>8}  {:>10}  {:>10}  {:>5}  {:>18}  {:>10}  {:>10}"
     heads = (
         "hosts",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Light stand-ins for livekit-agents workers: the real protocol to a real server, without processes, models and media.
 
-A stand-in registers, reports its load, and answers job requests: as the probe hook decides, or as a worker without the hook would.
-Hundreds fit in one process. What it was asked and which ids it had is kept the way a worker's log is read.
+A stand-in registers, reports its load, and answers job requests: as the probe hook decides, or as a worker without the
+hook would. Hundreds fit in one process. What it was asked and which ids it had is kept the way a worker's log is read.
 
     async with running(url, key, secret, [StandIn("support", instance="node-a/r1")]) as (worker,): ...
     with in_thread(url, key, secret, [StandIn("support", answer="accept")]) as (stranger,): ...
@@ -48,7 +48,7 @@ REGISTER_SECONDS = 20.0
 
 @dataclass
 class StandIn:
-    """One worker. What is set here may be changed while it runs; name, deployment and job type hold from the next registration."""
+    """One worker. What is set here may change while it runs; name, deployment and job type with a registration."""
 
     agent_name: str
     answer: str = HOOK

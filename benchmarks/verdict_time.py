@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long does it take to prove who gets the jobs of 1, of 10 and of 50 names?
 
-A real LiveKit server on loopback, light stand-ins as workers, and the project's own way to a verdict: the probes of a verification,
-all at the same time, and the decision. Ansible and SSH are left out, they cost the same for any number of probes of a host. Beside
-each verdict one raw dispatch is measured, with nothing of this project in it.
+A real LiveKit server on loopback, light stand-ins as workers, and the project's own way to a verdict: the probes of a
+verification, all at the same time, and the decision. Ansible and SSH are left out, they cost the same for any number of
+probes of a host. Beside each verdict one raw dispatch is measured, with nothing of this project in it.
 
-A repetition counts only if each directed probe was answered by the right worker id and each verdict is the one that was planted.
+A repetition counts only if each directed probe was answered by the right worker id and each verdict is the one planted.
 """
 
 from __future__ import annotations

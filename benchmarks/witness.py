@@ -63,7 +63,8 @@ def seen_in(lines: Iterable[str]) -> Seen:
 
 
 def finished(rooms: Sequence[str], ended: dict[str, float], hung_up: float) -> int:
-    """How many calls in progress lasted until their caller hung up. A job that is killed logs no end, one that is cut off an early one."""
+    """How many calls in progress lasted until their caller hung up.
+    A job that is killed logs no end, one that is cut off an early one."""
     return sum(ended.get(room, 0.0) >= hung_up for room in rooms)
 
 

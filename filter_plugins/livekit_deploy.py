@@ -1,6 +1,7 @@
 """Filters: what the whole inventory says, judged before anything is touched; which probes go out, what was observed.
 
-Where a filter takes ``hostvars`` it is of what the inventory says and what the tasks of this run have registered, of all hosts.
+Where a filter takes ``hostvars`` it is of what the inventory says and what the tasks of this run have registered, of
+all hosts.
 """
 
 from __future__ import annotations
@@ -182,8 +183,8 @@ def _playbooks() -> commands.Playbooks:
 def livekit_preview(hostvars: HostVars, host: str, part: str) -> Any:
     """Return a part of a host's preview: `hostvars | livekit_preview(inventory_hostname, 'slot')`.
 
-    `slot` is the request to the new API on its own port, empty where previews are off; `host` the request as the host sends it to its
-    own proxy; `log_patterns` what the worker has to log.
+    `slot` is the request to the new API on its own port, empty where previews are off; `host` the request as the host
+    sends it to its own proxy; `log_patterns` what the worker has to log.
     """
     variables = hostvars[host]
     if part == "log_patterns":

@@ -379,7 +379,8 @@ def wait_until(what: str, holds: Callable[[], bool], seconds: float) -> None:
 
 
 def livekit(net: ipaddress.IPv4Network, host_image: str) -> None:
-    """A host whose LiveKit server logs to the journal. Two more servers, nodes behind one Redis, are there for a test to start."""
+    """A host whose LiveKit server logs to the journal.
+    Two more servers, nodes behind one Redis, are there for a test to start."""
     image = derived_image("livekit", host_image, [("livekit-server", livekit_binary())])
     host(LIVEKIT_HOST, image, str(net[3]))
     for instance in LIVEKIT_INSTANCES:

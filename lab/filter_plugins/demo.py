@@ -18,8 +18,8 @@ def landings(
 ) -> dict[str, Any]:
     """A table of dispatches by name and by host, and how many went astray.
 
-    A dispatch counts for a host only if both witnesses agree: the worker id in the server's list is one of that host's, and
-    that worker's log has the job.
+    A dispatch counts for a host only if both witnesses agree: the worker id in the server's list is one of that host's,
+    and that worker's log has the job.
     """
     workers = {
         worker["worker_id"]: (host, worker) for host in hosts for worker in hostvars[host]["__demo_read"]["workers"]

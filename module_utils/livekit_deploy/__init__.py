@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Code the modules share: parse, compare, decide. Nothing here knows Ansible.
 
-Every module imports something of this package first, so a Python that is too old for the rest is refused here, in words. This file
-itself is for any Python 3.
+Every module imports something of this package first, so a Python that is too old for the rest is refused here, in
+words. This file itself is for any Python 3.
 """
 
 import json

@@ -1,6 +1,7 @@
 """An agent whose media do not get through, on a real LiveKit server: listed, and counts as not in its room.
 
-The stand-in joins its room by the signal connection alone, which is what a firewall in front of the media ports leaves of an agent.
+The stand-in joins its room by the signal connection alone, which is what a firewall in front of the media ports leaves
+of an agent.
 """
 
 from __future__ import annotations

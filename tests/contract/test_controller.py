@@ -12,7 +12,8 @@ import yaml
 
 from tests.contract.test_repository import FILES, ROOT, named
 
-# Jinja's now() is naive, in UTC as in local time: its timestamp() is wrong by the zone's offset. lookup('livekit_run', 'now') is right.
+# Jinja's now() is naive, in UTC as in local time: its timestamp() is wrong by the zone's offset.
+# lookup('livekit_run', 'now') is right.
 NAIVE = re.compile(r"\bnow\s*\(|\bansible_date_time\b|\.timestamp\s*\(\s*\)")
 TEMPLATED = [path for path in FILES if path.suffix in (".yml", ".yaml", ".j2")]
 

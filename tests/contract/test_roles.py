@@ -1,5 +1,5 @@
-"""Each role's defaults, argument specs and README against each other, and what ansible-doc shows of them; the last part shows that each
-test can fail."""
+"""Each role's defaults, argument specs and README against each other, and what ansible-doc shows of them; the last part
+shows that each test can fail."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from tests.e2e.harness import ROOT
 
 # The server searches for 8 s at most and never offers a dispatch again.
 IN_TIME_SECONDS = 10.0
-# Each real job is a process that joins a room. On a small machine five a second pile up until the worker's memory is full, so the
-# calls between are of the kind that an open worker answers itself: same API, same server, same request to the worker, no process.
+# Each real job is a process that joins a room. On a small machine five a second pile up until the worker's memory is
+# full, so the calls between are of the kind that an open worker answers itself: same API, same server, same request to
+# the worker, no process.
 REAL_EVERY = 5
 RATE = 5.0
 LOOK_EVERY_SECONDS = 0.5
@@ -84,8 +85,9 @@ class Names:
 class CallStream:
     """Calls at an even pace from a process of its own: a thread beside ansible-runner, which forks, could lock it up.
 
-    The LiveKit server is asked who has each job and no log is read, because a log goes with its container while the stream runs.
-    With an `agent_name` as many dispatches go directly to that name, and after a rename to the one that the API has.
+    The LiveKit server is asked who has each job and no log is read, because a log goes with its container while the
+    stream runs. With an `agent_name` as many dispatches go directly to that name, and after a rename to the one that
+    the API has.
     """
 
     url: str

@@ -407,8 +407,8 @@ class Lab:
         verbosity: int = 0,
         **environment: str,
     ) -> Run:
-        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the lab's, ``options`` are
-        more of the command's own."""
+        """Run a playbook with this checkout's ansible.cfg; ``inventory`` None is the lab's, a file is one beside the
+        lab's, ``options`` are more of the command's own."""
         work = self.scratch / f"run-{len(list(self.scratch.glob('run-*'))) + 1:03d}"
         own_reports = work / "reports"
         work.mkdir()

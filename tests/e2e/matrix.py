@@ -27,8 +27,8 @@ class Stranger:
 
 @dataclass(frozen=True)
 class Situation:
-    """``without`` and ``evidence`` are the verdicts without a LiveKit server's log and with complete ones of all nodes; ``or`` stands
-    where chance decides."""
+    """``without`` and ``evidence`` are the verdicts without a LiveKit server's log and with complete ones of all nodes;
+    ``or`` stands where chance decides."""
 
     key: str
     title: str

@@ -28,8 +28,8 @@ ON_THE_HOST = f"/tmp/{PREFIX}-foreign-worker.py"
 WITHIN_SECONDS = 90
 # Dozens of workers share the machine's few cores; modules that wait for them would take the time they need to start.
 FORKS = "3"
-# As the lab's own workers, without what an idle worker costs: the process that waits for a job (322 MiB; a real job starts 3 s later), and
-# the watch over its event loop, which wakes up a hundred times a second.
+# As the lab's own workers, without what an idle worker costs: the process that waits for a job (322 MiB; a real job
+# starts 3 s later), and the watch over its event loop, which wakes up a hundred times a second.
 LIGHT = {
     "SIDEKICK_LOAD": "0",
     "SIDEKICK_LOAD_THRESHOLD": "inf",
@@ -138,7 +138,8 @@ class Alias:
 
 @dataclass
 class Planting:
-    """The situations on the lab's machines. ``strangers`` are all worker ids that somebody else's workers ever had, by situation."""
+    """The situations on the lab's machines.
+    ``strangers`` are all worker ids that somebody else's workers ever had, by situation."""
 
     lab: Lab
     situations: tuple[Situation, ...]
@@ -155,8 +156,8 @@ class Planting:
         return ",".join(alias.name for alias in self.aliases if alias.situation.key in keys)
 
     def write_inventories(self) -> None:
-        """One for each number of LiveKit nodes, as a run speaks to one server; beside the lab's own, whose variables look for the lab's
-        files relative to theirs."""
+        """One for each number of LiveKit nodes, as a run speaks to one server; beside the lab's own, whose variables
+        look for the lab's files relative to theirs."""
         common = json.loads(self.lab.inventory.read_text())["all"]["vars"]
         common |= {"livekit_agent_register_timeout_seconds": 180, "agent_api_start_timeout_seconds": 180}
         common |= {"verification_preview_deadline_seconds": 60, "agent_release_drain_wait_seconds": 0}
@@ -199,8 +200,8 @@ class Planting:
         return f"install -d -m 0750 -g livekit-agent {' '.join(names)}"
 
     def ask_the_web(self) -> None:
-        """A request to each host's proxy, and through the API a dispatch for those of which nothing is wrong: where no request comes, or
-        nothing is dispatched, diagnosis does not know whether it would be right."""
+        """A request to each host's proxy, and through the API a dispatch for those of which nothing is wrong: where no
+        request comes, or nothing is dispatched, diagnosis does not know whether it would be right."""
         together(lambda a=alias: a.ask() for alias in self.aliases)  # type: ignore[misc]
 
     def play(self, playbook: str, nodes: int, *more: Path, limit: str = "all", **extra_vars: Any) -> Played:

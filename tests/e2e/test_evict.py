@@ -249,7 +249,8 @@ async def call(lab: Lab, agent_name: str, worker_id: str) -> str:
 
 
 async def taker(livekit: api.LiveKitAPI, room: str) -> str:
-    """The worker whose agent is in the room. To give up earlier would leave its job behind: the server's list lags up to 5 s."""
+    """The worker whose agent is in the room.
+    To give up earlier would leave its job behind: the server's list lags up to 5 s."""
     for _ in range(300):
         if await connected(livekit, room):
             dispatches = await livekit.agent_dispatch.list_dispatch(room)

@@ -1,4 +1,5 @@
-"""Back to the shared name, back to the inventory, back to the release before, under calls; one run at a time; a run that only shows."""
+"""Back to the shared name, back to the inventory, back to the release before, under calls; one run at a time; a run
+that only shows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A worker of somebody else under our name: verify says so, and names it; whether it has the probe hook or not, or ours has none.
-Under a name that is new to us it is found before our first worker starts."""
+"""A worker of somebody else under our name: verify says so, and names it; whether it has the probe hook or not, or ours
+has none. Under a name that is new to us it is found before our first worker starts."""
 
 from __future__ import annotations
 

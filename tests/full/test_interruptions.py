@@ -1,7 +1,7 @@
 """Whatever happens to a host, its controller or LiveKit server: the old or new release serves, the next run finishes.
 
-Each row of the matrix is one story under calls at 5 a second, then the promises are looked at. What was measured goes to
-build/interruptions-<date>.json row by row; when that has every row of the matrix, it is written to benchmarks/results.
+Each row of the matrix is one story under calls at 5 a second, then the promises are looked at. What was measured goes
+to build/interruptions-<date>.json row by row; with every row of the matrix it is written to benchmarks/results.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ TOKENS = "join tokens with an embedded dispatch to it may still be in use: they 
 
 
 def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str, NameChange]:
-    """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now, whether shared.
-    With ``planned`` those that will, if all goes well."""
+    """The hosts of a run that serve another name than before, or one that is shared on purpose: name before, name now,
+    whether shared. With ``planned`` those that will, if all goes well."""
     found: dict[str, NameChange] = {}
     for host in hosts:
         plan = runs[host].plan
@@ -39,8 +39,8 @@ def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str
 def inventory(
     runs: Runs, group: Sequence[str], hosts: Sequence[str] = (), planned: bool = False
 ) -> dict[str, KnownHost]:
-    """Of each host the name that it serves, every worker id it is known to have had, and which of the names that the run's ``hosts`` leave
-    its API dispatches to."""
+    """Of each host the name that it serves, every worker id it is known to have had, and which of the names that the
+    run's ``hosts`` leave its API dispatches to."""
     known: dict[str, KnownHost] = {}
     left = successors(changes(runs, hosts, planned))
     for host in group:
@@ -78,8 +78,8 @@ def hosts_leaving(name: str, changed: Mapping[str, NameChange]) -> list[str]:
 
 
 def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], planned: bool = False) -> dict[str, str]:
-    """By each name that is left and that the host's API dispatches to, how it is told of: the name is its own, or a variable has it. Where
-    the inventory's values are not what serves there, a variable is only told as a possibility."""
+    """By each name that is left and that the host's API dispatches to, how it is told of: the name is its own, or a
+    variable has it, told as a mere possibility where the inventory's values are not what serves there."""
     if not placement.has_api(run.variables):
         return {}
     values, back = environment_of_api(run.variables), rolled_back_to(run)

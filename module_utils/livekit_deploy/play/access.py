@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a host cannot be reached, or its user not become root: what ssh, sudo and ansible-core say, as found, expected, what to do. Pure."""
+"""Why a host cannot be reached, or its user not become root: what ssh, sudo and ansible-core say, as found, expected,
+what to do. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tasks of a run have registered: the only place that knows under which names.
 
-A run's variables are a blackboard: a module answers, a role registers, the next filter reads. Here that is one typed object a host. Which
-answer is of this run is decided here, too: an earlier use of a role in the same playbook leaves its answers behind.
+A run's variables are a blackboard: a module answers, a role registers, the next filter reads. Here that is one typed
+object a host. Which answer is of this run is decided here, too: an earlier use of a role in the same playbook leaves
+its answers behind.
 """
 
 from __future__ import annotations
@@ -194,8 +195,8 @@ class HostRun:
     def has_hook(self, outside: Mapping[str, Any] | None = None) -> bool:
         """Whether all workers of ours on the host ask the hook.
 
-        The inventory says so, and the record of the release that is about to be replaced, whose worker runs beside the new one; or of
-        the release that ``outside`` read on a host that is not in this run.
+        The inventory says so, and the record of the release that is about to be replaced, whose worker runs beside the
+        new one; or of the release that ``outside`` read on a host that is not in this run.
         """
         reading = outside if outside is not None else self.begun if self.replaces else None
         release, name = (reading or {}).get("release") or {}, self.agent_name(outside)

@@ -16,8 +16,8 @@ BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 
 
 def outside(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """Hosts of the inventory that share a pool with one of ``hosts`` and are not among them: their worker ids are ours, too. Where one
-    serves a shared name, so may any other."""
+    """Hosts of the inventory that share a pool with one of ``hosts`` and are not among them: their worker ids are ours,
+    too. Where one serves a shared name, so may any other."""
     pools = {runs[host].pool() for host in hosts}
     shared = any(runs[host].serves_shared_name() for host in hosts)
     return [host for host in group if host not in hosts and (shared or runs[host].pool() in pools)]
@@ -76,8 +76,8 @@ def known_ids(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, An
 def observations(
     runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, dict[str, Any]]:
-    """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading the hosts that
-    share a pool with one of them, before and after the probes (an entry without ``workers`` could not be read)."""
+    """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading
+    the hosts that share a pool with one of them, before and after the probes (without ``workers``: could not be read)."""
     behind = [host for host in hosts if runs[host].left_behind]
     result = {host: observed(runs, host) for host in hosts if host not in behind}
     result |= {host: observed_outside(runs, host, [runs[host].reading]) for host in behind}

@@ -113,8 +113,8 @@ def standby_trouble(
     answered: Mapping[str, Any],
     playbooks: Playbooks | None = None,
 ) -> str:
-    """Why a host's new worker must not get calls; empty when all that was sent for it came out right. ``answered`` is the result of
-    sending the probes."""
+    """Why a host's new worker must not get calls; empty when all that was sent for it came out right.
+    ``answered`` is the result of sending the probes."""
     worker = runs[host].new_worker(WORKER if runs[host].is_standby else CANDIDATE) or {}
     for probe in (one for one in sent if one["id"] in (f"{host}/directed", f"{host}/rehearsal")):
         answer = answer_to(probe, answered)
@@ -202,8 +202,8 @@ def directed(run: HostRun, agent_name: str, instance: str, *, tries: int = 1, pr
 
 
 def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-    """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run, and so are workers of
-    earlier releases that still run: not every one has its gate closed."""
+    """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run, and
+    so are workers of earlier releases that still run: not every one has its gate closed."""
     readings = with_others(runs, hosts, others)
     sampled = sampled_names(runs, hosts, others)
     instances: dict[str, list[str]] = {}
@@ -267,8 +267,8 @@ def verification_probes(
     sampling: Mapping[str, Any],
     others: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """All probes of a verification: that a random name finds nobody; for each name one that our workers pass on, or samples; for each
-    host a preview, and a directed probe where its name is not sampled.
+    """All probes of a verification: that a random name finds nobody; for each name one that our workers pass on, or
+    samples; for each host a preview, and a directed probe where its name is not sampled.
 
     ``deadline_seconds`` is that of the previews; None: none is sent.
     ``sampling`` has ``samples`` and ``spacing_seconds``.
@@ -288,8 +288,8 @@ def verification_probes(
 
 
 def preview_probe(run: HostRun, deadline_seconds: float) -> dict[str, Any]:
-    """The agent stays in the room until the last line of its log is due. One dispatch that a worker refuses, because it is busy for a
-    moment, is no verdict."""
+    """The agent stays in the room until the last line of its log is due.
+    One dispatch that a worker refuses, because it is busy for a moment, is no verdict."""
     stay = max((one.deadline_seconds for one in preview.patterns(run.variables)), default=0.0)
     about = {
         "agent_name": run.agent_name(),
@@ -345,8 +345,8 @@ def own_answer(run: HostRun, first: Mapping[str, Any], again: Mapping[str, Any])
 
 
 def vacancy_probes(runs: Runs, group: Sequence[str]) -> list[dict[str, Any]]:
-    """One probe that must find nobody, for each name that no host of the inventory serves. Where a host of the name was not read in
-    this run it may serve the name, so nothing is asked."""
+    """One probe that must find nobody, for each name that no host of the inventory serves.
+    Where a host of the name was not read in this run it may serve the name, so nothing is asked."""
     readings: dict[str, list[dict[str, Any]]] = {}
     for host in group:
         found = runs[host].latest

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host with a stand-in for its command lines. What a diagnosis reads of a fleet where nothing is wrong: two hosts, each with a name of
-its own, and a suspect with another name."""
+"""A host with a stand-in for its command lines. What a diagnosis reads of a fleet where nothing is wrong: two hosts,
+each with a name of its own, and a suspect with another name."""
 
 from __future__ import annotations
 

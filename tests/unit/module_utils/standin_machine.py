@@ -13,8 +13,8 @@ from tests.unit.module_utils.standin import Told
 
 
 class Machine:
-    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers and the ids of images by reference; remembers what it was
-    asked."""
+    """Answers ``docker``, ``nginx`` and ``systemctl`` from a list of containers and the ids of images by reference;
+    remembers what it was asked."""
 
     def __init__(self) -> None:
         self.run = Told(self.answer)
@@ -52,8 +52,8 @@ class Machine:
             )
 
     def hand_made(self, project: str, **services: dict[str, Any]) -> None:
-        """A compose project of somebody: each service with its environment, the port it publishes, its restart policy and its log (None
-        where Docker cannot read it); ``once`` is a container of `docker compose run`."""
+        """A compose project of somebody: each service with its environment, the port it publishes, its restart policy
+        and its log (None where Docker cannot read it); ``once`` is a container of `docker compose run`."""
         for service, given in services.items():
             labels = {
                 docker.PROJECT_LABEL: project,

@@ -1,5 +1,5 @@
-"""Every playbook refuses what it cannot mean before a host is contacted, started from any directory and with no setting of ours: run with
-ansible-core, with an ssh that notes each use."""
+"""Every playbook refuses what it cannot mean before a host is contacted, started from any directory and with no setting
+of ours: run with ansible-core, with an ssh that notes each use."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ LOGINS = [{"address": "r.test:5000", "username": "lab", "password": "word"}]
 
 
 class Engine:
-    """``has`` maps the references of the host to image ids, ``registry`` those that can be pulled; an id ``…arm`` is for another
-    architecture. A pulled tag brings its digest along, as with Docker."""
+    """``has`` maps the references of the host to image ids, ``registry`` those that can be pulled; an id ``…arm`` is
+    for another architecture. A pulled tag brings its digest along, as with Docker."""
 
     def __init__(self, **registry: str) -> None:
         self.has: dict[str, str] = {}

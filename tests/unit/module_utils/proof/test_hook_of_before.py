@@ -1,4 +1,5 @@
-"""A copy of a host with its running containers is seen by what its own process draws; an image with an older hook is proven as before.
+"""A copy of a host with its running containers is seen by what its own process draws; an image with an older hook is
+proven as before.
 
 The wheel in ``tests/data`` is the probe hook of commit 01584c5.
 """

@@ -1,7 +1,8 @@
 """What earlier versions have left on hosts is read, cleared and rolled back to.
 
-``host-01584c5.json`` is ``/opt/app`` as commit 01584c5 writes it, with its containers: a hand-made project that was adopted (all of it
-stopped), a retired release, one that drains, one that serves, and the staged one of a run that was killed with its lock taken.
+``host-01584c5.json`` is ``/opt/app`` as commit 01584c5 writes it, with its containers: a hand-made project that was
+adopted (all of it stopped), a retired release, one that drains, one that serves, and the staged one of a run that was
+killed with its lock taken.
 """
 
 from __future__ import annotations
