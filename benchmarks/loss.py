@@ -79,10 +79,14 @@ class Project:
             service |= {"restart": "unless-stopped", "pull_policy": "never"}
         document = json.dumps({"name": "bench-by-hand", "services": services})
         copied = "^(LIVEKIT_URL|LIVEKIT_API_KEY|LIVEKIT_API_SECRET|SIDEKICK_LOAD|SIDEKICK_LOAD_THRESHOLD)="
-        environment = f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {worker.id} | grep -E '{copied}'"
+        environment = (
+            f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {worker.id} "
+            f"| grep -E '{copied}'"
+        )
         self.machine.sh(
-            f"set -e; umask 077; mkdir -p {self.folder}; cd {self.folder}; printf %s {shlex.quote(document)} >compose.yml; "
-            f"{environment} >agent.env; echo LIVEKIT_AGENT_NAME={self.name} >>agent.env; docker compose up -d"
+            f"set -e; umask 077; mkdir -p {self.folder}; cd {self.folder}; printf %s {shlex.quote(document)} "
+            f">compose.yml; {environment} >agent.env; echo LIVEKIT_AGENT_NAME={self.name} >>agent.env; "
+            "docker compose up -d"
         )
         self.wait()
         return self

@@ -15,13 +15,25 @@ UNDISTURBED = "undisturbed minute"
 Document = dict[str, Any]
 
 READ_ME = (
-    "Sent: dispatches. Lost: those that no worker answered, by its own log or by LiveKit's list, and those answered with an error.",
-    "Longest gap: between two answers, at the worker. Worst latency: from the dispatch to the worker's answer, or its agent in the room.",
+    (
+        "Sent: dispatches. Lost: those that no worker answered, by its own log or by LiveKit's list, "
+        "and those answered with an error."
+    ),
+    (
+        "Longest gap: between two answers, at the worker. "
+        "Worst latency: from the dispatch to the worker's answer, or its agent in the room."
+    ),
     "Both of what was sent after the first 8 s. What the undisturbed minute has too is the LiveKit server's own.",
     "API: POST to the API (ours: through nginx). Direct: CreateRoom with the dispatch, to the name that the API has.",
-    "After a rename direct load goes on to the old name, too, until overlap_seconds after the old API's last answer; then nothing is sent",
+    (
+        "After a rename direct load goes on to the old name, too, "
+        "until overlap_seconds after the old API's last answer; then nothing is sent"
+    ),
     "to it, because nobody promises to serve it. By hand nothing is promised: 0 s.",
-    "The rate is that of each way; over two hosts it is shared out. At 5 a second every fifth is a real job; the worker answers all others",
+    (
+        "The rate is that of each way; over two hosts it is shared out. At 5 a second every fifth is a real job; "
+        "the worker answers all others"
+    ),
     "itself, in its hook.",
     "Calls: in progress at the beginning; they finish when the agent stays until the caller hangs up after the end.",
 )

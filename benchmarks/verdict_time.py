@@ -296,9 +296,15 @@ def table(document: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"Medians of {repetitions}. A foreign worker is known when all is answered; the rest is the clean-up of the jobs it started.",
+        (
+            f"Medians of {repetitions}. A foreign worker is known when all is answered; "
+            "the rest is the clean-up of the jobs it started."
+        ),
         f"The first raw dispatch after workers registered took {document['first_raw_seconds']:.2f} s: list cold.",
-        f"{ratio['of']}: {ratio['found']:.2f} times as long; the aim is at most {aim:g}: {'met' if ratio['found'] <= aim else 'MISSED'}.",
+        (
+            f"{ratio['of']}: {ratio['found']:.2f} times as long; "
+            f"the aim is at most {aim:g}: {'met' if ratio['found'] <= aim else 'MISSED'}."
+        ),
     ]
 
 

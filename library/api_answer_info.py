@@ -157,9 +157,9 @@ def main() -> None:
         found = web.wait_for(p["host"], p["port"], p["health_path"], p["health_seconds"])
         if found.status != 200:
             module.fail_json(
-                msg=f"found: http://{p['host']}:{p['port']}{p['health_path']} answers {found.said}, expected HTTP 200 of {p['health_path']} "
-                f"within {p['health_seconds']:g} s. Read the API's last lines, or correct agent_api_health_path, agent_api_container_port or "
-                "agent_api_start_timeout_seconds"
+                msg=f"found: http://{p['host']}:{p['port']}{p['health_path']} answers {found.said}, expected HTTP 200 "
+                f"of {p['health_path']} within {p['health_seconds']:g} s. Read the API's last lines, or correct "
+                "agent_api_health_path, agent_api_container_port or agent_api_start_timeout_seconds"
             )
         waits = [{"what": "health of the API", "seconds": round(time.monotonic() - started, 1)}]
     asked = preview_answer(p) if p["preview"]["path"] and not module.check_mode else {}

@@ -75,11 +75,13 @@ def merge(module: Module, path: Path) -> None:
         present = json.loads(before) if before and before.strip() else {}
     except ValueError as error:
         module.fail_json(
-            msg=f"found: {path} is no JSON ({error}), expected an object. Correct it by hand: the Engine cannot read it either"
+            msg=f"found: {path} is no JSON ({error}), expected an object. "
+            "Correct it by hand: the Engine cannot read it either"
         )
     if not isinstance(present, dict):
         module.fail_json(
-            msg=f"found: {path} is JSON but no object, expected an object. Correct it by hand: the Engine cannot use it either"
+            msg=f"found: {path} is JSON but no object, expected an object. "
+            "Correct it by hand: the Engine cannot use it either"
         )
     wanted = merged(present, module.params["settings"])
     changed = wanted != present

@@ -153,7 +153,10 @@ def entry_lines(p: Any, entry: new_host.Values, check: bool) -> list[str]:
         "if it is the same, keep the key:",
         f"  {scan} 2>/dev/null | ssh-keygen -lf -",
         f"  {scan} 2>/dev/null >>~/.ssh/known_hosts",
-        "Then make it ready and deploy to it; no other host is touched (-J asks for the vault's password, -K for sudo's):",
+        (
+            "Then make it ready and deploy to it; "
+            "no other host is touched (-J asks for the vault's password, -K for sudo's):"
+        ),
         f"  {playbooks.start('add_host.yml', '-J', limit=host)}",
     ]
 

@@ -188,7 +188,8 @@ def lines_of_file(path: str) -> Iterator[str]:
             yield from lines
     except TimeoutError:
         raise LogError(
-            f"found: {path} was not read within {READ_SECONDS:.0f} s, expected the LiveKit server's log. Look at the host's disk"
+            f"found: {path} was not read within {READ_SECONDS:.0f} s, expected the LiveKit server's log. "
+            "Look at the host's disk"
         ) from None
     except OSError as error:
         raise LogError(

@@ -172,7 +172,8 @@ def main() -> None:
         module.exit_json(**{"changed": False, "unread": [], **read(module)})
     except docker.EngineError as error:
         module.fail_json(
-            msg=f"found: the Docker Engine refused: {error}. Expected: an answer. Look at `systemctl status docker` on the host"
+            msg=f"found: the Docker Engine refused: {error}. Expected: an answer. "
+            "Look at `systemctl status docker` on the host"
         )
 
 

@@ -10,8 +10,9 @@ import sys
 
 OLDEST = (3, 10)
 TOO_OLD = (
-    "found: Python {}.{} at {}, expected {}.{} or newer. Install a newer one beside it (RHEL 9: dnf install python3.12) and name it for "
-    "this host: ansible_python_interpreter: /usr/bin/python3.12. Where the distribution has none, as Debian 11, upgrade the host"
+    "found: Python {}.{} at {}, expected {}.{} or newer. Install a newer one beside it (RHEL 9: dnf install "
+    "python3.12) and name it for this host: ansible_python_interpreter: /usr/bin/python3.12. "
+    "Where the distribution has none, as Debian 11, upgrade the host"
 )
 
 if sys.version_info < OLDEST:

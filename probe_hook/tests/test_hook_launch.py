@@ -123,7 +123,10 @@ def test_without_the_launcher_the_same_worker_takes_the_probe(script: Path) -> N
 
 
 def test_a_worker_that_calls_guard_itself_is_not_guarded_twice(script: Path) -> None:
-    define = "from livekit_deploy_hook import guard\nserver.rtc_session(print, on_request=guard(own))\nhandler = server._request_fnc"
+    define = (
+        "from livekit_deploy_hook import guard\nserver.rtc_session(print, on_request=guard(own))\n"
+        "handler = server._request_fnc"
+    )
     text = WORKER.format(define=define) + "\n    print(server._request_fnc is handler)"
     assert run(script, text, "start").stdout.splitlines()[-1] == "True"
 

@@ -48,10 +48,13 @@ SET_ENV = 'sed -i "/^$2=/d" $1; printf "%s=\'%s\'\\n" $2 "$3" >>$1'
 # What is done on a host, in the directory of the release that serves. `set_env FILE NAME VALUE` replaces a variable.
 FAULTS = {
     "name in code": "set_env agent-worker.env SIDEKICK_FAULT hardcoded_name; docker compose up -d agent-worker",
-    "wrong key": f"set_env agent-worker.env LIVEKIT_API_SECRET {'not-the-servers-' * 3}; docker compose up -d agent-worker",
+    "wrong key": (
+        f"set_env agent-worker.env LIVEKIT_API_SECRET {'not-the-servers-' * 3}; docker compose up -d agent-worker"
+    ),
     "wrong URL": "set_env agent-worker.env LIVEKIT_URL ws://127.0.0.1:7999; docker compose up -d agent-worker",
     "API with the other name": (
-        f"set_env fastapi.env LIVEKIT_AGENT_NAME {ELSEWHERE}; set_env fastapi.env AGENT_NAME {ELSEWHERE}; docker compose up -d fastapi"
+        f"set_env fastapi.env LIVEKIT_AGENT_NAME {ELSEWHERE}; set_env fastapi.env AGENT_NAME {ELSEWHERE}; "
+        "docker compose up -d fastapi"
     ),
     "edited but only restarted": (
         "for f in agent-worker fastapi; do "
@@ -61,7 +64,8 @@ FAULTS = {
     "hook's launcher": (
         "set_env agent-worker.env SIDEKICK_HOOK off; "
         'echo \'{"services": {"agent-worker": {"command": '
-        '["python3", "-m", "livekit_deploy_hook", "agent.py", "start"]}}}\' >compose.override.yml; docker compose up -d agent-worker'
+        '["python3", "-m", "livekit_deploy_hook", "agent.py", "start"]}}}\' >compose.override.yml; '
+        "docker compose up -d agent-worker"
     ),
 }
 
@@ -133,7 +137,10 @@ class Alias:
 
     def worker_log(self, words: str) -> str:
         """Shell words that print the lines of the serving worker's log that have these words."""
-        return f"cd /opt/{self.name}/current && docker compose logs --no-log-prefix agent-worker 2>&1 | grep -F {shlex.quote(words)}"
+        return (
+            f"cd /opt/{self.name}/current && docker compose logs --no-log-prefix agent-worker 2>&1 "
+            f"| grep -F {shlex.quote(words)}"
+        )
 
 
 @dataclass
@@ -252,9 +259,10 @@ class Planting:
         ]
         env = f"/tmp/{aliases[0].name}.env"
         machine.sh(
-            f"set -e; umask 077; cat >{ON_THE_HOST} <<'EOF'\n{SCRIPT.read_text()}\nEOF\nchmod 0644 {ON_THE_HOST}\nenv={env}\n"
-            f"model=$({model}); image=$(docker inspect -f '{{{{.Config.Image}}}}' $model)\n"
-            "docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' $model | grep -E '^LIVEKIT_(URL|API)' >$env\n"
+            f"set -e; umask 077; cat >{ON_THE_HOST} <<'EOF'\n{SCRIPT.read_text()}\nEOF\nchmod 0644 {ON_THE_HOST}\n"
+            f"env={env}\nmodel=$({model}); image=$(docker inspect -f '{{{{.Config.Image}}}}' $model)\n"
+            "docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' $model "
+            "| grep -E '^LIVEKIT_(URL|API)' >$env\n"
             + "\n".join(runs)
             + "\nfor pid in $pids; do wait $pid; done; rm $env"
         )

@@ -183,7 +183,8 @@ def edited_and_closed(kept: Lab, first: Machine, second: Machine) -> Diagnosis:
     since = now()
     second.sh("echo closed >/opt/sidekick/current/gate/state")
     first.sh(
-        f"{SET} for f in agent-worker.env fastapi.env; do set_env $f LIVEKIT_AGENT_NAME renamed; done; docker compose restart -t 5"
+        f"{SET} for f in agent-worker.env fastapi.env; do set_env $f LIVEKIT_AGENT_NAME renamed; done; "
+        "docker compose restart -t 5"
     )
     wait_for(first, worker_log(first), "registered worker", times=2)
     call(second)
@@ -210,7 +211,8 @@ def refused_and_failing(edited_and_closed: Diagnosis, kept: Lab, first: Machine,
     since = now()
     up = "docker compose up -d --quiet-pull agent-worker"
     first.sh(
-        f"{SET} cp -p /tmp/agent-worker.env /tmp/fastapi.env .; set_env agent-worker.env LIVEKIT_API_SECRET {'not-the-servers-' * 3}; {up}"
+        f"{SET} cp -p /tmp/agent-worker.env /tmp/fastapi.env .; "
+        f"set_env agent-worker.env LIVEKIT_API_SECRET {'not-the-servers-' * 3}; {up}"
     )
     second.sh(f"{SET} echo open >gate/state; set_env agent-worker.env SIDEKICK_FAULT entrypoint_raises; {up}")
     wait_for(second, worker_log(second), "registered worker")

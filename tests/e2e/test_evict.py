@@ -32,7 +32,10 @@ WantedBy=multi-user.target
 """
 # Not what an earlier test left in the journal.
 JOURNAL = f"journalctl -o cat -u foreign-agent --since @$(cat {PLACE}/since)"
-COMPOSE = "{services: {agent: {image: %s, pull_policy: never, restart: always, env_file: [../env], environment: {LIVEKIT_AGENT_NAME: %s}}}}"
+COMPOSE = (
+    "{services: {agent: {image: %s, pull_policy: never, restart: always, env_file: [../env], environment: "
+    "{LIVEKIT_AGENT_NAME: %s}}}}"
+)
 # The virtual environment of the image runs on the host as it is: both have Python at the same place.
 PLANT = rf"""
 set -e
@@ -210,7 +213,8 @@ def test_the_run_fails_while_another_worker_has_the_name(foreign: Foreign, witho
 
 def test_a_container_ends_and_stays_down(foreign: Foreign, without_container: Run) -> None:
     found = foreign.host.sh(
-        "docker inspect compose-agent-1 --format '{{.State.Running}} {{.State.ExitCode}} {{.HostConfig.RestartPolicy.Name}}'"
+        "docker inspect compose-agent-1 --format '{{.State.Running}} {{.State.ExitCode}} "
+        "{{.HostConfig.RestartPolicy.Name}}'"
     )
     assert found == "false 0 unless-stopped"
     assert without_container.reports["evict"]["drained"]["policy"] == {"before": "always", "after": "unless-stopped"}

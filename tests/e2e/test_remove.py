@@ -15,7 +15,10 @@ FIRST, SECOND = "staging-1", "staging-2"
 POOL = {"livekit_agent_pool": "leaving", "livekit_agent_name": "sidekick-leaving"}
 NAME = POOL["livekit_agent_name"]
 REMOVE = "playbooks/remove.yml"
-LEFT = f"ls -d /opt/{APP} /etc/nginx/conf.d/livekit-agent-deploy-{APP}.conf /etc/nginx/livekit-agent-deploy 2>/dev/null || true"
+LEFT = (
+    f"ls -d /opt/{APP} /etc/nginx/conf.d/livekit-agent-deploy-{APP}.conf /etc/nginx/livekit-agent-deploy "
+    "2>/dev/null || true"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,10 @@ def story(deployed: Lab, first: Machine, second: Machine) -> Iterator[Story]:
     [
         (
             "no name",
-            "found no remove_host, expected the one host to take out. Say which: -e remove_host=<one of staging-1, staging-2>",
+            (
+                "found no remove_host, expected the one host to take out. "
+                "Say which: -e remove_host=<one of staging-1, staging-2>"
+            ),
         ),
         ("wrong name", "found remove_host=staging-9, expected a host of the group agent_hosts (staging-1, staging-2)"),
     ],

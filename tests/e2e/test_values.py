@@ -39,7 +39,10 @@ def environment(lab: Lab) -> dict[str, str]:
         "compose.yml": json.dumps({"name": "values", "services": {"it": service}}),
     }
     writes = "; ".join(f"printf %s {shlex.quote(text)} >{name}" for name, text in files.items())
-    made = f"mkdir -p /tmp/values && cd /tmp/values && {writes}; docker compose create >/dev/null 2>&1; docker inspect values-it-1"
+    made = (
+        f"mkdir -p /tmp/values && cd /tmp/values && {writes}; docker compose create >/dev/null 2>&1; "
+        "docker inspect values-it-1"
+    )
     found = json.loads(other.sh(made))[0]["Config"]["Env"]
     other.sh("cd /tmp/values && docker compose down >/dev/null 2>&1; rm -r /tmp/values")
     return dict(entry.split("=", 1) for entry in found)

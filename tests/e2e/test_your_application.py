@@ -98,7 +98,8 @@ def leave(machine: Machine) -> None:
         machine.sh(
             f"docker ps -aq --filter name=^{app}-2 | xargs -r docker rm -f; "
             f"docker network ls -q --filter name=^{app}-2 | xargs -r docker network rm; "
-            f"rm -rf /opt/{app} /etc/nginx/livekit-agent-deploy/{app}.* /etc/nginx/conf.d/livekit-agent-deploy-{app}.conf"
+            f"rm -rf /opt/{app} /etc/nginx/livekit-agent-deploy/{app}.* "
+            f"/etc/nginx/conf.d/livekit-agent-deploy-{app}.conf"
         )
     machine.sh("docker volume rm -f recordings; systemctl reload nginx")
 

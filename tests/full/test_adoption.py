@@ -149,7 +149,8 @@ def plant(lab: Lab, machine: Machine) -> None:
     for project, services in compose_files(lab, *images).items():
         document = shlex.quote(json.dumps({"services": services}))
         machine.sh(
-            f"umask 077; mkdir -p /srv/{project}; cd /srv/{project}; printf %s {document} >compose.yml; docker compose up -d"
+            f"umask 077; mkdir -p /srv/{project}; cd /srv/{project}; printf %s {document} >compose.yml; "
+            "docker compose up -d"
         )
     # After the worker: the newest container is listed first.
     machine.sh(f"cd {DIRECTORY}; docker compose run -d --no-deps --name {LEFTOVER} bot true && docker wait {LEFTOVER}")

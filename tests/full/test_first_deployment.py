@@ -79,7 +79,10 @@ def failed(request: pytest.FixtureRequest, provisioned: Bare) -> Run:
 
 
 def test_a_host_that_was_not_provisioned_is_refused_with_the_command(refused: Run, bare: Bare) -> None:
-    command = f"ansible-playbook -i {bare.lab.document['inventory']} -i {bare.inventory} playbooks/provision.yml --limit {NAME}"
+    command = (
+        f"ansible-playbook -i {bare.lab.document['inventory']} -i {bare.inventory} playbooks/provision.yml "
+        f"--limit {NAME}"
+    )
     assert refused.rc != 0
     assert command in refused.reason(NAME)
     assert "lacks Docker" in refused.reason(NAME)

@@ -36,18 +36,19 @@ def plant(machine: Machine) -> None:
         f"systemctl daemon-reload; systemctl enable --now {UNIT}; systemctl reload nginx; "
         # An image under our digest and a name of theirs; an unused one; a stopped container; an unmounted volume.
         f"docker tag {image} neighbour/app:1; tar -C /etc -c hostname | docker import - neighbour/unused:1; "
-        "docker network create neighbour-net; docker volume create neighbour-data; docker volume create neighbour-unused; "
-        "docker run -d --name neighbour-web --restart unless-stopped --network neighbour-net -v neighbour-data:/data "
-        "--entrypoint sleep neighbour/app:1 infinity; "
+        "docker network create neighbour-net; docker volume create neighbour-data; docker volume create "
+        "neighbour-unused; docker run -d --name neighbour-web --restart unless-stopped --network neighbour-net -v "
+        "neighbour-data:/data --entrypoint sleep neighbour/app:1 infinity; "
         "docker create --name neighbour-stopped --network neighbour-net --entrypoint true neighbour/app:1"
     )
 
 
 def clean(machine: Machine) -> None:
     machine.sh(
-        f"docker rm -f neighbour-web neighbour-stopped; docker network rm neighbour-net; docker volume rm neighbour-data neighbour-unused; "
-        f"docker rmi neighbour/app:1 neighbour/unused:1; systemctl disable --now {UNIT}; rm -rf {' '.join(FILES)} /srv/neighbour "
-        "/opt/neighbour; systemctl daemon-reload; systemctl reload nginx",
+        "docker rm -f neighbour-web neighbour-stopped; docker network rm neighbour-net; docker volume rm "
+        "neighbour-data neighbour-unused; docker rmi neighbour/app:1 neighbour/unused:1; systemctl disable --now "
+        f"{UNIT}; rm -rf {' '.join(FILES)} /srv/neighbour /opt/neighbour; systemctl daemon-reload; "
+        "systemctl reload nginx",
         check=False,
     )
 

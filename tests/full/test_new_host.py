@@ -24,8 +24,8 @@ OS_RELEASE = 'ID=arch\nPRETTY_NAME="Arch Linux"\n'
 def hand_over(machine: Machine) -> None:
     """What a provider makes: a user who needs a password for sudo, and sshd on another port. The first sshd stays."""
     machine.sh(
-        f"useradd -m -s /bin/bash {USER}; echo '{USER}:{PASSWORD}' | chpasswd; echo '{USER} ALL=(ALL) ALL' >/etc/sudoers.d/{USER}; "
-        f"install -d -m 0700 -o {USER} -g {USER} /home/{USER}/.ssh; "
+        f"useradd -m -s /bin/bash {USER}; echo '{USER}:{PASSWORD}' | chpasswd; echo '{USER} ALL=(ALL) ALL' "
+        f">/etc/sudoers.d/{USER}; install -d -m 0700 -o {USER} -g {USER} /home/{USER}/.ssh; "
         f"install -m 0600 -o {USER} -g {USER} /home/deploy/.ssh/authorized_keys /home/{USER}/.ssh/; "
         f"/usr/sbin/sshd -p {PORT} -o PidFile=/run/sshd-{PORT}.pid"
     )
@@ -34,7 +34,8 @@ def hand_over(machine: Machine) -> None:
 def take_back(machine: Machine) -> None:
     machine.sh(
         f"[ ! -e /run/sshd-{PORT}.pid ] || kill $(cat /run/sshd-{PORT}.pid); sleep 0.5; "
-        f"userdel -rf {USER}; rm -f /etc/sudoers.d/{USER} /run/sshd-{PORT}.pid; ln -sf ../usr/lib/os-release /etc/os-release",
+        f"userdel -rf {USER}; rm -f /etc/sudoers.d/{USER} /run/sshd-{PORT}.pid; "
+        "ln -sf ../usr/lib/os-release /etc/os-release",
         check=False,
     )
 

@@ -57,7 +57,8 @@ def not_proven(runs: Runs, agents: Sequence[str]) -> list[str]:
     """Why there are no probes or no verdicts; empty when there are both."""
     if not runs.once(agents, SERVER).get("key_accepted"):
         return [
-            "who gets the jobs: no probe was sent, because the LiveKit server does not answer or does not accept the key"
+            "who gets the jobs: no probe was sent, "
+            "because the LiveKit server does not answer or does not accept the key"
         ]
     sent, decided = runs.once(agents, PROBES), runs.once(agents, VERDICT)
     found = {

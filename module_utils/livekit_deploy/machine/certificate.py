@@ -56,7 +56,8 @@ def read_certificate(run: Run, certificate: str, key: str) -> Certificate:
     for variable, path in (("api_proxy_certificate", certificate), ("api_proxy_certificate_key", key)):
         if not Path(path).is_file():
             raise CertificateError(
-                f"found: no file {path} on this host, expected the one that {variable} names. Put it there, for instance with certbot"
+                f"found: no file {path} on this host, expected the one that {variable} names. "
+                "Put it there, for instance with certbot"
             )
     status, printed, said = run(
         ["openssl", "x509", "-in", certificate, "-noout", "-dates", "-ext", "subjectAltName", "-pubkey"]

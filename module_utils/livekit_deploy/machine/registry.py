@@ -150,7 +150,10 @@ TROUBLES = [
         r"|handshake timeout|request canceled while waiting|connection reset",
         "this host does not reach the registry {address}",
         "that it answers",
-        "Start it, or open the way from this host to it; an image can also come from a file: agent_release_image_archives",
+        (
+            "Start it, or open the way from this host to it; "
+            "an image can also come from a file: agent_release_image_archives"
+        ),
     ),
     (
         r"no matching manifest for|no match for platform",

@@ -97,7 +97,8 @@ def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], p
         elif old or new:
             listed = ", ".join(f"{variable} is {values[variable]}" for variable in old or new)
             found[name] = (
-                f"maybe the API of {run.name} (its {listed} in the inventory, which is not what this run releases there)"
+                f"maybe the API of {run.name} (its {listed} in the inventory, "
+                "which is not what this run releases there)"
             )
     return found
 

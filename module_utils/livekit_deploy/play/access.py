@@ -28,22 +28,26 @@ class Explanation:
 
 
 OLD_PYTHON = "the host's Python is too old for Ansible ({text})"
-NEWER_PYTHON = "Install a newer one beside it and name it for this host (ansible_python_interpreter: /usr/bin/python3.12), or upgrade the host"
+NEWER_PYTHON = (
+    "Install a newer one beside it and name it for this host (ansible_python_interpreter: /usr/bin/python3.12), "
+    "or upgrade the host"
+)
 # What ssh says.
 REACHING = (
     Explanation(
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "the host shows another host key than the one that is known",
         "the key in known_hosts",
-        "If it was made anew, compare its new fingerprint with the one on its console (ssh-keyscan ADDRESS | ssh-keygen -lf -), remove the "
-        "old key (ssh-keygen -R ADDRESS) and add the new one. If not, somebody may stand between: do not go on",
+        "If it was made anew, compare its new fingerprint with the one on its console (ssh-keyscan ADDRESS | "
+        "ssh-keygen -lf -), remove the old key (ssh-keygen -R ADDRESS) and add the new one. "
+        "If not, somebody may stand between: do not go on",
     ),
     Explanation(
         "Host key verification failed|No .* host key is known|host key is not cached",
         "its host key is not known",
         "it in known_hosts",
-        "Compare its fingerprint with the one on its console (ssh-keyscan ADDRESS | ssh-keygen -lf -), then add the key "
-        "(ssh-keyscan ADDRESS >>~/.ssh/known_hosts)",
+        "Compare its fingerprint with the one on its console (ssh-keyscan ADDRESS | ssh-keygen -lf -), then add the "
+        "key (ssh-keyscan ADDRESS >>~/.ssh/known_hosts)",
     ),
     Explanation(
         "UNPROTECTED PRIVATE KEY FILE|Load key .*(bad permissions|invalid format|error in libcrypto)",
@@ -55,8 +59,8 @@ REACHING = (
         "Permission denied|Too many authentication failures|No supported authentication methods",
         "sshd lets nobody in with this user and key ({text})",
         "a login",
-        "Correct ansible_user (the user the host was made with: root, debian, ubuntu) and ansible_ssh_private_key_file, or load the key "
-        "(ssh-add)",
+        "Correct ansible_user (the user the host was made with: root, debian, ubuntu) and "
+        "ansible_ssh_private_key_file, or load the key (ssh-add)",
     ),
     Explanation(
         "Invalid/incorrect (username/)?password",
@@ -102,19 +106,23 @@ LOGGING_IN = (
         "Authentication token is no longer valid",
         "the password of a user has expired, and sshd or sudo asks for a new one ({text})",
         "a user that may log in without",
-        "Change it on the host (passwd USER), or let it never expire where only a key is used: chage --maxdays -1 --expiredate -1 USER",
+        "Change it on the host (passwd USER), or let it never expire where only a key is used: "
+        "chage --maxdays -1 --expiredate -1 USER",
     ),
     Explanation(
         "account has expired|account validation failure|is your account locked|PAM account management error",
         "the host refuses the account of the login user or of root ({text})",
         "an account that may be used",
-        "Look at it on the host (chage --list USER, passwd --status USER), and unlock it or log in as another user (ansible_user)",
+        "Look at it on the host (chage --list USER, passwd --status USER), and unlock it or log in as another user "
+        "(ansible_user)",
     ),
     Explanation(
-        "account is currently not available|rbash: |restricted: cannot|allows sftp connections only|only allows? (git|sftp)",
+        "account is currently not available|rbash: |restricted: "
+        "cannot|allows sftp connections only|only allows? (git|sftp)",
         "the login user has no shell that runs commands ({text})",
         "a login shell such as /bin/sh",
-        "Set it on the host (usermod --shell /bin/sh USER; no ForceCommand for it in sshd_config), or correct ansible_user",
+        "Set it on the host (usermod --shell /bin/sh USER; "
+        "no ForceCommand for it in sshd_config), or correct ansible_user",
     ),
     Explanation(
         "System is booting up|system is going down|pam_nologin",
@@ -148,7 +156,8 @@ BECOMING_ROOT = (
         "you must have a tty to run sudo",
         "sudo runs only in a terminal on this host (requiretty)",
         "a sudo that Ansible may use",
-        "Allow it on the host (visudo -f /etc/sudoers.d/ansible): Defaults:USER !requiretty. Or set ansible_pipelining: false for the host",
+        "Allow it on the host (visudo -f /etc/sudoers.d/ansible): Defaults:USER !requiretty. "
+        "Or set ansible_pipelining: false for the host",
     ),
     Explanation(
         "Missing sudo password|sudo: a password is required|a terminal is required|no askpass program|"
@@ -200,7 +209,8 @@ BECOMING_ROOT = (
         "waiting for (privilege escalation prompt|become success)",
         "sudo does not answer in time",
         "its prompt",
-        "Log in as that user and try `sudo true`: a host that cannot resolve its own name is the usual reason (/etc/hosts)",
+        "Log in as that user and try `sudo true`: a host that cannot resolve its own name is the usual reason "
+        "(/etc/hosts)",
     ),
 )
 # What is known only where no module answered at all.
@@ -242,7 +252,8 @@ INSTALLING = (
         "Packages need to be removed but remove is disabled",
         "apt would remove packages of this host for those that are needed",
         "nothing to be removed",
-        "Look which (apt-get install --simulate with the packages of the message: {text}), and remove them yourself if they may go",
+        "Look which (apt-get install --simulate with the packages of the message: {text}), "
+        "and remove them yourself if they may go",
     ),
     Explanation(
         "Could not get lock|Failed to lock apt|Unable to acquire the dpkg frontend lock",

@@ -47,13 +47,15 @@ def problems(proc: Path = PROC) -> list[str]:
         owner(proc)
     except (OSError, IndexError) as error:
         found.append(
-            f"This controller cannot be used. Found: {error}. Expected: Linux with {proc}, by which a host knows whether a run is still at "
-            "work. Run the playbook from Linux, in a container or a virtual machine where need be"
+            f"This controller cannot be used. Found: {error}. Expected: Linux with {proc}, by which a host knows "
+            "whether a run is still at work. "
+            "Run the playbook from Linux, in a container or a virtual machine where need be"
         )
     if not reports():
         found.append(
-            "This run would leave no report. Found: the callback deploy_report is not loaded. Expected: callback_plugins beside the "
-            "playbook, as in the project's checkout. Run a playbook of it, or name its callback_plugins in ANSIBLE_CALLBACK_PLUGINS"
+            "This run would leave no report. Found: the callback deploy_report is not loaded. Expected: "
+            "callback_plugins beside the playbook, as in the project's checkout. "
+            "Run a playbook of it, or name its callback_plugins in ANSIBLE_CALLBACK_PLUGINS"
         )
     return found
 

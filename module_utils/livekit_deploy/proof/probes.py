@@ -21,7 +21,10 @@ SHARED_TRIES = 12
 # A new worker may be too busy with its own start to be offered the first one.
 NEW_TRIES = 2
 REHEARSAL_SECONDS = 20.0
-HOOK_REMEDY = "Either another worker has the name ({diagnose}), or this one does not ask the probe hook first (see probe_hook/README.md)"
+HOOK_REMEDY = (
+    "Either another worker has the name ({diagnose}), or this one does not ask the probe hook first "
+    "(see probe_hook/README.md)"
+)
 REHEARSAL_REMEDY = (
     "Read the worker's last lines below: look for an exception in the entrypoint. One that needs metadata gets it by "
     "livekit_agent_rehearsal_metadata; one that cannot run without a caller: livekit_agent_rehearsal=false"
@@ -141,8 +144,8 @@ def astray_text(
     is_node = worker.get("sdk") == "node"
     remedy = NODE_REMEDY if is_node else HOOK_REMEDY.format(diagnose=playbooks.start("diagnose.yml"))
     return (
-        f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got {answer['worker_id'] or answer['reason']}, "
-        f"expected worker {worker.get('worker_id')} of this host. {remedy}"
+        f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got "
+        f"{answer['worker_id'] or answer['reason']}, expected worker {worker.get('worker_id')} of this host. {remedy}"
     )
 
 
@@ -394,7 +397,10 @@ def vacancy_trouble(
         return (
             "" if accept_inconclusive else f"{found}; to go on all the same: -e verification_accept_inconclusive=true"
         )
-    return f"found: {taker or 'a worker'} has the name {name!r}, {expected}. {taken_remedy(taker, playbooks or Playbooks())}"
+    return (
+        f"found: {taker or 'a worker'} has the name {name!r}, {expected}. "
+        f"{taken_remedy(taker, playbooks or Playbooks())}"
+    )
 
 
 def taken_remedy(taker: str, playbooks: Playbooks) -> str:

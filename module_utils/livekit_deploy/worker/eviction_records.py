@@ -40,7 +40,8 @@ class Records:
             directory.mkdir(mode=0o700, exist_ok=True)
             if (trouble := not_own(directory)) is not None:
                 raise DrainError(
-                    f"found: {directory} {trouble}, expected a directory that only root can write. Remove it and run again"
+                    f"found: {directory} {trouble}, expected a directory that only root can write. "
+                    "Remove it and run again"
                 )
         write_atomically(path, json.dumps(record))
 

@@ -25,7 +25,10 @@ PASSED_ON = "request passed on, gate is closed"
 ANSWERED = ("probe answered", "probe passed on")
 GUARDED = "request handler is guarded"
 
-NODE_REMEDY = "It is a Node worker (agents-js), which cannot ask the probe hook: set livekit_agent_hook: false (see docs/your-application.md, Node)"
+NODE_REMEDY = (
+    "It is a Node worker (agents-js), which cannot ask the probe hook: set livekit_agent_hook: false "
+    "(see docs/your-application.md, Node)"
+)
 
 # Why jobs that came are lost, by the kind of trouble.
 MEMORY_LIMIT, KILLED, CRASHED, INITIALIZATION = "memory_limit", "killed", "crashed", "initialization"

@@ -61,7 +61,8 @@ class Search:
         if hidden := self.table.hidden:
             remedy = "" if os.geteuid() == 0 else ": run as root (become)"
             self.unread.append(
-                f"the environment of {len(hidden)} processes ({', '.join(map(str, hidden[:5]))}{', …' * bool(hidden[5:])}){remedy}"
+                f"the environment of {len(hidden)} processes "
+                f"({', '.join(map(str, hidden[:5]))}{', …' * bool(hidden[5:])}){remedy}"
             )
         plain = processes.candidates(self.table, listed)
         with ThreadPoolExecutor(READERS) as pool:

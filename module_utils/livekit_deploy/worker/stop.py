@@ -79,7 +79,8 @@ class Drain:
         if not mine and not self.records.read(self.worker_id):
             unread = f" (not read: {'; '.join(found['unread'])})" if found["unread"] else ""
             raise DrainError(
-                f"found no worker whose log has {self.worker_id}{unread}, expected one on this host. Run evict.yml without it"
+                f"found no worker whose log has {self.worker_id}{unread}, expected one on this host. "
+                "Run evict.yml without it"
             )
         return mine[0] if mine else None
 
@@ -197,7 +198,8 @@ class Drain:
         status, out, err = systemd.run_for(self.run, unit)(argv)
         if status not in (0, also):
             raise DrainError(
-                f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done. Remove what hinders it and run again"
+                f"found: `{what}` says: {(err or out).strip()[-300:]}. Expected: it is done. "
+                "Remove what hinders it and run again"
             )
         return status
 

@@ -73,8 +73,9 @@ def guard_servers(agents: Any) -> None:
         version = getattr(agents, "__version__", "of unknown version")
         # SystemExit, since a script may well catch Exception around an import.
         raise SystemExit(
-            f"livekit_deploy_hook: found livekit-agents {version} ({problem}), expected one whose request handler can be guarded "
-            "(1.3.7 to 1.8.9 are known); install one of these, or call guard() in the code instead of this launcher"
+            f"livekit_deploy_hook: found livekit-agents {version} ({problem}), expected one whose request handler can "
+            "be guarded (1.3.7 to 1.8.9 are known); "
+            "install one of these, or call guard() in the code instead of this launcher"
         )
     original = agents.AgentServer.run
 

@@ -24,7 +24,8 @@ def main() -> None:
         sys.exit(BAD_USAGE)
     if "dev" in args[1:2]:
         logger.warning(
-            "livekit_deploy_hook: where `dev` reloads the worker (livekit-agents before 1.6) it runs unguarded, use `start`"
+            "livekit_deploy_hook: where `dev` reloads the worker "
+            "(livekit-agents before 1.6) it runs unguarded, use `start`"
         )
     install()
     run_as_main(Path(args[0]), args)

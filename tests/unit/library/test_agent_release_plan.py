@@ -103,7 +103,10 @@ def test_rollback_to_a_shared_name_warns_when_it_begins(
     warnings: list[str] = []
     monkeypatch.setattr(agent_release_plan.Module, "warn", lambda _, text: warnings.append(text))
     notes = run(capsys, **BEGIN, root=str(tmp_path), _ansible_check_mode=check)["report_notes"]
-    begins = "a: all is a shared name: other workers that have it get a part of its jobs, until the next deploy.yml returns to"
+    begins = (
+        "a: all is a shared name: other workers that have it get a part of its jobs, "
+        "until the next deploy.yml returns to"
+    )
     assert [text.startswith(begins) for text in warnings] == [True] * warned
     assert [text for text in notes if text.startswith(begins)] == warnings
 

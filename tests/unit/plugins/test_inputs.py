@@ -28,10 +28,15 @@ agent_hosts:
 """
 WRONG = {
     "remove_prove=y": "remove_prove (given with -e) is 'y', expected true or false",
-    "deploy_lock_wait_seconds=10s": "deploy_lock_wait_seconds (given with -e) is '10s', expected a whole number from 0 on",
+    "deploy_lock_wait_seconds=10s": (
+        "deploy_lock_wait_seconds (given with -e) is '10s', expected a whole number from 0 on"
+    ),
     "agent_release_keep=-1": "agent_release_keep (given with -e) is '-1', expected a whole number from 0 on",
     "livekit_agent_hook=t": "livekit_agent_hook (given with -e) is 't', expected true or false",
-    "dryrun=true": "dryrun (given with -e) is no variable of this project, expected one that a role's README names; did you mean dry_run?",
+    "dryrun=true": (
+        "dryrun (given with -e) is no variable of this project, expected one that a role's README names; "
+        "did you mean dry_run?"
+    ),
     "dry-run=true": "dry-run (given with -e) is no variable of this project",
     "dry_run": "-e has a word without a value, expected name=value",
 }

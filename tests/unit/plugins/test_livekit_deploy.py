@@ -80,7 +80,10 @@ def test_a_problem_of_a_host_outside_the_limit_is_found(tmp_path: Path, b: str, 
 
 
 def test_a_value_that_refers_to_what_only_a_role_knows_is_accepted(tmp_path: Path) -> None:
-    values = ", livekit_agent_env: {A: '{{ agent_api_container_port }}'}, agent_api_ports: '{{ __later }}', agent_release_keep: '{{ 1 + 2 }}'"
+    values = (
+        ", livekit_agent_env: {A: '{{ agent_api_container_port }}'}, agent_api_ports: '{{ __later }}', "
+        "agent_release_keep: '{{ 1 + 2 }}'"
+    )
     assert problems(tmp_path, values, "-e", GOOD_SECRET) == []
 
 
@@ -187,9 +190,9 @@ def test_plan_of_a_rename_warns_of_the_api_of_another_entry(tmp_path: Path) -> N
     )
     said = " ".join((done.stdout + done.stderr).split())
     assert (
-        "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_FALLBACK)."
-        in said
-    )
+        "greeter: about to leave the agent name old, to which something dispatches: the API of clerk "
+        "(its DESK_FALLBACK)."
+    ) in said
 
 
 # --- the controller's clock ------------------------------------------------------------------------------------------

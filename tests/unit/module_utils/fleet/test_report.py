@@ -413,7 +413,8 @@ def test_a_wrong_sudo_password_is_explained(run: Report) -> None:
     )
     reason = end(run, failed=("a",))["hosts"]["a"]["reason"]
     assert reason.startswith(
-        "Read: found: sudo refuses the password of the login user, expected the right one. Correct ansible_become_password"
+        "Read: found: sudo refuses the password of the login user, expected the right one. "
+        "Correct ansible_become_password"
     )
 
 

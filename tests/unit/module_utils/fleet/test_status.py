@@ -324,8 +324,14 @@ def test_the_fleet_is_what_the_inventory_says_and_what_was_read() -> None:
 
 
 UNREACHABLE = {
-    'Task failed: Data could not be sent to "h". Make sure this host can be reached over ssh: ssh: connect to h: No route to host',
-    "Task failed: Failed to connect to the host via ssh: Warning: Permanently added 'h'.\r\nssh: connect to h: No route to host",
+    (
+        'Task failed: Data could not be sent to "h". '
+        "Make sure this host can be reached over ssh: ssh: connect to h: No route to host"
+    ),
+    (
+        "Task failed: Failed to connect to the host via ssh: Warning: Permanently added 'h'.\r\n"
+        "ssh: connect to h: No route to host"
+    ),
 }
 
 

@@ -10,7 +10,10 @@ from ansible.module_utils.livekit_deploy.common import values
 from ansible.module_utils.livekit_deploy.inventory import compose, preview, rehearsal
 from ansible.module_utils.livekit_deploy.inventory.problems import inventory_problems
 
-ENV = "{prefix}.{key} is {found}, expected a text as the container is to have it: put it in quotes, or end a template with | string"
+ENV = (
+    "{prefix}.{key} is {found}, expected a text as the container is to have it: put it in quotes, "
+    "or end a template with | string"
+)
 CHANGED = [
     ("22:30", "1350"),
     ("0022", "18"),
@@ -148,7 +151,10 @@ def test_a_key_of_compose_that_yaml_changes_is_refused(written: str, words: str)
 
 
 def test_numbers_are_accepted_where_compose_takes_numbers() -> None:
-    text = "{cpus: 0.5, shm_size: 268435456, pids_limit: 100, sysctls: {net.core.somaxconn: 1024}, ulimits: {nofile: 1024}, read_only: false}"
+    text = (
+        "{cpus: 0.5, shm_size: 268435456, pids_limit: 100, sysctls: {net.core.somaxconn: 1024}, ulimits: {nofile: "
+        "1024}, read_only: false}"
+    )
     assert problems(f"livekit_agent_compose: {text}") == []
 
 
@@ -181,7 +187,10 @@ def test_a_request_that_yaml_changes_is_refused(written: str, words: str) -> Non
 
 
 def test_a_request_of_texts_is_accepted() -> None:
-    text = "verification_preview: {headers: {X-Time: '22:30'}, body: {count: 3, at: '2026-01-02', flag: true}, validate_certs: no}"
+    text = (
+        "verification_preview: {headers: {X-Time: '22:30'}, body: {count: 3, at: '2026-01-02', flag: true}, "
+        "validate_certs: no}"
+    )
     assert preview.preview_problems({"a": yaml.safe_load(text)}, ["a"]) == []
 
 

@@ -135,7 +135,9 @@ TEXTS = {
     "a comment": "---\n# mine\n",
     "hosts without variables": "agent_hosts:\n  hosts:\n    one:\n    two:\n",
     "no new line at the end": "agent_hosts:\n  hosts:\n    one:",
-    "text of several lines": "agent_hosts:\n  hosts:\n    one:\n      a: |\n        x\n\n      b: >-\n        y\n        z\n\n\n# end\n",
+    "text of several lines": (
+        "agent_hosts:\n  hosts:\n    one:\n      a: |\n        x\n\n      b: >-\n        y\n        z\n\n\n# end\n"
+    ),
     "flow": "agent_hosts: {hosts: {one: {ansible_host: 10.0.0.1}, two: }}\n",
 }
 

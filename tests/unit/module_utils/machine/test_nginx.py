@@ -7,7 +7,8 @@ import pytest
 from ansible.module_utils.livekit_deploy.machine.nginx import broken, includes, port_problems, refused, short_refusal
 
 NO_CERTIFICATE = (
-    '2026/11/25 18:56:06 [emerg] 12#12: cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: error:80000002:system '
+    '2026/11/25 18:56:06 [emerg] 12#12: cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: '
+    "error:80000002:system "
     "library::No such file or directory)\nnginx: configuration file /etc/nginx/nginx.conf test failed\n"
 )
 UPSTREAM = "/etc/nginx/livekit-agent-deploy/a.upstream.conf"
@@ -18,7 +19,10 @@ UPSTREAM = "/etc/nginx/livekit-agent-deploy/a.upstream.conf"
     [
         (
             NO_CERTIFICATE,
-            'cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such',
+            (
+                'cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: '
+                "error:80000002:system library::No such"
+            ),
         ),
         (
             'nginx: [emerg] unknown directive "x" in /a:1\nnginx: configuration file /a test failed',

@@ -150,7 +150,8 @@ MESSAGES = [
         "PEM text",
     ),
     (
-        'failed to resolve reference "IMAGE": failed to do request: Head "https://ADDRESS/v2/worker/manifests/1": tls: failed to verify '
+        'failed to resolve reference "IMAGE": failed to do request: Head "https://ADDRESS/v2/worker/manifests/1": tls: '
+        "failed to verify "
         "certificate: x509: certificate signed by unknown authority",
         "does not know",
         "docker_host_registry_certificates",
@@ -200,8 +201,8 @@ MESSAGES = [
         "with username",
     ),
     (
-        "pull access denied for me/worker, repository does not exist or may require 'docker login': denied: requested access to the "
-        "resource is denied",
+        "pull access denied for me/worker, repository does not exist or may require 'docker login': denied: requested "
+        "access to the resource is denied",
         "without a login",
         "or correct the image's name",
     ),

@@ -196,7 +196,8 @@ def test_warning_comes_before_the_name_is_left() -> None:
     known = rename.inventory(Runs(hostvars), list(hostvars), ["greeter"], planned=True)
     (line,) = rename.rename_warnings(rename.changes(Runs(hostvars), ["greeter"], planned=True), known)
     assert line.startswith(
-        "greeter: about to leave the agent name old, to which something dispatches: the API of clerk (its DESK_GREETER)."
+        "greeter: about to leave the agent name old, to which something dispatches: the API of clerk "
+        "(its DESK_GREETER)."
     )
     assert line.endswith("give it new in the same run, or leave greeter out (--limit)")
     assert rename.changes(Runs(hostvars), ["greeter"]) == {}

@@ -283,7 +283,10 @@ def test_log_without_the_id_of_a_registration_is_refused_in_fitting_words(run: D
         begin(run)
 
 
-NODE = '{"level":30,"time":1764273660123,"pid":7,"hostname":"h","id":"AW_old","agentName":"old","msg":"registered worker"}\n'
+NODE = (
+    '{"level":30,"time":1764273660123,"pid":7,"hostname":"h","id":"AW_old","agentName":"old","msg":"registered '
+    'worker"}\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -310,12 +313,18 @@ NAMED = [
     (
         "seed",
         [],
-        r"compose project seed, which livekit_agent_adopt_project names, has no worker that runs \(bot stopped, cache running",
+        (
+            r"compose project seed, which livekit_agent_adopt_project names, has no worker that runs \(bot stopped, "
+            r"cache running"
+        ),
     ),
     (
         "",
         ["sed"],
-        r"livekit_agent_leave_projects names sed, which this host has no compose project of, expected one of: seed \(bot",
+        (
+            r"livekit_agent_leave_projects names sed, which this host has no compose project of, "
+            r"expected one of: seed \(bot"
+        ),
     ),
     ("", ["seed"], ""),
 ]

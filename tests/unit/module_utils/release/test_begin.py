@@ -375,7 +375,8 @@ def test_previous_is_the_last_release_that_differs(
     told = [note for note in notes.plan_notes("a", answer, check=False) if "the last release that differs" in note]
     assert told == (
         [
-            f"a: {', '.join(passed)} has the content of {ids[-1]}, which serves: back to {ids[wanted]}, the last release that differs"
+            f"a: {', '.join(passed)} has the content of {ids[-1]}, which serves: back to {ids[wanted]}, "
+            "the last release that differs"
         ]
         if passed
         else []

@@ -101,7 +101,10 @@ STANDBY_TROUBLES = [
     ),
     (
         {"a/directed": TOOK, "a/rehearsal": {**TOOK, "in_room": False, "error_kind": "media"}},
-        "A firewall between a and livekit.test drops the media. Let a reach the media ports of livekit.test: UDP (rtc.udp_port",
+        (
+            "A firewall between a and livekit.test drops the media. "
+            "Let a reach the media ports of livekit.test: UDP (rtc.udp_port"
+        ),
     ),
     ({}, "got boom, expected worker AW_1"),
 ]

@@ -37,11 +37,16 @@ LOGURU = {
 REGISTRATIONS = {
     "start": JSON,
     "start behind a collector's prefix": "2026 agent | " + JSON,
-    "dev until 1.6": f"2025-11-27 20:01:00,123 - {GREEN}INFO{RESET} livekit.agents - registered worker {GRAY}{FIELDS}{RESET}",
+    "dev until 1.6": (
+        f"2025-11-27 20:01:00,123 - {GREEN}INFO{RESET} livekit.agents - registered worker {GRAY}{FIELDS}{RESET}"
+    ),
     "dev since 1.7": f"20:01:00 {GREEN}INFO{RESET} livekit.agents registered worker {GRAY}{FIELDS}{RESET}",
     "structlog as JSON": '{"event": "registered worker", "level": "info", "timestamp": "2025-11-27T20:01:00Z", '
     '"id": "AW_1", "agent_name": "a"}',
-    "structlog as text": "2025-11-27T20:01:00Z [info     ] registered worker              [livekit.agents] agent_name=a id=AW_1 url=ws://l",
+    "structlog as text": (
+        "2025-11-27T20:01:00Z [info     ] registered worker              [livekit.agents] agent_name=a "
+        "id=AW_1 url=ws://l"
+    ),
     "loguru as JSON": json.dumps(LOGURU),
     "python-json-logger": '{"asctime": "2025-11-27 20:01:00,123", "levelname": "INFO", "message": "registered worker", '
     '"id": "AW_1", "agent_name": "a"}',
@@ -78,7 +83,9 @@ def test_line_that_docker_stamped_has_that_time_or_its_own(form: str) -> None:
 WITHOUT_FIELDS = {
     "logging.basicConfig": "INFO:livekit.agents:registered worker",
     "logging with a time": "2025-11-27 20:01:00,123 - livekit.agents - INFO - registered worker",
-    "loguru as text": "2025-11-27 20:01:00.123 | INFO     | livekit.agents.worker:_handle_register:1253 - registered worker",
+    "loguru as text": (
+        "2025-11-27 20:01:00.123 | INFO     | livekit.agents.worker:_handle_register:1253 - registered worker"
+    ),
     "pino-pretty, as agents-js in dev": "[20:01:00.123] INFO (12345): registered worker",
     "a form that nobody knows": "registered worker <i> AW_1",
 }
@@ -237,13 +244,17 @@ def test_answer_of_a_worker_is_read_with_care(
 DIED = {
     '{"message": "process exited with non-zero exit code -9", "level": "ERROR", "pid": 77}': "killed",
     '{"message": "process exited with non-zero exit code -11", "level": "ERROR"}': "crashed",
-    '{"message": "process exceeded memory limit, killing process", "level": "ERROR", "memory_usage_mb": 900}': "memory_limit",
+    (
+        '{"message": "process exceeded memory limit, killing process", "level": "ERROR", "memory_usage_mb": 900}'
+    ): "memory_limit",
     '{"message": "job process exceeded memory limit, killing it", "level": "ERROR"}': "memory_limit",
     '{"message": "error initializing process", "level": "ERROR", '
     '"exc_info": "Traceback\\nTimeoutError: process initialization timed out"}': "initialization",
     '{"message": "all in-flight spawns failed to initialize, retrying", "level": "WARNING"}': "initialization",
     '{"message": "process is unresponsive, killing process", "level": "ERROR"}': "unresponsive",
-    '{"message": "failed to acquire process for job after 3 attempts", "level": "ERROR", "job_id": "AJ_1"}': "no_process",
+    (
+        '{"message": "failed to acquire process for job after 3 attempts", "level": "ERROR", "job_id": "AJ_1"}'
+    ): "no_process",
     '{"message": "failed to launch job on process after 3 attempts", "level": "ERROR"}': "no_process",
     '{"message": "job_request_fnc failed", "level": "ERROR", "exc_info": "Traceback\\nKeyError: 1"}': "request_handler",
     compact({**PINO, "level": 50, "msg": "job process exceeded memory limit, killing it"}): "memory_limit",
@@ -257,7 +268,10 @@ DIED = {
             "msg": "supervised process run failed",
         }
     ): ("initialization"),
-    f"2025-11-27 20:01:00,123 - {RED}ERROR{RESET} livekit.agents - process exited with non-zero exit code -9 {GRAY}{{}}{RESET}": "killed",
+    (
+        f"2025-11-27 20:01:00,123 - {RED}ERROR{RESET} livekit.agents - process exited with non-zero exit code -9 "
+        f"{GRAY}{{}}{RESET}"
+    ): "killed",
 }
 
 
