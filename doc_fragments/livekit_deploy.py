@@ -66,11 +66,13 @@ options:
     PLAYBOOKS = r"""
 options:
   playbooks:
-    description: How this run's user starts a playbook, from C(lookup('livekit_run', 'playbooks')); for the commands that are told.
+    description: How this run's user starts a playbook, from C(lookup('livekit_run', 'playbooks')); for the commands
+      that are told.
     type: dict
     suboptions:
       sources: {description: The inventories of the run., type: list, elements: str, default: []}
-      root: {description: "The project's directory as seen from where the run was started; empty for the same.", type: str, default: ""}
+      root: {description: "The project's directory as seen from where the run was started; empty for the same.",
+        type: str, default: ""}
 """
 
     CLOCK = r"""
@@ -84,13 +86,14 @@ options:
 options:
   registries:
     description:
-      - Logins of image registries. Docker gets one in a configuration directory of its own, which is removed afterwards; for the images of
-        registries that are not listed the host's own logins count.
+      - Logins of image registries. Docker gets one in a configuration directory of its own, which is removed
+        afterwards; for the images of registries that are not listed the host's own logins count.
     type: list
     elements: dict
     default: []
     suboptions:
-      address: {description: "C(host) or C(host:port), as the images name it; C(docker.io) is Docker Hub.", type: str, required: true}
+      address: {description: "C(host) or C(host:port), as the images name it; C(docker.io) is Docker Hub.", type: str,
+        required: true}
       username: {description: User of the registry., type: str, required: true}
       password: {description: "Password of the user, or a token.", type: str, required: true}
 """

@@ -9,7 +9,8 @@ module: agent_diagnosis_info
 short_description: Gather on a host what shows why its worker gets no jobs
 description:
   - Reads release, workers, the files as they are now, compose projects, the proxy's access log and the API's log.
-  - Never fails for what it finds, also on a host that was never provisioned; what could not be read is a sentence in RV(unread).
+  - Never fails for what it finds, also on a host that was never provisioned; what could not be read is a sentence in
+    RV(unread).
 options:
   agent_name:
     description: The agent name the inventory gives the host; chooses among several containers that may be the API.
@@ -25,17 +26,19 @@ options:
     type: float
     default: 3600.0
   access_log:
-    description: The proxy's access log. Without it, C(/var/log/nginx/<app>.access.log), which the role api_proxy configures.
+    description: The proxy's access log. Without it, C(/var/log/nginx/<app>.access.log), which the role api_proxy
+      configures.
     type: path
   access_log_pattern:
     description:
-      - Regular expression for a line of O(access_log), with the groups C(time) and C(status), and C(request) if there is one.
+      - Regular expression for a line of O(access_log), with the groups C(time) and C(status), and C(request) if there
+        is one.
       - Without it, the role's own format and nginx's C(combined) are understood.
     type: str
   api_log_pattern:
     description:
-      - Regular expression for a line of the API's log that tells of a dispatch, with the groups C(agent_name), C(room), C(dispatch_id) and
-        C(error), as far as it has them; a line with C(error) tells of a failure.
+      - Regular expression for a line of the API's log that tells of a dispatch, with the groups C(agent_name), C(room),
+        C(dispatch_id) and C(error), as far as it has them; a line with C(error) tells of a failure.
       - Without it, JSON lines whose C(event) is C(dispatch_created) or C(dispatch_failed).
     type: str
 extends_documentation_fragment: [livekit_deploy.application, livekit_deploy.clock, livekit_deploy.reads]
@@ -66,7 +69,8 @@ missing:
   type: list
   elements: str
 clock_skew_seconds:
-  description: The host's clock minus the controller's, in seconds; includes the time to reach the host. None without O(controller_time).
+  description: The host's clock minus the controller's, in seconds; includes the time to reach the host. None without
+    O(controller_time).
   returned: always
   type: float
 time:
@@ -108,12 +112,14 @@ leftovers:
   type: list
   elements: str
 adopted:
-  description: The worker's container of each hand-made compose project that was adopted, with the id of the release that the project is.
+  description: The worker's container of each hand-made compose project that was adopted, with the id of the release
+    that the project is.
   returned: always
   type: dict
 workers:
   description:
-    - A reading of every worker of the host, container or process, as M(livekit_worker_info) returns it with O(livekit_worker_info#module:everywhere).
+    - A reading of every worker of the host, container or process, as M(livekit_worker_info) returns it with
+      O(livekit_worker_info#module:everywhere).
     - C(requests) are all job requests since RV(since), the newest 500.
   returned: always
   type: list
@@ -126,25 +132,28 @@ written:
   type: dict
 projects:
   description:
-    - Every compose project that has containers, with C(name), C(directory), C(services), C(ours) (a release of the application),
-      C(has_worker) and C(agent_names).
+    - Every compose project that has containers, with C(name), C(directory), C(services), C(ours) (a release of the
+      application), C(has_worker) and C(agent_names).
     - C(written) is as RV(written), for projects of others that have a worker.
   returned: always
   type: list
   elements: dict
 proxy:
   description:
-    - Requests in the proxy's access log since RV(since), C(by_status) and C(by_request) (the ten most frequent, without queries).
-    - C(last) is the time of the newest request in the log, also if it is older. C(reach) says from when on all requests were counted, as
-      that of a worker's log does.
+    - Requests in the proxy's access log since RV(since), C(by_status) and C(by_request) (the ten most frequent, without
+      queries).
+    - C(last) is the time of the newest request in the log, also if it is older. C(reach) says from when on all requests
+      were counted, as that of a worker's log does.
   returned: always
   type: dict
 api:
   description:
-    - The API's C(container), whether it is C(running), its C(service), C(url) (LIVEKIT_URL) and C(env) (the agent name variables).
+    - The API's C(container), whether it is C(running), its C(service), C(url) (LIVEKIT_URL) and C(env) (the agent name
+      variables).
     - C(read) tells that its log was understood, so that the rest is known.
-    - C(agent_names) counts the dispatches to each name since RV(since), C(dispatches) has the newest 200 with C(room), C(dispatch_id),
-      C(agent_name) and C(time); C(failed) counts those that failed, C(last_failure) says why. C(reach) is that of its log.
+    - C(agent_names) counts the dispatches to each name since RV(since), C(dispatches) has the newest 200 with C(room),
+      C(dispatch_id), C(agent_name) and C(time); C(failed) counts those that failed, C(last_failure) says why. C(reach)
+      is that of its log.
   returned: always
   type: dict
 unread:

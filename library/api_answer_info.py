@@ -8,9 +8,10 @@ DOCUMENTATION = r"""
 module: api_answer_info
 short_description: Wait until an API of this host is healthy, and ask it for a preview
 description:
-  - Asks a port of 127.0.0.1, or of O(host), never through a proxy, until O(health_path) answers 200. Any other answer, a redirect too, is
-    waited for.
-  - Then sends one request for a preview, where O(preview) has a path. What came of it is the caller's to judge, so that fails nothing.
+  - Asks a port of 127.0.0.1, or of O(host), never through a proxy, until O(health_path) answers 200. Any other answer,
+    a redirect too, is waited for.
+  - Then sends one request for a preview, where O(preview) has a path. What came of it is the caller's to judge, so that
+    fails nothing.
   - All of it ends in O(health_seconds) and O(preview_seconds), and at most 256 KiB of an answer are read.
   - Headers and body of a preview may be secret, and an answer may repeat them; a task that has some needs C(no_log).
 options:
@@ -78,7 +79,8 @@ status:
   returned: with O(preview)
   type: int
 content:
-  description: Body of the preview's answer with the name of its room in the place of each access token, or why there is none.
+  description: Body of the preview's answer with the name of its room in the place of each access token, or why there is
+    none.
   returned: with O(preview)
   type: str
 """

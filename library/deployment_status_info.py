@@ -19,15 +19,18 @@ DOCUMENTATION = r"""
 module: deployment_status_info
 short_description: Tell what every host of the fleet serves
 description:
-  - Joins what M(agent_release_info) read on each host with the last verdict of each host that this controller remembers.
-  - Hands one line for each host, and the document C(status.json), to the report callback. Never fails because of what it finds.
+  - Joins what M(agent_release_info) read on each host with the last verdict of each host that this controller
+    remembers.
+  - Hands one line for each host, and the document C(status.json), to the report callback. Never fails because of what
+    it finds.
   - Runs on the controller. Only reads, so it is the same in check mode.
 author: ["livekit-agent-deploy contributors"]
 options:
   hosts:
     description:
       - What is known of each host, by inventory name.
-      - "C(agent_name) and C(pool): what should be. C(evidence): the result of M(agent_release_info), empty when there is none."
+      - "C(agent_name) and C(pool): what should be. C(evidence): the result of M(agent_release_info), empty when there
+        is none."
       - "C(unread): why the host could not be read; C(unreachable): SSH did not get there."
     type: dict
     required: true
@@ -58,22 +61,26 @@ hosts:
   returned: success
   contains:
     agent_name: {description: "Agent name in the inventory, or the one the host was rolled back to.", type: str}
-    rolled_back: {description: "How the release is not what the inventory says, on purpose; null where it is.", type: dict}
+    rolled_back: {description: "How the release is not what the inventory says, on purpose; null where it is.",
+      type: dict}
     pool: {description: "Pool in the inventory, the host itself where none is set.", type: str}
     state: {description: "V(serving), V(no release), V(not provisioned), V(unreachable) or V(unread).", type: str}
     reason: {description: Why nothing could be read or what is missing., type: str}
     release: {description: Release that serves., type: str}
     served_since: {description: Since when it does., type: str}
     worker_id: {description: Id of its worker., type: str}
-    worker_ids: {description: "Ids of all running workers of this application, also of those that drain.", type: list, elements: str}
+    worker_ids: {description: "Ids of all running workers of this application, also of those that drain.", type: list,
+      elements: str}
     since: {description: Since when its worker has been registered., type: str}
     jobs: {description: Jobs that it has., type: int}
     load: {description: Its load., type: float}
     sdk_version: {description: Its version of livekit-agents., type: str}
-    draining: {description: "Workers of older releases, with C(release), C(worker_id) and C(active_jobs).", type: list, elements: dict}
+    draining: {description: "Workers of older releases, with C(release), C(worker_id) and C(active_jobs).", type: list,
+      elements: dict}
     drift: {description: What differs between record and host., type: list, elements: str}
     unfinished: {description: Releases that a killed run left., type: list, elements: str}
-    verdict: {description: "The last verdict, as it was remembered, with C(age_seconds); none when there is none.", type: dict}
+    verdict: {description: "The last verdict, as it was remembered, with C(age_seconds); none when there is none.",
+      type: dict}
     notes: {description: What a person should know of this host., type: list, elements: str}
 report_documents:
   description: C(status.json), for the report callback.

@@ -29,19 +29,25 @@ options:
       - "C(services): C(fastapi) and C(agent-worker), each with C(running) and C(env)."
       - "C(drift): a list of differences to the release record, empty when there are none."
       - "C(own_ids): every worker id that a worker of our releases on the host has or had."
-      - "C(hook): whether its worker asks the probe hook (default: it does). C(workers): how many of our workers on it take jobs (default: 1)."
-      - "C(behind): second readings of the workers whose gate is closed, which without the hook take calls all the same."
-      - "C(outside) and C(readable): a host outside the run that shares its pool with one of the run; it gets no row of its own."
-      - "C(parts): the services of its release (default: both). C(asks_preview): whether its API is asked for a preview (default: it is)."
-      - "C(log_patterns): regular expressions, each with the seconds after the preview's request within which a worker that logged its room
-        has to have logged a line that matches."
+      - "C(hook): whether its worker asks the probe hook (default: it does). C(workers): how many of our workers on it
+        take jobs (default: 1)."
+      - "C(behind): second readings of the workers whose gate is closed, which without the hook take calls all the
+        same."
+      - "C(outside) and C(readable): a host outside the run that shares its pool with one of the run; it gets no row of
+        its own."
+      - "C(parts): the services of its release (default: both). C(asks_preview): whether its API is asked for a preview
+        (default: it is)."
+      - "C(log_patterns): regular expressions, each with the seconds after the preview's request within which a worker
+        that logged its room has to have logged a line that matches."
       - "C(error): why the host could not be read; not given when it could."
     type: dict
     required: true
   probes:
     description:
-      - "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview), C(<agent name>/through) and C(nobody)."
-      - "For a name with a worker that has no hook C(<agent name>/sample/1) and so on, in place of C(directed) and C(through)."
+      - "RV(livekit_dispatch#module:probes) with the ids C(<host>/directed), C(<host>/preview), C(<agent name>/through)
+        and C(nobody)."
+      - "For a name with a worker that has no hook C(<agent name>/sample/1) and so on, in place of C(directed) and
+        C(through)."
     type: dict
     required: true
   check_preview:
@@ -54,14 +60,15 @@ options:
     default: false
   nodes:
     description:
-      - Number of LiveKit server nodes. One probe asks one node, so with more the routing verdict is V(inconclusive), unless O(server_logs)
-        has the complete log of each.
+      - Number of LiveKit server nodes. One probe asks one node, so with more the routing verdict is V(inconclusive),
+        unless O(server_logs) has the complete log of each.
     type: int
     default: 1
   server_logs:
     description:
       - What M(livekit_server_log_info) read on each node of the LiveKit server, with C(host).
-      - Complete logs of all nodes decide who has a name. Others only add workers, and one without C(workers) could not be read.
+      - Complete logs of all nodes decide who has a name. Others only add workers, and one without C(workers) could not
+        be read.
     type: list
     elements: dict
     default: []
@@ -100,18 +107,20 @@ report:
     worker_ids: {description: Ids of the serving worker., type: list, elements: str}
     verdict:
       description:
-        - "Who gets the jobs of the name: V(exclusive) = this host, V(shared) = its pool, V(foreign) = others too, V(unreachable) = the
-          worker gets none, V(inconclusive) = not proven."
+        - "Who gets the jobs of the name: V(exclusive) = this host, V(shared) = its pool, V(foreign) = others too,
+          V(unreachable) = the worker gets none, V(inconclusive) = not proven."
       type: str
     ok: {description: Every check holds., type: bool}
     routing:
-      description: "The verdict with C(method), C(seconds), C(not_seen) (what the method cannot see) and C(foreign) (worker ids)."
+      description: "The verdict with C(method), C(seconds), C(not_seen) (what the method cannot see) and C(foreign)
+        (worker ids)."
       type: dict
     reason: {description: Why., type: str}
     on_purpose:
       description: How the release is not what the inventory says, on purpose, after a rollback; null where it is.
       type: dict
-    probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe, or of the sample that its worker took.", type: dict}
+    probe: {description: "C(job_id), C(worker_id) and C(latency_seconds) of the directed probe, or of the sample that
+      its worker took.", type: dict}
     checks:
       description: "C(name), C(ok), C(found), C(expected) and C(remedy) of each check."
       type: list

@@ -15,7 +15,8 @@ options:
     type: str
     default: "20.10"
   systems:
-    description: The systems that are supported, C(<ID> <VERSION_ID>) as in C(/etc/os-release), each with the packages that bring Engine and Compose 2.
+    description: The systems that are supported, C(<ID> <VERSION_ID>) as in C(/etc/os-release), each with the packages
+      that bring Engine and Compose 2.
     type: dict
     default: {}
 extends_documentation_fragment: [livekit_deploy.reads]
@@ -47,8 +48,8 @@ packages:
   elements: str
 docker:
   description:
-    - "What the host's Docker is good for: V(absent) = there is none, and packages may be installed; V(usable) = it is kept as it is;
-      V(refused) = there is one and RV(trouble) says why it cannot be used."
+    - "What the host's Docker is good for: V(absent) = there is none, and packages may be installed; V(usable) = it is
+      kept as it is; V(refused) = there is one and RV(trouble) says why it cannot be used."
   returned: always
   type: str
 trouble:

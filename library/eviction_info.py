@@ -8,14 +8,15 @@ DOCUMENTATION = r"""
 module: eviction_info
 short_description: Decide who holds an agent name, and whether a worker may be stopped
 description:
-  - From what M(livekit_worker_info) read everywhere on the hosts, the releases that are on record there, verdicts and the logs of
-    LiveKit servers. Does no I/O, and stops nothing.
-  - A worker of a release of the pool that the inventory gives the name to is never a target, unless the inventory gives the name to
-    several pools.
+  - From what M(livekit_worker_info) read everywhere on the hosts, the releases that are on record there, verdicts and
+    the logs of LiveKit servers. Does no I/O, and stops nothing.
+  - A worker of a release of the pool that the inventory gives the name to is never a target, unless the inventory gives
+    the name to several pools.
   - Makes the report when O(conclude) is set or the request is refused.
 options:
   hosts:
-    description: What is known of each host, as the filter C(livekit_eviction_hosts) makes it of the variables of a play.
+    description: What is known of each host, as the filter C(livekit_eviction_hosts) makes it of the variables of a
+      play.
     type: dict
     required: true
   name:
@@ -68,7 +69,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 target:
-  description: The worker to stop, with C(host), C(container), C(agent_name) and C(worker_ids); none when there is nothing to stop.
+  description: The worker to stop, with C(host), C(container), C(agent_name) and C(worker_ids); none when there is
+    nothing to stop.
   returned: success
   type: dict
 prove:

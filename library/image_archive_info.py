@@ -8,9 +8,11 @@ DOCUMENTATION = r"""
 module: image_archive_info
 short_description: Read which images archives of docker save hold, by id
 description:
-  - Finds in each archive the image that a reference stands for, and the ids by which an Engine knows it when it is loaded.
+  - Finds in each archive the image that a reference stands for, and the ids by which an Engine knows it when it is
+    loaded.
   - Of an archive with one image that image is meant, whatever it is called; of several, the one with the reference.
-  - Reads files of the controller; an archive that cannot be used is answered with the reason, and the module does not fail.
+  - Reads files of the controller; an archive that cannot be used is answered with the reason, and the module does not
+    fail.
 options:
   archives:
     description: What to read.
@@ -36,8 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 archives:
   description:
-    - For each of O(archives) its C(image) and C(path), and C(trouble) (why it cannot be used), or C(id), C(ids) (that an Engine may give it),
-      C(platform), and where it is in the file (C(config), C(tops)).
+    - For each of O(archives) its C(image) and C(path), and C(trouble) (why it cannot be used), or C(id), C(ids) (that
+      an Engine may give it), C(platform), and where it is in the file (C(config), C(tops)).
   returned: always
   type: list
   elements: dict

@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: image_digest
 short_description: Resolve image references to the digests a registry has for them now
 description:
-  - Pulls each image that is named by a tag and answers its reference by digest, so that every host of a run gets the same image.
+  - Pulls each image that is named by a tag and answers its reference by digest, so that every host of a run gets the
+    same image.
   - A reference that already names a digest is answered as it is, without asking anybody.
   - A tag that the host had before, other than by this module, points to the same image afterwards as it did before.
 options:

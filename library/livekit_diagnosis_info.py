@@ -9,17 +9,18 @@ DOCUMENTATION = r"""
 module: livekit_diagnosis_info
 short_description: Decide why workers get no jobs, from what was read of hosts and server
 description:
-  - Asks the LiveKit server for its SIP dispatch rules and, for dispatches that no worker's log has, who is in their rooms. Then decides
-    by a table of causes, most probable first, each with evidence, remedy, test and way back.
-  - It never fails for what it finds. What could not be read, also an option that is left empty, rules nothing out and is listed.
+  - Asks the LiveKit server for its SIP dispatch rules and, for dispatches that no worker's log has, who is in their
+    rooms. Then decides by a table of causes, most probable first, each with evidence, remedy, test and way back.
+  - It never fails for what it finds. What could not be read, also an option that is left empty, rules nothing out and
+    is listed.
   - Changes nothing; the same in check mode.
   - Runs on the controller, which needs the Python package C(livekit-api).
 requirements: [livekit-api >= 1.0]
 options:
   hosts:
     description:
-      - What is known of each host, by inventory name, with C(agent_name), C(pool), C(livekit_url), C(shared_name), C(app) and C(address) of
-        the inventory.
+      - What is known of each host, by inventory name, with C(agent_name), C(pool), C(livekit_url), C(shared_name),
+        C(app) and C(address) of the inventory.
       - "C(group): V(agent_hosts), or V(suspects) for a host that was only searched for workers."
       - "C(evidence): the result of M(agent_diagnosis_info), of a suspect that of M(livekit_worker_info)."
       - "C(witness): workers read after the probes."
@@ -99,11 +100,13 @@ RETURN = r"""
 report_documents:
   description:
     - C(diagnose.json) and C(diagnose.md), as the callback plugin writes them. The first one has, by host in C(hosts),
-      C(outcome), which is V(cause), V(possible) (nothing is certain), V(nothing_wrong), V(no_cause_found) or V(not_read), and C(summary), a sentence;
-    - C(causes), the most probable first, each with C(id), C(title), C(certain), C(evidence_for), C(against), C(remedy), C(test) and
-      C(rollback); C(ruled_out) and C(unknown), the others with what ruled them out and what is missing;
+      C(outcome), which is V(cause), V(possible) (nothing is certain), V(nothing_wrong), V(no_cause_found) or
+      V(not_read), and C(summary), a sentence;
+    - C(causes), the most probable first, each with C(id), C(title), C(certain), C(evidence_for), C(against), C(remedy),
+      C(test) and C(rollback); C(ruled_out) and C(unknown), the others with what ruled them out and what is missing;
     - "C(flow): requests the proxy saw, dispatches the API logged, and the workers that got them."
-    - C(timeline), C(not_read), C(inventory) and C(sip) are of the whole run; C(ok) is true when nothing is wrong on any host.
+    - C(timeline), C(not_read), C(inventory) and C(sip) are of the whole run; C(ok) is true when nothing is wrong on any
+      host.
   returned: success
   type: dict
 report_lines:

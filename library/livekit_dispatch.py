@@ -33,14 +33,16 @@ description:
     What cannot be deleted the server removes when the room has been empty for half a minute.
   - "C(changed) is always false: a probe leaves nothing."
   - A probe that fails never fails the module or other probes; look at RV(probes[].outcome).
-  - To do other things meanwhile, send with O(leave), and run it again with O(collect) for the results. Nothing runs between the two.
+  - To do other things meanwhile, send with O(leave), and run it again with O(collect) for the results. Nothing runs
+    between the two.
   - In check mode nothing is sent and the results are empty, because a worker without the probe hook starts a real job.
   - Runs on the controller, which needs the Python package C(livekit-api).
 requirements: [livekit-api >= 1.0]
 author: ["livekit-agent-deploy contributors"]
 options:
   url:
-    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted. Needed with O(probes) and O(collect).
+    description: Address of the server. C(ws://), C(wss://), C(http://) and C(https://) are accepted. Needed with
+      O(probes) and O(collect).
     type: str
   api_key:
     description: API key. Needed with O(probes) and O(collect).
@@ -66,8 +68,8 @@ options:
     default: false
   collect:
     description:
-      - RV(sent) of an earlier task. Waits for what is left of the window, looks who took each, and cleans up. What was sent more than a
-        minute ago, or could not be sent, is sent now.
+      - RV(sent) of an earlier task. Waits for what is left of the window, looks who took each, and cleans up. What was
+        sent more than a minute ago, or could not be sent, is sent now.
     type: list
     elements: dict
   probes:
@@ -83,10 +85,11 @@ options:
         description:
           - V(probe) carries metadata that a worker with the probe hook answers without starting a job.
           - V(plain) is a dispatch like any other; the worker that takes it runs its entrypoint.
-          - V(preview) lets the application's own API create room and dispatch; it waits until the agent is in the room, with its media
-            connection.
-          - V(rehearsal) is a real job that the worker of O(probes[].instance) takes though its gate is closed, and every other with the probe
-            hook passes on; it waits until the agent is in the room. Without an instance whoever is asked takes it.
+          - V(preview) lets the application's own API create room and dispatch; it waits until the agent is in the room,
+            with its media connection.
+          - V(rehearsal) is a real job that the worker of O(probes[].instance) takes though its gate is closed, and
+            every other with the probe hook passes on; it waits until the agent is in the room. Without an instance
+            whoever is asked takes it.
         type: str
         choices: [probe, plain, preview, rehearsal]
         default: probe
@@ -94,7 +97,8 @@ options:
         description:
           - V(job) ends as soon as a worker has the job.
           - V(nobody) is started first, waits out the whole window and is read last.
-          - V(dispatch), for a preview, ends as soon as its room has a dispatch to O(probes[].agent_name), whoever takes it.
+          - V(dispatch), for a preview, ends as soon as its room has a dispatch to O(probes[].agent_name), whoever takes
+            it.
         type: str
         choices: [job, nobody, dispatch]
         default: job
@@ -102,7 +106,8 @@ options:
         description:
           - Agent name to dispatch to.
           - With O(probes[].expect=nobody) a random name is made when it is left out.
-          - For a preview the name that is expected. To which one the API dispatched is in its answer, or in the server's list of the room.
+          - For a preview the name that is expected. To which one the API dispatched is in its answer, or in the
+            server's list of the room.
         type: str
       deployment:
         description: LiveKit deployment label of the workers to reach. Empty is the usual one.
@@ -110,8 +115,8 @@ options:
       mode:
         description:
           - V(answer) is answered by whichever worker of the name is asked first.
-          - V(pass) is passed on by the workers of O(probes[].instances) (without them by every worker with the hook), so that another
-            worker takes the job if there is one.
+          - V(pass) is passed on by the workers of O(probes[].instances) (without them by every worker with the hook),
+            so that another worker takes the job if there is one.
           - V(answer_if) is answered only by the worker whose O(probes[].instance) and O(probes[].release) match.
         type: str
         choices: [answer, pass, answer_if]
@@ -123,23 +128,27 @@ options:
         description: Release that shall answer.
         type: str
       process:
-        description: With O(probes[].instance) the one process of it that shall answer, as its log has it in C(hook_process). Older hooks ignore it.
+        description: With O(probes[].instance) the one process of it that shall answer, as its log has it in
+          C(hook_process). Older hooks ignore it.
         type: str
       instances:
         description:
-          - With O(probes[].mode=pass) the instances that are to pass the probe on. A worker with the hook that is not among them answers
-            it, so that one of another deployment is seen.
-          - C(<instance>#<process>) names a process of an instance. Where one is named, a copy of the host with the same instance answers.
+          - With O(probes[].mode=pass) the instances that are to pass the probe on. A worker with the hook that is not
+            among them answers it, so that one of another deployment is seen.
+          - C(<instance>#<process>) names a process of an instance. Where one is named, a copy of the host with the same
+            instance answers.
         type: list
         elements: str
       tries:
         description:
-          - How often a probe with O(probes[].mode=answer_if) is sent at most, while a worker without the hook takes it for a real job. Where
-            others have the name, the first one may go to one of them. Once more also when nobody took it, as a rehearsal is.
+          - How often a probe with O(probes[].mode=answer_if) is sent at most, while a worker without the hook takes it
+            for a real job. Where others have the name, the first one may go to one of them. Once more also when nobody
+            took it, as a rehearsal is.
         type: int
         default: 1
       metadata:
-        description: Metadata to send instead of the module's own; a JSON object for a rehearsal, or a plain dispatch, has the module's keys added.
+        description: Metadata to send instead of the module's own; a JSON object for a rehearsal, or a plain dispatch,
+          has the module's keys added.
         type: str
       count:
         description: How many dispatches to send. Above 1 the results are C(<id>/1), C(<id>/2) and so on.
@@ -157,7 +166,8 @@ options:
         type: float
         default: 20.0
       stay_seconds:
-        description: How long the agent of a preview or a rehearsal is left in the room, so that it can do more than join; half a second at least.
+        description: How long the agent of a preview or a rehearsal is left in the room, so that it can do more than
+          join; half a second at least.
         type: float
         default: 0.0
       request:
@@ -186,11 +196,13 @@ options:
             description: File with the certificates of the authorities that are trusted, instead of the system's.
             type: path
           server_name:
-            description: Name that the server goes by, where the address is another; for its certificate, and as the header Host.
+            description: Name that the server goes by, where the address is another; for its certificate, and as the
+              header Host.
             type: str
           room_key:
             description:
-              - Key of the room's name in the JSON answer, or of an access token for it; dots go deeper, numbers into lists.
+              - Key of the room's name in the JSON answer, or of an access token for it; dots go deeper, numbers into
+                lists.
             type: str
             default: room
           dispatch_key:
@@ -202,7 +214,8 @@ options:
             type: str
             default: agent_name
       answer:
-        description: What the application answered to O(probes[].request) on its own host, where the controller cannot reach it; nothing is requested then.
+        description: What the application answered to O(probes[].request) on its own host, where the controller cannot
+          reach it; nothing is requested then.
         type: dict
         suboptions:
           status: {description: HTTP status., type: int, required: true}
@@ -251,8 +264,8 @@ probes:
     outcome: {description: "V(taken), V(nobody), V(dispatched) or V(error).", type: str}
     reason: {description: What happened, in one sentence., type: str}
     error_kind:
-      description: "Cause of an error in one word; V(media) where an agent is in its room without a media connection, V(not_reached)
-        where the controller got no connection to O(probes[].request); null without."
+      description: "Cause of an error in one word; V(media) where an agent is in its room without a media connection,
+        V(not_reached) where the controller got no connection to O(probes[].request); null without."
       type: str
     agent_name: {description: Name the dispatch went to., type: str}
     room: {description: Room of the dispatch; it is gone., type: str}
@@ -266,8 +279,10 @@ probes:
     latency_seconds:
       description: From the creation of the dispatch until the job was seen in the server's list.
       type: float
-    in_room: {description: "The agent of the job is in the room with its media, and stays; for a preview and a rehearsal.", type: bool}
-    begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).", type: float}
+    in_room: {description: "The agent of the job is in the room with its media, and stays; for a preview and a
+      rehearsal.", type: bool}
+    begun: {description: "Seconds from the start of the module to that of the probe, by O(probes[].spacing_seconds).",
+      type: float}
     seconds: {description: From the start of the probe to its result., type: float}
     tried: {description: "How often each worker took an earlier try, by worker id; with O(probes[].tries).", type: dict}
 sent:

@@ -19,8 +19,9 @@ DOCUMENTATION = r"""
 module: livekit_rename_info
 short_description: Tell what became of a former agent name, and the shares of a shared one
 description:
-  - Sends one probe to each name that hosts no longer serve, and spaced ones to each name that is shared on purpose, all at the same time,
-    and reads the SIP dispatch rules. A worker with the probe hook answers without a job; the job of any other is ended at once.
+  - Sends one probe to each name that hosts no longer serve, and spaced ones to each name that is shared on purpose, all
+    at the same time, and reads the SIP dispatch rules. A worker with the probe hook answers without a job; the job of
+    any other is ended at once.
   - Nobody within 10 s means that dispatches to the name are lost (livekit-server 1.13.5, measured).
   - Runs on the controller, which needs the Python package C(livekit-api).
 requirements: [livekit-api >= 1.0]
@@ -35,8 +36,8 @@ options:
     required: true
   inventory:
     description: >-
-      By host of the inventory its C(agent_name), its C(worker_ids), and in C(dispatches_to) by former name how its API is told of that
-      dispatches to it, the C(inventory) of the filter C(livekit_renames).
+      By host of the inventory its C(agent_name), its C(worker_ids), and in C(dispatches_to) by former name how its API
+      is told of that dispatches to it, the C(inventory) of the filter C(livekit_renames).
     type: dict
     required: true
   samples: {description: How many probes go to a shared name., type: int, default: 20}
@@ -45,7 +46,8 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Sends nothing and tells nothing of what became; warns of each API that dispatches to a name that is about to be left.
+    description: Sends nothing and tells nothing of what became; warns of each API that dispatches to a name that is
+      about to be left.
 """
 
 EXAMPLES = r"""

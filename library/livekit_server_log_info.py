@@ -10,10 +10,11 @@ module: livekit_server_log_info
 short_description: Read from a LiveKit server's log which workers are registered
 description:
   - No API of a LiveKit server lists its workers; its log at level info has each registration and each end of one.
-  - Reads the log of a systemd unit's current invocation, of a Docker container, or a file, in JSON or in the server's console format. Reads
-    it line by line, so its size costs time but no memory. Changes nothing; the same in check mode.
-  - A log that lacks the server's start only tells of some workers; RV(complete) is false then. So is it while a server's C(logging.sample)
-    drops lines, which nobody can see from the log, so leave that off.
+  - Reads the log of a systemd unit's current invocation, of a Docker container, or a file, in JSON or in the server's
+    console format. Reads it line by line, so its size costs time but no memory. Changes nothing; the same in check
+    mode.
+  - A log that lacks the server's start only tells of some workers; RV(complete) is false then. So is it while a
+    server's C(logging.sample) drops lines, which nobody can see from the log, so leave that off.
 options:
   unit:
     description: systemd unit of the server, as its journal knows it.
@@ -36,7 +37,8 @@ options:
     default: []
   settle_seconds:
     description:
-      - How long to wait at most while another worker has left one of O(names) less than 30 s ago, and so may be about to come back.
+      - How long to wait at most while another worker has left one of O(names) less than 30 s ago, and so may be about
+        to come back.
       - With 0 nothing is waited for.
     type: float
     default: 0.0

@@ -8,18 +8,21 @@ DOCUMENTATION = r"""
 module: livekit_worker
 short_description: Stop one livekit-agents worker of a host and let it finish its calls
 description:
-  - Finds the one worker whose log has the id, wherever it runs on the host, and tells it once to stop. It takes no new call from then on
-    and ends when its calls have. Nothing kills it.
-  - A container is told through Docker; a restart policy V(always) becomes V(unless-stopped) first, because it would come back when the
-    Engine starts.
-  - A systemd unit is stopped with a drop-in in C(/run) that takes its stop timeout away, and its own stop command with it; the drop-in is
-    removed once the unit has stopped, by this run or the next. All that is done in a user's directory is done as that user.
+  - Finds the one worker whose log has the id, wherever it runs on the host, and tells it once to stop. It takes no new
+    call from then on and ends when its calls have. Nothing kills it.
+  - A container is told through Docker; a restart policy V(always) becomes V(unless-stopped) first, because it would
+    come back when the Engine starts.
+  - A systemd unit is stopped with a drop-in in C(/run) that takes its stop timeout away, and its own stop command with
+    it; the drop-in is removed once the unit has stopped, by this run or the next. All that is done in a user's
+    directory is done as that user.
   - A process that nothing keeps running gets one SIGTERM.
   - Anything else that keeps the worker running is refused.
-  - What was told is remembered in C(/run/livekit-agent-deploy/evictions) until the host starts again, so that no worker is told twice.
+  - What was told is remembered in C(/run/livekit-agent-deploy/evictions) until the host starts again, so that no worker
+    is told twice.
 options:
   worker_id:
-    description: One of the worker's ids, from its log, a probe or the LiveKit server; also an earlier one, because each reconnect gives a new one.
+    description: One of the worker's ids, from its log, a probe or the LiveKit server; also an earlier one, because each
+      reconnect gives a new one.
     type: str
     required: true
   state:

@@ -16,28 +16,32 @@ options:
   everywhere:
     description:
       - Find every worker of the host. Needs to be root (C(become)); what could not be read is in RV(unread).
-      - "Also a container that carries another LiveKit variable, or where livekit-agents is seen among the processes, or whose last
-        2000 log lines show a registration."
-      - "Also plain processes (systemd units, hand-started, in a container of another engine): those with an agent name, or with
-        a LiveKit URL and a command that runs C(start) or C(dev), or with job processes of livekit-agents. Of a tree of processes
-        only the worker itself."
-      - A process's log is the regular file it writes to, else the journal of its unit. Otherwise its worker id is not known.
+      - "Also a container that carries another LiveKit variable, or where livekit-agents is seen among the processes, or
+        whose last 2000 log lines show a registration."
+      - "Also plain processes (systemd units, hand-started, in a container of another engine): those with an agent name,
+        or with a LiveKit URL and a command that runs C(start) or C(dev), or with job processes of livekit-agents. Of a
+        tree of processes only the worker itself."
+      - A process's log is the regular file it writes to, else the journal of its unit. Otherwise its worker id is not
+        known.
       - A process is asked for its load only on a port that is its own, in the host's network.
     type: bool
     default: false
   since:
-    description: Report all job requests from this time on (seconds since the epoch), the newest 500, instead of only those asked for.
+    description: Report all job requests from this time on (seconds since the epoch), the newest 500, instead of only
+      those asked for.
     type: float
   project:
     description: Read only the workers of this compose project.
     type: str
   known:
-    description: Names of containers that are workers whatever their settings and log say. With O(project) only these are read.
+    description: Names of containers that are workers whatever their settings and log say. With O(project) only these
+      are read.
     type: list
     elements: str
     default: []
   registered_as:
-    description: Wait until the worker of O(project) is registered under this agent name; fail with the reason when it cannot be.
+    description: Wait until the worker of O(project) is registered under this agent name; fail with the reason when it
+      cannot be.
     type: str
   wait_seconds:
     description: How long O(registered_as) waits. A start takes 4 to 7 s on 2 cores (livekit-agents 1.8.9, measured).
@@ -72,24 +76,28 @@ workers:
   description:
     - One entry per worker.
     - C(kind) is V(container) or V(process); C(container) is then C(process <pid>), C(project) is empty.
-    - C(env) holds AGENT_NAME and LIVEKIT_AGENT_NAME as the worker was created with, C(override) LIVEKIT_AGENT_NAME_OVERRIDE,
-      C(configured_url) LIVEKIT_URL; C(agent_name) is the name in effect, from the
+    - C(env) holds AGENT_NAME and LIVEKIT_AGENT_NAME as the worker was created with, C(override)
+      LIVEKIT_AGENT_NAME_OVERRIDE, C(configured_url) LIVEKIT_URL; C(agent_name) is the name in effect, from the
       latest registration, none when that line is not in the log any more.
-    - C(worker_id) is new at every reconnect (livekit-agents 1.8.9); C(connected) tells that no connection failure followed, none when
-      the log cannot be read, and C(unread) then says why.
-    - C(load), C(active_jobs), C(sdk_version) and C(answered_name) come from the worker's own port; none when it does not answer.
-    - C(supervisor) says who would start the worker again. C(kind) is V(docker) (with the restart C(policy)), V(systemd) (C(name) is the
-      unit, C(user) the id of the user whose manager runs it), V(none) (started by hand, C(name) is the shell or terminal) or V(other)
-      (C(name) tells what); C(enabled) tells whether it starts again at boot, none when that is not known.
-    - C(start_command) is how to start it again, empty when that is not known. Of a process started by hand it has program, script and
-      subcommand only, because any other word may be a secret.
-    - C(reach) says how far back its log was read, with C(begins) and C(ends) (seconds since the epoch), C(whole) (nothing between is
-      missing) and C(why) it does not reach further back. A log of more than 256 MiB is read from its newest part on.
-    - C(sdk) is V(python) or V(node), none when that is not known; C(dev) tells that it was started with C(dev), C(unnamed) is the line
-      of a registration in which no id can be read.
-    - C(troubles) has for each kind of job process that died C(count), and the newest C(line), C(error) and C(time); C(unknown_errors)
-      counts lines of level ERROR that are not known, C(last_unknown_error) is the newest. C(oom_killed) tells that the kernel killed
-      a process of it for want of memory since it started. What quotes the log has no secret of its environment.
+    - C(worker_id) is new at every reconnect (livekit-agents 1.8.9); C(connected) tells that no connection failure
+      followed, none when the log cannot be read, and C(unread) then says why.
+    - C(load), C(active_jobs), C(sdk_version) and C(answered_name) come from the worker's own port; none when it does
+      not answer.
+    - C(supervisor) says who would start the worker again. C(kind) is V(docker) (with the restart C(policy)), V(systemd)
+      (C(name) is the unit, C(user) the id of the user whose manager runs it), V(none) (started by hand, C(name) is the
+      shell or terminal) or V(other) (C(name) tells what); C(enabled) tells whether it starts again at boot, none when
+      that is not known.
+    - C(start_command) is how to start it again, empty when that is not known. Of a process started by hand it has
+      program, script and subcommand only, because any other word may be a secret.
+    - C(reach) says how far back its log was read, with C(begins) and C(ends) (seconds since the epoch), C(whole)
+      (nothing between is missing) and C(why) it does not reach further back. A log of more than 256 MiB is read from
+      its newest part on.
+    - C(sdk) is V(python) or V(node), none when that is not known; C(dev) tells that it was started with C(dev),
+      C(unnamed) is the line of a registration in which no id can be read.
+    - C(troubles) has for each kind of job process that died C(count), and the newest C(line), C(error) and C(time);
+      C(unknown_errors) counts lines of level ERROR that are not known, C(last_unknown_error) is the newest.
+      C(oom_killed) tells that the kernel killed a process of it for want of memory since it started. What quotes the
+      log has no secret of its environment.
     - C(pid) is the main process on the host, C(directory) the directory of the compose project or of the process.
   returned: always
   type: list

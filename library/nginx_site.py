@@ -8,10 +8,12 @@ DOCUMENTATION = r"""
 module: nginx_site
 short_description: Write or remove the nginx site of an application, test it and reload
 description:
-  - Writes one site file of ours and, where there is none yet, the include with its upstream. Other sites are left alone.
-  - The certificate of the site is looked at first. One that is not there, not readable, of another key or out of date is refused.
-  - The configuration is tested before nginx reloads it; when nginx refuses it, the files are put back as they were. A configuration that
-    nginx would not accept without our change either is said to be so.
+  - Writes one site file of ours and, where there is none yet, the include with its upstream. Other sites are left
+    alone.
+  - The certificate of the site is looked at first. One that is not there, not readable, of another key or out of date
+    is refused.
+  - The configuration is tested before nginx reloads it; when nginx refuses it, the files are put back as they were. A
+    configuration that nginx would not accept without our change either is said to be so.
 options:
   app:
     description: Name of the application; names the upstream and both files.

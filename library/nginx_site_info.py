@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: nginx_site_info
 short_description: Tell who keeps a site of nginx from its ports
 description:
-  - Looks who listens on the ports of a site before nginx is installed or reloaded, since a reload does not fail when a port cannot be had.
+  - Looks who listens on the ports of a site before nginx is installed or reloaded, since a reload does not fail when a
+    port cannot be had.
   - nginx of the host itself may have them; nginx in a container may not.
 options:
   ports:

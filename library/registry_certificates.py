@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 module: registry_certificates
 short_description: Write the certificates by which the Docker Engine knows registries
 description:
-  - Writes each certificate to C(<directory>/<address>/livekit-agent-deploy.crt), and leaves everything else there as it is. A registry that is
-    not asked for any more keeps its file, since another application of the host may need it.
+  - Writes each certificate to C(<directory>/<address>/livekit-agent-deploy.crt), and leaves everything else there as it
+    is. A registry that is not asked for any more keeps its file, since another application of the host may need it.
   - Docker reads them at each pull, so nothing has to be reloaded.
 options:
   certificates:

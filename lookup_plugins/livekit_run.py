@@ -23,13 +23,13 @@ description:
 options:
   _terms:
     description:
-      - C(owner) is the run as the lock of a host knows it. C(alive) are the controller's processes, so that a host knows an owner that has
-        ended.
+      - C(owner) is the run as the lock of a host knows it. C(alive) are the controller's processes, so that a host
+        knows an owner that has ended.
       - C(problems) are the reasons why no run can be made or judged from this controller.
       - C(reports) is the directory of this run's reports.
       - C(playbooks) is how this run's user starts a playbook, for the commands that are told.
-      - C(now) is the controller's clock in seconds since the epoch. Jinja's C(now()) has no zone, so its time stamp is wrong wherever the
-        controller's zone is not UTC.
+      - C(now) is the controller's clock in seconds since the epoch. Jinja's C(now()) has no zone, so its time stamp is
+        wrong wherever the controller's zone is not UTC.
     choices: [owner, alive, problems, reports, playbooks, now]
     required: true
 """
@@ -72,7 +72,8 @@ ANSWERS: dict[str, Callable[[], Any]] = {
 class LookupModule(LookupBase):
     """What ansible-core looks for in a file of a lookup."""
 
-    def run(self, terms: Any, variables: Any = None, **named: Any) -> list[Any]:  # noqa: ARG002  ansible-core's signature
+    # ansible-core's signature.
+    def run(self, terms: Any, variables: Any = None, **named: Any) -> list[Any]:  # noqa: ARG002
         unknown = [term for term in terms if term not in ANSWERS]
         if unknown:
             raise AnsibleLookupError(f"found {unknown[0]!r}, expected one of {', '.join(ANSWERS)}. Correct it")
