@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long does a release take, beside what it takes at least?
 
-The lower bound is a hand-made compose project of the same images on the same hosts, changed by `docker compose pull &&
-up -d` over SSH, all hosts at the same time: the old containers end, the new ones start, the workers register. It proves
+The lower bound is a hand-made compose project of the same images and hosts, changed by `docker compose pull && up -d`
+over SSH, all hosts at the same time: the old containers end, the new ones start, the workers register. It proves
 nothing and loses calls. Ours is `deploy.yml`, on 1, 2 and 3 hosts, and once more with nothing to change. What a run
 waited for LiveKit (the search window in which the server asks other workers, its list while it is cold) is told apart:
 it is the same for any number of hosts. Beside it is the floor: a playbook with as many calls of a module that does

@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT / "probe_hook" / "src") not in sys.path:
     sys.path.append(str(ROOT / "probe_hook" / "src"))
 
-from livekit_deploy_hook import Decision, Gate, decide  # type: ignore[import-not-found]  # noqa: E402  a package of its own
+# A package of its own.
+from livekit_deploy_hook import Decision, Gate, decide  # type: ignore[import-not-found]  # noqa: E402
 
 HOOK, ACCEPT, REJECT, PASS, SILENT = "hook", "accept", "reject", "pass", "silent"
 ANSWERS = (HOOK, ACCEPT, REJECT, PASS, SILENT)

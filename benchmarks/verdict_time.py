@@ -222,7 +222,8 @@ def run_on_a_server(
     """Start a server on loopback, measure, stop it."""
     os.environ["LIVEKIT_SERVER"] = server_binary()
     sys.path.append(str(ROOT / "examples" / "sidekick" / "tests"))
-    import real_livekit  # type: ignore[import-not-found]  # it reads LIVEKIT_SERVER, and its folder is on no path of mypy's
+    # It reads LIVEKIT_SERVER, and its folder is on no path of mypy's.
+    import real_livekit  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as scratch, real_livekit.livekit_server(Path(scratch)) as url:
         return asyncio.run(measure(url, real_livekit.KEY, real_livekit.SECRET, names, foreign, times))

@@ -25,7 +25,8 @@ ENDED = "process exiting"
 SETTLE_SECONDS = 10.0
 # `grep` hands on whole lines, so those of two containers never mix. The end of its input ends the follower.
 FOLLOW = f"""
-follow() {{ docker logs --follow --since "$1" "$2" 2>&1 | grep --line-buffered -E '"({ANSWERED}|{IN_THE_ROOM}|{ENDED})"' & }}
+follow() {{ docker logs --follow --since "$1" "$2" 2>&1 \
+| grep --line-buffered -E '"({ANSWERED}|{IN_THE_ROOM}|{ENDED})"' & }}
 since=$(date +%s)
 docker events --since "$since" --filter type=container --filter event=start --format '{{{{.ID}}}}' |
     while read -r id; do follow "$since" "$id"; done &

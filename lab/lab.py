@@ -327,7 +327,8 @@ def host_options(name: str) -> list[str]:
     docker("volume", "create", "--label", f"{LABEL}={ROOT}", volume)
     return [
         *(f"--cap-add={cap}" for cap in CAPABILITIES),
-        *("--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined"),
+        *("--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
+          "--security-opt=systempaths=unconfined"),
         *("--device-cgroup-rule", "a *:* rwm", "--cgroupns=private", "--stop-signal=SIGRTMIN+3"),
         *("--tmpfs=/run:exec", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "-v", f"{volume}:/var/lib/docker"),
     ]  # fmt: skip

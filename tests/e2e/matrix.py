@@ -78,29 +78,59 @@ SITUATIONS = (
     Situation("three", "three foreign workers", FOREIGN, FOREIGN, ANOTHER, stranger=Stranger(count=3)),
     Situation("full", "foreign worker, full", EXCLUSIVE, FOREIGN, ANOTHER, "full", Stranger("full")),
     # The server does offer it jobs while one worker of the name has room: below a load of 1 it only gets fewer.
-    Situation("loaded", "foreign worker, over the threshold (load 0.9)", FOREIGN, FOREIGN, ANOTHER, stranger=Stranger("loaded")),
-    Situation("slow", "foreign worker, slow (2.9 s)", NOT_PROVEN, FOREIGN, ANOTHER, "slower than 2.8 s", Stranger("slow")),
+    Situation(
+        "loaded", "foreign worker, over the threshold (load 0.9)", FOREIGN, FOREIGN, ANOTHER,
+        stranger=Stranger("loaded"),
+    ),
+    Situation(
+        "slow", "foreign worker, slow (2.9 s)", NOT_PROVEN, FOREIGN, ANOTHER, "slower than 2.8 s",
+        Stranger("slow"),
+    ),
     Situation("reject", "foreign worker, rejecting", FOREIGN, FOREIGN, ANOTHER, stranger=Stranger("ends the search")),
-    Situation("pass", "foreign worker, rejecting and passing on", EXCLUSIVE, FOREIGN, ANOTHER, "rejecting", Stranger("passes on")),
-    Situation("reconnect", "foreign worker, reconnecting", AT_TIMES, FOREIGN, ANOTHER, "reconnecting", Stranger("reconnecting")),
+    Situation(
+        "pass", "foreign worker, rejecting and passing on", EXCLUSIVE, FOREIGN, ANOTHER, "rejecting",
+        Stranger("passes on"),
+    ),
+    Situation(
+        "reconnect", "foreign worker, reconnecting", AT_TIMES, FOREIGN, ANOTHER, "reconnecting",
+        Stranger("reconnecting"),
+    ),
     Situation("drain", "foreign worker, draining", EXCLUSIVE, FOREIGN, ANOTHER, "draining", Stranger(busy=True)),
     Situation(
-        "label", "foreign worker of another deployment label", EXCLUSIVE, FOREIGN, ANOTHER, "of another deployment label",
-        Stranger(deployment="blue"),
+        "label", "foreign worker of another deployment label", EXCLUSIVE, FOREIGN, ANOTHER,
+        "of another deployment label", Stranger(deployment="blue"),
     ),
-    Situation("type", "foreign worker of another job type", EXCLUSIVE, FOREIGN, ANOTHER, "of another job type", Stranger("publisher")),
+    Situation(
+        "type", "foreign worker of another job type", EXCLUSIVE, FOREIGN, ANOTHER, "of another job type",
+        Stranger("publisher"),
+    ),
     Situation("pool", "pool of two", SHARED, SHARED, "nothing_wrong", members=2),
     Situation("old", "old release draining", EXCLUSIVE, EXCLUSIVE, "nothing_wrong", fault="second release"),
     Situation("code", "name in code", UNREACHABLE, UNREACHABLE, "hardcoded_name", fault="name in code"),
     Situation("key", "wrong key", UNREACHABLE, UNREACHABLE, "wrong_key", fault="wrong key"),
     Situation("url", "wrong URL", UNREACHABLE, UNREACHABLE, "wrong_url", fault="wrong URL"),
-    Situation("api", "API with the other name", EXCLUSIVE, EXCLUSIVE, "api_other_name", fault="API with the other name"),
-    Situation("restart", "edited but only restarted", EXCLUSIVE, EXCLUSIVE, "edited_not_recreated", fault="edited but only restarted"),
+    Situation(
+        "api", "API with the other name", EXCLUSIVE, EXCLUSIVE, "api_other_name",
+        fault="API with the other name",
+    ),
+    Situation(
+        "restart", "edited but only restarted", EXCLUSIVE, EXCLUSIVE, "edited_not_recreated",
+        fault="edited but only restarted",
+    ),
     Situation("bare", "worker without the hook", EXCLUSIVE, EXCLUSIVE, "nothing_wrong", variables=NO_HOOK),
-    Situation("bare-plain", "worker without the hook, equal foreign worker", FOREIGN, FOREIGN, ANOTHER, "", Stranger(), variables=NO_HOOK),
+    Situation(
+        "bare-plain", "worker without the hook, equal foreign worker", FOREIGN, FOREIGN, ANOTHER, "",
+        Stranger(), variables=NO_HOOK,
+    ),
     # Its container was made anew amid the time looked at, and the log of the one before is gone.
-    Situation("launched", "worker started through the hook package", EXCLUSIVE, EXCLUSIVE, "no_cause_found", fault="hook's launcher"),
-    Situation("node", "two LiveKit nodes, and a SIP rule that names another agent", INCONCLUSIVE, EXCLUSIVE, "sip_other_name", nodes=2),
+    Situation(
+        "launched", "worker started through the hook package", EXCLUSIVE, EXCLUSIVE, "no_cause_found",
+        fault="hook's launcher",
+    ),
+    Situation(
+        "node", "two LiveKit nodes, and a SIP rule that names another agent", INCONCLUSIVE, EXCLUSIVE, "sip_other_name",
+        nodes=2,
+    ),
     Situation(
         "other-node", "two LiveKit nodes, foreign worker on the other one", ONE_ASKED, FOREIGN, ANOTHER,
         stranger=Stranger(node="b"), nodes=2,

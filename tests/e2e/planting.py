@@ -237,7 +237,10 @@ class Planting:
 
     def start_strangers(self, nodes: int = 1) -> None:
         """All of them at once, on somebody else's host or beside ours, and wait until the server has them."""
-        together(lambda m=machine, of=aliases: self.start_on(m, of) for machine, aliases in self.homes(nodes))  # type: ignore[misc]
+        together(
+            lambda m=machine, of=aliases: self.start_on(m, of)  # type: ignore[misc]
+            for machine, aliases in self.homes(nodes)
+        )
 
     def homes(self, nodes: int) -> list[tuple[Machine, list[Alias]]]:
         """The machines of somebody else's workers, each with those whose strangers it has."""
@@ -338,7 +341,11 @@ class Planting:
 
     def break_ours(self) -> None:
         """Do to our deployments what the situations say, all at once."""
-        together(lambda a=alias: self.break_one(a) for alias in self.aliases if alias.situation.fault in FAULTS)  # type: ignore[misc]
+        together(
+            lambda a=alias: self.break_one(a)  # type: ignore[misc]
+            for alias in self.aliases
+            if alias.situation.fault in FAULTS
+        )
 
     def break_one(self, alias: Alias) -> None:
         alias.machine.sh(
@@ -351,7 +358,10 @@ class Planting:
 
     def clean(self) -> None:
         """Leave the hosts as they were: other tests compare their states."""
-        together(lambda m=machine: clean_host(m) for machine in [*self.lab.machines, self.lab.other])  # type: ignore[misc]
+        together(
+            lambda m=machine: clean_host(m)  # type: ignore[misc]
+            for machine in [*self.lab.machines, self.lab.other]
+        )
         self.lab.livekit.sh(f"! systemctl is-active -q redis-server || redis-cli flushall; systemctl stop {NODE_UNITS}")
 
 

@@ -90,7 +90,8 @@ def last_registration(machine: Machine) -> dict[str, Any]:
 
 
 @pytest.fixture(params=NAMES)
-def machine(request: pytest.FixtureRequest, lab: Lab, change: Change) -> Machine:  # noqa: ARG001  the change comes first
+# The change comes first.
+def machine(request: pytest.FixtureRequest, lab: Lab, change: Change) -> Machine:  # noqa: ARG001
     """Each host in turn, after the change."""
     return next(machine for machine in lab.machines if machine.name == request.param)
 
@@ -291,7 +292,8 @@ def test_nothing_but_ssh_and_the_proxy_is_reachable_from_outside(machine: Machin
     assert {port for port in ports if is_open(machine.address, port)} == {22, NGINX}
 
 
-def test_both_hosts_run_the_same_images_by_digest(lab: Lab, change: Change) -> None:  # noqa: ARG001  the change comes first
+# The change comes first.
+def test_both_hosts_run_the_same_images_by_digest(lab: Lab, change: Change) -> None:  # noqa: ARG001
     images = [[container.image for container in machine.containers()] for machine in lab.machines]
     assert images[0] == images[1]
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in images[0])

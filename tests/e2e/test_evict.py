@@ -17,8 +17,9 @@ from livekit import api
 from tests.e2e.calls import connected
 from tests.e2e.harness import ROOT, Lab, Machine, Run
 
-COPIED = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+COPIED = "|".join(("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"))
 PLACE = "/opt/foreign"
+LOG = f"{PLACE}/plain.log"
 UNIT = f"""
 [Service]
 WorkingDirectory={PLACE}/app
@@ -40,7 +41,7 @@ COMPOSE = (
 PLANT = rf"""
 set -e
 mkdir -p {PLACE}/compose && cd {PLACE} && umask 077 && date +%s >since
-docker inspect $MODEL --format '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' | grep -E '^({"|".join(COPIED)})=' >env
+docker inspect $MODEL --format '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' | grep -E '^({COPIED})=' >env
 # However busy this machine is, these take jobs.
 printf 'SIDEKICK_LOAD=0\nSIDEKICK_LOAD_THRESHOLD=inf\nPYTHONUNBUFFERED=1\n' >>env
 docker cp -q $MODEL:/opt/venv venv && docker cp -q $MODEL:/app app
@@ -48,7 +49,7 @@ printf %s "$COMPOSE" >compose/compose.yml && (cd compose && docker compose up -d
 printf %s "$UNIT" >/etc/systemd/system/foreign-agent.service
 systemctl daemon-reload && systemctl enable -q --now foreign-agent.service
 set -a; . ./env; set +a; cd app
-LIVEKIT_AGENT_NAME=$FIRST SIDEKICK_HTTP_PORT=18092 setsid ../venv/bin/python3 agent.py start >{PLACE}/plain.log 2>&1 </dev/null &
+LIVEKIT_AGENT_NAME=$FIRST SIDEKICK_HTTP_PORT=18092 setsid ../venv/bin/python3 agent.py start >{LOG} 2>&1 </dev/null &
 """
 CLEAR = f"""
 cd {PLACE}/compose && docker compose kill && docker compose down
@@ -56,7 +57,8 @@ systemctl disable -q foreign-agent.service; systemctl kill --signal KILL foreign
 for process in /proc/[0-9]*; do
   [ "$(readlink $process/cwd)" != {PLACE}/app ] || kill -KILL ${{process#/proc/}}
 done
-rm -rf {PLACE} /etc/systemd/system/foreign-agent.service /run/systemd/system/foreign-agent.service.d /run/livekit-agent-deploy
+rm -rf {PLACE} /etc/systemd/system/foreign-agent.service /run/systemd/system/foreign-agent.service.d \
+/run/livekit-agent-deploy
 systemctl daemon-reload; systemctl reset-failed foreign-agent.service
 """
 
@@ -118,7 +120,7 @@ def foreign(deployed: Lab) -> Iterator[Foreign]:
 
 def registered(other: Machine) -> None:
     deadline = time.monotonic() + 120
-    for log in ("docker logs compose-agent-1", JOURNAL, f"cat {PLACE}/plain.log"):
+    for log in ("docker logs compose-agent-1", JOURNAL, f"cat {LOG}"):
         while not other.sh(f"{log} 2>&1 | grep 'registered worker' || true"):
             assert time.monotonic() < deadline, f"three workers did not register within 120 s: {log}"
             time.sleep(1)
@@ -200,7 +202,7 @@ def without_container(foreign: Foreign, without_process: Run) -> Run:  # noqa: A
 def test_a_process_gets_its_one_signal_and_ends(foreign: Foreign, without_process: Run) -> None:
     done = without_process.reports["evict"]["drained"]
     assert (done["gone"], [command.split()[:2] for command in done["commands"]]) == (True, [["kill", "-TERM"]])
-    log = foreign.host.sh(f"cat {PLACE}/plain.log")
+    log = foreign.host.sh(f"cat {LOG}")
     assert (log.count("draining worker"), log.count("exiting forcefully")) == (1, 0)
 
 

@@ -31,8 +31,9 @@ class Matrix:
     seconds: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
     played: dict[str, Played] = field(default_factory=dict)
-    """Verification `without` the server's log, the same with its `evidence`, and `diagnosed`, which has the evidence, too; for two nodes
-    with `nodes ` before it. Of one node `evidence` is of some hosts only: diagnosis asks as verification does, and tells its verdict."""
+    """Verification `without` the server's log, the same with its `evidence`, and `diagnosed`, which has the evidence,
+    too; for two nodes with `nodes ` before it. Of one node `evidence` is of some hosts only: diagnosis asks as
+    verification does, and tells its verdict."""
 
     def step(self, name: str, work: Callable[[], Any]) -> Any:
         started = time.monotonic()

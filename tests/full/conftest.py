@@ -9,4 +9,5 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.e2e.conftest import deployed, first, lab, second, serving  # noqa: E402, F401  the path comes first; fixtures are found by name
+# The path comes first; fixtures are found by name.
+from tests.e2e.conftest import deployed, first, lab, second, serving  # noqa: E402, F401

@@ -17,7 +17,8 @@ REQUEST_SECONDS = 90
 ASK = """
 import socket, time
 connection = socket.create_connection(("127.0.0.1", {port}))
-connection.sendall(b"POST /v1/preview HTTP/1.1\\r\\nHost: slow\\r\\nContent-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n")
+connection.sendall(b"POST /v1/preview HTTP/1.1\\r\\nHost: slow\\r\\n\
+Content-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n")
 time.sleep({seconds})
 connection.sendall(b"{{}}")
 print(connection.recv(4096).decode())

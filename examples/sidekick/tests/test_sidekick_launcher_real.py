@@ -36,7 +36,8 @@ async def entrypoint(ctx: JobContext) -> None:
 async def own_on_request(request: JobRequest) -> None:
     await request.accept(identity="chosen-by-the-application")
 
-options = dict(num_idle_processes=1, port=int(os.environ["SIDEKICK_HTTP_PORT"]), load_fnc=no_load, load_threshold=float("inf"))
+options = dict(num_idle_processes=1, port=int(os.environ["SIDEKICK_HTTP_PORT"]), load_fnc=no_load, \
+load_threshold=float("inf"))
 """
 SERVER = """
 server = AgentServer(**options)

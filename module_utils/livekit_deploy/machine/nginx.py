@@ -21,8 +21,8 @@ REMEDIES = (
     (
         re.compile(r"duplicate upstream"),
         (
-            "A site of yours includes the upstream too: remove its include, or set api_proxy_manage: "
-            "false and run playbooks/provision.yml"
+            "A site of yours includes the upstream too: remove its include, "
+            "or set api_proxy_manage: false and run playbooks/provision.yml"
         ),
     ),
     (re.compile(r"is not active|not running|nginx\.pid"), "Start nginx (systemctl start nginx) and run again"),

@@ -117,8 +117,8 @@ LOGGING_IN = (
         "(ansible_user)",
     ),
     Explanation(
-        "account is currently not available|rbash: |restricted: "
-        "cannot|allows sftp connections only|only allows? (git|sftp)",
+        "account is currently not available|rbash: |restricted: cannot|"
+        "allows sftp connections only|only allows? (git|sftp)",
         "the login user has no shell that runs commands ({text})",
         "a login shell such as /bin/sh",
         "Set it on the host (usermod --shell /bin/sh USER; "

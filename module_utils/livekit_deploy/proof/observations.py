@@ -77,8 +77,7 @@ def observations(
     runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, dict[str, Any]]:
     """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading
-    the hosts that share a pool with one of them, before and after the probes (without ``workers``: could not be
-    read)."""
+    the hosts that share a pool with one of them, before and after the probes (without ``workers``: not read)."""
     behind = [host for host in hosts if runs[host].left_behind]
     result = {host: observed(runs, host) for host in hosts if host not in behind}
     result |= {host: observed_outside(runs, host, [runs[host].reading]) for host in behind}

@@ -38,7 +38,8 @@ LEVEL = r"(?P<level>TRACE|DEBUG|DEV|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
 # What stands before a message: a time, a level, and the name of a logger or a place in the code.
 NAME = r"[\w.<>/-]{1,80}(?::[\w<>.-]{1,60}){0,3}"
 BEFORE = re.compile(
-    rf"(?is)(?:[^a-z]|(?<=\d)[tz](?=[\d\s])){{0,80}}(?:\[{NAME}\]\W{{1,3}})?\b{LEVEL}\b\W{{0,12}}(?:\d+\W{{1,6}})?(?:{NAME}\W{{1,6}})?"
+    rf"(?is)(?:[^a-z]|(?<=\d)[tz](?=[\d\s])){{0,80}}(?:\[{NAME}\]\W{{1,3}})?"
+    rf"\b{LEVEL}\b\W{{0,12}}(?:\d+\W{{1,6}})?(?:{NAME}\W{{1,6}})?"
 )
 OF_ERROR = r"(?:(?P<level>ERROR|CRITICAL|FATAL)\b|\[(?P<other>error|critical|fatal)\s*\])"
 TEXT_ERROR = re.compile(rf"(?:[^A-Za-z]|(?<=\d)[TZ](?=[\d\s])){{0,80}}{OF_ERROR}\W{{0,12}}(?P<rest>.*)", re.DOTALL)

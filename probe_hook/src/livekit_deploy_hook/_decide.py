@@ -42,7 +42,7 @@ class Probe:
     directions: dict[str, Any]
     """The given ones of ``release`` and ``instance``; ``null`` counts as not given."""
     instances: Any
-    """The instances that are to pass the probe on, None when all are. ``<instance>#<process>`` names one process of an instance."""
+    """The instances to pass the probe on, None for all. ``<instance>#<process>`` names one process of an instance."""
     process: Any = None
     """With ``directions``: the one process that is to answer, None when any is."""
 

@@ -50,7 +50,10 @@ def save(path: Path, images: dict[str, bytes], *, index: bool = False, compressi
 
 
 def write(path: Path, files: dict[str, bytes], compression: str = "") -> Path:
-    with path.open("wb") as target, tarfile.open(fileobj=target, mode=f"w:{compression}") as archive:  # type: ignore[call-overload]
+    with (
+        path.open("wb") as target,
+        tarfile.open(fileobj=target, mode=f"w:{compression}") as archive,  # type: ignore[call-overload]
+    ):
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)

@@ -31,5 +31,6 @@ class Told:
     def __call__(self, argv: Sequence[str], /) -> tuple[int, str, str]:
         return self.answer(argv)
 
-    def lines(self, argv: Sequence[str], /, seconds: float | None = None, max_bytes: int = 0) -> Said:  # noqa: ARG002  nothing is long
+    # Nothing is long.
+    def lines(self, argv: Sequence[str], /, seconds: float | None = None, max_bytes: int = 0) -> Said:  # noqa: ARG002
         return Said(self.answer(argv))

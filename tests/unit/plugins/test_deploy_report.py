@@ -40,7 +40,8 @@ agent_hosts:
 VERDICT_MODULE = """
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule(argument_spec={
-    "rows": {"type": "dict"}, "fails": {"type": "bool", "default": False}, "documents": {"type": "dict"}, "lines": {"type": "list"}})
+    "rows": {"type": "dict"}, "fails": {"type": "bool", "default": False}, \
+"documents": {"type": "dict"}, "lines": {"type": "list"}})
 result = {"report": module.params["rows"], "waits": [{"what": "registered", "seconds": 4.2}],
           "report_documents": module.params["documents"], "report_lines": module.params["lines"]}
 module.fail_json(msg="not proven", **result) if module.params["fails"] else module.exit_json(**result)

@@ -40,7 +40,8 @@ PLAYBOOK = """
         dest: "{{ playbook_dir }}/found.json"
         mode: "0600"
         content: >-
-          {{ ((hostvars | livekit_problems('inventory', groups)) + (hostvars | livekit_problems('inputs', groups))) | to_json }}
+          {{ ((hostvars | livekit_problems('inventory', groups)) + \
+(hostvars | livekit_problems('inputs', groups))) | to_json }}
 """
 
 

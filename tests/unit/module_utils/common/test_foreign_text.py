@@ -143,7 +143,10 @@ def read_server(given_lines: list[str]) -> None:
 
 def read_api(given_lines: list[str]) -> None:
     for pattern in (None, r"(?P<agent_name>\w+)"):
-        fold, log = logs.folded(logs.Log(given_lines), lambda wanted=pattern: api_log.Dispatches(1.0, wanted))  # type: ignore[misc]
+        fold, log = logs.folded(
+            logs.Log(given_lines),
+            lambda wanted=pattern: api_log.Dispatches(1.0, wanted),  # type: ignore[misc]
+        )
         json.dumps({**fold.result(), "reach": log.reach(fold.first, 2.0).result()})
 
 

@@ -122,7 +122,10 @@ def test_each_text_of_an_answer_is_masked(value: Any) -> None:
 
 
 def access_token(claims: Any) -> str:
-    return f"eyJhbGciOiJIUzI1NiJ9.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2lnbmF0dXJl"
+    return (
+        "eyJhbGciOiJIUzI1NiJ9."
+        f"{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2lnbmF0dXJl"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from ansible.module_utils.livekit_deploy.proof import server_evidence
 
 NOW = 1795388500.0
 START = (
-    '{"level":"info","ts":1795388433.5465584,"logger":"livekit","caller":"service/server.go:292","msg":"starting '
-    "LiveKit "
-    'server","portHttp":33081,"nodeID":"ND_X6HcGMR8mo79","nodeIP":"127.0.0.1","version":"1.13.5","rtc.portUDP":{"Start":59781,"End":0}}'
+    '{"level":"info","ts":1795388433.5465584,"logger":"livekit","caller":"service/server.go:292",'
+    '"msg":"starting LiveKit server","portHttp":33081,"nodeID":"ND_X6HcGMR8mo79","nodeIP":"127.0.0.1",'
+    '"version":"1.13.5","rtc.portUDP":{"Start":59781,"End":0}}'
 )
 CONSOLE_START = (
     "2026-11-22T23:00:40.968Z\tINFO\tlivekit\tservice/server.go:292\tstarting LiveKit server\t"

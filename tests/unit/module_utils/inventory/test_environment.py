@@ -152,8 +152,8 @@ def test_a_key_of_compose_that_yaml_changes_is_refused(written: str, words: str)
 
 def test_numbers_are_accepted_where_compose_takes_numbers() -> None:
     text = (
-        "{cpus: 0.5, shm_size: 268435456, pids_limit: 100, sysctls: {net.core.somaxconn: 1024}, ulimits: {nofile: "
-        "1024}, read_only: false}"
+        "{cpus: 0.5, shm_size: 268435456, pids_limit: 100, sysctls: {net.core.somaxconn: 1024}, "
+        "ulimits: {nofile: 1024}, read_only: false}"
     )
     assert problems(f"livekit_agent_compose: {text}") == []
 

@@ -199,7 +199,8 @@ def test_journal_without_lines_is_unread() -> None:
     assert "the journal of agent.service has nothing of its present run" in log.unread
 
 
-SCRIPT = r"""
+SCRIPT = (
+    r"""
 import re, sys
 import ansible.module_utils
 ansible.module_utils.__path__.append(sys.argv[1])
@@ -211,8 +212,10 @@ say = "import sys\nfor _ in range(1500): sys.stdout.write(sys.argv[1] * 100)"
 fold = worker_log.Fold()
 for line in command.Runner().lines([sys.executable, "-c", say, line]):
     fold.take(line)
-print(fold.lines, len(fold.result()["last_lines"]), int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) // 1024)
+print(fold.lines, len(fold.result()["last_lines"]), """
+    r"""int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
+)
 
 
 def test_large_log_is_read_in_constant_memory() -> None:

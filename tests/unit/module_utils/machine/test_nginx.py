@@ -8,8 +8,8 @@ from ansible.module_utils.livekit_deploy.machine.nginx import broken, includes, 
 
 NO_CERTIFICATE = (
     '2026/11/25 18:56:06 [emerg] 12#12: cannot load certificate "/etc/ssl/a.pem": BIO_new_file() failed (SSL: '
-    "error:80000002:system "
-    "library::No such file or directory)\nnginx: configuration file /etc/nginx/nginx.conf test failed\n"
+    "error:80000002:system library::No such file or directory)\n"
+    "nginx: configuration file /etc/nginx/nginx.conf test failed\n"
 )
 UPSTREAM = "/etc/nginx/livekit-agent-deploy/a.upstream.conf"
 

@@ -151,8 +151,7 @@ MESSAGES = [
     ),
     (
         'failed to resolve reference "IMAGE": failed to do request: Head "https://ADDRESS/v2/worker/manifests/1": tls: '
-        "failed to verify "
-        "certificate: x509: certificate signed by unknown authority",
+        "failed to verify certificate: x509: certificate signed by unknown authority",
         "does not know",
         "docker_host_registry_certificates",
     ),
