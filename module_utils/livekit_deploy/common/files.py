@@ -61,9 +61,8 @@ def read_text(path: Path) -> str | None:
         if error.errno in (*NO_FILE, errno.EINVAL):
             return None
         raise
-    return (
-        None if len(data) > FILE_BYTES else data.decode(errors="replace")
-    )  # as it is: a value may hold a carriage return
+    # As it is: a value may hold a carriage return.
+    return None if len(data) > FILE_BYTES else data.decode(errors="replace")
 
 
 def open_regular(path: Path) -> IO[bytes]:

@@ -233,9 +233,8 @@ def host_evidence(
     )
     seen = notes.attempt("the workers", lambda: search.everywhere(host.run, found=containers, since=since), nobody)
     for what in seen["unread"]:
-        if containers is not None or not what.startswith(
-            "containers"
-        ):  # that the Engine does not answer is said already
+        # That the Engine does not answer is said already.
+        if containers is not None or not what.startswith("containers"):
             notes.add(f"the search for workers could not read {what}")
     for one in seen["workers"]:
         notes.add(one["unread"] and f"worker {one['container']}: {one['unread']}")

@@ -107,9 +107,8 @@ class Table:
             p for p in self.processes.values() if p.is_helper and any(OF_AGENTS.search(argument) for argument in p.argv)
         ]
         parents = {p.pid: p for p in self.processes.values() if not p.is_helper and p.pid != 1 and p.comm not in INIT}
-        return {
-            helper.parent: helper for helper in helpers if helper.parent in parents
-        }  # others are left by a worker that was killed
+        # Others are left by a worker that was killed.
+        return {helper.parent: helper for helper in helpers if helper.parent in parents}
 
 
 # --- reading /proc ---------------------------------------------------------------------------------------------------

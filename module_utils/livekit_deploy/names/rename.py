@@ -90,9 +90,8 @@ def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], p
         new = [] if released else variables_with(values, instead)
         if own_name == name:
             found[name] = f"the API of {run.name}"
-        elif (
-            old and back != records.RELEASE
-        ):  # a kept one brings its own variables back; under the shared name they stay
+        # A kept one brings its own variables back; under the shared name they stay.
+        elif old and back != records.RELEASE:
             found[name] = f"the API of {run.name} (its {', '.join(old)})"
         elif old or new:
             listed = ", ".join(f"{variable} is {values[variable]}" for variable in old or new)

@@ -35,8 +35,7 @@ def test_the_documentation_names_every_option_and_result(capsys: pytest.CaptureF
     options = yaml.safe_load(deployment_verdict_info.DOCUMENTATION)["options"]
     documented = yaml.safe_load(deployment_verdict_info.RETURN)
     answer = run(capsys, hosts={"a": {}}, probes={})
-    assert {*options, "playbooks"} == set(
-        deployment_verdict_info.ARGUMENTS
-    )  # that one is documented for several modules
+    # That one is documented for several modules.
+    assert {*options, "playbooks"} == set(deployment_verdict_info.ARGUMENTS)
     assert set(answer) - {"invocation", "changed", "warnings"} == set(documented)
     assert set(answer["report"]["a"]) == set(documented["report"]["contains"])

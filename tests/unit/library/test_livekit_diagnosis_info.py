@@ -237,6 +237,5 @@ def test_a_missing_library_is_told(capsys: pytest.CaptureFixture[str], monkeypat
 
 def test_the_documentation_names_every_option() -> None:
     documented = yaml.safe_load(livekit_diagnosis_info.DOCUMENTATION)["options"]
-    assert {*documented, "playbooks"} == set(
-        livekit_diagnosis_info.ARGUMENT_SPEC
-    )  # that one is documented for several modules
+    # That one is documented for several modules.
+    assert {*documented, "playbooks"} == set(livekit_diagnosis_info.ARGUMENT_SPEC)
