@@ -78,7 +78,7 @@ status:
   returned: with O(preview)
   type: int
 content:
-  description: Body of the preview's answer, or why there is none.
+  description: Body of the preview's answer with the name of its room in the place of each access token, or why there is none.
   returned: with O(preview)
   type: str
 """
@@ -90,7 +90,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import web
 from ansible.module_utils.livekit_deploy.answer import Module, guarded
-from ansible.module_utils.livekit_deploy.text import Masker
+from ansible.module_utils.livekit_deploy.text import Masker, rooms_for_tokens
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "host": {"type": "str", "default": "127.0.0.1"},
@@ -144,7 +144,7 @@ def ask(p: dict[str, Any]) -> dict[str, Any]:
     sent: dict[str, Any] = {"method": given["method"], "headers": headers, "body": body}
     secure = {"tls": tls_of(given), "server_name": given["server_name"]}
     found = web.ask(p["host"], p["port"], given["path"], p["preview_seconds"], **sent, **secure)
-    content = found.text if not found.error else mask(found.error)
+    content = rooms_for_tokens(found.text) if not found.error else mask(found.error)
     scheme = "https" if given["tls"] else "http"
     return {"url": f"{scheme}://{p['host']}:{p['port']}{given['path']}", "status": found.status, "content": content}
 

@@ -7,10 +7,8 @@ The first half decides and does no I/O; the second half asks the server.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import math
-import re
 import secrets
 import signal
 import ssl
@@ -23,7 +21,7 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy import client, preview
 from ansible.module_utils.livekit_deploy.client import Connection, LiveKitError
-from ansible.module_utils.livekit_deploy.text import parsed
+from ansible.module_utils.livekit_deploy.text import parsed, token_room
 
 SERVER_FLOOR_SECONDS = 0.21  # the server asks no worker earlier
 POLLS_PER_SECOND = 500  # of all probes together
@@ -40,7 +38,6 @@ ABOUT = (
 )
 
 TLS_REMEDY = "correct the certificate of the proxy; one of an authority of your own: verification_preview.ca_file"
-JWT = re.compile(r"[A-Za-z0-9_-]+\.(?P<claims>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 # Where a name resolves and nothing drops packets, a connection stands long before.
 CONNECT_SECONDS = 5.0
 REACH_REMEDY = "let this controller reach it, or set verification_preview.url to an address that it reaches"
@@ -240,14 +237,8 @@ def value_at(data: Any, path: str) -> str:
 
 def room_in(text: str) -> str:
     """A room's name, or that of the room for which an access token is: many APIs answer a token only."""
-    claims = JWT.fullmatch(text)
-    if not claims:
-        return text
-    with suppress(ValueError):
-        padded = claims["claims"] + "=" * (-len(claims["claims"]) % 4)
-        found = parsed(base64.urlsafe_b64decode(padded))
-        return text if found is None else value_at(found, "video.room")
-    return text
+    room = token_room(text)
+    return text if room is None else room
 
 
 def read_preview(request: dict[str, Any], status: int, text: str) -> tuple[str, str, str]:

@@ -140,3 +140,11 @@ def test_site_with_tls_is_asked_under_its_name(capsys: pytest.CaptureFixture[str
         refused = run(capsys, port, preview={**preview, "validate_certs": True})
     assert (answer["status"], answer["content"], answer["url"]) == (200, "ok", f"https://127.0.0.1:{port}/v1/preview")
     assert (refused["status"], "certificate verify failed" in refused["content"]) == (0, True)
+
+
+def test_access_token_leaves_the_host_as_the_name_of_its_room(capsys: pytest.CaptureFixture[str]) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJ2aWRlbyI6eyJyb29tIjoiZGVzay03In19.c2lnbmF0dXJl"
+    body = json.dumps({"call": {"token": token, "url": "ws://livekit"}}).encode()
+    with server(saying(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as port:
+        answer = run(capsys, port, preview={"path": "/calls"})
+    assert json.loads(answer["content"]) == {"call": {"token": "desk-7", "url": "ws://livekit"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -116,3 +117,33 @@ def test_the_longest_secret_is_masked_first() -> None:
 def test_each_text_of_an_answer_is_masked(value: Any) -> None:
     shown = json.dumps(Masker(["sk-12345"]).all(value))
     assert "sk-" not in shown
+
+
+def access_token(claims: Any) -> str:
+    return f"eyJhbGciOiJIUzI1NiJ9.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("given", "room"),
+    [
+        (access_token({"video": {"room": "desk-7"}}), "desk-7"),
+        (access_token({"video": {}}), ""),
+        (access_token({"video": {"room": 7}}), ""),
+        (access_token(["desk-7"]), None),
+        ("aa.bb.cc", None),
+        ("desk-7", None),
+    ],
+)
+def test_room_of_an_access_token_is_read(given: str, room: str | None) -> None:
+    assert text.token_room(given) == room
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (json.dumps({"token": access_token({"video": {"room": 'a "b"'}})}), {"token": 'a "b"'}),
+        (json.dumps({"token": TOKEN, "room": "desk-7"}), {"token": TOKEN, "room": "desk-7"}),
+    ],
+)
+def test_room_stands_in_the_place_of_its_token(given: str, shown: dict[str, str]) -> None:
+    assert json.loads(text.rooms_for_tokens(given)) == shown
