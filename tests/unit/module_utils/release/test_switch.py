@@ -119,7 +119,7 @@ def test_abandoned_says_what_an_api_needs_that_writes_to_its_own_directory(
     served: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = "OSError: [Errno 30] Read-only file system: '/app/cache/x.db'"
-    monkeypatch.setattr(abandon, "container_log", lambda *_: [said])
+    monkeypatch.setattr(abandon, "last_lines_of", lambda *_: [said])
     log = abandon.take_back(served, NEW)["log"]
     assert f"fastapi: {said}" in log
     assert any(line.startswith("fastapi: The image writes to /app/cache/x.db") for line in log)
