@@ -68,8 +68,8 @@ def eviction_hosts(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def eviction_host(run: HostRun, group: str) -> dict[str, Any]:
-    found, in_run = run.result(WORKERS), bool(run.result(WORKERS))
-    is_readable = found.get("workers") is not None
+    found = run.result(WORKERS)
+    in_run, is_readable = bool(found), found.get("workers") is not None
     served = served_on(run) if group == "agent_hosts" else NOTHING_SERVED
     read = claimed(found, served["adopted"])["workers"] if is_readable else []
     return {

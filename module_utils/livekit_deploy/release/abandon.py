@@ -51,10 +51,8 @@ def release_log(releases: Releases, release_id: str) -> list[str]:
     being done."""
     try:
         found = docker.containers(releases.run)
-        services, given = (
-            containers.services(releases, release_id, found),
-            {container["Id"]: docker.environment(container) for container in found},
-        )
+        services = containers.services(releases, release_id, found)
+        given = {container["Id"]: docker.environment(container) for container in found}
         lines = {name: last_lines_of(releases, one["id"], given.get(one["id"], {})) for name, one in services.items()}
     except TROUBLE as error:
         return [f"the containers of {release_id} cannot be read: {log_events.short(Masker()(str(error)))}"]
