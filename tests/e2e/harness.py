@@ -210,8 +210,14 @@ class Machine:
         return self.sh(f"docker network ls --format '{{{{.Name}}}}' --filter name={APP}-").split()
 
     def let_the_step_end(self) -> None:
-        """What a host was told to do it does to the end, whether its controller is still there or not."""
-        self.sh(f"flock --wait 60 /opt/{APP}/.lock true")
+        """What a host was told to do it does to the end, whether its controller is still there or not.
+
+        The lock alone does not tell: a module that has only just come has not taken it yet.
+        """
+        a_module_runs = "pgrep --full 'BECOME-[S]UCCESS' >/dev/null"
+        self.sh(
+            f"timeout 60 sh -c \"while {a_module_runs}; do sleep 0.1; done\" && flock --wait 60 /opt/{APP}/.lock true"
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything a failed deployment must leave as it was; two states of one host are equal or differ visibly."""
