@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {"m/": "unit/module_utils/", "u/": "unit/"}
-NAMED = re.compile(r"`(?P<file>(?:u|m|e2e|bench|contract)/[\w/.]+\.py)?(?:::(?P<test>\w+))?`")
+NAMED = re.compile(r"`(?P<file>(?:u|m|e2e|full|bench|contract)/[\w/.]+\.py)?(?:::(?P<test>\w+))?`")
 
 
 def rows(text: str) -> dict[int, str]:

@@ -216,7 +216,7 @@ class Machine:
         """
         a_module_runs = "pgrep --full 'BECOME-[S]UCCESS' >/dev/null"
         self.sh(
-            f"timeout 60 sh -c \"while {a_module_runs}; do sleep 0.1; done\" && flock --wait 60 /opt/{APP}/.lock true"
+            f'timeout 60 sh -c "while {a_module_runs}; do sleep 0.1; done" && flock --wait 60 /opt/{APP}/.lock true'
         )
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Why does my worker get no jobs? Faults on the lab's hosts, two at a time: the cause comes first, with what to do."""
+"""Why does my worker get no jobs? Faults on the lab's hosts, two at a time: the cause comes first, with what to do.
+
+More of them are in `tests/full/test_diagnose.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,18 +165,22 @@ def test_a_diagnosis_changes_nothing_and_succeeds_whatever_it_finds(incident: In
 # --- faults of our own -----------------------------------------------------------------------------------------------
 
 
+def keeping(lab: Lab) -> Iterator[Lab]:
+    """What the faults change is put back at the end, and later modules look whether it is."""
+    for machine in lab.machines:
+        machine.sh(KEEP)
+    lab.varied.update(machine.name for machine in lab.machines)
+    yield lab
+    for machine in lab.machines:
+        machine.sh(PUT_BACK)
+    for machine in lab.machines:
+        wait_for(machine, worker_log(machine), "registered worker")
+
+
 @pytest.fixture(scope="module")
 def kept(incident: Incident, deployed: Lab) -> Iterator[Lab]:
-    """What the faults change is put back at the end, and later modules look whether it is."""
     assert incident
-    for machine in deployed.machines:
-        machine.sh(KEEP)
-    deployed.varied.update(machine.name for machine in deployed.machines)
-    yield deployed
-    for machine in deployed.machines:
-        machine.sh(PUT_BACK)
-    for machine in deployed.machines:
-        wait_for(machine, worker_log(machine), "registered worker")
+    yield from keeping(deployed)
 
 
 @pytest.fixture(scope="module")
@@ -202,68 +208,3 @@ def test_a_gate_left_closed_is_the_cause(edited_and_closed: Diagnosis) -> None:
     cause = edited_and_closed.first("staging-2")
     assert cause["id"] == "gate_closed"
     assert "its worker passed 1 requests on" in " ".join(cause["evidence_for"])
-
-
-@pytest.fixture(scope="module")
-def refused_and_failing(edited_and_closed: Diagnosis, kept: Lab, first: Machine, second: Machine) -> Diagnosis:
-    """The worker of one host with a secret of another server; the entrypoint of the other raises, and a call."""
-    assert edited_and_closed
-    since = now()
-    up = "docker compose up -d --quiet-pull agent-worker"
-    first.sh(
-        f"{SET} cp -p /tmp/agent-worker.env /tmp/fastapi.env .; "
-        f"set_env agent-worker.env LIVEKIT_API_SECRET {'not-the-servers-' * 3}; {up}"
-    )
-    second.sh(f"{SET} echo open >gate/state; set_env agent-worker.env SIDEKICK_FAULT entrypoint_raises; {up}")
-    wait_for(second, worker_log(second), "registered worker")
-    call(second)
-    wait_for(second, worker_log(second), "entrypoint_raises")
-    wait_for(first, worker_log(first), "failed to connect")
-    return diagnose(kept, since)
-
-
-def test_a_refused_key_of_the_worker_is_the_cause(refused_and_failing: Diagnosis) -> None:
-    cause = refused_and_failing.first("staging-1")
-    assert cause["id"] == "wrong_key"
-    assert "401" in " ".join(cause["evidence_for"])
-
-
-def test_an_entrypoint_that_raises_is_the_cause(refused_and_failing: Diagnosis) -> None:
-    cause = refused_and_failing.first("staging-2")
-    assert cause["id"] == "entrypoint_fails"
-    assert "SIDEKICK_FAULT=***" in " ".join(cause["evidence_for"])
-
-
-# --- what cannot be asked or read ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cut_off(kept: Lab) -> Diagnosis:
-    """No LiveKit server at the address, and a host that is away."""
-    hosts = kept.newcomer("ghost-1", f"{kept.livekit_host.rpartition('.')[0]}.249")
-    inventories = [kept.inventory, kept.inventory_of("cut-off", hosts)]
-    return diagnose(kept, "5", inventory=inventories, extra_vars={"livekit_url": f"ws://{kept.livekit_host}:7999"})
-
-
-def test_a_server_that_is_away_is_a_finding_of_every_host_that_was_read(cut_off: Diagnosis) -> None:
-    assert cut_off.run.rc == 0
-    assert {cut_off.first(name)["id"] for name in ("staging-1", "staging-2")} == {"server_unreachable"}
-
-
-def test_a_host_that_is_away_is_not_read_and_stops_nobody(cut_off: Diagnosis) -> None:
-    assert cut_off.of("ghost-1")["outcome"] == "not_read"
-    assert any(
-        text.startswith("ghost-1: host unreachable over SSH") for text in cut_off.run.reports["diagnose"]["not_read"]
-    )
-
-
-def test_a_start_that_nobody_can_read_is_refused(kept: Lab) -> None:
-    found = diagnose(kept, "soon")
-    assert found.run.rc != 0
-    assert "diagnose_since (given with -e) is 'soon', expected minutes back" in " ".join(found.run.stdout.split())
-
-
-def test_nothing_configured_is_refused(kept: Lab) -> None:
-    found = diagnose(kept, "", inventory=[Path("inventory/example/hosts.yml")])
-    assert found.run.rc != 0
-    assert "Nothing is configured" in found.run.said

@@ -1,4 +1,7 @@
-"""New images that are broken, one after another under calls: none takes a call, the old release serves on untouched."""
+"""New images that are broken, one after another under calls: none takes a call, the old release serves on untouched.
+
+More of them are in `test_trouble.py`, all in `tests/full/test_interruptions.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,6 @@ NAME = "staging-1"
 FAULTS = {
     "crashes": "SIDEKICK_FAULT=crashes",
     "hangs": "It has logged nothing",
-    "never_registers": "has not registered",
-    "hardcoded_name": "'hardcoded-by-fault'",
-    # What was raised has a value of the environment in it, which no output shows.
-    "entrypoint_raises": "SIDEKICK_FAULT=***",
     "flaps": "registered",
 }
 
@@ -62,5 +61,5 @@ def test_hook_on_failure_runs_once_each_time_while_the_old_release_serves(story:
 
 
 def test_no_request_and_no_dispatch_is_lost(story: Story) -> None:
-    assert len(story.stream.calls) > 300
+    assert len(story.stream.calls) > 150
     assert story.stream.lost == []

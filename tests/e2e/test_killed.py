@@ -1,20 +1,23 @@
-"""A controller killed at each deployment step, or paused and overtaken: what serves goes on, the next run finishes."""
+"""A controller killed in the midst of a deployment: what serves goes on, the next run finishes.
+
+Every other step is killed in `tests/full/test_interruptions.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.e2e.calls import CallStream
-from tests.e2e.harness import APP, NGINX, STEPS, Lab, Machine, Run
+from tests.e2e.harness import APP, NGINX, Lab, Machine, Run
 
 NAME = "staging-1"
+STEPS = ("start_worker", "switch", "verify")
 
 
 @dataclass(frozen=True)
@@ -83,46 +86,15 @@ def test_no_kill_leaves_a_container_a_network_or_a_half_release(story: Story, fi
 def test_killed_runs_are_in_the_history_with_the_step_they_were_killed_in(story: Story) -> None:
     outcomes = [entry["outcome"] for entry in story.history]
     assert outcomes[-1] == "released"
-    # A run that was killed before it had the lock, or whose last step ended all the same, left nothing to note.
-    assert outcomes.count("interrupted") >= len(STEPS) - 2, story.history
-    assert {"pull", "start_worker", "start_api", "switch"} <= {entry["step"] for entry in story.history}
+    # A run whose last step ended all the same left nothing to note.
+    assert outcomes.count("interrupted") >= len(STEPS) - 1, story.history
+    assert {"start_worker", "switch"} <= {entry["step"] for entry in story.history}
 
 
 def test_no_request_is_lost_whenever_the_controller_is_killed(story: Story) -> None:
-    assert len(story.stream.calls) > 300
+    assert len(story.stream.calls) > 100
     assert [call for call in story.stream.calls if call.status != 200] == []
 
 
 def test_no_dispatch_is_lost_whenever_the_controller_is_killed(story: Story) -> None:
     assert [call for call in story.stream.calls if not call.worker_id] == []
-
-
-# On both clocks: one of them that is set ends no lease.
-END_LEASE = (
-    "import json, pathlib, sys; path = pathlib.Path(sys.argv[1]); record = json.loads(path.read_text()); "
-    'record["lease_until"] = 1; record["lease"]["seconds"] = 1; path.write_text(json.dumps(record))'
-)
-
-
-@pytest.fixture
-def overtaken(deployed: Lab, first: Machine) -> tuple[Run, int, str, Callable[[], dict[str, Any]], dict[str, Any]]:
-    """A run that is paused, its lease made to end, another one that takes over, and the first one again."""
-    with deployed.terminal("paused", NAME, change(100)) as run:
-        run.wait_in("prove")
-        run.send(signal.SIGSTOP)
-        first.sh(f"python3 -c '{END_LEASE}' /opt/{APP}/lock.json")
-        other = deployed.play("deploy.yml", extra_vars=change(101), limit=NAME)
-        state = first.state()
-        run.send(signal.SIGCONT)
-        rc = run.process.wait(timeout=120)
-    return other, rc, run.said, first.state, state
-
-
-def test_paused_owner_that_comes_back_after_a_take_over_changes_nothing(
-    overtaken: tuple[Run, int, str, Callable[[], dict[str, Any]], dict[str, Any]],
-) -> None:
-    other, rc, said, state_now, state = overtaken
-    assert other.rc == 0, other.stdout
-    assert rc != 0
-    assert "another run has taken over and is done" in " ".join(said.split())
-    assert state_now() == state
