@@ -46,11 +46,13 @@ from ansible.module_utils.livekit_deploy.inventory.placement import placement_pr
 from ansible.module_utils.livekit_deploy.inventory.pools import server_problems
 from ansible.module_utils.livekit_deploy.inventory.problems import Groups
 from ansible.module_utils.livekit_deploy.inventory.variables import HostVars
+from ansible.module_utils.livekit_deploy.livekit.probe import GivenProbe
 from ansible.module_utils.livekit_deploy.names import eviction, rename
 from ansible.module_utils.livekit_deploy.play import batches as played
 from ansible.module_utils.livekit_deploy.play import failed_release, images, owner
 from ansible.module_utils.livekit_deploy.play.run import Runs
 from ansible.module_utils.livekit_deploy.proof import observations, probes
+from ansible.module_utils.livekit_deploy.release.records import HostInfo
 
 _SOURCE = (
     "library/*.py",
@@ -143,7 +145,7 @@ _PROBLEMS: dict[str, Callable[[HostVars, Groups, problems.CommandLine], list[str
 
 # --- probes, and what came of them -----------------------------------------------------------------------------------
 
-_PROBES: dict[str, Callable[..., list[dict[str, Any]]]] = {
+_PROBES: dict[str, Callable[..., list[GivenProbe]]] = {
     "pull": probes.vacancy_probes,
     "start_candidate": probes.candidate_probes,
     "prove": probes.standby_probes,
@@ -161,7 +163,7 @@ _REFUSALS: dict[str, Callable[..., str]] = {
 _NAME_COMMANDS = (probes.vacancy_trouble, probes.standby_trouble)
 
 
-def livekit_probes(hostvars: HostVars, step: str, *more: Any) -> list[dict[str, Any]]:
+def livekit_probes(hostvars: HostVars, step: str, *more: Any) -> list[GivenProbe]:
     """Return what a step sends: `hostvars | livekit_probes('prove', groups['agent_hosts'], hosts)`."""
     return _PROBES[step](Runs(hostvars), *more)
 
@@ -195,7 +197,7 @@ def livekit_preview(hostvars: HostVars, host: str, part: str) -> Any:
 
 
 def livekit_asked_of_servers(
-    hostvars: HostVars, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]
+    hostvars: HostVars, hosts: Sequence[str], others: Sequence[HostInfo]
 ) -> dict[str, list[str]]:
     """Return which names the log of a LiveKit server is read for, and which worker ids are ours."""
     runs = Runs(hostvars)

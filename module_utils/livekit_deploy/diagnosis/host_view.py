@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..release.records import record_services
+from ..release.records import SERVICES
 from .missing import (
     HIDDEN_WORKERS,
     OF_A_HOST,
@@ -136,7 +136,7 @@ class HostView:
     @property
     def services(self) -> tuple[str, ...]:
         """The compose services of the release."""
-        return record_services(self.record)
+        return tuple(self.record.get("services") or SERVICES)
 
     def service_read(self, name: str) -> ServiceReading:
         """Return the container of a service; empty where it was not read."""

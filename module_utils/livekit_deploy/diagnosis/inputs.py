@@ -91,7 +91,7 @@ def suspects_outside(runs: Runs, groups: Mapping[str, Sequence[str]]) -> list[st
 def host_of(run: HostRun, group: str, reading: Mapping[str, Any]) -> dict[str, Any]:
     host, _ = read_settings(run.name, run.variables)
     unread = ""
-    evidence = {key: value for key, value in reading.items() if key not in OF_ANSIBLE}
+    evidence: Any = {key: value for key, value in reading.items() if key not in OF_ANSIBLE}
     if "workers" not in evidence:
         evidence, unread = {}, why_unread(reading)
     witness = run.witness or {}

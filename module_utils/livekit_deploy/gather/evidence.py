@@ -241,7 +241,8 @@ def host_evidence(
         reach = logs.Reach(**one["reach"])
         if not one["unread"] and (reach.why or one["release"] == (record or {}).get("id")):
             notes.add(reach_note(f"the log of {one['container']}", reach, since))
-    return {**found, "workers": claimed(seen, found["adopted"])["workers"], "time": seen["time"]}
+    read = claimed({"workers": seen["workers"], "time": seen["time"]}, found["adopted"])
+    return {**found, **read}
 
 
 def release_files(host: Releases, record: Record | None, notes: Notes) -> dict[str, Any]:

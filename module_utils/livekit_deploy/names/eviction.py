@@ -68,7 +68,7 @@ def eviction_hosts(runs: Runs, groups: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def eviction_host(run: HostRun, group: str) -> dict[str, Any]:
-    found = run.result(WORKERS)
+    found: Any = run.result(WORKERS)
     in_run, is_readable = bool(found), found.get("workers") is not None
     served = served_on(run) if group == "agent_hosts" else NOTHING_SERVED
     read = claimed(found, served["adopted"])["workers"] if is_readable else []
@@ -88,7 +88,7 @@ NOTHING_SERVED: dict[str, Any] = {"agent_name": "", "pool": "", "urls": [], "app
 
 def served_on(run: HostRun) -> dict[str, Any]:
     """Return what a host of ours serves."""
-    releases = run.result(RELEASES)
+    releases: Any = run.result(RELEASES)
     states, urls = releases.get("states"), (run.setting(name) for name in ("livekit_url", "livekit_api_url"))
     return {
         "agent_name": run.agent_name(releases),

@@ -15,6 +15,7 @@ from ..play.run import LEFT, REMOVED, SHARERS, HostRun, Runs, host_asked
 from ..proof import observations
 from ..release import records
 from ..release.adopted import claimed
+from ..release.records import HostInfo
 from ..worker.readings import NAME_VARIABLES
 from .types import KnownHost, NameChange
 
@@ -29,7 +30,7 @@ def changes(runs: Runs, hosts: Sequence[str], planned: bool = False) -> dict[str
         plan = runs[host].plan
         if not plan.get("changed") or not (planned or runs[host].ended):
             continue
-        shared = (plan.get("rolled_back") or {}).get("kind") == records.SHARED_NAME
+        shared = rolled_back_to(runs[host]) == records.SHARED_NAME
         before, now = plan["agent_name_before"], plan["agent_name"]
         if shared or (before and before != now):
             found[host] = {"before": before if before != now else None, "now": now, "shared": shared}
@@ -104,8 +105,8 @@ def dispatches(run: HostRun, own_name: str, left: Mapping[str, Sequence[str]], p
 
 def rolled_back_to(run: HostRun) -> str | None:
     """Return the kind of a rollback; None where it is none."""
-    kind: str | None = (run.plan.get("rolled_back") or {}).get("kind")
-    return kind
+    purpose = run.plan.get("rolled_back")
+    return purpose.get("kind") if purpose else None
 
 
 def releases_the_inventory(run: HostRun, planned: bool) -> bool:
@@ -281,11 +282,11 @@ def ids_of_worker(worker: Mapping[str, Any]) -> list[str]:
     return [one for one in [*(worker.get("worker_ids") or []), worker.get("worker_id")] if one]
 
 
-def served_by(reading: Mapping[str, Any], known: KnownHost) -> str:
+def served_by(reading: HostInfo, known: KnownHost) -> str:
     return str((reading.get("release") or {}).get("agent_name") or known["agent_name"])
 
 
-def ids_on(reading: Mapping[str, Any]) -> list[str]:
+def ids_on(reading: HostInfo) -> list[str]:
     return observations.own_ids([reading], reading.get("states") or {})
 
 

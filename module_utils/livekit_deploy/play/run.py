@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ..release.records import SHARED_NAME
+from ..release.plan import Plan
+from ..release.records import SHARED_NAME, HostInfo, Record, RolledBack
+from ..worker.types import WorkerReading
 from . import access
 
 # --- the names, by what is registered under them ---------------------------------------------------------------------
@@ -52,9 +54,22 @@ ELSEWHERE = ("__verification_host", "__verification_server", "__diagnosis_host",
 READINGS = (VERIFIED, DIAGNOSED, SWITCHED, BEGUN)
 
 
-def host_asked(result: Mapping[str, Any]) -> str:
+def host_asked(result: Mapping[str, object]) -> str:
     """Return the host that a result of a loop over hosts is of."""
     return str(next((result[name] for name in ELSEWHERE if name in result), ""))
+
+
+class Answer(HostInfo, total=False):
+    """What a task registered: a reading of a host, a step's answer, the answer of an API, or why there is none."""
+
+    fence: int  # that the step was made under
+    plan: Plan
+    retired: list[str]  # releases that ended
+    status: int  # HTTP
+    url: str
+    content: str
+    failed: bool
+    msg: str
 
 
 @dataclass(frozen=True)
@@ -76,28 +91,28 @@ class HostRun:
         found = self.variables.get(name)
         return dict(found) if isinstance(found, Mapping) else {}
 
-    def answer(self, name: str, key: str) -> dict[str, Any] | None:
+    def answer(self, name: str, key: str) -> Answer | None:
         """Return a registered result that has ``key``; None when the task did not run, was skipped or failed."""
         found = self.result(name)
-        return found if found.get(key) is not None else None
+        return cast(Answer, found) if found.get(key) is not None else None
 
     # --- a release -------------------------------------------------------------------------------------------------
 
     @cached_property
-    def begun(self) -> dict[str, Any] | None:
+    def begun(self) -> Answer | None:
         """What the host was like when the release began, with the plan."""
         return self.answer(BEGUN, "workers")
 
     @cached_property
-    def switched(self) -> dict[str, Any] | None:
+    def switched(self) -> Answer | None:
         """The reading after the switch, of this run."""
         found = self.answer(SWITCHED, "workers")
         return found if found and found.get("fence") == (self.begun or {}).get("fence") else None
 
     @cached_property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> Plan:
         """What this run does on the host; empty where it deploys nothing there."""
-        return dict(self.result(BEGUN).get("plan") or {})
+        return cast(Plan, self.result(BEGUN).get("plan") or {})
 
     @cached_property
     def replaces(self) -> bool:
@@ -124,32 +139,32 @@ class HostRun:
         """Whether the new worker waits behind its gate; else it takes calls from its registration on."""
         return bool(self.plan.get("gated", True)) and not self.plan.get("candidate")
 
-    def new_worker(self, name: str = WORKER) -> dict[str, Any] | None:
+    def new_worker(self, name: str = WORKER) -> WorkerReading | None:
         """The one worker that was started and is registered."""
         found = self.answer(name, "workers")
         # One that did not register in time is in the answer that says so, and would spoil the probes of all others.
-        return dict(found["workers"][0]) if found and not found.get("failed") and len(found["workers"]) == 1 else None
+        return found["workers"][0] if found and not found.get("failed") and len(found["workers"]) == 1 else None
 
     # --- readings ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def reading(self) -> dict[str, Any]:
+    def reading(self) -> Answer:
         """The first reading of the host that still holds."""
         found = (self.switched if name == SWITCHED else self.answer(name, "workers") for name in READINGS)
-        return next((reading for reading in found if reading), {})
+        return next((reading for reading in found if reading), Answer())
 
     @cached_property
-    def latest(self) -> dict[str, Any] | None:
+    def latest(self) -> Answer | None:
         """What a deployment last read of the host: in an earlier batch what it was like after its switch."""
         return self.switched or self.begun
 
     @cached_property
-    def witness(self) -> dict[str, Any] | None:
+    def witness(self) -> Answer | None:
         """The reading after the probes. It does not know of which release a worker is."""
         return self.answer(WITNESS, "workers")
 
     @cached_property
-    def readings(self) -> list[dict[str, Any]]:
+    def readings(self) -> list[Answer]:
         """All readings of the host, whichever playbook made them."""
         return [found for name in (*READINGS, WITNESS) if (found := self.answer(name, "workers"))]
 
@@ -167,32 +182,36 @@ class HostRun:
 
     # --- what it serves ----------------------------------------------------------------------------------------------
 
-    def purpose(self, reading: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """How the host differs from the inventory on purpose, after a rollback; empty where it does not."""
+    def purpose(self, reading: HostInfo | None = None) -> RolledBack | None:
+        """How the host differs from the inventory on purpose, after a rollback; None where it does not."""
         if self.plan:
-            return dict(self.plan.get("rolled_back") or {})
+            return self.plan.get("rolled_back")
+        return self.record(reading).get("rolled_back")
+
+    def record(self, reading: HostInfo | None = None) -> Record:
+        """The record of the release that serves; empty without one."""
         found = self.reading if reading is None else reading
-        return dict((found.get("release") or {}).get("rolled_back") or {})
+        return found.get("release") or {}
 
-    def serves_shared_name(self, reading: Mapping[str, Any] | None = None) -> bool:
-        return self.purpose(reading).get("kind") == SHARED_NAME
+    def serves_shared_name(self, reading: HostInfo | None = None) -> bool:
+        purpose = self.purpose(reading)
+        return bool(purpose and purpose.get("kind") == SHARED_NAME)
 
-    def agent_name(self, reading: Mapping[str, Any] | None = None) -> str:
+    def agent_name(self, reading: HostInfo | None = None) -> str:
         """The name to serve: of the release this run makes, of the one it was rolled back to, else of the inventory."""
         if self.plan:
             return str(self.plan["agent_name"])
         if self.purpose(reading):
-            found = self.reading if reading is None else reading
-            return str(found["release"]["agent_name"])
+            return self.record(reading)["agent_name"]
         return str(self.setting("livekit_agent_name") or "")
 
-    def pool(self, reading: Mapping[str, Any] | None = None) -> str:
+    def pool(self, reading: HostInfo | None = None) -> str:
         """Hosts of one pool share their jobs; those that were rolled back to a shared name do, whatever their pool."""
         if self.serves_shared_name(reading):
             return f"shared name {self.agent_name(reading)}"
         return str(self.setting("livekit_agent_pool") or self.name)
 
-    def has_hook(self, outside: Mapping[str, Any] | None = None) -> bool:
+    def has_hook(self, outside: HostInfo | None = None) -> bool:
         """Whether all workers of ours on the host ask the hook.
 
         The inventory says so, and the record of the release that is about to be replaced, whose worker runs beside the

@@ -10,7 +10,8 @@ from ..inventory import preview
 from ..play import access
 from ..play.run import Runs, host_asked
 from ..release.adopted import claimed
-from ..release.records import ids_in_order, record_services
+from ..release.records import HostInfo, ids_in_order, record_services
+from ..worker.types import WorkerReading
 
 BEHIND_THE_GATE = ("staged", "draining", "abandoned")
 
@@ -23,23 +24,23 @@ def outside(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> list[str]
     return [host for host in group if host not in hosts and (shared or runs[host].pool() in pools)]
 
 
-def in_charge(reading: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:
+def in_charge(reading: HostInfo, states: Mapping[str, str]) -> HostInfo:
     """A reading without workers whose gate is closed by record: they are in charge of no call, and stopped last."""
     workers = [w for w in reading["workers"] if states.get(w.get("release") or "") not in BEHIND_THE_GATE]
-    return {"time": reading.get("time"), "workers": workers}
+    return {"time": reading["time"], "workers": workers}
 
 
-def behind_the_gate(reading: Mapping[str, Any], states: Mapping[str, str]) -> list[dict[str, Any]]:
+def behind_the_gate(reading: HostInfo, states: Mapping[str, str]) -> list[WorkerReading]:
     """The others of our releases. Without the hook a gate keeps no call from them."""
     return [w for w in reading.get("workers") or [] if states.get(w.get("release") or "") in BEHIND_THE_GATE]
 
 
-def own_ids(readings: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
+def own_ids(readings: Sequence[HostInfo], states: Mapping[str, str]) -> list[str]:
     """Every id that workers of our releases here have or had, also of draining ones and from before a reconnect."""
     return sorted(ids_in_order(readings, states))
 
 
-def taking(reading: Mapping[str, Any], states: Mapping[str, str]) -> int:
+def taking(reading: HostInfo, states: Mapping[str, str]) -> int:
     """How many of our workers take jobs that no gate holds: without the hook an old release's does until it drains."""
     ours = [worker for worker in reading.get("workers") or [] if (worker.get("release") or "") in states]
     return max(1, len([worker for worker in ours if worker.get("running") and not worker.get("draining")]))
@@ -59,23 +60,18 @@ def server_logs(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def with_others(
-    runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, dict[str, Any]]]:
+def with_others(runs: Runs, hosts: Sequence[str], others: Sequence[HostInfo]) -> list[tuple[str, HostInfo]]:
     """Each host with its reading, also those that share a pool with one of the run."""
-    readings = [(host, runs[host].reading) for host in hosts]
-    return readings + [(host_asked(entry), dict(entry)) for entry in others]
+    return [*((host, runs[host].reading) for host in hosts), *((host_asked(entry), entry) for entry in others)]
 
 
-def known_ids(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+def known_ids(runs: Runs, hosts: Sequence[str], others: Sequence[HostInfo] = ()) -> list[str]:
     """Every id of a worker of ours, as far as the readings know."""
     found = [reading for _, reading in with_others(runs, hosts, others) if reading.get("workers") is not None]
     return sorted({worker_id for reading in found for worker_id in own_ids([reading], reading.get("states") or {})})
 
 
-def observations(
-    runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, dict[str, Any]]:
+def observations(runs: Runs, hosts: Sequence[str], others: Sequence[HostInfo] = ()) -> dict[str, dict[str, Any]]:
     """What ``deployment_verdict_info`` decides on: each host of the run, and ``others``, the loop results of reading
     the hosts that share a pool with one of them, before and after the probes (without ``workers``: not read)."""
     behind = [host for host in hosts if runs[host].left_behind]
@@ -86,10 +82,10 @@ def observations(
     return result
 
 
-def observed_outside(runs: Runs, host: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def observed_outside(runs: Runs, host: str, entries: Sequence[HostInfo]) -> dict[str, Any]:
     readings = [entry for entry in entries if entry.get("workers") is not None]
     states = {release: state for reading in readings for release, state in (reading.get("states") or {}).items()}
-    latest = readings[-1] if readings else {}
+    latest: HostInfo = readings[-1] if readings else {}
     return {
         "agent_name": runs[host].agent_name(latest),
         "pool": runs[host].pool(latest),
@@ -104,11 +100,11 @@ def observed_outside(runs: Runs, host: str, entries: Sequence[Mapping[str, Any]]
 
 def observed(runs: Runs, host: str) -> dict[str, Any]:
     run = runs[host]
-    first, witness = run.reading, run.witness
-    if witness:  # it does not know of which release
-        witness = claimed(witness, run.adopted)
+    first = run.reading
+    # It does not know of which release a worker is.
+    witness = claimed(run.witness, run.adopted) if run.witness else None
     release, states = first.get("release"), first.get("states", {})
-    readings = [reading for reading in (first, witness) if reading]
+    readings: list[HostInfo] = [reading for reading in (first, witness) if reading]
     return {
         "agent_name": run.agent_name(),
         "pool": runs[host].pool(),

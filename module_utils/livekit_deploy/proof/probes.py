@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from ..common import ids
 from ..common.commands import Playbooks
 from ..inventory import preview
 from ..livekit.outcomes import MEDIA, NOT_REACHED
-from ..play.run import ASKED, CANDIDATE, SLOT_PREVIEW, WORKER, HostRun, Runs, host_asked
-from ..release.records import API, record_services
+from ..livekit.probe import ApiAnswer, ApiRequest, GivenProbe, ProbeResult
+from ..play.run import ASKED, CANDIDATE, SLOT_PREVIEW, WORKER, Answer, HostRun, Runs, host_asked
+from ..release.records import API, HostInfo, record_services
 from ..worker.log_words import NODE_REMEDY
+from ..worker.types import WorkerReading
 from .observations import own_ids, taking, with_others
 
 # On a name that others have on purpose a directed probe may be taken by one of them: so many are tried.
@@ -32,11 +34,25 @@ REHEARSAL_REMEDY = (
 SLOT_REMEDY = "Correct the API, or verification_preview; an API that has no preview: verification_preview=false"
 
 
+class Answered(TypedDict, total=False):
+    """The result of sending probes."""
+
+    probes: dict[str, ProbeResult]  # by the probe's id
+    msg: str  # why none was sent
+
+
+class Sampling(TypedDict):
+    """How a name is sampled that no probe can be directed in."""
+
+    samples: int  # for each worker of ours
+    spacing_seconds: float
+
+
 def served_names(runs: Runs, hosts: Sequence[str]) -> list[str]:
     return sorted({runs[host].agent_name() for host in hosts})
 
 
-def sampled_names(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> set[str]:
+def sampled_names(runs: Runs, hosts: Sequence[str], others: Sequence[HostInfo] = ()) -> set[str]:
     """Names with a worker without a hook. It would take a probe directed at another, so all of the name are sampled."""
     outside = {host_asked(entry): entry for entry in others}
     inside = [host for host in hosts if host not in outside]
@@ -44,56 +60,49 @@ def sampled_names(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str
     return names | {runs[host].agent_name(entry) for host, entry in outside.items() if not runs[host].has_hook(entry)}
 
 
-def hooked(
-    runs: Runs, group: Sequence[str], hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
-) -> list[str]:
+def hooked(runs: Runs, group: Sequence[str], hosts: Sequence[str], others: Sequence[HostInfo] = ()) -> list[str]:
     """Those of ``hosts`` that a directed probe can reach: every worker of their name asks the hook."""
     sampled = sampled_names(runs, group, others)
     return [host for host in hosts if runs[host].agent_name() not in sampled]
 
 
-def standby_probes(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> list[dict[str, Any]]:
+def standby_probes(runs: Runs, group: Sequence[str], hosts: Sequence[str]) -> list[GivenProbe]:
     """For each host whose new worker is registered, its gate closed: a directed probe, and a job only it takes."""
     probes = []
     for host in hooked(runs, group, hosts):
         worker = runs[host].new_worker()
         if worker and runs[host].is_standby:
-            probes.append(
-                directed(
-                    runs[host], worker["agent_name"], worker["instance"], tries=NEW_TRIES, process=process_of(worker)
-                )
-            )
+            probes.append(directed_at(runs[host], worker))
             probes += rehearsals(runs[host], worker)
     return probes
 
 
-def candidate_probes(runs: Runs, hosts: Sequence[str]) -> list[dict[str, Any]]:
+def candidate_probes(runs: Runs, hosts: Sequence[str]) -> list[GivenProbe]:
     """The same for each worker under a candidate name; without the hook it takes the job, as nothing else has it."""
     probes = []
     for host in [host for host in hosts if not runs[host].is_standby]:
         if worker := runs[host].new_worker(CANDIDATE):
             if runs[host].plan.get("hook", True):
-                probes.append(
-                    directed(
-                        runs[host],
-                        worker["agent_name"],
-                        worker["instance"],
-                        tries=NEW_TRIES,
-                        process=process_of(worker),
-                    )
-                )
+                probes.append(directed_at(runs[host], worker))
             probes += rehearsals(runs[host], worker)
     return probes
 
 
-def rehearsals(run: HostRun, worker: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rehearsals(run: HostRun, worker: WorkerReading) -> list[GivenProbe]:
     """A real job for one worker. On a shared name others would take it, and what runs under it was proven before."""
     if not run.switch("livekit_agent_rehearsal", True) or run.serves_shared_name():
         return []
-    about = {"agent_name": worker["agent_name"], "instance": worker["instance"]}
-    deadline = float(run.setting("verification_preview_deadline_seconds") or REHEARSAL_SECONDS)
-    more = {"metadata": metadata_of(run), "deadline_seconds": deadline, "tries": NEW_TRIES}
-    return [{"id": f"{run.name}/rehearsal", "kind": "rehearsal", **about, **more}]
+    return [
+        {
+            "id": f"{run.name}/rehearsal",
+            "kind": "rehearsal",
+            "agent_name": worker["agent_name"],
+            "instance": worker["instance"] or "",
+            "metadata": metadata_of(run),
+            "deadline_seconds": float(run.setting("verification_preview_deadline_seconds") or REHEARSAL_SECONDS),
+            "tries": NEW_TRIES,
+        }
+    ]
 
 
 def metadata_of(run: HostRun) -> str:
@@ -112,72 +121,78 @@ def may_be_ours(runs: Runs, host: str, worker_id: str | None) -> bool:
 def standby_trouble(
     runs: Runs,
     host: str,
-    sent: Sequence[Mapping[str, Any]],
-    answered: Mapping[str, Any],
+    sent: Sequence[GivenProbe],
+    answered: Answered,
     playbooks: Playbooks | None = None,
 ) -> str:
     """Why a host's new worker must not get calls; empty when all that was sent for it came out right.
     ``answered`` is the result of sending the probes."""
-    worker = runs[host].new_worker(WORKER if runs[host].is_standby else CANDIDATE) or {}
+    worker = runs[host].new_worker(WORKER if runs[host].is_standby else CANDIDATE)
     for probe in (one for one in sent if one["id"] in (f"{host}/directed", f"{host}/rehearsal")):
         answer = answer_to(probe, answered)
         is_rehearsal = probe.get("kind") == "rehearsal"
-        if answer["worker_id"] != worker.get("worker_id"):
+        if answer["worker_id"] != (worker and worker.get("worker_id")):
             # An earlier worker of ours, whose hook knew no rehearsals, may take one for a call: it proves nothing.
             if not (is_rehearsal and may_be_ours(runs, host, answer["worker_id"])):
                 return astray_text(probe, answer, worker, playbooks or Playbooks())
         elif is_rehearsal and not answer.get("in_room"):
-            return rehearsal_text(host, answer, worker)
+            return rehearsal_text(host, answer, str((worker and worker.get("url")) or ""))
     return ""
 
 
-def answer_to(probe: Mapping[str, Any], answered: Mapping[str, Any]) -> dict[str, Any]:
-    unsent = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
+def answer_to(probe: GivenProbe, answered: Answered) -> ProbeResult:
+    unsent: ProbeResult = {"worker_id": None, "reason": answered.get("msg") or "no probe was sent"}
     return (answered.get("probes") or {}).get(probe["id"]) or unsent
 
 
-def astray_text(
-    probe: Mapping[str, Any], answer: Mapping[str, Any], worker: Mapping[str, Any], playbooks: Playbooks
-) -> str:
+def astray_text(probe: GivenProbe, answer: ProbeResult, worker: WorkerReading | None, playbooks: Playbooks) -> str:
     """Say that something that was sent for the new worker did not get it."""
     what = "rehearsal" if probe.get("kind") == "rehearsal" else "probe"
-    is_node = worker.get("sdk") == "node"
+    is_node, expected = bool(worker and worker.get("sdk") == "node"), worker and worker.get("worker_id")
     remedy = NODE_REMEDY if is_node else HOOK_REMEDY.format(diagnose=playbooks.start("diagnose.yml"))
     return (
         f"found: the {what} sent to {probe['agent_name']} for {probe['instance']} got "
-        f"{answer['worker_id'] or answer['reason']}, expected worker {worker.get('worker_id')} of this host. {remedy}"
+        f"{answer['worker_id'] or answer['reason']}, expected worker {expected} of this host. {remedy}"
     )
 
 
-def rehearsal_text(host: str, answer: Mapping[str, Any], worker: Mapping[str, Any]) -> str:
+def rehearsal_text(host: str, answer: ProbeResult, url: str) -> str:
     """Say that the new worker's agent failed in its rehearsal."""
     has_no_media = answer.get("error_kind") == MEDIA
-    remedy = preview.media_remedy(host, str(worker.get("url") or "")) if has_no_media else REHEARSAL_REMEDY
+    remedy = preview.media_remedy(host, url) if has_no_media else REHEARSAL_REMEDY
     return f"found: the rehearsal failed ({answer['reason']}), expected that the agent stays in its room. {remedy}"
 
 
-def slot_previews(runs: Runs, hosts: Sequence[str]) -> list[dict[str, Any]]:
+def slot_previews(runs: Runs, hosts: Sequence[str]) -> list[GivenProbe]:
     """What each new API answered in its free slot: it has to have dispatched to the release's name."""
-    probes = []
+    probes: list[GivenProbe] = []
     for host in hosts:
         found, plan = runs[host].answer(SLOT_PREVIEW, "status"), runs[host].plan
         if found and runs[host].replaces:
-            answer = {"status": int(found["status"]), "text": str(found.get("content") or found.get("msg") or "")}
-            request = {
-                **preview.of(runs[host].variables, host).request(),
-                "headers": {},
-                "url": str(found.get("url") or "the API"),
-            }
-            about = {"agent_name": plan["agent_name"], "request": request, "answer": answer}
-            probes.append({"id": f"{host}/slot", "kind": "preview", "expect": "dispatch", **about})
+            asked = preview.of(runs[host].variables, host).request()
+            probes.append(
+                {
+                    "id": f"{host}/slot",
+                    "kind": "preview",
+                    "expect": "dispatch",
+                    "agent_name": plan["agent_name"],
+                    "request": {**asked, "headers": {}, "url": str(found.get("url") or "the API")},
+                    "answer": answer_of_api(found),
+                }
+            )
     return probes
 
 
-def slot_trouble(runs: Runs, host: str, answered: Mapping[str, Any]) -> str:
+def answer_of_api(found: Answer) -> ApiAnswer:
+    """What an API answered on its own host, as a preview is given it."""
+    return {"status": int(found["status"]), "text": str(found.get("content") or found.get("msg") or "")}
+
+
+def slot_trouble(runs: Runs, host: str, answered: Answered) -> str:
     """Why the proxy must not be pointed to a host's new API."""
     if not slot_previews(runs, [host]):
         return ""
-    unsent = {"reason": answered.get("msg") or "its answer was not looked at"}
+    unsent: ProbeResult = {"reason": answered.get("msg") or "its answer was not looked at"}
     answer = (answered.get("probes") or {}).get(f"{host}/slot") or unsent
     if answer.get("outcome") == "dispatched":
         return ""
@@ -185,26 +200,29 @@ def slot_trouble(runs: Runs, host: str, answered: Mapping[str, Any]) -> str:
     return f"found: the new API's preview: {answer['reason']}. Expected: a dispatch to {wanted!r}. {SLOT_REMEDY}"
 
 
-def process_of(worker: Mapping[str, Any]) -> str:
+def process_of(worker: WorkerReading) -> str:
     """What a worker's probe hook drew at its start, empty where that is not known: a copy of the host has another."""
     return str(worker.get("hook_process") or "")
 
 
-def directed(run: HostRun, agent_name: str, instance: str, *, tries: int = 1, process: str = "") -> dict[str, Any]:
+def directed(run: HostRun, agent_name: str, instance: str, *, tries: int = 1, process: str = "") -> GivenProbe:
+    name = f"{run.name}/directed"
+    probe: GivenProbe = {"id": name, "mode": "answer_if", "agent_name": agent_name, "instance": instance}
     times = SHARED_TRIES if run.serves_shared_name() else tries
-    again = {"tries": times} if times > 1 else {}
-    one = {"process": process} if process else {}
-    return {
-        "id": f"{run.name}/directed",
-        "mode": "answer_if",
-        "agent_name": agent_name,
-        "instance": instance,
-        **one,
-        **again,
-    }
+    if process:
+        probe["process"] = process
+    if times > 1:
+        probe["tries"] = times
+    return probe
 
 
-def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+def directed_at(run: HostRun, worker: WorkerReading) -> GivenProbe:
+    """The directed probe for a new worker."""
+    name, instance = worker["agent_name"] or "", worker["instance"] or ""
+    return directed(run, name, instance, tries=NEW_TRIES, process=process_of(worker))
+
+
+def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[HostInfo] = ()) -> list[GivenProbe]:
     """For each name one probe that our instances pass on. The others of a pool are ours, too, also outside the run, and
     so are workers of earlier releases that still run: not every one has its gate closed."""
     readings = with_others(runs, hosts, others)
@@ -212,18 +230,17 @@ def through_probes(runs: Runs, hosts: Sequence[str], others: Sequence[Mapping[st
     instances: dict[str, list[str]] = {}
     for host, found in readings:
         name = runs[host].agent_name(found)
-        if found.get("release") and name not in sampled:
+        if (release := found.get("release")) and name not in sampled:
             ours = instances.setdefault(name, [])
-            ours += dict.fromkeys([f"{host}/{found['release']['id']}", *earlier_instances(found, name)])
+            ours += dict.fromkeys([f"{host}/{release['id']}", *earlier_instances(found, name)])
             ours += processes(found, ours)
-    common = {"mode": "pass", "expect": "nobody"}
     return [
-        {"id": f"{name}/through", "agent_name": name, "instances": named, **common}
+        {"id": f"{name}/through", "agent_name": name, "instances": named, "mode": "pass", "expect": "nobody"}
         for name, named in sorted(instances.items())
     ]
 
 
-def processes(reading: Mapping[str, Any], instances: Sequence[str]) -> list[str]:
+def processes(reading: HostInfo, instances: Sequence[str]) -> list[str]:
     """The known running processes of these instances: where one is named, a copy with its instance is a stranger."""
     running = [
         worker
@@ -233,7 +250,7 @@ def processes(reading: Mapping[str, Any], instances: Sequence[str]) -> list[str]
     return sorted({f"{worker['instance']}#{process_of(worker)}" for worker in running if process_of(worker)})
 
 
-def earlier_instances(reading: Mapping[str, Any], name: str) -> list[str]:
+def earlier_instances(reading: HostInfo, name: str) -> list[str]:
     states = reading.get("states") or {}
     ours = [
         worker
@@ -244,21 +261,27 @@ def earlier_instances(reading: Mapping[str, Any], name: str) -> list[str]:
 
 
 def sample_probes(
-    runs: Runs, hosts: Sequence[str], sampling: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
-) -> list[dict[str, Any]]:
+    runs: Runs, hosts: Sequence[str], sampling: Sampling, others: Sequence[HostInfo] = ()
+) -> list[GivenProbe]:
     """Plain dispatches to names that no probe can be directed in: so many for each worker of ours that takes them."""
     readings = with_others(runs, hosts, others)
-    probes = []
+    probes: list[GivenProbe] = []
     for name in sorted(sampled_names(runs, hosts, others)):
         mine = [found for host, found in readings if runs[host].agent_name(found) == name and found.get("release")]
         count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
         if count > 0:
-            spacing = {"count": count, "spacing_seconds": float(sampling["spacing_seconds"])}
             metadata = next(
                 (metadata_of(runs[host]) for host, found in readings if runs[host].agent_name(found) == name), "{}"
             )
             probes.append(
-                {"id": f"{name}/sample", "kind": "plain", "agent_name": name, "metadata": metadata, **spacing}
+                {
+                    "id": f"{name}/sample",
+                    "kind": "plain",
+                    "agent_name": name,
+                    "metadata": metadata,
+                    "count": count,
+                    "spacing_seconds": float(sampling["spacing_seconds"]),
+                }
             )
     return probes
 
@@ -267,16 +290,16 @@ def verification_probes(
     runs: Runs,
     hosts: Sequence[str],
     deadline_seconds: float | None,
-    sampling: Mapping[str, Any],
-    others: Sequence[Mapping[str, Any]] = (),
-) -> list[dict[str, Any]]:
+    sampling: Sampling,
+    others: Sequence[HostInfo] = (),
+) -> list[GivenProbe]:
     """All probes of a verification: that a random name finds nobody; for each name one that our workers pass on, or
     samples; for each host a preview, and a directed probe where its name is not sampled.
 
     ``deadline_seconds`` is that of the previews; None: none is sent.
     ``sampling`` has ``samples`` and ``spacing_seconds``.
     """
-    probes: list[dict[str, Any]] = [{"id": "nobody", "expect": "nobody"}]
+    probes: list[GivenProbe] = [{"id": "nobody", "expect": "nobody"}]
     probes += through_probes(runs, hosts, others) + sample_probes(runs, hosts, sampling, others)
     reached = hooked(runs, hosts, hosts, others)
     for host in [host for host in hosts if not runs[host].left_behind]:
@@ -290,52 +313,53 @@ def verification_probes(
     return probes
 
 
-def preview_probe(run: HostRun, deadline_seconds: float) -> dict[str, Any]:
+def preview_probe(run: HostRun, deadline_seconds: float) -> GivenProbe:
     """The agent stays in the room until the last line of its log is due.
     One dispatch that a worker refuses, because it is busy for a moment, is no verdict."""
     stay = max((one.deadline_seconds for one in preview.patterns(run.variables)), default=0.0)
-    about = {
+    return {
+        "id": f"{run.name}/preview",
+        "kind": "preview",
         "agent_name": run.agent_name(),
         "request": preview.of(run.variables, run.name).request(),
+        "deadline_seconds": deadline_seconds,
         "stay_seconds": stay,
         "tries": NEW_TRIES,
     }
-    return {"id": f"{run.name}/preview", "kind": "preview", "deadline_seconds": deadline_seconds, **about}
 
 
 # --- an API that the controller does not reach ---
 
 
-def unreached(runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any]) -> list[str]:
+def unreached(runs: Runs, hosts: Sequence[str], answers: Mapping[str, ProbeResult]) -> list[str]:
     """Hosts whose preview got no connection from the controller: behind bastion, firewall, or a name only ssh knows."""
     found = {host: answers.get(f"{host}/preview") or {} for host in hosts if host in runs}
     return [host for host, answer in found.items() if answer.get("error_kind") == NOT_REACHED]
 
 
 def own_previews(
-    runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], deadline_seconds: float
-) -> list[dict[str, Any]]:
+    runs: Runs, hosts: Sequence[str], answers: Mapping[str, ProbeResult], deadline_seconds: float
+) -> list[GivenProbe]:
     """The same previews again, with the answers that hosts got: what became of each is looked at on the controller."""
-    probes = []
+    probes: list[GivenProbe] = []
     for host in unreached(runs, hosts, answers):
         found = runs[host].answer(ASKED, "status")
         if found and found["status"]:
             probe = preview_probe(runs[host], deadline_seconds)
-            request = {**probe["request"], "headers": {}, "url": f"{found['url']} on {host}"}
-            answer = {"status": int(found["status"]), "text": str(found.get("content") or "")}
-            probes.append({**probe, "request": request, "answer": answer, "tries": 1})
+            request: ApiRequest = {**probe["request"], "headers": {}, "url": f"{found['url']} on {host}"}
+            probes.append({**probe, "request": request, "answer": answer_of_api(found), "tries": 1})
     return probes
 
 
 def preview_answers(
-    runs: Runs, hosts: Sequence[str], answers: Mapping[str, Any], again: Mapping[str, Any]
-) -> dict[str, Any]:
+    runs: Runs, hosts: Sequence[str], answers: Mapping[str, ProbeResult], again: Mapping[str, ProbeResult]
+) -> dict[str, ProbeResult]:
     """All answers, with those to the previews that hosts sent themselves in place of those that got no connection."""
     asked = {host: answers[f"{host}/preview"] for host in unreached(runs, hosts, answers)}
     return {**answers, **{f"{host}/preview": own_answer(runs[host], first, again) for host, first in asked.items()}}
 
 
-def own_answer(run: HostRun, first: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
+def own_answer(run: HostRun, first: ProbeResult, again: Mapping[str, ProbeResult]) -> ProbeResult:
     host, seen = run.name, str(first.get("reason")).partition("; expected")[0]
     if second := again.get(f"{host}/preview"):
         return {**second, "from_host": seen}
@@ -347,10 +371,10 @@ def own_answer(run: HostRun, first: Mapping[str, Any], again: Mapping[str, Any])
 # --- before the first worker of a name ---
 
 
-def vacancy_probes(runs: Runs, group: Sequence[str]) -> list[dict[str, Any]]:
+def vacancy_probes(runs: Runs, group: Sequence[str]) -> list[GivenProbe]:
     """One probe that must find nobody, for each name that no host of the inventory serves.
     Where a host of the name was not read in this run it may serve the name, so nothing is asked."""
-    readings: dict[str, list[dict[str, Any]]] = {}
+    readings: dict[str, list[HostInfo]] = {}
     for host in group:
         found = runs[host].latest
         if not runs[host].serves_shared_name():
@@ -363,7 +387,7 @@ def vacancy_probes(runs: Runs, group: Sequence[str]) -> list[dict[str, Any]]:
     return [{"id": f"{name}/vacancy", "agent_name": name, "expect": "nobody"} for name in sorted(vacant)]
 
 
-def serves(reading: Mapping[str, Any], name: str) -> bool:
+def serves(reading: HostInfo, name: str) -> bool:
     """Whether a worker of our releases runs under the name; its environment says so where its log no longer does."""
     ours = [
         worker
@@ -379,7 +403,7 @@ def vacancy_trouble(
     runs: Runs,
     group: Sequence[str],
     host: str,
-    answers: Mapping[str, Any],
+    answers: Mapping[str, ProbeResult],
     accept_inconclusive: bool = False,
     playbooks: Playbooks | None = None,
 ) -> str:

@@ -5,12 +5,12 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..common.waiting import wait_until
 from ..machine import docker, web
+from ..worker.types import WorkerReading
 from . import records
-from .records import Container, Record
+from .records import Container, HostInfo, Record
 
 API, AGENT = records.SERVICES
 REACHED_FROM_THE_HOST = ("", "0.0.0.0", "127.0.0.1", "::")  # noqa: S104  nothing is bound here
@@ -91,11 +91,11 @@ def service_fates(record: Record, successor: str) -> list[str]:
     return [*lines, *(f"{name} ({state}): left as it is" for name, state in (adopted.get("others") or {}).items())]
 
 
-def claimed(reading: Mapping[str, Any], adopted: Mapping[str, str] | None) -> dict[str, Any]:
+def claimed(reading: HostInfo, adopted: Mapping[str, str] | None) -> HostInfo:
     """A reading in which the workers of adopted projects are of their releases; ``adopted`` maps a container to the
     release's id."""
     releases = adopted or {}
-    workers = [
+    workers: list[WorkerReading] = [
         {**one, "release": one.get("release") or releases[name]} if (name := one.get("container")) in releases else one
         for one in reading.get("workers") or []
     ]

@@ -15,6 +15,7 @@ from ..common import times
 from ..common.files import read_text
 from ..common.text import parsed_object
 from ..worker.readings import NAME_VARIABLES, WORKER_SERVICE
+from ..worker.types import WorkerReading
 
 STAMP = "%Y%m%dT%H%M%SZ"
 ID_PATTERN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -74,7 +75,7 @@ def record_project(record: Record) -> str:
     return str((record.get("adopted") or {}).get("project") or compose_project(record["app"], record["id"]))
 
 
-def record_services(record: Mapping[str, Any]) -> tuple[str, ...]:
+def record_services(record: Record) -> tuple[str, ...]:
     """The parts of a release: one of ours, and an adopted one, may have no API."""
     return tuple(record.get("services") or SERVICES)
 
@@ -158,8 +159,8 @@ class Service(TypedDict):
     env: dict[str, str | None]  # the agent name variables
 
 
-class HostState(TypedDict):
-    """What a host's records and containers say."""
+class HostState(TypedDict, total=False):
+    """What a host's records and containers say. Of a host that was not read, nothing is there."""
 
     release: Record | None  # the one that serves
     states: dict[str, str]  # of each recorded release, by id
@@ -172,7 +173,7 @@ class HostState(TypedDict):
 class HostInfo(HostState, total=False):
     """The same with the readings of the workers."""
 
-    workers: list[Any]  # a reading each
+    workers: list[WorkerReading]
     time: float  # the host's clock, in seconds since the epoch
 
 
@@ -249,7 +250,7 @@ def are_texts(found: Any) -> bool:
     return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 
-def ids_in_order(found: Sequence[Mapping[str, Any]], states: Mapping[str, str]) -> list[str]:
+def ids_in_order(found: Sequence[HostInfo], states: Mapping[str, str]) -> list[str]:
     """The ids that the release's record kept, then those in the logs of the workers that are there."""
     kept = [one for reading in found for one in (reading.get("release") or {}).get("earlier_worker_ids") or []]
     workers = [one for reading in found for one in reading["workers"] if (one.get("release") or "") in states]
@@ -257,6 +258,6 @@ def ids_in_order(found: Sequence[Mapping[str, Any]], states: Mapping[str, str]) 
     return list(dict.fromkeys([*kept, *logged]))
 
 
-def earlier_worker_ids(reading: Mapping[str, Any]) -> list[str]:
+def earlier_worker_ids(reading: HostInfo) -> list[str]:
     """What a new release's record keeps of the workers before it, oldest first."""
     return ids_in_order([reading], reading.get("states") or {})[-EARLIER_IDS:]

@@ -19,7 +19,7 @@ def release_info(releases: Releases, **selection: Any) -> HostInfo:
     found = docker.containers(releases.run)
     state = release_state(releases, found)
     reading = readings.readings(releases.run, found=found, known=state["adopted"], **selection)
-    return cast(HostInfo, {**state, **adopted.claimed(reading, state["adopted"])})
+    return {**state, **adopted.claimed(cast(HostInfo, reading), state["adopted"])}
 
 
 def release_state(releases: Releases, found: list[Container]) -> HostState:

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.inventory import archives
+from ansible.module_utils.livekit_deploy.livekit.probe import GivenProbe
 from ansible.module_utils.livekit_deploy.play import images
 from ansible.module_utils.livekit_deploy.play.run import HostRun, Runs
 from ansible.module_utils.livekit_deploy.proof import observations, probes
 from ansible.module_utils.livekit_deploy.release import records
 
-SAMPLING = {"samples": 8, "spacing_seconds": 0.5}
+SAMPLING: probes.Sampling = {"samples": 8, "spacing_seconds": 0.5}
 SECONDS = 20.0
 
 
-def reading(*workers: dict[str, Any], **more: Any) -> dict[str, Any]:
+def reading(*workers: dict[str, Any], **more: Any) -> Any:
     return {"time": 1.0, "workers": list(workers), **more}
 
 
@@ -60,7 +61,7 @@ def test_reading_after_the_switch_comes_before_the_one_at_the_start() -> None:
     variables = host(
         __agent_release_state=reading(release={"id": "old"}), __agent_release_switched=reading(release={"id": "new"})
     )
-    assert HostRun("a", variables).reading["release"]["id"] == "new"
+    assert HostRun("a", variables).record()["id"] == "new"
 
 
 def test_verification_probes_every_host_and_a_random_name_once() -> None:
@@ -117,7 +118,7 @@ def test_stray_worker_of_a_retired_release_still_counts() -> None:
 
 
 def test_own_ids_are_those_of_every_release_of_ours_and_of_before_a_reconnect() -> None:
-    mine = {"release": "new", "worker_ids": ["AW_1", "AW_2"], "worker_id": "AW_2"}
+    mine: Any = {"release": "new", "worker_ids": ["AW_1", "AW_2"], "worker_id": "AW_2"}
     old = {"release": "old", "worker_ids": ["AW_0"], "worker_id": "AW_0"}
     foreign = {"release": None, "worker_ids": ["AW_x"], "worker_id": "AW_x"}
     assert observations.own_ids([reading(mine, old, foreign)], {"new": "serving", "old": "draining"}) == [
@@ -134,15 +135,15 @@ def test_only_hosts_of_the_same_pool_outside_the_run_are_read() -> None:
 
 def test_host_outside_the_run_that_could_not_be_read_is_said_so() -> None:
     hostvars = {"a": host(__verification_read=reading(release=None)), "b": host()}
-    found = observations.observations(Runs(hostvars), ["a"], [{"__verification_host": "b", "unreachable": True}])["b"]
+    lost: Any = {"__verification_host": "b", "unreachable": True}
+    found = observations.observations(Runs(hostvars), ["a"], [lost])["b"]
     assert (found["outside"], found["readable"]) == (True, False)
 
 
 def test_instances_of_the_whole_pool_pass_the_probe_on() -> None:
     hostvars = {"a": host(__verification_read=reading(release={"id": "id1"})), "b": host()}
-    found = probes.through_probes(
-        Runs(hostvars), ["a"], [{"__verification_host": "b", "workers": [], "release": {"id": "id2"}}]
-    )
+    outside: Any = {"__verification_host": "b", "workers": [], "release": {"id": "id2"}}
+    found = probes.through_probes(Runs(hostvars), ["a"], [outside])
     assert [probe["instances"] for probe in found] == [["a/id1", "b/id2"]]
 
 
@@ -177,7 +178,7 @@ def serving(*workers: dict[str, Any]) -> dict[str, Any]:
     return reading(*known, release={"id": "id1"}, states={"id1": "serving", "id0": "draining"})
 
 
-def sent(hostvars: dict[str, Any], hosts: list[str], samples: int = 8) -> dict[str, dict[str, Any]]:
+def sent(hostvars: dict[str, Any], hosts: list[str], samples: int = 8) -> dict[str, GivenProbe]:
     found = probes.verification_probes(Runs(hostvars), hosts, None, {**SAMPLING, "samples": samples})
     return {probe["id"]: probe for probe in found}
 
@@ -259,7 +260,7 @@ def test_record_of_a_release_that_stays_does_not_decide() -> None:
 
 
 def test_host_outside_the_run_that_still_has_no_hook_makes_it_a_sampling() -> None:
-    outside = {"__verification_host": "b", **serving()}
+    outside: Any = {"__verification_host": "b", **serving()}
     outside["release"] = {"id": "id1", "hook": False}
     hostvars = {"a": host(__verification_read=serving()), "b": host()}
     found = probes.verification_probes(Runs(hostvars), ["a"], None, SAMPLING, [outside])
@@ -310,7 +311,7 @@ def test_only_a_name_that_nobody_of_us_serves_is_asked_for(hostvars: dict[str, A
     assert asked(hostvars) == expected
 
 
-def trouble(answer: dict[str, Any], accept: bool = False) -> str:
+def trouble(answer: Any, accept: bool = False) -> str:
     hostvars = {"a": before(), "b": before(OURS, livekit_agent_name="name-b")}
     return probes.vacancy_trouble(Runs(hostvars), ["a", "b"], "a", {"name-a/vacancy": answer}, accept)
 
@@ -361,7 +362,7 @@ def test_ids_that_the_record_kept_are_ours() -> None:
 
 
 def test_host_outside_the_run_is_known_by_both_of_its_readings() -> None:
-    entries = [
+    entries: Any = [
         {"__verification_host": "b", "states": {"id1": "serving"}, **reading({**OURS, "worker_ids": [worker_id]})}
         for worker_id in ("AW_before", "AW_after")
     ]
@@ -443,7 +444,7 @@ def test_host_outside_that_may_have_the_shared_name_is_read() -> None:
 
 def test_next_release_is_the_inventorys_again() -> None:
     back = HostRun("a", rolled_back(__agent_release_state={**serving(OURS), **PLANNED}))
-    assert (back.agent_name(), back.purpose()) == ("name-a", {})
+    assert (back.agent_name(), back.purpose()) == ("name-a", None)
 
 
 def test_nobody_has_to_be_absent_from_a_shared_name() -> None:
@@ -536,7 +537,7 @@ def test_worker_of_an_earlier_release_that_still_runs_is_to_pass_the_probe_on_to
 # --- an API that the controller does not reach ---
 
 
-UNREACHED = {
+UNREACHED: Any = {
     "kind": "preview",
     "outcome": "error",
     "error_kind": "not_reached",
@@ -554,7 +555,7 @@ ASKED = {"status": 200, "content": '{"room": "r"}', "url": "http://127.0.0.1:80/
         ({}, []),
     ],
 )
-def test_only_an_api_that_got_no_connection_is_asked_from_its_host(answer: dict[str, Any], expected: list[str]) -> None:
+def test_only_an_api_that_got_no_connection_is_asked_from_its_host(answer: Any, expected: list[str]) -> None:
     assert probes.unreached(Runs({"a": host()}), ["a"], {"a/preview": answer}) == expected
 
 
@@ -583,8 +584,8 @@ def test_host_that_got_no_answer_either_is_named_with_both(asked: dict[str, Any]
 
 
 def test_preview_from_the_host_counts_and_says_so() -> None:
-    second = {"outcome": "taken", "in_room": True, "reason": "job"}
-    others = {"nobody": {"outcome": "nobody"}}
+    second: Any = {"outcome": "taken", "in_room": True, "reason": "job"}
+    others: Any = {"nobody": {"outcome": "nobody"}}
     found = probes.preview_answers(
         Runs({"a": host(__verification_asked=ASKED)}), ["a"], {**others, "a/preview": UNREACHED}, {"a/preview": second}
     )
@@ -592,7 +593,7 @@ def test_preview_from_the_host_counts_and_says_so() -> None:
 
 
 def test_answers_of_an_earlier_use_of_the_role_do_not_count() -> None:
-    first = {"a/preview": {"outcome": "taken"}}
+    first: Any = {"a/preview": {"outcome": "taken"}}
     assert (
         probes.preview_answers(
             Runs({"a": host(__verification_asked=ASKED)}), ["a"], first, {"a/preview": {"outcome": "error"}}

@@ -881,7 +881,7 @@ def test_what_is_neither_worker_nor_api_is_not_started_again(machine: Machine) -
 
 def test_only_workers_of_adopted_projects_are_claimed() -> None:
     seen = [("seed-bot-1", None), ("app-x", "x"), ("seed-bot-2", None)]
-    reading = {
+    reading: Any = {
         "time": 1,
         "workers": [{"project": "seed", "container": name, "release": release_id} for name, release_id in seen],
     }
