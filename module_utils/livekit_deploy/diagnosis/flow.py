@@ -5,21 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..gather.types import ApiEvidence, Dispatch
+from ..worker.types import JobRequest, no_worker
 from .host_view import HostView
 from .missing import as_mapping, as_mappings
 from .moments import epoch_seconds, utc
 from .sightings import ForeignWorker, Sighting, worker_label
-from .types import (
-    ApiReading,
-    CountedDestination,
-    Destination,
-    Dispatch,
-    DispatchExample,
-    Flow,
-    JobRequest,
-    LivingDispatch,
-    WorkerReading,
-)
+from .types import CountedDestination, Destination, DispatchExample, Flow, LivingDispatch
 from .world import World
 
 EXAMPLES = 5
@@ -64,7 +56,7 @@ def is_for(request: JobRequest, dispatch: Dispatch) -> bool:
 
 
 def destination_at(host: HostView, sighting: Sighting | None, worker_id: str) -> Destination:
-    worker = sighting.worker if sighting else WorkerReading()
+    worker = sighting.worker if sighting else no_worker()
     where = sighting.home(host) if sighting else None
     own = where is host and worker.get("container") == host.worker.get("container")
     name = where.name if where else None
@@ -89,7 +81,7 @@ def flow(host: HostView) -> Flow:
     }
 
 
-def dispatch_count(api: ApiReading) -> int:
+def dispatch_count(api: ApiEvidence) -> int:
     """Return how many dispatches the API logged."""
     return sum(as_mapping(api.get("agent_names")).values())
 

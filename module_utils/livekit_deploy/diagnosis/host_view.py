@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..release.records import SERVICES
+from ..gather.types import ApiEvidence, Dispatch, ProxyEvidence
+from ..release.records import SERVICES, Record, Service
+from ..worker.types import JobRequest, WorkerReading, no_worker
 from .missing import (
     HIDDEN_WORKERS,
     OF_A_HOST,
@@ -26,21 +28,7 @@ from .missing import (
 )
 from .moments import epoch_seconds, utc
 from .sightings import ForeignWorker, calls, foreign_workers, logged_ids, worker_place
-from .types import (
-    ApiReading,
-    Dispatch,
-    Evidence,
-    HostInput,
-    JobRequest,
-    LogLines,
-    ProbeAnswer,
-    ProxyReading,
-    ReleaseReading,
-    Routing,
-    ServiceReading,
-    VerdictRow,
-    WorkerReading,
-)
+from .types import Evidence, HostInput, LogLines, ProbeAnswer, Routing, VerdictRow
 
 if TYPE_CHECKING:
     from .world import World
@@ -124,9 +112,9 @@ class HostView:
     # --- its release -------------------------------------------------------------------------------------------------
 
     @cached_property
-    def record(self) -> ReleaseReading:
+    def record(self) -> Record:
         """The record of the serving release; empty where there is none, or it was not read."""
-        found: ReleaseReading = as_mapping(self.evidence.get("release"))
+        found: Record = as_mapping(self.evidence.get("release"))
         return found
 
     @property
@@ -138,14 +126,14 @@ class HostView:
         """The compose services of the release."""
         return tuple(self.record.get("services") or SERVICES)
 
-    def service_read(self, name: str) -> ServiceReading:
+    def service_read(self, name: str) -> Service:
         """Return the container of a service; empty where it was not read."""
-        found: ServiceReading = as_mapping(as_mapping(self.evidence.get("services")).get(name))
+        found: Service = as_mapping(as_mapping(self.evidence.get("services")).get(name))
         return found
 
-    def service(self, name: str) -> ServiceReading:
+    def service(self, name: str) -> Service:
         """Return the container of a service; MissingError where it is not known."""
-        found: ServiceReading = as_mapping(need(self.need("services"), name, f"the container of {name} on {self.name}"))
+        found: Service = as_mapping(need(self.need("services"), name, f"the container of {name} on {self.name}"))
         return found
 
     # --- its workers -------------------------------------------------------------------------------------------------
@@ -184,7 +172,7 @@ class HostView:
     def worker(self) -> WorkerReading:
         """The worker of the serving release; empty where there is none."""
         mine = [w for w in self.found if self.release and w.get("release") == self.release]
-        return next((w for w in mine if w.get("running")), mine[0] if mine else WorkerReading())
+        return next((w for w in mine if w.get("running")), mine[0] if mine else no_worker())
 
     def serving(self, key: str = "running") -> Any:
         """Return what is known of the serving worker under a key; MissingError where it is not."""
@@ -230,22 +218,22 @@ class HostView:
     # --- its API and its proxy ---------------------------------------------------------------------------------------
 
     @cached_property
-    def api_read(self) -> ApiReading:
+    def api_read(self) -> ApiEvidence:
         """What was read of the API; empty where nothing was."""
-        found: ApiReading = as_mapping(self.evidence.get("api"))
+        found: ApiEvidence = as_mapping(self.evidence.get("api"))
         return found
 
     @cached_property
-    def proxy_read(self) -> ProxyReading:
+    def proxy_read(self) -> ProxyEvidence:
         """What was read of nginx's log; empty where nothing was."""
-        found: ProxyReading = as_mapping(self.evidence.get("proxy"))
+        found: ProxyEvidence = as_mapping(self.evidence.get("proxy"))
         return found
 
     @property
     def dispatches(self) -> list[Dispatch]:
         return as_mappings(self.api_read.get("dispatches")) if self.api_read.get("read") else []
 
-    def api(self) -> ApiReading:
+    def api(self) -> ApiEvidence:
         """Return what was read of the API; MissingError where its log was not."""
         self.need("api")
         if not self.api_read.get("read"):
@@ -260,20 +248,20 @@ class HostView:
             self.covered(self.api_read, f"the API's log of {self.name}")
             raise QuietError(f"no request reached {self.name} since {self.since}, and its API logged no dispatch")
 
-    def proxy(self) -> ProxyReading:
+    def proxy(self) -> ProxyEvidence:
         """Return what was read of nginx's log; MissingError where it was not."""
         self.need("proxy")
         if not self.proxy_read.get("read"):
             raise MissingError(f"nginx's log of {self.name} could not be read")
         return self.proxy_read
 
-    def api_log(self) -> ApiReading:
+    def api_log(self) -> ApiEvidence:
         """Return what the API's log says; MissingError unless it reaches back to the start of the time looked at."""
         found = self.api()
         self.covered(found, f"the API's log of {self.name}")
         return found
 
-    def proxy_log(self) -> ProxyReading:
+    def proxy_log(self) -> ProxyEvidence:
         """Return what nginx's log says; MissingError unless it reaches back to the start of the time looked at."""
         found = self.proxy()
         self.covered(found, f"nginx's log of {self.name}")

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..gather.types import ServerWorker
 from ..inventory.addresses import normalised_url
+from ..worker.types import JobRequest, WorkerReading, no_worker
 from .missing import MissingError, as_mapping, as_mappings
 from .moments import utc
-from .types import JobRequest, LivingDispatch, ProbeAnswer, RegisteredWorker, WorkerReading
+from .types import LivingDispatch, ProbeAnswer
 
 if TYPE_CHECKING:
     from .host_view import HostView
@@ -73,7 +75,7 @@ class ForeignWorker:
     worker_id: str
     seen: tuple[str, ...]
     host: HostView | None = None
-    worker: WorkerReading = field(default_factory=WorkerReading)
+    worker: WorkerReading = field(default_factory=no_worker)
     certain: bool = True
 
 
@@ -127,7 +129,7 @@ def shown_by_id(host: HostView) -> Iterator[ForeignWorker]:
         seen.setdefault(worker_id, []).append(f"{worker_id} {verdict}")
     for worker_id, texts in seen.items():
         found = host.world.located.get(worker_id)
-        where, worker = (found.home(host), found.worker) if found else (None, WorkerReading())
+        where, worker = (found.home(host), found.worker) if found else (None, no_worker())
         yield ForeignWorker(worker_id, tuple(texts), where, worker)
 
 
@@ -160,7 +162,7 @@ def server_log_entries(host: HostView) -> Iterator[tuple[str, str]]:
                 yield worker_id, f"the LiveKit server's log on {log.get('host')}: {what}"
 
 
-def is_registered(worker: RegisteredWorker, host: HostView) -> bool:
+def is_registered(worker: ServerWorker, host: HostView) -> bool:
     """Tell whether a worker of the server's log takes the jobs of a host's name."""
     labels = ("", host.worker.get("deployment") or "")
     same = worker.get("agent_name") == host.agent_name and (worker.get("deployment") or "") in labels

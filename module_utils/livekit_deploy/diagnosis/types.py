@@ -5,16 +5,11 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from ..gather.types import ApiEvidence, ProxyEvidence, ServerWorker
+from ..release.records import Record, Service
+from ..worker.types import WorkerReading
+
 # --- what was read of a host -----------------------------------------------------------------------------------------
-
-
-class JobRequest(TypedDict, total=False):
-    """A job that the LiveKit server offered a worker, from the worker's log."""
-
-    room: str  # name of the room
-    dispatch_id: str  # dispatch that the job is of
-    agent_name: str | None  # name that was dispatched to; older livekit-agents log none
-    time: str  # when the worker was asked
 
 
 class LogLines(TypedDict, total=False):
@@ -27,125 +22,6 @@ class LogLines(TypedDict, total=False):
     time: str  # when it was logged
 
 
-class WorkerReading(TypedDict, total=False):
-    """A worker of a host as ``livekit_worker_info`` reads it, as far as diagnosis, eviction and status ask."""
-
-    container: str  # name of the container, or "process" and its id
-    container_id: str  # Docker's id of the container
-    pid: int | None  # process id on the host
-    project: str | None  # compose project
-    directory: str | None  # directory of the project, or of the process
-    release: str | None  # release of this project that it is of, by its own word
-    instance: str | None  # host and release that it was deployed as, by its own word
-    running: bool  # whether it runs
-    exit_code: int | None  # exit status of one that does not run
-    started_at: str  # when it started
-    restarts: int  # how often Docker started it again
-    oom_killed: bool  # whether one of its processes was killed for want of memory
-    supervisor: Supervisor  # what would start it again
-    start_command: str  # command that starts it again
-    agent_name: str | None  # name that it registered under
-    answered_name: str | None  # name that it answers with on its own port
-    override: str | None  # LIVEKIT_AGENT_NAME_OVERRIDE of its environment
-    env: dict[str, str | None]  # variables of its environment that have a name
-    worker_id: str | None  # present id
-    worker_ids: list[str]  # every id in its log, the latest last
-    registered_since: str | None  # when it registered last
-    registrations: list[str]  # when it registered at all
-    url: str | None  # LiveKit server that it is registered at
-    configured_url: str | None  # LiveKit server of its environment
-    deployment: str  # deployment label that it registered with
-    connected: bool  # whether it is registered now
-    draining: bool  # whether it takes no new job
-    full: bool  # whether it says that it is at full capacity
-    load: float | None  # load that it answers with
-    active_jobs: int | None  # jobs that it has
-    sdk_version: str | None  # version of livekit-agents
-    unauthorized: int  # connections that the server refused with status 401
-    failures: int  # connections that failed
-    last_failure: LogLines | None  # the last of them
-    unanswered: int  # job requests that it did not answer
-    late: int  # job requests that it answered too late
-    passed_on: int  # job requests that the probe hook passed on
-    entrypoint_errors: int  # jobs that ended with an exception
-    last_entrypoint_error: str | None  # the last of them
-    troubles: dict[str, LogLines]  # job processes that died, by kind
-    unknown_errors: int  # lines of level ERROR that nobody knows
-    last_unknown_error: LogLines | None  # the last of them
-    last_lines: list[str]  # end of the log of one that does not run
-    requests: list[JobRequest]  # job requests since the start of the time looked at
-    reach: dict[str, object]  # from when to when its log was read
-    unread: str  # why its log could not be read
-
-
-class Supervisor(TypedDict, total=False):
-    """What starts a worker again when it ends."""
-
-    kind: str  # docker, systemd, none or other
-    name: str  # name of the unit, or of the other supervisor
-    user: int | None  # user whose systemd it is
-    policy: str  # Docker's restart policy
-
-
-class RolledBack(TypedDict, total=False):
-    """How a release differs from the inventory on purpose."""
-
-    kind: str  # shared_name or release
-    at: str  # when it was rolled back
-    to: str  # release that it was rolled back to
-
-
-class ReleaseReading(TypedDict, total=False):
-    """The record of the release that serves."""
-
-    id: str  # release id
-    agent_name: str  # name that it was deployed with
-    served_at: str  # since when it serves
-    services: list[str]  # compose services that it has
-    earlier_worker_ids: list[str]  # ids that its worker had before
-    rolled_back: RolledBack | None  # how it differs from the inventory on purpose
-
-
-class ServiceReading(TypedDict, total=False):
-    """The container of one compose service of the release."""
-
-    container: str  # its name
-    running: bool  # whether it runs
-    env: dict[str, str | None]  # names in the environment that it was created with
-
-
-class Dispatch(TypedDict, total=False):
-    """A dispatch that the API logged."""
-
-    room: str | None  # name of the room
-    dispatch_id: str | None  # id that the server gave it
-    agent_name: str | None  # name that was dispatched to
-    time: str  # when it was logged
-
-
-class ProxyReading(TypedDict, total=False):
-    """What nginx's access log says."""
-
-    read: bool  # whether it could be read
-    requests: int  # requests since the start of the time looked at
-    by_status: dict[str, int]  # the same by status
-    last: float | str | None  # time of the newest request
-    reach: dict[str, object]  # from when to when the log was read
-
-
-class ApiReading(TypedDict, total=False):
-    """What the API's log says, and what its container was given."""
-
-    read: bool  # whether a line of the log tells of a dispatch
-    container: str | None  # name of the container
-    url: str | None  # LIVEKIT_URL of its environment
-    agent_names: dict[str, int]  # dispatches by the name that they went to
-    dispatches: list[Dispatch]  # the newest of them
-    failed: int  # dispatches that failed
-    last_failure: str | None  # the last of them
-    reach: dict[str, object]  # from when to when the log was read
-
-
 class Evidence(TypedDict, total=False):
     """Everything that ``agent_diagnosis_info`` read on a host."""
 
@@ -153,16 +29,16 @@ class Evidence(TypedDict, total=False):
     time: float  # the host's clock
     clock_skew_seconds: float | None  # the host's clock minus the controller's
     missing: list[str]  # what the host lacks to take a release
-    release: ReleaseReading | None  # release that serves
+    release: Record | None  # release that serves
     states: dict[str, str]  # state of each recorded release
-    services: dict[str, ServiceReading]  # containers of the release by compose service
+    services: dict[str, Service]  # containers of the release by compose service
     written: dict[str, dict[str, str | None]]  # what the release's files say now, by compose service
     gate: str | None  # standby gate, open or closed
     drift: list[str]  # what differs between the record and the host
     leftovers: list[str]  # other releases that have containers, or were left unfinished
     workers: list[WorkerReading]  # every worker of the host
-    proxy: ProxyReading  # nginx's access log
-    api: ApiReading  # the API's log
+    proxy: ProxyEvidence  # nginx's access log
+    api: ApiEvidence  # the API's log
     unread: list[str]  # what could not be read, a sentence each
 
 
@@ -197,17 +73,6 @@ class ServerReading(TypedDict, total=False):
     remedy: str  # what to do about it
 
 
-class RegisteredWorker(TypedDict, total=False):
-    """A worker in the LiveKit server's log."""
-
-    worker_id: str  # its id
-    agent_name: str  # name that it registered under
-    registered: str  # when it registered
-    closed: str | None  # when it left
-    job_type: str | None  # kind of jobs that it takes
-    deployment: str | None  # deployment label that it registered with
-
-
 class ServerLog(TypedDict, total=False):
     """The log of one LiveKit server."""
 
@@ -215,7 +80,7 @@ class ServerLog(TypedDict, total=False):
     complete: bool  # whether it reaches back to the server's start
     reason: str  # why it does not
     msg: str  # why it could not be read at all
-    workers: list[RegisteredWorker]  # workers that registered
+    workers: list[ServerWorker]  # workers that registered
 
 
 class SipRule(TypedDict, total=False):

@@ -7,20 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..worker.types import JobRequest, WorkerReading
 from .host_view import AGENT_HOSTS, HostView
 from .missing import as_mapping, as_mappings
 from .sightings import Sighting, logged_ids
-from .types import (
-    HostInput,
-    JobRequest,
-    LivingDispatch,
-    ProbeAnswer,
-    ServerLog,
-    ServerReading,
-    SipReading,
-    VerdictRow,
-    WorkerReading,
-)
+from .types import HostInput, LivingDispatch, ProbeAnswer, ServerLog, ServerReading, SipReading, VerdictRow
 
 
 @dataclass(frozen=True, eq=False)

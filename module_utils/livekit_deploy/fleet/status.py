@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.times import epoch
-from ..diagnosis.types import Evidence, ReleaseReading, WorkerReading
+from ..diagnosis.types import Evidence
 from ..play import access
 from ..play.run import STATUS, HostRun, Runs
+from ..release.records import Record
+from ..worker.types import WorkerReading, no_worker
 from .status_notes import UNFINISHED, host_notes, jobs_left, shown_name
 from .types import AgedVerdict, DrainingWorker, HostStatus, StatusDocument, StatusInput, StatusRow, VerdictEntry
 
@@ -71,7 +73,7 @@ def status_document(
 def status_row(given: StatusInput, verdict: VerdictEntry, now: float) -> StatusRow:
     evidence = given.get("evidence") or Evidence()
     ours = own_workers(evidence)
-    serving = next((one for one in ours if one.get("release") == release_record(evidence).get("id")), WorkerReading())
+    serving = next((one for one in ours if one.get("release") == release_record(evidence).get("id")), no_worker())
     row = host_status(given, ours, serving, aged(verdict, now) if verdict else None)
     foreign = [worker for worker in foreign_on_host(evidence, ours) if shown_name(worker) == row["agent_name"]]
     return {**row, "notes": host_notes(row, row["state"] == SERVING, serving, foreign)}
@@ -106,8 +108,8 @@ def host_status(
     }
 
 
-def release_record(evidence: Evidence) -> ReleaseReading:
-    return evidence.get("release") or ReleaseReading()
+def release_record(evidence: Evidence) -> Record:
+    return evidence.get("release") or Record()
 
 
 def registered_ids(workers: Sequence[WorkerReading]) -> list[str]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
-from ..diagnosis.types import Evidence, ProbeAnswer, RolledBack, VerdictRow
+from ..diagnosis.types import Evidence, ProbeAnswer, VerdictRow
+from ..release.records import RolledBack
 
 # --- verdicts that are remembered ------------------------------------------------------------------------------------
 

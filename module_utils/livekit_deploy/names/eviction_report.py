@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..worker.types import StoppedWorker
 from .eviction_text import document_lines
 from .holders import Case, Worker, routing_of_row, unknown_worker_text, unknown_workers
 from .stopping import eviction_failure, stop_refusal
 from .types import (
-    Drained,
     EvictionDecision,
     EvictionDocument,
     EvictionReport,
@@ -97,7 +97,7 @@ def user_text(supervisor: Mapping[str, object]) -> str:
     return f" (user {supervisor['user']})" if supervisor.get("user") is not None else ""
 
 
-def shown_drained(drained: Drained) -> Drained:
+def shown_drained(drained: StoppedWorker) -> StoppedWorker:
     """Return what the report shows of the worker that was told to stop."""
     return {
         "gone": drained["gone"],

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..common import commands
 from ..common.table import terminal_table
-from .types import Drained, EvictionDocument, HolderRow, NameEntry
+from ..worker.types import StoppedWorker
+from .types import EvictionDocument, HolderRow, NameEntry
 
 WIDTH = 118
 HEADINGS = ("worker id", "host", "since (UTC)", "jobs", "kept running by", "whose")
@@ -98,7 +99,7 @@ def disable_command(supervisor: Mapping[str, object]) -> str:
     return command if user is None else f"{command}  # as user {user}"
 
 
-def drained_text(done: Drained, host: str, checking: bool) -> str:
+def drained_text(done: StoppedWorker, host: str, checking: bool) -> str:
     what = f"{done['container']} on {host}"
     if checking:
         return f"{what} would be told to stop:"

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..common import commands, ids
-from ..diagnosis.types import Routing, ServerLog, VerdictRow, WorkerReading
+from ..diagnosis.types import Routing, ServerLog, VerdictRow
 from ..inventory.addresses import normalised_url
 from ..release import records
-from .types import Drained, EvictionHost, EvictionRecord, UnknownWorker
+from ..worker.types import EvictionRecord, StoppedWorker, WorkerReading
+from .types import EvictionHost, UnknownWorker
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Case:
     worker_id: str = ""
     verdicts: Mapping[str, VerdictRow] = field(default_factory=dict)
     server_logs: Sequence[ServerLog] = ()
-    drained: Drained = field(default_factory=Drained)
+    drained: StoppedWorker | None = None
     playbooks: commands.Playbooks = field(default_factory=commands.Playbooks)
     accept_inconclusive: bool = False
     checking: bool = False
@@ -106,9 +107,14 @@ class Case:
                 found[key] = worker if worker.ours else found.get(key, worker)
         return list(found.values())
 
+    @property
+    def stopped_ids(self) -> set[str]:
+        """Every id of the worker that this run told to stop."""
+        return set(self.drained.get("worker_ids") or []) if self.drained else set()
+
     def holders(self, name: str) -> list[Worker]:
         """Return the workers under a name, without the one that has ended in this run."""
-        ended = set(self.drained.get("worker_ids") or []) if self.drained.get("gone") else set()
+        ended = self.stopped_ids if self.drained and self.drained.get("gone") else set()
         return [one for one in self.workers() if one.name == name and one.read.get("running") and not one.ids & ended]
 
     def nameless(self) -> list[Worker]:
@@ -117,7 +123,7 @@ class Case:
 
     def was_told_to_stop(self, worker: Worker) -> bool:
         """Tell whether the worker was told to stop, by this run or an earlier one, and has not ended."""
-        now = not self.checking and bool(worker.ids & set(self.drained.get("worker_ids") or []))
+        now = not self.checking and bool(worker.ids & self.stopped_ids)
         return now or bool(worker.read.get("draining"))
 
     def stopped_earlier(self) -> list[tuple[str, EvictionRecord]]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..common import commands
-from ..diagnosis.types import VerdictRow, WorkerReading
+from ..diagnosis.types import VerdictRow
 from ..proof.verdicts import GOOD
+from ..worker.types import EvictionRecord, WorkerReading
 from .holders import Case, Worker, routing_of_row, unknown_worker_text, unknown_workers, valid_ids
 from .refusal import Refusal
-from .types import EvictionDecision, EvictionRecord, Target
+from .types import EvictionDecision, Target
 
 # As many ids as a sentence may have.
 MOST_CHOICES = 20
@@ -219,5 +220,5 @@ def unproven_failure(case: Case, host: str, chosen: Target) -> str:
 
 def drains_only(case: Case, foreign: Sequence[str], chosen: Target) -> bool:
     """Tell whether only the worker that drains has the name: it stays registered until its calls end."""
-    evicted = {*chosen["worker_ids"], *(case.drained.get("worker_ids") or [])}
-    return bool(case.drained.get("draining")) and set(foreign) <= evicted
+    drains = bool(case.drained and case.drained.get("draining"))
+    return drains and set(foreign) <= {*chosen["worker_ids"], *case.stopped_ids}

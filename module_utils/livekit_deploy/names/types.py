@@ -6,19 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from ..diagnosis.types import Supervisor, WorkerReading
+from ..worker.types import EvictionRecord, StoppedWorker, WorkerReading
 from .refusal import Refusal
 
 # --- an eviction -----------------------------------------------------------------------------------------------------
-
-
-class EvictionRecord(TypedDict, total=False):
-    """What a host remembers of a worker that was told to stop and is gone."""
-
-    worker_id: str | None  # id that it had last
-    worker_ids: list[str] | None  # every id that it had
-    container: str  # its container, or its process
-    agent_name: str | None  # name that it held
 
 
 class EvictionHost(TypedDict):
@@ -35,28 +26,6 @@ class EvictionHost(TypedDict):
     workers: list[WorkerReading]  # workers that were found there
     evictions: list[EvictionRecord]  # workers that were told to stop there earlier
     unread: list[str]  # what could not be read, a sentence each
-
-
-class Policy(TypedDict):
-    """What became of Docker's restart policy."""
-
-    before: str  # policy that the container had
-    after: str  # policy that it has
-
-
-class Drained(TypedDict, total=False):
-    """What ``livekit_worker`` did to the worker that was told to stop."""
-
-    gone: bool  # whether it has ended
-    draining: bool  # whether its log says that it drains
-    active_jobs: int | None  # calls that it still has
-    container: str  # its container, or its process
-    worker_ids: list[str]  # every id that it had
-    supervisor: Supervisor  # what would start it again
-    policy: Policy | None  # what became of its restart policy
-    commands: list[str]  # commands that were run, or would be
-    start_command: str  # command that starts it again
-    also_at_boot: bool  # whether it may start again at boot
 
 
 class Target(TypedDict):
@@ -140,7 +109,7 @@ class EvictionDocument(TypedDict):
     name_not_known: list[HolderRow]  # workers whose name is not known
     requested: str | None  # id that was to be stopped
     target: Target | None  # worker that it is
-    drained: Drained | None  # what was done to it
+    drained: StoppedWorker | None  # what was done to it
     check_mode: bool  # whether nothing was done
     problems: list[dict[str, str]]  # refusals, each with found, expected and remedy
     ok: bool  # whether the run is good

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from ..machine.logs import ReachFacts
 from ..machine.supervisors import Supervisor
@@ -159,6 +159,11 @@ class WorkerReading(SharedReading, OfProcess):
     """Started with ``dev``: it ends its calls at once when it is told to stop."""
 
 
+def no_worker() -> WorkerReading:
+    """Return a worker of which nothing is known: every key is missing."""
+    return cast(WorkerReading, {})
+
+
 class ProjectReading(TypedDict):
     """The workers of a compose project, or all worker containers of a host."""
 
@@ -203,10 +208,9 @@ class EvictionRecord(TypedDict, total=False):
     """Nothing of ours is left of its unit."""
 
 
-class Stopped(TypedDict):
-    """What became of a worker that was told to stop: the answer of the module livekit_worker."""
+class StoppedWorker(TypedDict):
+    """What became of a worker that was told to stop."""
 
-    changed: bool
     gone: bool
     draining: bool
     active_jobs: int | None
@@ -216,6 +220,12 @@ class Stopped(TypedDict):
     policy: PolicyChange | None
     commands: list[str]
     """What was done, as a person would type it."""
-    warnings: list[str]
     start_command: str
     also_at_boot: bool
+
+
+class Stopped(StoppedWorker):
+    """The same as the module livekit_worker answers it."""
+
+    changed: bool
+    warnings: list[str]

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from ...inventory.addresses import normalised_url
+from ...worker.types import WorkerReading
 from ..finding import Finding, Holds, RuledOut, Unknown
 from ..host_view import HostView
 from ..missing import MissingError, as_mapping, need
 from ..moments import utc
 from ..sightings import worker_label, worker_place
-from ..types import LogLines, WorkerReading
+from ..types import LogLines
 
 CLOCK_LIMIT_SECONDS = 30.0
 

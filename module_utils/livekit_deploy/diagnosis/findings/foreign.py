@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from ...common.commands import shell
 from ...proof.verdicts import GOOD
+from ...worker.types import JobRequest, WorkerReading
 from ..finding import Finding, Holds, RuledOut, Unknown
 from ..flow import taken_dispatches_text
 from ..host_view import HostView
 from ..missing import MissingError, as_mappings, known_value, need, reading_reach
 from ..moments import utc
 from ..sightings import ForeignWorker, Sighting, effective_name, worker_place
-from ..types import JobRequest, WorkerReading
 
 
 def foreign_here(host: HostView) -> Finding:

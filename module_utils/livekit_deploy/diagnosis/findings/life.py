@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from ...worker.log_words import ANSWER_SECONDS
+from ...worker.types import WorkerReading
 from ..finding import Finding, Holds, RuledOut, Unknown
 from ..host_view import HostView
 from ..missing import MissingError, known_value, need, reading_reach
 from ..moments import epoch_seconds, utc
 from ..sightings import worker_label, worker_place
-from ..types import WorkerReading
 from .connection import last_failure_text
 
 TARGET_LOAD = 0.7  # agents.target_load of the server: a worker above it is offered nothing

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...gather.types import Dispatch, ProxyEvidence
 from ..finding import Finding, Holds, RuledOut, Unknown, through_the_api
 from ..flow import destination, dispatch_count
 from ..host_view import HostView
 from ..missing import MissingError, as_mapping, need
 from ..moments import epoch_seconds, utc
 from ..sightings import worker_place
-from ..types import Dispatch, ProxyReading
 
 
 @through_the_api
@@ -110,6 +110,6 @@ def web_errors(host: HostView) -> Finding:
     return RuledOut(f"none of {seen} failed with 5xx")
 
 
-def server_errors(proxy: ProxyReading) -> int:
+def server_errors(proxy: ProxyEvidence) -> int:
     counts: dict[str, int] = as_mapping(proxy.get("by_status"))
     return sum(count for status, count in counts.items() if str(status).startswith("5"))
