@@ -175,7 +175,8 @@ def test_with_the_servers_log_nobody_is_missed(matrix: Matrix, key: str) -> None
 
 @EVERY
 def test_diagnosis_names_the_cause(matrix: Matrix, key: str) -> None:
-    assert matrix.cause(BY_KEY[key]) == BY_KEY[key].cause
+    found = matrix.of("diagnosed", BY_KEY[key])[0]["causes"]
+    assert matrix.cause(BY_KEY[key]) == BY_KEY[key].cause, found
 
 
 @pytest.mark.parametrize("key", [situation.key for situation in SITUATIONS if situation.unseen])
