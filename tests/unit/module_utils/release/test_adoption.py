@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,17 @@ from ansible.module_utils.livekit_deploy.release import (
     state,
     switch,
 )
-from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
+from ansible.module_utils.livekit_deploy.release.begin import preview_run
 from ansible.module_utils.livekit_deploy.release.drain import Ending
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
-from ansible.module_utils.livekit_deploy.release.lock import Claim, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_text
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
 
+from tests.unit.module_utils import standin_story as story
 from tests.unit.module_utils.standin_machine import Machine
 
-US = Owner("m1", 10, "100", "anna@ci")
 CONTENT = content.given_content("", {"agent-worker": {"LIVEKIT_AGENT_NAME": "name-a"}}, {})
 IMAGES = {name: f"r/{name}@sha256:1" for name in records.SERVICES}
 ORDER = Order(Goal(content=CONTENT), "20260101T000000Z", "a", [18101, 18102], IMAGES, {"app": "app", "hook": True})
@@ -69,33 +67,20 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
 
 
 def begin(run: Deployment, order: Order = ADOPT) -> Any:
-    return begin_run(run.releases, Claim(US, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), 0.0, order)
-
-
-def finish(run: Deployment, answer: dict[str, Any]) -> None:
-    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
-    run.end(answer["fence"], Ending(1.0, keep=3), "exclusive", "")
+    return story.begin(run, order)
 
 
 def deploy(run: Deployment, machine: Machine, order: Order = ADOPT) -> Any:
-    answer = begin(run, order)
-    machine.start(answer["plan"]["id"])
-    finish(run, answer)
-    return answer
+    return story.deploy(run, machine, order)
 
 
 def back(stamp: str, wanted: str = "previous") -> Order:
     return replace(ORDER, stamp=stamp, goal=Goal(kind="release", release=wanted), images={})
 
 
-def return_to_it(run: Deployment, wanted: str = "previous") -> Any:
+def return_to_it(run: Deployment, machine: Machine, wanted: str = "previous") -> Any:
     """A whole rollback that goes well."""
-    answer = begin(run, back("20260102T000000Z", wanted))
-    for service in ("agent-worker", "fastapi"):
-        start = partial(containers.start_service, run.releases, answer["plan"]["id"], service)
-        run.step(answer["fence"], f"start {service}", 10.0, start)
-    finish(run, answer)
-    return answer
+    return story.deploy(run, machine, back("20260102T000000Z", wanted))
 
 
 def running(machine: Machine) -> list[str]:
@@ -516,7 +501,7 @@ def test_what_was_run_once_of_a_service_is_neither_worker_nor_api(
     assert (answer["drift"], left in answer["release"]["adopted"]["containers"]) == ([], False)
     assert [command[-1] for command in machine.asked("docker", "kill")] == [BOT]
     assert switch.can_go_back(run.releases, {"previous": answer["release"]["id"]}) is False
-    return_to_it(run)
+    return_to_it(run, machine)
     assert [command[-1] for command in machine.asked("docker", "start")] == [BOT, WEB]
     assert state.release_info(run.releases)["drift"] == []
 
@@ -533,7 +518,7 @@ def test_what_is_run_once_meanwhile_is_left_as_it_is(run: Deployment, machine: M
     left = run_once(machine, "web", running=True)
     deploy(run, machine)
     assert left in running(machine)
-    return_to_it(run)
+    return_to_it(run, machine)
     assert left in running(machine)
 
 
@@ -624,7 +609,7 @@ def test_project_whose_worker_does_not_run_now_stays_as_it_was_recorded(run: Dep
 
 def test_project_that_a_release_has_replaced_keeps_its_record(run: Deployment, machine: Machine) -> None:
     adopted = deploy(run, machine)["release"]
-    return_to_it(run)
+    return_to_it(run, machine)
     machine.hand_made("seed", more={})
     assert (
         begin(run, replace(ADOPT, stamp="20260103T000000Z"))["release"]["adopted"]["containers"]
@@ -648,7 +633,7 @@ def test_another_project_is_adopted_in_the_place_of_the_first(run: Deployment, m
 def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine, by_id: bool) -> None:
     first = deploy(run, machine)
     before = policies(machine)
-    answer = return_to_it(run, first["release"]["id"] if by_id else "previous")
+    answer = return_to_it(run, machine, first["release"]["id"] if by_id else "previous")
     plan = answer["plan"]
     assert (plan["id"], plan["project"], plan["agent_name"], plan["images"]) == (
         first["release"]["id"],
@@ -678,7 +663,7 @@ def test_rollback_starts_its_containers_again(run: Deployment, machine: Machine,
 
 def test_next_deployment_returns_to_the_inventory_and_stops_it_again(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    return_to_it(run)
+    return_to_it(run, machine)
     answer = deploy(run, machine, replace(ORDER, stamp="20260103T000000Z"))
     said = notes.plan_notes("a", answer, check=False)
     assert said[0].endswith("returns to the inventory's name-a")
@@ -774,7 +759,7 @@ def test_what_an_earlier_version_has_stopped_is_started_in_the_order_in_which_it
     for name in every:
         machine.stop(name, ends=True)
     machine.container(CACHE)["HostConfig"]["RestartPolicy"]["Name"] = "unless-stopped"
-    return_to_it(run)
+    return_to_it(run, machine)
     assert policies(machine)[CACHE] == "always"
     started = [command[-1] for command in machine.asked("docker", "start")]
     assert started == ["seed-db-1", CACHE, "seed-proxy-1", BOT, WEB]
@@ -784,7 +769,7 @@ def test_worker_that_is_back_is_told_from_an_api_with_its_variables(run: Deploym
     """The worker has its name in its code."""
     machine.container(BOT)["Config"]["Env"] = ["LIVEKIT_URL=ws://l"]
     machine.container(WEB)["Config"]["Env"] = ["LIVEKIT_URL=ws://l", "LIVEKIT_AGENT_NAME=old"]
-    answer = return_to_it(run) if deploy(run, machine) else {}
+    answer = return_to_it(run, machine) if deploy(run, machine) else {}
     state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_old")
     with pytest.raises(ReleaseError, match="registered anew as AW_old"):
         state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_other")
@@ -797,13 +782,13 @@ def test_worker_that_logs_no_name_can_be_brought_back(run: Deployment, machine: 
     machine.hand_made("seed", **more)
     machine.logs[BOT] = REGISTERED.replace('"agent_name": "old", ', "")
     deploy(run, machine)
-    answer = return_to_it(run)
+    answer = return_to_it(run, machine)
     state.refuse_unstable(run.releases, answer["plan"]["id"], "AW_old")
 
 
 def test_shared_name_cannot_be_restored_on_an_adopted_project(run: Deployment, machine: Machine) -> None:
     deploy(run, machine)
-    return_to_it(run)
+    return_to_it(run, machine)
     with pytest.raises(ReleaseError, match="adopted compose project seed serves, expected a release"):
         begin(run, replace(ORDER, goal=Goal(kind="shared_name", shared_name="shared")))
 

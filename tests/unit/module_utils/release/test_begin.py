@@ -13,18 +13,19 @@ from typing import Any
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
 from ansible.module_utils.livekit_deploy.release import content, drain, history, notes, records, refusal, switch
-from ansible.module_utils.livekit_deploy.release.begin import begin_run, preview_run
-from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release.begin import preview_run
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
-from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
+from ansible.module_utils.livekit_deploy.release.lock import LockError, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
 from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
 
+from tests.unit.module_utils import standin_story as story
 from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.standin_machine import Machine
+from tests.unit.module_utils.standin_story import US
 
-US, THEM = Owner("m1", 10, "100", "anna@ci"), Owner("m2", 20, "200", "ben@laptop")
+THEM = Owner("m2", 20, "200", "ben@laptop")
 COMPOSE = 'name: "@project@"\n# @release_id@\nports: ["127.0.0.1:@api_port@:8080"]\n'
 ENV = {
     "fastapi": {"AGENT_NAME": "name-a", "LIVEKIT_AGENT_NAME": "name-a", "A": "it's $5", "KEY": "a\r\nb"},
@@ -42,18 +43,12 @@ def run(host: Releases) -> Deployment:
     return Deployment(host)
 
 
-def begin(run: Deployment, order: Order = ORDER, owner: Owner = US, wait: float = 0.0) -> Any:
-    return begin_run(run.releases, Claim(owner, "deploy", alive=frozenset({"1:1", US.key, "12:120"})), wait, order)
+def begin(run: Deployment, order: Order = ORDER, **claim: Any) -> Any:
+    return story.begin(run, order, **claim)
 
 
 def deploy(run: Deployment, machine: Machine, order: Order = ORDER) -> Any:
-    """A whole run that goes well."""
-    answer = begin(run, order)
-    if answer["plan"]["changed"]:
-        machine.start(answer["plan"]["id"])
-        run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
-        run.end(answer["fence"], Ending(1.0, keep=3), "exclusive", "; ".join(answer["plan"]["reasons"]))
-    return answer
+    return story.deploy(run, machine, order)
 
 
 def told(run: Deployment) -> list[history.Entry]:

@@ -15,9 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.livekit_deploy.machine import docker
-from ansible.module_utils.livekit_deploy.release import adopted, containers, history, records, removal, state, switch
-from ansible.module_utils.livekit_deploy.release.begin import begin_run
-from ansible.module_utils.livekit_deploy.release.drain import Ending
+from ansible.module_utils.livekit_deploy.release import adopted, history, records, removal, state
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.lock import Claim, LockError, Owner
 from ansible.module_utils.livekit_deploy.release.plan import Goal, Order
@@ -26,6 +24,7 @@ from ansible.module_utils.livekit_deploy.release.run import Deployment
 from ansible.module_utils.livekit_deploy.release.store import Releases
 from ansible.module_utils.livekit_deploy.worker import own_answer
 
+from tests.unit.module_utils import standin_story as story
 from tests.unit.module_utils.standin_machine import Machine
 
 LEFT: dict[str, Any] = json.loads((Path(__file__).parents[3] / "data/host-01584c5.json").read_text())
@@ -59,21 +58,16 @@ def run(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> De
     return Deployment(Releases(machine.run, "app", str(tmp_path / "app"), str(tmp_path / "upstream.conf")))
 
 
+def rollback(wanted: str) -> Order:
+    return replace(ORDER, goal=Goal(kind="release", release=wanted))
+
+
 def begin(run: Deployment, wanted: str, alive: frozenset[str] = ALIVE) -> Any:
-    order = replace(ORDER, goal=Goal(kind="release", release=wanted))
-    return begin_run(run.releases, Claim(US, "rollback", alive=alive), 0.0, order)
+    return story.begin(run, rollback(wanted), owner=US, purpose="rollback", alive=alive)
 
 
 def back(run: Deployment, machine: Machine, wanted: str) -> Any:
-    answer = begin(run, wanted)
-    if answer["plan"]["adopted"]:
-        for service in ("agent-worker", "fastapi"):
-            containers.start_service(run.releases, answer["plan"]["id"], service)
-    else:
-        machine.start(answer["plan"]["id"])
-    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, answer["plan"]["id"]))
-    run.end(answer["fence"], Ending(0.1, keep=5), "exclusive", "")
-    return answer
+    return story.deploy(run, machine, rollback(wanted), owner=US, purpose="rollback", alive=ALIVE)
 
 
 def test_its_state_is_read(run: Deployment) -> None:

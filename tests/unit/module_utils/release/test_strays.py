@@ -31,6 +31,7 @@ from ansible.module_utils.livekit_deploy.worker import own_answer
 from tests.unit.module_utils.release.test_begin import IMAGES, LATER, ORDER, begin, deploy
 from tests.unit.module_utils.standin import Told
 from tests.unit.module_utils.standin_machine import Machine
+from tests.unit.module_utils.standin_story import switch_to
 
 ID, OTHER = "20260101T000000Z-00000001", "20260103T000000Z-00000003"
 STRANGE = ["[1,2]", "{", "", "null", "7", '"text"', "{}", "[" * 100_000, f'{{"id": "{ID}"}}', "\x00\xff"]
@@ -178,7 +179,7 @@ def switched(run: Deployment, machine: Machine) -> tuple[str, str, int]:
     new = answer["plan"]["id"]
     machine.start(old)
     machine.start(new)
-    run.step(answer["fence"], "switch", 10.0, lambda: switch.serve(run.releases, new))
+    switch_to(run, answer)
     return old, new, answer["fence"]
 
 
