@@ -19,23 +19,47 @@ from pathlib import Path
 from typing import Any
 
 import ansible_runner
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "sidekick"
 NGINX = 80
 API_PORTS = (18101, 18102)
 HOOKS_RAN = "/tmp/hooks-ran"
-# The steps of a release, each with the words of the task by which a run is seen to be in it.
+ROLES = ROOT / "roles"
+
+
+def tasks_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Every task of a file, also in its blocks."""
+    for task in node or []:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks_in(task.get(part))
+
+
+def title_of(module: str, *files: Path, **arguments: str) -> str:
+    """The title of the one task that calls a module with these arguments."""
+    tasks = [task for file in files for task in tasks_in(yaml.safe_load(file.read_text()))]
+    found = [task["name"] for task in tasks if module in task and arguments.items() <= task[module].items()]
+    assert len(found) == 1, (module, arguments, found)
+    return str(found[0])
+
+
+def title_of_step(step: str) -> str:
+    return title_of("agent_release", *(ROLES / "agent_release/tasks").glob("*.yml"), step=step)
+
+
+# The steps of a release by the titles of their tasks, as a terminal shows them.
 STEPS = {
-    "begin": "begin | Take the lock",
-    "pull": "pull | Pull the images",
-    "start_worker": "start_worker | Start it",
-    "register": "start_worker | Wait until it is registered",
-    "prove": "prove | Send each new worker a probe",
-    "start_api": "start_api | Start it",
-    "switch": "switch | Open the new gate",
-    "verify": "Send all probes of all hosts",
-    "drain": "drain | Drain and stop",
+    "begin": title_of("agent_release_plan", ROLES / "agent_release/tasks/begin.yml"),
+    "pull": title_of_step("pull"),
+    "start_worker": title_of_step("start_worker"),
+    "register": title_of("livekit_worker_info", ROLES / "agent_release/tasks/start_worker.yml"),
+    "prove": title_of("livekit_dispatch", ROLES / "agent_release/tasks/prove.yml"),
+    "start_api": title_of_step("start_api"),
+    "switch": title_of_step("switch"),
+    "verify": title_of("livekit_dispatch", ROLES / "verification/tasks/prove.yml"),
+    "drain": title_of_step("drain"),
 }
 # In the midst of a step: its module runs on the host. Pulling what is there already is the shortest, about 0.5 s.
 INTO_THE_STEP_SECONDS = {"begin": 0.8, "pull": 0.3}
