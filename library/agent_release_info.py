@@ -10,6 +10,13 @@ short_description: Read the release record, its drift, the containers and the wo
 description:
   - Reads what serves on a host, from the release record and from the Docker Engine, and whether both still agree.
   - Also tells what a host lacks that C(provision.yml) would install, and how far its clock is from the controller's.
+options:
+  agent_name:
+    description:
+      - The agent name that the inventory gives the host. Where no release serves, a worker under this name is the
+        host's own, whoever started it, and RV(release) has the id V(unmanaged) and C(unmanaged=true). It is looked for
+        among all containers and processes.
+    type: str
 extends_documentation_fragment:
   - livekit_deploy.application
   - livekit_deploy.clock
@@ -23,6 +30,7 @@ EXAMPLES = r"""
 - name: Read what serves on the host
   agent_release_info:
     app: sidekick
+    agent_name: sidekick-agent-staging
   register: __sidekick
 """
 
@@ -81,14 +89,16 @@ from typing import Any
 
 from ansible.module_utils.livekit_deploy.common.answer import Module, guarded
 from ansible.module_utils.livekit_deploy.machine import command, docker
-from ansible.module_utils.livekit_deploy.release import refusal, state
+from ansible.module_utils.livekit_deploy.release import refusal, state, unmanaged
 from ansible.module_utils.livekit_deploy.release.errors import ReleaseError
 from ansible.module_utils.livekit_deploy.release.proxy import upstream_path
 from ansible.module_utils.livekit_deploy.release.store import Releases
+from ansible.module_utils.livekit_deploy.worker import search
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "root": {"type": "path", "default": "/opt"},
+    "agent_name": {"type": "str"},
     "job_ids": {"type": "list", "elements": "str", "default": []},
     "rooms": {"type": "list", "elements": "str", "default": []},
     "log_patterns": {"type": "list", "elements": "str", "default": []},
@@ -117,9 +127,12 @@ def main() -> None:
     releases = Releases(command.Runner(total_seconds=TOTAL_SECONDS), p["app"], directory, upstream)
     try:
         result["missing"] = refusal.missing_on_host(releases.run, directory, refusal.awaited_upstream(releases))
+        selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"]}
         if not result["missing"]:
-            selection = {"job_ids": p["job_ids"], "rooms": p["rooms"], "patterns": p["log_patterns"]}
             result.update(state.release_info(releases, **selection))
+        if p["agent_name"] and not result["release"]:
+            reading: Any = {**result, **search.everywhere(releases.run, **selection)}
+            result.update(unmanaged.with_unmanaged(reading, p["app"], p["agent_name"]))
     except docker.EngineError as error:
         look = "Look at `systemctl status docker` on the host"
         module.fail_json(msg=f"found: the Docker Engine refused: {error}. Expected: an answer. {look}")

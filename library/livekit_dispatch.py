@@ -158,6 +158,18 @@ options:
         description: Time between the dispatches of one probe.
         type: float
         default: 0.0
+      in_turn:
+        description:
+          - Each dispatch of O(probes[].count) goes out when the one before has ended, so that a worker has one job of
+            them at a time. After two that nobody took no more are sent.
+          - RV(probes) has those that were sent.
+        type: bool
+        default: false
+      own_ids:
+        description: With O(probes[].in_turn) the worker ids that are expected. A dispatch that another worker took is
+          the last one.
+        type: list
+        elements: str
       window_seconds:
         description: Search window of this probe, if another than O(window_seconds).
         type: float
@@ -331,6 +343,8 @@ PROBE: dict[str, dict[str, Any]] = {
     "metadata": {"type": "str"},
     "count": {"type": "int", "default": 1},
     "spacing_seconds": {"type": "float", "default": 0.0},
+    "in_turn": {"type": "bool", "default": False},
+    "own_ids": {"type": "list", "elements": "str"},
     "window_seconds": {"type": "float"},
     "deadline_seconds": {"type": "float", "default": 20.0},
     "stay_seconds": {"type": "float", "default": 0.0},

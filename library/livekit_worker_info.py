@@ -167,6 +167,8 @@ def read(module: Module) -> dict[str, Any]:
         return {**search.everywhere(run, **selection), "evictions": Records().all()}
     if p["registered_as"] is not None:
         return wait_registered(run, module, **selection)
+    if any(name.startswith("process ") for name in p["known"]):
+        return dict(search.everywhere(run, **selection))
     return {**readings.readings(run, project=p["project"], known=p["known"], **selection)}
 
 

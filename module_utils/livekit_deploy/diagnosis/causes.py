@@ -20,6 +20,7 @@ class Cause:
     """One row of the table. Texts are templates over the values of ``facts`` and of the finding.
 
     ``essential``: as long as it is unknown nobody can say that nothing is wrong.
+    ``of_release``: it is about what a release has; of a worker that nobody deployed with this project it says nothing.
     """
 
     id: str
@@ -29,9 +30,11 @@ class Cause:
     test: str
     rollback: str
     essential: bool = True
+    of_release: bool = False
 
 
-DEPLOY = "{playbook} {root}deploy.yml --limit {limit}"
+# What brings a change to the host: deploy.yml, or what starts an unmanaged worker.
+DEPLOY = "{deploy}"
 VERIFY = "{playbook} {root}playbooks/verify.yml --limit {limit}"
 EVICT = "{playbook} {root}playbooks/evict.yml"
 COMPOSE = "on {host}: cd /opt/{app}/current && docker compose"
@@ -39,8 +42,8 @@ BUILD = f"build the image and run: {DEPLOY}"
 SET_BACK = f"set the old value again and run: {DEPLOY}"
 OLD_IMAGE = f"set livekit_agent_image to the old image and run: {DEPLOY}"
 KEPT = "nothing was changed; the release that serves is kept until the next deployment has proven its own"
-OWN_NAME = f"or give {{host}} a name that nobody else has (livekit_agent_name in the inventory) and run: {DEPLOY}"
-NAME_BACK = f"put {{name!r}} back as livekit_agent_name and run: {DEPLOY}"
+OWN_NAME = f"or give {{host}} a name that nobody else has ({{name_place}}) and run: {DEPLOY}"
+NAME_BACK = f"put {{name!r}} back ({{name_place}}) and run: {DEPLOY}"
 WHERE_IT_RUNS = "; where {worker_id} runs, the LiveKit server's log may say (group livekit_servers)"
 ANSWER_IN_TIME = f"answer within {log_words.ANSWER_SECONDS} s in on_request (do the work in the entrypoint)"
 RAISE_LOAD = "raise the worker's load_threshold and the server's agents.target_load"
@@ -67,6 +70,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{{playbook}} {{root}}playbooks/provision.yml --limit {{limit}} && {DEPLOY}",
         VERIFY,
         "before this there was nothing to go back to",
+        of_release=True,
     ),
     Cause(
         "clock_skew",
@@ -104,9 +108,9 @@ CAUSES: tuple[Cause, ...] = (
         "not_running",
         "The worker does not run",
         life.not_running,
-        COMPOSE + " up -d agent-worker",
+        "{start_worker}",
         VERIFY,
-        COMPOSE + " stop agent-worker",
+        "{stop_worker}",
     ),
     Cause(
         "edited_not_recreated",
@@ -115,8 +119,9 @@ CAUSES: tuple[Cause, ...] = (
         f"set livekit_agent_name and livekit_url in the inventory as they shall be and run: {DEPLOY}",
         COMPOSE + " exec agent-worker printenv LIVEKIT_AGENT_NAME",
         SET_BACK,
+        of_release=True,
     ),
-    Cause("not_deployed", "The inventory's name was not deployed", names.not_deployed, DEPLOY, VERIFY, SET_BACK),
+    Cause("not_deployed", "The inventory's name was not deployed", names.not_deployed, DEPLOY, VERIFY, SET_BACK, of_release=True),
     Cause(
         "wrong_override",
         "LIVEKIT_AGENT_NAME_OVERRIDE gives the worker another name",
@@ -132,6 +137,7 @@ CAUSES: tuple[Cause, ...] = (
         DEPLOY,
         COMPOSE + " exec agent-worker printenv LIVEKIT_AGENT_NAME",
         SET_BACK,
+        of_release=True,
     ),
     Cause(
         "hardcoded_name",
@@ -172,14 +178,15 @@ CAUSES: tuple[Cause, ...] = (
         f"on {{host}}: echo open > /opt/{{app}}/current/gate/state; find out who closed it; or run: {DEPLOY}",
         VERIFY,
         "on {host}: echo closed > /opt/{app}/current/gate/state",
+        of_release=True,
     ),
     Cause(
         "draining",
         "The worker drains and takes no new job",
         life.draining,
-        "when it has ended, " + COMPOSE + " up -d agent-worker",
+        "when it has ended, {start_worker}",
         VERIFY,
-        COMPOSE + " stop agent-worker",
+        "{stop_worker}",
     ),
     Cause(
         "connection_lost",
@@ -196,6 +203,7 @@ CAUSES: tuple[Cause, ...] = (
         COMPOSE + " up -d fastapi",
         VERIFY,
         COMPOSE + " stop fastapi",
+        of_release=True,
     ),
     Cause(
         "different_urls",

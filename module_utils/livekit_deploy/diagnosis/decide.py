@@ -13,10 +13,12 @@ from ..common.commands import Playbooks
 from ..proof.verdicts import GOOD
 from .causes import CAUSES, TITLES, Cause
 from .finding import Finding, Holds, RuledOut, Unknown
+from .findings.foreign import start_again
 from .flow import flow
 from .host_view import HostView
 from .missing import MissingError, QuietError, hosts_not_read
 from .moments import utc
+from .sightings import worker_place
 from .timeline import timeline
 from .types import CauseFound, CauseRuledOut, CauseUnknown, Decision, HostAnswer, ServerLog
 from .world import World
@@ -35,6 +37,7 @@ def facts(host: HostView, playbooks: Playbooks) -> dict[str, str]:
     """Return what the texts of the table name."""
     url = str(host.data.get("livekit_url") or "")
     return {
+        **commands(host, playbooks),
         "playbook": playbooks.prefix,
         "root": playbooks.directory,
         "host": host.name,
@@ -47,6 +50,25 @@ def facts(host: HostView, playbooks: Playbooks) -> dict[str, str]:
         "http_url": quoted("http" + url[2:] if url.startswith("ws") else url) or "<livekit_url>",
         "what_to_do": "start the LiveKit server, or correct livekit_url in the inventory",
         **dict.fromkeys(FILLED_IN_BY_FINDINGS, ""),
+    }
+
+
+def commands(host: HostView, playbooks: Playbooks) -> dict[str, str]:
+    """Return what brings a change to the host: a deployment; of an unmanaged worker what starts it, as its people do."""
+    if not host.unmanaged:
+        compose = f"on {host.name}: cd /opt/{quoted(host.data.get('app')) or '<app>'}/current && docker compose"
+        return {
+            "deploy": playbooks.start("deploy.yml", limit=host.name),
+            "name_place": "livekit_agent_name in the inventory",
+            "start_worker": f"{compose} up -d agent-worker",
+            "stop_worker": f"{compose} stop agent-worker",
+        }
+    start = start_again(host.worker)
+    return {
+        "deploy": f"on {host.name}: {start}" if start else f"start its worker on {host.name} again",
+        "name_place": "LIVEKIT_AGENT_NAME of worker and API, and livekit_agent_name in the inventory",
+        "start_worker": f"on {host.name}: {start}" if start else f"start {worker_place(host.worker)} as its people do",
+        "stop_worker": f"stop {worker_place(host.worker)} as its people do",
     }
 
 
@@ -79,7 +101,10 @@ def cause_unknown(cause: Cause, found: Unknown) -> CauseUnknown:
 
 def judged_causes(host: HostView) -> list[tuple[Cause, Finding]]:
     """Judge every cause. Of a host that was not read nothing is decided, also not what would be true of every host."""
-    return [] if host.unread else [(cause, cause_finding(cause, host)) for cause in CAUSES]
+    if host.unread:
+        return []
+    asked = [cause for cause in CAUSES if not (cause.of_release and host.unmanaged)]
+    return [(cause, cause_finding(cause, host)) for cause in asked]
 
 
 def essential_unknown(findings: Sequence[tuple[Cause, Finding]]) -> list[str]:

@@ -122,6 +122,11 @@ class HostView:
         return str(self.record.get("id") or "")
 
     @property
+    def unmanaged(self) -> bool:
+        """Whether nothing is deployed here and its worker was found: whoever started it, it is the entry's own."""
+        return bool(self.record.get("unmanaged"))
+
+    @property
     def services(self) -> tuple[str, ...]:
         """The compose services of the release."""
         return tuple(self.record.get("services") or SERVICES)

@@ -12,6 +12,7 @@ from ..diagnosis.types import Evidence
 from ..play import access
 from ..play.run import STATUS, HostRun, Runs
 from ..release.records import Record
+from ..release.unmanaged import UNMANAGED
 from ..worker.types import WorkerReading, no_worker
 from .status_notes import UNFINISHED, host_notes, jobs_left, shown_name
 from .types import AgedVerdict, DrainingWorker, HostStatus, StatusDocument, StatusInput, StatusRow, VerdictEntry
@@ -149,6 +150,8 @@ def host_state(given: StatusInput, evidence: Evidence) -> str:
         return UNREACHABLE
     if given.get("unread") or not evidence:
         return UNREAD
+    if release_record(evidence).get("unmanaged"):
+        return UNMANAGED
     if evidence.get("missing"):
         return BARE
     return SERVING if evidence.get("release") else EMPTY

@@ -21,9 +21,10 @@ from ..machine.command import Run
 from ..machine.docker import Container
 from ..release import records
 from ..release.adopted import claimed
-from ..release.records import Record
+from ..release.records import HostInfo, HostState, Record
 from ..release.state import release_state
 from ..release.store import Releases
+from ..release.unmanaged import with_unmanaged
 from ..worker import readings, search
 from ..worker.types import HostReading, WorkerReading
 from . import access_log
@@ -212,12 +213,17 @@ def proxy_evidence(options: Options, since: float, notes: Notes) -> ProxyEvidenc
 
 
 def host_evidence(
-    host: Releases, record: Record | None, containers: list[Container] | None, since: float, notes: Notes
-) -> dict[str, Any]:
+    host: Releases,
+    record: Record | None,
+    containers: list[Container] | None,
+    since: float,
+    notes: Notes,
+    agent_name: str = "",
+) -> HostInfo:
     """Release, drift, containers, and every worker of the host; where the release or the Engine cannot be read, what is
     left.
     """
-    left: dict[str, Any] = {
+    left: HostState = {
         "release": record,
         "drift": [],
         "services": {},
@@ -241,8 +247,8 @@ def host_evidence(
         reach = logs.Reach(**one["reach"])
         if not one["unread"] and (reach.why or one["release"] == (record or {}).get("id")):
             notes.add(reach_note(f"the log of {one['container']}", reach, since))
-    read = claimed({"workers": seen["workers"], "time": seen["time"]}, found["adopted"])
-    return {**found, **read}
+    read = claimed({**found, "workers": seen["workers"], "time": seen["time"]}, found["adopted"])
+    return with_unmanaged(read, host.app, agent_name)
 
 
 def release_files(host: Releases, record: Record | None, notes: Notes) -> dict[str, Any]:
@@ -267,7 +273,7 @@ def gather(host: Releases, options: Options) -> dict[str, Any]:
     record = notes.attempt("the release record", host.known_current, None)
     since, until = window(record, options.since, options.max_seconds)
     containers = notes.attempt("the containers", lambda: docker.containers(host.run), None)
-    reading = host_evidence(host, record, containers, since=since, notes=notes)
+    reading = host_evidence(host, record, containers, since=since, notes=notes, agent_name=options.agent_name)
     chosen = api_container(
         containers or [], reading["services"] if record else None, reading["workers"], options.agent_name
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -39,9 +40,32 @@ async def run_probe(connection: Connection, probe: Probe) -> None:
         await try_once(connection, probe)
 
 
+# Of the dispatches of a turn so many may stay without a job: a name that nobody serves is not asked a dozen times.
+UNANSWERED = 2
+
+
+async def run_in_turn(connection: Connection, probes: Sequence[Probe]) -> None:
+    """Send each when the one before has ended, so that a worker has one job at a time; another's answer ends it."""
+    unanswered = 0
+    for probe in probes:
+        await run_probe(connection, probe)
+        taker, own = probe.result["worker_id"], probe.spec.own_ids
+        unanswered += probe.result["outcome"] != "taken"
+        if (own and taker and taker not in own) or unanswered == UNANSWERED:
+            return
+
+
+def in_turns(probes: Sequence[Probe]) -> list[list[Probe]]:
+    """Return what is sent at the same time: single probes, and those of a turn together."""
+    turns: dict[str, list[Probe]] = {}
+    for number, probe in enumerate(probes):
+        turns.setdefault(f"turn {probe.spec.turn}" if probe.spec.turn else str(number), []).append(probe)
+    return list(turns.values())
+
+
 async def try_once(connection: Connection, probe: Probe, *, sent: bool = False) -> None:
     """Send one dispatch, unless it is sent already, see what becomes of it, leave nothing behind."""
-    started = time.monotonic()
+    started, probe.begun = time.monotonic(), True
     try:
         if not sent:
             await (ask_application if probe.spec.kind == "preview" else create)(connection, probe)
@@ -153,8 +177,9 @@ async def send(url: str, key: str, secret: str, specs: Specs, timeout_seconds: f
     probes = [Probe(spec, blank_result(spec), crowd) for spec in specs]
     async with client.connect(url, key, secret, timeout_seconds) as connection:
         # return_exceptions: when cancelled, wait for the clean-up of every probe
-        task = asyncio.gather(*(run_probe(connection, probe) for probe in probes), return_exceptions=True)
+        turns = (run_in_turn(connection, together) for together in in_turns(probes))
+        task = asyncio.gather(*turns, return_exceptions=True)
         with suppress(NotImplementedError, ValueError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         await task
-    return {probe.spec.id: probe.result for probe in probes}
+    return {probe.spec.id: probe.result for probe in probes if probe.begun or not probe.spec.turn}

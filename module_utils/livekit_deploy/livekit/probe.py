@@ -61,6 +61,8 @@ class GivenProbe(TypedDict, total=False):
     metadata: str
     count: int
     spacing_seconds: float
+    in_turn: bool
+    own_ids: list[str]  # a dispatch in turn that another worker took is the last one
     window_seconds: float
     deadline_seconds: float
     stay_seconds: float
@@ -135,6 +137,8 @@ class ProbeSpec:
     tries: int = 1
     stay: float = STAY_SECONDS
     keep: float = 0.0
+    turn: str = ""  # those of one turn go out one after the other
+    own_ids: frozenset[str] = frozenset()
 
     @property
     def room(self) -> str:
@@ -185,7 +189,7 @@ def probe_refusals(probes: Sequence[GivenProbe], *, leave: bool = False) -> list
     times = Counter(spec.id for spec in probe_specs(probes, 0))
     found = [f"probe id {name!r} is used twice" for name, count in times.items() if count > 1]
     for probe in probes:
-        if leave and probe["kind"] not in ("probe", "plain"):
+        if leave and (probe["kind"] not in ("probe", "plain") or probe.get("in_turn")):
             kind = probe["kind"]
             found.append(f"{probe['id']}: a {kind} has to be watched while it is under way, so it cannot be left")
         found += [f"{probe['id']}: {text}" for text, is_refused in REFUSALS.items() if is_refused(probe)]
@@ -236,7 +240,11 @@ def repeated_specs(probe: GivenProbe, window: float) -> Iterator[ProbeSpec]:
     count, spacing = probe.get("count") or 1, probe.get("spacing_seconds") or 0.0
     for number in range(count):
         name = f"{probe['id']}/{number + 1}" if count > 1 else probe["id"]
-        yield replace(one_spec(probe, window), id=name, start_after=number * spacing)
+        spec = replace(one_spec(probe, window), id=name, start_after=number * spacing)
+        if probe.get("in_turn"):
+            pause, own = spacing if number else 0.0, frozenset(probe.get("own_ids") or ())
+            spec = replace(spec, turn=probe["id"], start_after=pause, own_ids=own)
+        yield spec
 
 
 def one_spec(probe: GivenProbe, window: float) -> ProbeSpec:
@@ -308,6 +316,7 @@ class Probe:
     identity: str = ""
     created: float = 0.0
     may_exist: bool = False
+    begun: bool = False
 
     @property
     def room(self) -> str:

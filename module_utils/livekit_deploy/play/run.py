@@ -217,6 +217,8 @@ class HostRun:
         The inventory says so, and the record of the release that is about to be replaced, whose worker runs beside the
         new one; or of the release that ``outside`` read on a host that is not in this run.
         """
+        if self.record(outside).get("unmanaged"):
+            return False
         reading = outside if outside is not None else self.begun if self.replaces else None
         release, name = (reading or {}).get("release") or {}, self.agent_name(outside)
         # Under another name it gets nothing that is sent to this one.

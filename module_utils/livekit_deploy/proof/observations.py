@@ -117,6 +117,7 @@ def observed(runs: Runs, host: str) -> dict[str, Any]:
         "own_ids": own_ids(readings, states),
         "services": first.get("services", {}),
         "adopted": bool((release or {}).get("adopted")),
+        "unmanaged": bool((release or {}).get("unmanaged")),
         "parts": list(record_services(release or {})),
         "asks_preview": preview.wanted(run.variables),
         "log_patterns": {one.pattern: one.deadline_seconds for one in preview.patterns(run.variables)},

@@ -89,6 +89,7 @@ class Observed:
     error: str = ""
     on_purpose: Purpose = field(default_factory=Purpose)
     adopted: bool = False
+    unmanaged: bool = False
     parts: tuple[str, ...] = SERVICES
     asks_preview: bool = True
     patterns: dict[str, float] = field(default_factory=dict)
@@ -141,6 +142,8 @@ class Observed:
 
     @property
     def log_command(self) -> str:
+        if self.container.startswith("process "):
+            return f"on {self.name}: read the log of {self.container}"
         last = ["--tail", 100, "--", self.container]
         return f"on {self.name}: {shell('docker', 'logs', *last)}"
 
@@ -263,6 +266,7 @@ def observed_host(name: str, given: Any, probes: Mapping[str, Any], playbooks: P
         error=str(data.get("error") or ""),
         on_purpose=mapping(data.get("on_purpose")),
         adopted=bool(data.get("adopted")),
+        unmanaged=bool(data.get("unmanaged")),
         asks_preview=bool(data.get("asks_preview", True)),
         patterns={str(text): float(seconds) for text, seconds in mapping(data.get("log_patterns")).items()},
         parts=tuple(texts(data.get("parts"))) or SERVICES,

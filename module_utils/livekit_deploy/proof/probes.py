@@ -23,6 +23,8 @@ SHARED_TRIES = 12
 # A new worker may be too busy with its own start to be offered the first one.
 NEW_TRIES = 2
 REHEARSAL_SECONDS = 20.0
+# An equal worker is missed once in 4096 times.
+UNMANAGED_SAMPLES = 12
 HOOK_REMEDY = (
     "Either another worker has the name ({diagnose}), or this one does not ask the probe hook first "
     "(see probe_hook/README.md)"
@@ -41,11 +43,12 @@ class Answered(TypedDict, total=False):
     msg: str  # why none was sent
 
 
-class Sampling(TypedDict):
+class Sampling(TypedDict, total=False):
     """How a name is sampled that no probe can be directed in."""
 
     samples: int  # for each worker of ours
     spacing_seconds: float
+    shares: bool  # go on also when another worker took one
 
 
 def served_names(runs: Runs, hosts: Sequence[str]) -> list[str]:
@@ -263,27 +266,37 @@ def earlier_instances(reading: HostInfo, name: str) -> list[str]:
 def sample_probes(
     runs: Runs, hosts: Sequence[str], sampling: Sampling, others: Sequence[HostInfo] = ()
 ) -> list[GivenProbe]:
-    """Plain dispatches to names that no probe can be directed in: so many for each worker of ours that takes them."""
+    """Plain dispatches to names that no probe can be directed in, one after the other: so many for each worker of ours
+    that takes them. They end with the first that another worker takes, unless the shares are asked for."""
     readings = with_others(runs, hosts, others)
     probes: list[GivenProbe] = []
     for name in sorted(sampled_names(runs, hosts, others)):
-        mine = [found for host, found in readings if runs[host].agent_name(found) == name and found.get("release")]
-        count = int(sampling["samples"]) * sum(taking(found, found.get("states") or {}) for found in mine)
+        mine = [(host, found) for host, found in readings if runs[host].agent_name(found) == name]
+        served = [found for _, found in mine if found.get("release")]
+        count = sample_count(served, sampling)
         if count > 0:
-            metadata = next(
-                (metadata_of(runs[host]) for host, found in readings if runs[host].agent_name(found) == name), "{}"
-            )
-            probes.append(
-                {
-                    "id": f"{name}/sample",
-                    "kind": "plain",
-                    "agent_name": name,
-                    "metadata": metadata,
-                    "count": count,
-                    "spacing_seconds": float(sampling["spacing_seconds"]),
-                }
-            )
+            probe: GivenProbe = {
+                "id": f"{name}/sample",
+                "kind": "plain",
+                "agent_name": name,
+                "metadata": metadata_of(runs[mine[0][0]]),
+                "count": count,
+                "in_turn": True,
+                "spacing_seconds": float(sampling["spacing_seconds"]),
+            }
+            if not sampling.get("shares"):
+                ours = (own_ids([found], found.get("states") or {}) for found in served)
+                probe["own_ids"] = sorted({worker_id for ids_here in ours for worker_id in ids_here})
+            probes.append(probe)
     return probes
+
+
+def sample_count(served: Sequence[HostInfo], sampling: Sampling) -> int:
+    """How many dispatches go out for the workers of a name. Nothing else tells of a worker that nobody deployed, so
+    there are enough to miss an equal one hardly ever."""
+    each = int(sampling["samples"])
+    least = UNMANAGED_SAMPLES if each and any((found["release"] or {}).get("unmanaged") for found in served) else 0
+    return max(least, each * sum(taking(found, found.get("states") or {}) for found in served))
 
 
 def verification_probes(

@@ -143,6 +143,7 @@ class Record(TypedDict, total=False):
     drain_started_at: str | None  # when its worker was told to stop, for people
     drain_started: dict[str, Any] | None  # the same on a clock that nobody sets (``times.moment``)
     adopted: Adopted  # only of an adopted project
+    unmanaged: bool  # no release: a worker that was found (see ``unmanaged``); never written
     by: str  # who made it
 
 

@@ -24,6 +24,10 @@ class CheckRow(TypedDict):
     remedy: str  # empty where the check holds
 
 
+# What is found of a check that needs a release, on a host where nobody deployed one.
+NOT_APPLICABLE = "not applicable: nothing is deployed here, its worker was found"
+
+
 @dataclass(frozen=True)
 class Check:
     name: str

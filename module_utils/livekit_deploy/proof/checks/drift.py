@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from ..observed import Observed
-from .check import Check, Failure
+from .check import NOT_APPLICABLE, Check, Failure
 
 
 def check_drift(host: Observed) -> Check:
     expected = f"files and containers are those of release {host.release or '(none)'}"
+    if host.unmanaged:
+        return Check.holds("drift", expected, NOT_APPLICABLE)
     if host.drift is None or not host.release:
         unread = "the release was not read" if host.drift is None else "no release"
         return Check.fails("drift", expected, Failure(unread, host.deploy_command))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..observed import NAME_VARIABLES, Observed, mapping
-from .check import Check, Failure
+from .check import NOT_APPLICABLE, Check, Failure
 
 NAME = "environment"
 
@@ -15,6 +15,8 @@ def check_environment(host: Observed) -> Check:
     if host.adopted:
         return check_adopted(host)
     expected = f"{' and '.join(host.parts)} run with {' and '.join(NAME_VARIABLES)} = {host.agent_name!r}"
+    if host.unmanaged:
+        return Check.holds(NAME, expected, NOT_APPLICABLE)
     wrong = [] if host.agent_name else ["the inventory gives no agent name"]
     wrong += [text for service in host.parts for text in service_failures(host, service)]
     if not wrong:

@@ -7,7 +7,7 @@ from ...inventory.preview import media_remedy
 from ...livekit.outcomes import MEDIA, NOT_REACHED
 from ...release.records import API
 from ..observed import Observed, SeenWorker, asked_for, mapping, seen_workers
-from .check import Check, Failure
+from .check import NOT_APPLICABLE, Check, Failure
 
 NAME = "preview"
 EXPECTED = "the agent of a preview is in the room and a host of the pool has the room in its log"
@@ -19,6 +19,8 @@ def check_preview(host: Observed, wanted: bool) -> Check:
     expected = EXPECTED + with_lines
     if not (wanted and host.asks_preview):
         return Check.holds(NAME, expected, "not checked")
+    if host.unmanaged:
+        return Check.holds(NAME, expected, NOT_APPLICABLE)
     if API not in host.parts:
         what = "adopted project" if host.adopted else "release"
         return Check.holds(NAME, expected, f"not checked: the {what} has no API")
