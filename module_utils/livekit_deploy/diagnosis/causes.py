@@ -49,7 +49,6 @@ ANSWER_IN_TIME = f"answer within {log_words.ANSWER_SECONDS} s in on_request (do 
 RAISE_LOAD = "raise the worker's load_threshold and the server's agents.target_load"
 RAISE_JOB_MEMORY = "raise job_memory_limit_mb (jobMemoryLimitMB in agents-js) in the worker's code"
 SEND_AGAIN = "send these requests again: the LiveKit server offers a lost dispatch to nobody"
-API_LOGS = "cd /opt/{app}/current && docker compose logs --tail 100 fastapi"
 BY_PHONE = "calls by phone are meant for this host"
 
 # The order is that of probability among causes that hold: what stops every job comes first, what follows from it or
@@ -121,7 +120,15 @@ CAUSES: tuple[Cause, ...] = (
         SET_BACK,
         of_release=True,
     ),
-    Cause("not_deployed", "The inventory's name was not deployed", names.not_deployed, DEPLOY, VERIFY, SET_BACK, of_release=True),
+    Cause(
+        "not_deployed",
+        "The inventory's name was not deployed",
+        names.not_deployed,
+        DEPLOY,
+        VERIFY,
+        SET_BACK,
+        of_release=True,
+    ),
     Cause(
         "wrong_override",
         "LIVEKIT_AGENT_NAME_OVERRIDE gives the worker another name",
@@ -334,7 +341,7 @@ CAUSES: tuple[Cause, ...] = (
         "api_fails",
         "The API fails to dispatch",
         traffic.api_fails,
-        COMPOSE + " logs --tail 100 fastapi",
+        "{api_logs}",
         VERIFY,
         "nothing was changed",
     ),
@@ -359,7 +366,7 @@ CAUSES: tuple[Cause, ...] = (
         "web_errors",
         "nginx answers requests with 5xx",
         traffic.web_errors,
-        f"on {{host}}: tail -n 50 /var/log/nginx/error.log; {API_LOGS}",
+        "on {host}: tail -n 50 /var/log/nginx/error.log; {api_logs}",
         VERIFY,
         "nothing was changed",
     ),

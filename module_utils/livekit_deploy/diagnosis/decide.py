@@ -54,7 +54,7 @@ def facts(host: HostView, playbooks: Playbooks) -> dict[str, str]:
 
 
 def commands(host: HostView, playbooks: Playbooks) -> dict[str, str]:
-    """Return what brings a change to the host: a deployment; of an unmanaged worker what starts it, as its people do."""
+    """Return what brings a change to the host: a deployment; of an unmanaged worker what starts it."""
     if not host.unmanaged:
         compose = f"on {host.name}: cd /opt/{quoted(host.data.get('app')) or '<app>'}/current && docker compose"
         return {
@@ -62,6 +62,7 @@ def commands(host: HostView, playbooks: Playbooks) -> dict[str, str]:
             "name_place": "livekit_agent_name in the inventory",
             "start_worker": f"{compose} up -d agent-worker",
             "stop_worker": f"{compose} stop agent-worker",
+            "api_logs": f"{compose} logs --tail 100 fastapi",
         }
     start = start_again(host.worker)
     return {
@@ -69,6 +70,7 @@ def commands(host: HostView, playbooks: Playbooks) -> dict[str, str]:
         "name_place": "LIVEKIT_AGENT_NAME of worker and API, and livekit_agent_name in the inventory",
         "start_worker": f"on {host.name}: {start}" if start else f"start {worker_place(host.worker)} as its people do",
         "stop_worker": f"stop {worker_place(host.worker)} as its people do",
+        "api_logs": f"on {host.name}: docker logs --tail 100 {quoted(host.api_read.get('container'))}",
     }
 
 

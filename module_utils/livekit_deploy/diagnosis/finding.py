@@ -43,6 +43,8 @@ def through_the_api(finding: Callable[[HostView], Finding]) -> Callable[[HostVie
     @wraps(finding)
     def found(host: HostView) -> Finding:
         if host.release and API not in host.services:
+            if host.unmanaged:
+                return Unknown(f"no API whose log tells of dispatches was found on {host.name}", idle=True)
             which = f"release {host.release} on {host.name}"
             return RuledOut(f"{which} has a worker only: no API of its own dispatches")
         return finding(host)

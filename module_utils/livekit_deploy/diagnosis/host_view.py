@@ -61,7 +61,7 @@ class HostView:
     @property
     def hook(self) -> bool:
         """Whether the inventory says that the worker asks the probe hook."""
-        return bool(self.data.get("hook", True))
+        return bool(self.data.get("hook", True)) and not self.unmanaged
 
     @property
     def outside(self) -> bool:
@@ -128,7 +128,9 @@ class HostView:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The compose services of the release."""
+        """The compose services of the release; of an unmanaged worker what was found of them."""
+        if self.unmanaged and self.api_read.get("read"):
+            return SERVICES
         return tuple(self.record.get("services") or SERVICES)
 
     def service_read(self, name: str) -> Service:
@@ -257,6 +259,8 @@ class HostView:
         """Return what was read of nginx's log; MissingError where it was not."""
         self.need("proxy")
         if not self.proxy_read.get("read"):
+            if self.unmanaged:  # who has set up no proxy of ours may have none
+                raise QuietError(f"no proxy's log was read on {self.name} (diagnosis_access_log names one)")
             raise MissingError(f"nginx's log of {self.name} could not be read")
         return self.proxy_read
 

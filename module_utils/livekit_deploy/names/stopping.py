@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from ..common import commands
 from ..diagnosis.types import VerdictRow
 from ..proof.verdicts import GOOD
+from ..release.unmanaged import UNMANAGED
 from ..worker.types import EvictionRecord, WorkerReading
 from .holders import Case, Worker, routing_of_row, unknown_worker_text, unknown_workers, valid_ids
 from .refusal import Refusal
@@ -41,6 +42,13 @@ def stop_refusal(case: Case, worker: Worker) -> Refusal | None:
 
 def own_worker_refusal(case: Case, worker: Worker) -> Refusal:
     pool = f"the pool {worker.pool}, which the inventory gives the name {worker.name} to"
+    if worker.read.get("release") == UNMANAGED:
+        return Refusal(
+            f"{worker.place} is the worker of {worker.host}, which the inventory gives the name {worker.name} to. "
+            "Nothing is deployed there, so whoever started it, it is the host's own",
+            "a worker of somebody else",
+            f"leave it; if it is not yours, correct the inventory's entry {worker.host}",
+        )
     return Refusal(
         f"{worker.place} is a worker of a release of {pool}",
         "a worker of somebody else",

@@ -57,7 +57,7 @@ def not_running(host: HostView) -> Finding:
     if worker.get("running") is False:
         text = f"{worker_place(worker)} does not run (exit status {worker.get('exit_code')}; 0 is no success)"
         return Holds([text, *for_want_of_memory(worker), *last_lines(worker)])
-    if host.release and "services" in host.evidence and "agent-worker" not in services:
+    if host.release and not host.unmanaged and "services" in host.evidence and "agent-worker" not in services:
         return Holds([f"release {host.release} on {host.name} has no container of the service agent-worker"])
     runs = f"{worker_place(worker)} runs since {utc(worker.get('started_at'))}"
     return RuledOut(runs) if host.serving() else Unknown("not known")

@@ -67,6 +67,21 @@ def test_a_count_makes_spaced_dispatches_with_rooms_of_their_own() -> None:
     assert all(spec.nonce in spec.metadata for spec in specs)
 
 
+def test_dispatches_in_turn_wait_only_for_the_one_before() -> None:
+    specs = probe.probe_specs([given(kind="plain", count=3, spacing_seconds=0.2, in_turn=True, own_ids=["AW_1"])], 10.0)
+    assert [(spec.turn, spec.start_after, spec.own_ids) for spec in specs] == [
+        ("p", 0.0, {"AW_1"}),
+        ("p", 0.2, {"AW_1"}),
+        ("p", 0.2, {"AW_1"}),
+    ]
+
+
+def test_what_goes_out_in_turn_is_together_and_the_rest_each_for_itself() -> None:
+    specs = probe.probe_specs([given(id="a"), given(id="b", kind="plain", count=2, in_turn=True)], 10.0)
+    turns = dispatch.in_turns([Probe(spec, probe.blank_result(spec), [0]) for spec in specs])
+    assert [[one.spec.id for one in turn] for turn in turns] == [["a"], ["b/1", "b/2"]]
+
+
 def test_who_waits_longest_is_started_first() -> None:
     specs = probe.probe_specs([given(), given(id="nobody", expect="nobody", agent_name=None)], 10.0)
     assert [spec.id for spec in specs] == ["nobody", "p"]
@@ -99,6 +114,11 @@ PROBLEMS = [
     ([given(kind="rehearsal", metadata="user-7")], "the metadata of a rehearsal has to be a JSON object"),
     ([given(kind="rehearsal", metadata="[]")], "the metadata of a rehearsal has to be a JSON object"),
 ]
+
+
+def test_dispatches_in_turn_cannot_be_left() -> None:
+    found = probe.probe_refusals([given(kind="plain", count=2, in_turn=True)], leave=True)
+    assert found == ["p: a plain has to be watched while it is under way, so it cannot be left"]
 
 
 @pytest.mark.parametrize(("probes", "problem"), PROBLEMS)
@@ -320,6 +340,35 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "LEAVE_SECONDS", 0.2)
     monkeypatch.setattr(watch, "STAY_SECONDS", 0.05)
     monkeypatch.setattr(watch, "SERVER_FLOOR_SECONDS", 0.01)
+
+
+async def in_turn(takers: list[str], own_ids: list[str], count: int = 4) -> list[str]:
+    """The outcome of each dispatch of a turn; who takes them, one after the other, empty for nobody."""
+    jobs = [[listed(jobs=[{**JOB, "worker_id": taker}] if taker else [])] for taker in takers]
+
+    class InTurn(Server):
+        async def list_dispatch(self, _room: str) -> Any:
+            return jobs[self.calls.count("create_room") - 1]
+
+    specs = probe.probe_specs([given(kind="plain", count=count, in_turn=True, own_ids=own_ids)], 0.3)
+    probes = [Probe(spec, probe.blank_result(spec), [0]) for spec in specs]
+    server: Any = InTurn([])
+    await dispatch.run_in_turn(server, probes)
+    begun = [one for one in probes if one.begun]
+    assert server.calls.count("delete_room") == len(begun)
+    return [str(one.result["worker_id"] or one.result["outcome"]) for one in begun]
+
+
+async def test_dispatches_in_turn_end_with_the_first_that_another_worker_takes() -> None:
+    assert await in_turn(["AW_1", "AW_x", "AW_1", "AW_1"], ["AW_1"]) == ["AW_1", "AW_x"]
+
+
+async def test_without_ids_of_ours_all_dispatches_in_turn_are_sent() -> None:
+    assert await in_turn(["AW_1", "AW_x", "AW_1", "AW_1"], []) == ["AW_1", "AW_x", "AW_1", "AW_1"]
+
+
+async def test_after_two_dispatches_in_turn_that_nobody_took_no_more_are_sent() -> None:
+    assert await in_turn(["", "AW_1", "", "AW_1"], ["AW_1"]) == ["nobody", "AW_1", "nobody"]
 
 
 GONE, KEPT = ["create_room", "delete_dispatch AD_1", "delete_room"], ["create_room", "delete_room"]

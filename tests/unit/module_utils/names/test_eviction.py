@@ -147,6 +147,15 @@ def test_request_is_refused_with_found_expected_and_what_to_do(what: str) -> Non
     )
 
 
+def test_worker_that_nobody_deployed_is_the_hosts_own_and_is_not_stopped() -> None:
+    mine = worker("AW_O", container="shop-agent-1", release="unmanaged")
+    hosts = {"h1": host(mine, releases=["unmanaged"], adopted={"shop-agent-1": "unmanaged"}), "s1": suspect(worker())}
+    target, problems = decided(case(hosts, worker_id="AW_O"))
+    assert (target, len(problems)) == ("", 1)
+    assert "shop-agent-1 on h1 is the worker of h1" in problems[0]
+    assert "if it is not yours, correct the inventory's entry h1" in problems[0]
+
+
 def test_draining_worker_of_an_older_release_is_ours_too() -> None:
     older = "20260101T030405Z-0a1b2c3d"
     old = worker("AW_OLD", release=older, project=f"sidekick-{older}".lower(), instance=f"h1/{older}", draining=True)
