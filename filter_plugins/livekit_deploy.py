@@ -96,7 +96,7 @@ def _example(hostvars: HostVars, groups: Groups, *_: Any) -> list[str]:
 
 
 def _inventory(hostvars: HostVars, groups: Groups, *_: Any) -> list[str]:
-    return problems.inventory_problems(hostvars, _agents(groups))
+    return problems.inventory_problems(hostvars, _agents(groups), looks=True)
 
 
 def _inputs(hostvars: HostVars, groups: Groups, run: problems.CommandLine) -> list[str]:
@@ -119,7 +119,7 @@ def _deployment(hostvars: HostVars, groups: Groups, run: problems.CommandLine) -
 
 
 def _eviction(hostvars: HostVars, groups: Groups, run: problems.CommandLine) -> list[str]:
-    return eviction.early_problems(hostvars, _agents(groups), run.hosts)
+    return eviction.early_problems(hostvars, _agents(groups), run.hosts, looks=True)
 
 
 def _removal(hostvars: HostVars, _groups: Groups, run: problems.CommandLine) -> list[str]:

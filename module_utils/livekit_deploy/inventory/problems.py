@@ -26,6 +26,8 @@ from .variables import HostVars
 
 Groups = Mapping[str, Sequence[str]]  # hosts by group, as Ansible's ``groups``
 GROUPS = ("agent_hosts", "suspects", "livekit_servers")
+# Playbooks that look at what is there, whoever started it: an entry needs no more than its name and its server.
+LOOKS = ("verify", "status", "diagnose", "evict")
 COPY_THE_EXAMPLE = (
     "Copy inventory/example, which is documentation, to inventory/<yours>, put your hosts and server there "
     "and pass -i inventory/<yours>/hosts.yml."
@@ -53,7 +55,7 @@ def problems(hostvars: HostVars, groups: Groups, run: CommandLine, project: Proj
     """Return every problem of an inventory, of all hosts and roles at once; an empty list means there is none."""
     hosts = [str(host) for host in groups.get("agent_hosts") or []]
     return [
-        *inventory_problems(hostvars, hosts),
+        *inventory_problems(hostvars, hosts, looks=run.playbook in LOOKS),
         *input_problems(hostvars, groups, run, project.specs),
         *server_problems(hostvars, run.hosts),
         *hook_problems(hostvars, hosts),
@@ -73,8 +75,9 @@ def input_problems(hostvars: HostVars, groups: Groups, run: CommandLine, specs: 
     return options + argument_problems(hostvars, hosts, specs, run.given)
 
 
-def inventory_problems(hostvars: HostVars, group_hosts: Iterable[str]) -> list[str]:
-    """Return why the settings of the hosts cannot be deployed, each for itself and beside each other."""
+def inventory_problems(hostvars: HostVars, group_hosts: Iterable[str], *, looks: bool = False) -> list[str]:
+    """Return why the settings of the hosts cannot be deployed, each for itself and beside each other; with ``looks``
+    why they cannot be looked at."""
     names = list(group_hosts)
     read = [read_settings(name, hostvars[name]) for name in names]
     hosts = [host for host, _problems in read]
@@ -85,7 +88,7 @@ def inventory_problems(hostvars: HostVars, group_hosts: Iterable[str]) -> list[s
     if len({host for host, _variable, _value in documentation}) == len(hosts):
         return nothing_configured  # the example as it is: whatever else is missing follows from that
     found = [problem for _host, unreadable in read for problem in unreadable]
-    found += [problem for host in hosts for problem in host_problems(host)]
+    found += [problem for host in hosts for problem in host_problems(host, looks=looks)]
     between = pool_problems(hosts) + name_problems(hosts) + placement_problems(hostvars, names)
     return nothing_configured + found + between
 

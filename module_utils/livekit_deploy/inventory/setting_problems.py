@@ -13,6 +13,7 @@ from .registries import registry_problems
 from .settings import CREDENTIALS, IMAGES, PLACEHOLDER, REQUIRED, URLS, Settings
 
 SECRET_MIN_BYTES = 32
+OF_A_RELEASE = ("agent_release_app", *IMAGES)
 NAMES = ("livekit_agent_name", "livekit_agent_shared_name")
 WHERE_TO_SET = {name: "the vault or extra vars" if name in CREDENTIALS else "the inventory" for name in REQUIRED}
 # Docker Desktop has these in every container.
@@ -28,9 +29,9 @@ REFERENCE = re.compile(
 )
 
 
-def host_problems(host: Settings) -> Iterator[str]:
-    """Yield what is wrong with one host's own settings."""
-    for variable in REQUIRED:
+def host_problems(host: Settings, *, looks: bool = False) -> Iterator[str]:
+    """Yield what is wrong with one host's own settings; with ``looks`` what only a release needs may be missing."""
+    for variable in [one for one in REQUIRED if not (looks and one in OF_A_RELEASE)]:
         worker_only = variable == "agent_api_image" and host.values.get(variable) == ""
         if variable not in host.unreadable and not host.get(variable).strip() and not worker_only:
             yield f"{host.name}: {_missing(variable)}"

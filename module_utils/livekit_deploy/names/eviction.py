@@ -48,11 +48,14 @@ EVIDENCE = (
 # --- from the variables of a play ------------------------------------------------------------------------------------
 
 
-def early_problems(hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_hosts: Sequence[str]) -> list[str]:
+def early_problems(
+    hostvars: Mapping[str, Any], group_hosts: Sequence[str], run_hosts: Sequence[str], *, looks: bool = False
+) -> list[str]:
     """Why nothing can be looked at. Conflicts between hosts are no reason: to end one is what evicting is for."""
     read = [read_settings(name, hostvars[name])[0] for name in group_hosts]
     conflicts = {*pool_problems(read), *name_problems(read), *placement_problems(hostvars, group_hosts)}
-    problems = [problem for problem in inventory_problems(hostvars, group_hosts) if problem not in conflicts]
+    found = inventory_problems(hostvars, group_hosts, looks=looks)
+    problems = [problem for problem in found if problem not in conflicts]
     return problems + server_problems(hostvars, [name for name in run_hosts if name in group_hosts])
 
 

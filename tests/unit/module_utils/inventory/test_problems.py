@@ -40,6 +40,20 @@ def problems(**hosts: Mapping[str, Any]) -> list[str]:
     return inventory_problems(hosts, list(hosts))
 
 
+BARE: Any = {"agent_release_app": None, "livekit_agent_image": None, "agent_api_image": None}
+
+
+def test_an_entry_that_is_only_looked_at_needs_its_name_and_its_server() -> None:
+    assert inventory_problems({"a": host(**BARE)}, ["a"], looks=True) == []
+    assert len(problems(a=host(**BARE))) == len(BARE)
+
+
+@pytest.mark.parametrize("variable", ["livekit_url", "livekit_api_key", "livekit_api_secret", "livekit_agent_name"])
+def test_what_looking_needs_is_refused_when_it_is_missing(variable: str) -> None:
+    (found,) = inventory_problems({"a": host(**BARE, **{variable: None})}, ["a"], looks=True)
+    assert variable in found
+
+
 class Failing(Mapping[str, Any]):
     """Stands for a host's variables of which one fails to template, as ansible-core 2.21 does: when used as text."""
 

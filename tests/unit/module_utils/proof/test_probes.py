@@ -9,7 +9,8 @@ from ansible.module_utils.livekit_deploy.inventory import archives
 from ansible.module_utils.livekit_deploy.livekit.probe import GivenProbe
 from ansible.module_utils.livekit_deploy.play import images
 from ansible.module_utils.livekit_deploy.play.run import HostRun, Runs
-from ansible.module_utils.livekit_deploy.proof import observations, probes
+from ansible.module_utils.livekit_deploy.proof import judge, observations, probes
+from ansible.module_utils.livekit_deploy.proof.checks.check import NOT_APPLICABLE
 from ansible.module_utils.livekit_deploy.release import records
 
 SAMPLING: probes.Sampling = {"samples": 8, "spacing_seconds": 0.5}
@@ -356,6 +357,46 @@ def test_record_keeps_the_newest_ids_of_a_storm() -> None:
 def test_ids_that_the_record_kept_are_ours() -> None:
     state = reading(OURS, states={"id1": "serving"}, release={"id": "id1", "earlier_worker_ids": ["AW_0"]})
     assert observations.own_ids([state], {"id1": "serving"}) == ["AW_0", "AW_1"]
+
+
+# --- a worker that nobody deployed ---
+
+
+def unmanaged(*workers: dict[str, Any]) -> Any:
+    known = workers or ({"release": "unmanaged", "running": True, "worker_ids": ["AW_1"], "agent_name": "name-a"},)
+    record = {"id": "unmanaged", "agent_name": "name-a", "hook": False, "unmanaged": True, "services": ["agent-worker"]}
+    adopted = {"shop-agent-1": "unmanaged"}
+    return reading(*known, release=record, states={"unmanaged": "serving"}, adopted=adopted, missing=["nginx"])
+
+
+def sample(found: Any, **sampling: Any) -> Any:
+    hostvars = {"a": host(__verification_read=found)}
+    ways: Any = {**SAMPLING, **sampling}
+    sent_probes = probes.verification_probes(Runs(hostvars), ["a"], SECONDS, ways)
+    assert [probe["id"] for probe in sent_probes][1:] in ([], ["name-a/sample"])
+    return sent_probes[1] if sent_probes[1:] else None
+
+
+def test_worker_that_nobody_deployed_is_asked_by_a_dozen_dispatches_in_turn() -> None:
+    found = sample(unmanaged())
+    assert (found["kind"], found["count"], found["in_turn"], found["own_ids"]) == ("plain", 12, True, ["AW_1"])
+
+
+def test_dispatches_go_on_where_shares_are_asked_for() -> None:
+    assert "own_ids" not in sample(unmanaged(), shares=True)
+
+
+def test_no_dispatch_goes_out_where_none_is_wanted() -> None:
+    assert sample(unmanaged(), samples=0) is None
+
+
+def test_what_needs_a_release_is_not_applicable_to_it() -> None:
+    hostvars = {"a": host(__verification_read=unmanaged(), __verification_witness=unmanaged())}
+    given = observations.observations(Runs(hostvars), ["a"])
+    (row,) = judge.judge(given, {})["report"].values()
+    said = {check["name"]: (check["ok"], check["found"]) for check in row["checks"]}
+    assert [said[name] for name in ("environment", "preview", "drift")] == [(True, NOT_APPLICABLE)] * 3
+    assert row["release"] == "unmanaged"
 
 
 # --- what was observed ---
