@@ -50,7 +50,7 @@ def test_an_entry_that_is_only_looked_at_needs_its_name_and_its_server() -> None
 
 @pytest.mark.parametrize("variable", ["livekit_url", "livekit_api_key", "livekit_api_secret", "livekit_agent_name"])
 def test_what_looking_needs_is_refused_when_it_is_missing(variable: str) -> None:
-    (found,) = inventory_problems({"a": host(**BARE, **{variable: None})}, ["a"], looks=True)
+    (found,) = inventory_problems({"a": host(**{**BARE, variable: None})}, ["a"], looks=True)
     assert variable in found
 
 
