@@ -78,7 +78,8 @@ def plant(lab: Lab, machine: Machine) -> None:
     worker = {"image": machine.service("agent-worker").image, "restart": "always", "environment": environment}
     document = shlex.quote(json.dumps({"services": {"agent-worker": worker}}))
     machine.sh(
-        f"umask 077; mkdir -p /srv/{PROJECT}; cd /srv/{PROJECT}; printf %s {document} >compose.yml; docker compose up -d"
+        f"umask 077; mkdir -p /srv/{PROJECT}; cd /srv/{PROJECT}; "
+        f"printf %s {document} >compose.yml; docker compose up -d"
     )
     wait_for(machine, f"docker logs {PROJECT}-agent-worker-1", '"registered worker"')
 

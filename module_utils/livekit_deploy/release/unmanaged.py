@@ -43,8 +43,13 @@ def with_unmanaged(reading: HostInfo, app: str, agent_name: str) -> HostInfo:
         "gated": False,
         "unmanaged": True,
     }
+    # Older livekit-agents log no name.
+    workers: list[WorkerReading] = [
+        {**one, "agent_name": agent_name} if one in mine else one for one in reading["workers"]
+    ]
     found: HostInfo = {
         **reading,
+        "workers": workers,
         "release": record,
         "states": {**reading.get("states", {}), UNMANAGED: "serving"},
         "adopted": {**reading.get("adopted", {}), **{one["container"]: UNMANAGED for one in mine}},

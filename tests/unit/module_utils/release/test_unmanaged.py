@@ -54,6 +54,11 @@ def test_name_is_the_one_in_effect_else_the_one_it_was_created_with() -> None:
     assert own_workers([silent, elsewhere], "support") == [silent]
 
 
+def test_name_that_no_log_has_is_the_one_that_it_was_created_with() -> None:
+    silent = worker(name=None, env={"LIVEKIT_AGENT_NAME": "support"})
+    assert with_unmanaged(reading(silent), "app", "support")["workers"][0]["agent_name"] == "support"
+
+
 def test_one_that_has_stopped_counts_where_none_runs() -> None:
     stopped, runs = worker("old-1", running=False), worker()
     assert own_workers([stopped, runs], "support") == [runs]
