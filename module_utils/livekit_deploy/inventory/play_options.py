@@ -58,6 +58,10 @@ def _no_batches(value: Any) -> str:
     return "" if good else "numbers of hosts from 1 on, or shares such as 50%"
 
 
+def _no_send(value: Any) -> str:
+    return "" if str(value).lower() in ("true", "false", "share") else "true, share or false"
+
+
 def _no_choice(value: Any) -> str:
     return "" if value in ("keep", "rollback") else "keep or rollback"
 
@@ -95,6 +99,7 @@ OPTIONS: dict[str, Option] = {
     "evict_worker": Option(_no_text, frozenset({"evict"})),
     "evict_name": Option(_no_text, frozenset({"evict"})),
     "diagnose_since": Option(_no_since, frozenset({"diagnose"})),
+    "diagnose_send": Option(_no_send, frozenset({"diagnose"})),
     "new_host": Option(_no_text),
     "new_address": Option(_no_text),
     "new_user": Option(_no_text),
@@ -112,6 +117,7 @@ HALVES = {
     "remove": "remove_host",
     "evict": "evict_worker",
     "since": "diagnose_since",
+    "send": "diagnose_send",
 }
 
 

@@ -33,6 +33,7 @@ REFUSED = [
     *each(["new_port"], "expected a whole number from 1 to 65535", 0, "65536", "22s", ""),
     *each(["deploy_batches"], "expected numbers of hosts", 0, "", "1,2", [1, "0%"], "101%", True, -1, 1.5),
     *each(["deploy_on_batch_failure"], "expected keep or rollback", "Keep", None),
+    *each(["diagnose_send"], "expected true, share or false", "all", "", 1),
     *each(["diagnose_since"], "expected minutes back", "yesterday", "-5", "nan", "inf", "2999-01-01T00:00:00Z", []),
 ]
 ACCEPTED = [
@@ -42,6 +43,7 @@ ACCEPTED = [
     *each(["new_port"], "", "2222"),
     *each(["deploy_batches"], "", 1, "50%", [1, "50%"], []),
     *each(["deploy_on_batch_failure"], "", "rollback"),
+    *each(["diagnose_send"], "", True, "false", "share", "False"),
     *each(["diagnose_since"], "", "30", 30, "2026-01-02T03:00:00Z", ""),
 ]
 
@@ -82,6 +84,7 @@ def test_a_value_of_the_inventory_is_told_for_each_host() -> None:
         *[("evict_worker", playbook) for playbook in ("deploy", "remove")],
         ("force_release", "rollback"),
         ("diagnose_since", "status"),
+        ("diagnose_send", "verify"),
     ],
 )
 def test_an_option_of_another_playbook_is_refused(name: str, playbook: str) -> None:
