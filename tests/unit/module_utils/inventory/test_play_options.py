@@ -88,7 +88,7 @@ def test_a_value_of_the_inventory_is_told_for_each_host() -> None:
     ],
 )
 def test_an_option_of_another_playbook_is_refused(name: str, playbook: str) -> None:
-    value = "true" if name in SWITCHES else "30"
+    value = "true" if name in (*SWITCHES, "diagnose_send") else "30"
     (found,) = problems({name: value}, playbook)
     assert found.startswith(f"{name} (given with -e) is nothing that {playbook}.yml knows, expected it with ")
 
