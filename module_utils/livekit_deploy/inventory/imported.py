@@ -16,7 +16,7 @@ from .environment import OWN
 
 API, WORKER = "fastapi", "agent-worker"
 SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|PASSWORD|CREDENTIAL|PRIVATE|DSN|AUTH", re.IGNORECASE)
-SECRET_VALUE = re.compile(r"://[^/\s:@]+:[^/\s@]+@|-----BEGIN |^eyJ[\w-]+\.")
+SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@|-----BEGIN |^eyJ[\w-]+\.")
 # What a release gives a service in another way, or does not need: nobody has to do anything about it.
 CARRIED = frozenset(
     (
@@ -67,9 +67,8 @@ class Entry:
 
 def entries(project: ProjectSeen, host: str, connection: Mapping[str, Any]) -> list[Entry]:
     """Return an entry for each worker of a project: the first has the API and the host's name."""
-    return [
-        entry(project, worker, host, connection, first=not number) for number, worker in enumerate(project["workers"])
-    ]
+    numbered = enumerate(project["workers"])
+    return [entry(project, worker, host, connection, first=not number) for number, worker in numbered]
 
 
 def entry(project: ProjectSeen, worker: str, host: str, connection: Mapping[str, Any], *, first: bool) -> Entry:
@@ -82,11 +81,8 @@ def entry(project: ProjectSeen, worker: str, host: str, connection: Mapping[str,
         "livekit_agent_adopt_project": project["name"],
     }
     environment, notes = plain_environment(mine), list[str]()
-    secrets = {
-        f"vault_{name.lower()}": environment[name]
-        for name in OWN
-        if name.startswith("LIVEKIT_API") and name in environment
-    }
+    credentials = [name for name in OWN if name.startswith("LIVEKIT_API") and name in environment]
+    secrets = {f"vault_{name.lower()}": environment[name] for name in credentials}
     variables["livekit_url"] = environment.get("LIVEKIT_URL", "")
     for name in ("livekit_api_key", "livekit_api_secret"):
         variables[name] = f"{{{{ vault_{name} }}}}"
