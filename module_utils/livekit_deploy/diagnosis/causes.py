@@ -21,6 +21,7 @@ class Cause:
 
     ``essential``: as long as it is unknown nobody can say that nothing is wrong.
     ``of_release``: it is about what a release has; of a worker that nobody deployed with this project it says nothing.
+    ``unmanaged``: only of such a worker.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Cause:
     rollback: str
     essential: bool = True
     of_release: bool = False
+    unmanaged: bool = False
 
 
 # What brings a change to the host: deploy.yml, or what starts an unmanaged worker.
@@ -227,6 +229,15 @@ CAUSES: tuple[Cause, ...] = (
         f"let the API take its agent name from LIVEKIT_AGENT_NAME ({{name!r}}) and run: {DEPLOY}",
         f"{VERIFY}; the check preview names the agent that the API asks for",
         f"set agent_api_image to the old image and run: {DEPLOY}",
+    ),
+    Cause(
+        "two_here",
+        "Several workers of this host have the name",
+        foreign.two_here,
+        "stop all but one of them on {host}, or give each a name of its own (LIVEKIT_AGENT_NAME of worker and API)",
+        VERIFY,
+        "start the ones that were stopped again",
+        unmanaged=True,
     ),
     Cause(
         "foreign_here",

@@ -105,7 +105,7 @@ def judged_causes(host: HostView) -> list[tuple[Cause, Finding]]:
     """Judge every cause. Of a host that was not read nothing is decided, also not what would be true of every host."""
     if host.unread:
         return []
-    asked = [cause for cause in CAUSES if not (cause.of_release and host.unmanaged)]
+    asked = [cause for cause in CAUSES if not (cause.of_release if host.unmanaged else cause.unmanaged)]
     return [(cause, cause_finding(cause, host)) for cause in asked]
 
 

@@ -13,7 +13,17 @@ from ..flow import taken_dispatches_text
 from ..host_view import HostView
 from ..missing import MissingError, as_mappings, known_value, need, reading_reach
 from ..moments import utc
-from ..sightings import ForeignWorker, Sighting, effective_name, worker_place
+from ..sightings import ForeignWorker, Sighting, effective_name, worker_label, worker_place
+
+
+def two_here(host: HostView) -> Finding:
+    """Judge a host that nobody deployed to: each of its workers under the name is its own and gets a part of the jobs."""
+    mine = [one for one in host.workers() if host.owns(one) and one.get("running") and not one.get("draining")]
+    if len(mine) > 1:
+        listed = [f"{worker_label(one)} in {worker_place(one)}" for one in mine]
+        return Holds([f"{' and '.join(listed)} have the name {host.agent_name!r}: a job goes to any of them"])
+    host.serving("running")
+    return RuledOut(f"only {worker_place(host.worker)} of {host.name} has the name {host.agent_name!r}")
 
 
 def foreign_here(host: HostView) -> Finding:

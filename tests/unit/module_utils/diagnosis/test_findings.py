@@ -234,7 +234,8 @@ PLANTS: dict[str, tuple[str, Callable[[Fleet], None]]] = {
     "SIP rule": ("sip_other_name", at("sip", rule("support"))),
 }
 each_plant = pytest.mark.parametrize("plant", PLANTS)
-each_cause = pytest.mark.parametrize("cause", [cause.id for cause in CAUSES])
+# What only an unmanaged worker can have is in test_unmanaged.py.
+each_cause = pytest.mark.parametrize("cause", [cause.id for cause in CAUSES if not cause.unmanaged])
 
 
 def diagnosed(fleet: Fleet, host: str = "one") -> dict[str, Any]:

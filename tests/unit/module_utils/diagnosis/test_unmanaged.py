@@ -73,3 +73,29 @@ def test_one_that_does_not_run_is_started_as_its_people_do(shop: dict[str, Any])
     shop["data"]["one"]["evidence"]["workers"][0].update(running=False, exit_code=1)
     cause = diagnosed(shop)["causes"][0]
     assert (cause["id"], cause["remedy"]) == ("not_running", f"on one: {START}")
+
+
+def second(shop: dict[str, Any], **changes: Any) -> None:
+    evidence = shop["data"]["one"]["evidence"]
+    other = {**evidence["workers"][0], "container": "shop-old-1", "container_id": "c2", "worker_id": "AW_two"}
+    evidence["workers"].append({**other, "worker_ids": ["AW_two"], **changes})
+
+
+def test_two_workers_of_the_name_are_told_and_neither_is_foreign(shop: dict[str, Any]) -> None:
+    second(shop)
+    (cause,) = diagnosed(shop)["causes"]
+    assert (cause["id"], cause["certain"]) == ("two_here", True)
+    assert "AW_two in container shop-old-1" in cause["evidence_for"][0]
+    assert "evict_worker" not in str(cause)
+
+
+@pytest.mark.parametrize("changes", [{"running": False}, {"draining": True}])
+def test_second_worker_that_takes_no_jobs_is_no_cause(shop: dict[str, Any], changes: dict[str, Any]) -> None:
+    second(shop, **changes)
+    found = diagnosed(shop)
+    assert "two_here" in [one["cause"] for one in found["ruled_out"]]
+
+
+def test_host_with_a_release_is_not_asked_for_two_workers(fleet: dict[str, Any]) -> None:
+    found = diagnosed(fleet)
+    assert "two_here" not in str([found["causes"], found["ruled_out"], found["unknown"]])
