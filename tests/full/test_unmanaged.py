@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Shop:
 
     lab: Lab
     machine: Machine
+    since: str
 
     def inventory(self) -> Path:
         path = self.lab.scratch / "shop.json"
@@ -67,8 +69,12 @@ class Shop:
         run = self.lab.play(f"playbooks/{playbook}.yml", inventory=[self.inventory()], extra_vars=extra_vars)
         return Timed(run, time.monotonic() - started)
 
+    def diagnose(self, **extra_vars: Any) -> Timed:
+        """Of the time since its worker is there."""
+        return self.play("diagnose", diagnose_since=self.since, **extra_vars)
+
     def look(self, foreign_id: str = "") -> Look:
-        return Look(self.play("diagnose", diagnose_since="10"), self.play("verify"), self.play("status"), foreign_id)
+        return Look(self.diagnose(), self.play("verify"), self.play("status"), foreign_id)
 
 
 def plant(lab: Lab, machine: Machine) -> None:
@@ -96,7 +102,7 @@ def shop(serving: Lab, first: Machine) -> Iterator[Shop]:
     clean(first)
     try:
         plant(serving, first)
-        yield Shop(serving, first)
+        yield Shop(serving, first, datetime.now(UTC).isoformat(timespec="seconds"))
     finally:
         clean(first)
 
@@ -127,13 +133,13 @@ def beside(shop: Shop, alone: Look) -> Iterator[Look]:
 @pytest.fixture(scope="module")
 def share(shop: Shop, beside: Look) -> Timed:
     assert beside
-    return shop.play("diagnose", diagnose_since="10", diagnose_send="share")
+    return shop.diagnose(diagnose_send="share")
 
 
 @pytest.fixture(scope="module")
 def silent(shop: Shop, beside: Look) -> Timed:
     assert beside
-    return shop.play("diagnose", diagnose_since="10", diagnose_send="false")
+    return shop.diagnose(diagnose_send="false")
 
 
 # --- alone -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...inventory.addresses import normalised_url
+from ...release.records import API
 from ...worker.types import WorkerReading
 from ..finding import Finding, Holds, RuledOut, Unknown
 from ..host_view import HostView
@@ -95,16 +96,17 @@ def different_urls(host: HostView) -> Finding:
     api, worker = host.api_read, host.worker
     urls = {
         "the inventory": host.data.get("livekit_url"),
-        f"the API's container {api.get('container')}": api.get("url"),
         f"the worker's {worker_place(worker)}": worker.get("configured_url"),
     }
+    if not host.release or API in host.services:
+        urls[f"the API's container {api.get('container')}"] = api.get("url")
     known = {who: str(url) for who, url in urls.items() if url}
     if len({normalised_url(url) or url for url in known.values()}) > 1:
         against = "harmless if all of these addresses lead to one server"
         return Holds([f"{who} has {url}" for who, url in known.items()], [against])
     if len(known) < len(urls):
         raise MissingError(f"the LiveKit URL of {', '.join(set(urls) - set(known))} on {host.name} is not known")
-    return RuledOut(f"inventory, API and worker all have {host.data.get('livekit_url')}")
+    return RuledOut(f"{' and '.join(urls)} have {host.data.get('livekit_url')}")
 
 
 def clock_skew(host: HostView) -> Finding:

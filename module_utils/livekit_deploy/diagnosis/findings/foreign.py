@@ -17,7 +17,7 @@ from ..sightings import ForeignWorker, Sighting, effective_name, worker_label, w
 
 
 def two_here(host: HostView) -> Finding:
-    """Judge a host that nobody deployed to: each of its workers under the name is its own and gets a part of the jobs."""
+    """Judge a host that nobody deployed to: each of its workers under the name is its own and gets some of the jobs."""
     mine = [one for one in host.workers() if host.owns(one) and one.get("running") and not one.get("draining")]
     if len(mine) > 1:
         listed = [f"{worker_label(one)} in {worker_place(one)}" for one in mine]
