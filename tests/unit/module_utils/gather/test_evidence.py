@@ -352,11 +352,8 @@ def hand_made(host: Releases, machine: Machine) -> Releases:
 
 def test_hand_made_deployment_is_told_too(hand_made: Releases, tmp_path: Path) -> None:
     found = gathered(hand_made, tmp_path)
-    assert (found["release"], found["written"], [w["container"] for w in found["workers"]]) == (
-        None,
-        {},
-        ["support-agent-1"],
-    )
+    assert (found["release"]["id"], found["written"]) == ("unmanaged", {})
+    assert [(w["container"], w["release"]) for w in found["workers"]] == [("support-agent-1", "unmanaged")]
     assert {key: found["api"][key] for key in ("container", "service", "agent_names", "url")} == {
         "container": "support-web-1",
         "service": "web",
