@@ -63,7 +63,7 @@ CASES = [
     (", livekit_agent_name: '{{ nope }}'", "b: livekit_agent_name cannot be read ('nope' is undefined)"),
     (", livekit_agent_name: '{{ 1 / 0 }}'", "b: livekit_agent_name cannot be read (division by zero)"),
     (", livekit_agent_name: sidekick-a", "'sidekick-a' is used by a (pool a) and b (pool b)"),
-    (", livekit_agent_image: ", "b: livekit_agent_image is not set"),
+    (", livekit_api_key: ", "b: livekit_api_key is not set"),
     (", livekit_url_allow_insecure: '{{ 1 }}x'", "b: livekit_url_allow_insecure is '1x', expected true or false"),
     (", agent_release_kep: 3", "b: agent_release_kep is no variable of this project"),
     (", livekit_agent_memory: [2g]", "b: livekit_agent_memory has a value of type list that is no str"),
