@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..gather.types import ApiEvidence, Dispatch, ProxyEvidence
-from ..release.records import SERVICES, Record, Service
+from ..release.records import SERVICES, Record, Service, record_services
 from ..worker.types import JobRequest, WorkerReading, no_worker
 from .missing import (
     HIDDEN_WORKERS,
@@ -131,7 +131,7 @@ class HostView:
         """The compose services of the release; of an unmanaged worker what was found of them."""
         if self.unmanaged and self.api_read.get("read"):
             return SERVICES
-        return tuple(self.record.get("services") or SERVICES)
+        return record_services(self.record)
 
     def service_read(self, name: str) -> Service:
         """Return the container of a service; empty where it was not read."""
